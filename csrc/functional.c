@@ -1,0 +1,303 @@
+/* Single kernels on rows of (maps, height, width), one group of lanes after another: the same
+ * kernels that the network runs, for study and for tests. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+
+/* Cuts the caller's workspace into buffers. */
+typedef struct {
+    float *next;
+} pool;
+
+static size_t lanes_size(ptrdiff_t features)
+{
+    return ((size_t)features * LENET_MAX_LANES + 32) * sizeof(float);
+}
+
+static float *take(pool *p, ptrdiff_t features)
+{
+    float *here = p->next;
+    p->next += lanes_size(features) / sizeof(float);
+    return here;
+}
+
+static lenet_status open_pool(void *workspace, size_t size, size_t needed, pool *p)
+{
+    if (size < needed || (uintptr_t)workspace % 64) return LENET_NO_MEMORY;
+    p->next = workspace;
+    memset(workspace, 0, needed);  /* sums over lanes begin at 0 */
+    return LENET_OK;
+}
+
+/* Images first .. of `rows` (n of them, `size` floats each) to lanes; returns how many. */
+static int to_lanes(const lenet_kernels *k, const float *rows, int64_t first, int64_t n,
+                    ptrdiff_t size, float *lanes)
+{
+    const float *from[LENET_MAX_LANES];
+    int here = n - first < k->lanes ? (int)(n - first) : k->lanes;
+    for (int i = 0; i < here; i++) from[i] = rows + (first + i) * size;
+    k->rows_to_lanes(from, here, size, lanes);
+    return here;
+}
+
+static void to_rows(const lenet_kernels *k, const float *lanes, int64_t first, int n,
+                    ptrdiff_t size, float *rows)
+{
+    float *to[LENET_MAX_LANES];
+    for (int i = 0; i < n; i++) to[i] = rows + (first + i) * size;
+    k->lanes_to_rows(lanes, n, size, to);
+}
+
+/* ---- convolution ---------------------------------------------------------------------------- */
+
+typedef struct {
+    lenet_conv_shape shape;
+    int32_t *memory;
+    ptrdiff_t in_size, out_size, n_weights;
+} conv_plan;
+
+static lenet_status open_conv(const lenet_conv_call *call, conv_plan *c)
+{
+    memset(c, 0, sizeof *c);
+    if (call->in_maps < 1 || call->in_maps > LENET_MAX_MAPS || call->out_maps < 1
+        || call->out_maps > LENET_MAX_MAPS || call->kernel < 1 || call->kernel > call->height
+        || call->kernel > call->width || call->height > LENET_MAX_SIDE
+        || call->width > LENET_MAX_SIDE)
+        return LENET_BAD_ARGUMENT;
+    lenet_conv_shape *s = &c->shape;
+    s->in_maps = call->in_maps;
+    s->in_height = call->height;
+    s->in_width = call->width;
+    s->out_maps = call->out_maps;
+    s->out_height = call->height - call->kernel + 1;
+    s->out_width = call->width - call->kernel + 1;
+    s->kernel = call->kernel;
+    lenet_status status = lenet_connect(call->table, s->in_maps, s->out_maps, s, &c->memory);
+    if (status != LENET_OK) {
+        free(c->memory);
+        return status;
+    }
+    c->in_size = (ptrdiff_t)s->in_maps * s->in_height * s->in_width;
+    c->out_size = (ptrdiff_t)s->out_maps * s->out_height * s->out_width;
+    c->n_weights = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
+    return LENET_OK;
+}
+
+static size_t conv_workspace(const conv_plan *c)
+{
+    return lanes_size(c->in_size) + lanes_size(c->out_size) + lanes_size(c->n_weights)
+           + lanes_size(c->shape.out_maps);
+}
+
+size_t lenet_conv_workspace(const lenet_conv_call *call)
+{
+    conv_plan c;
+    if (open_conv(call, &c) != LENET_OK) return 0;
+    size_t size = conv_workspace(&c);
+    free(c.memory);
+    return size;
+}
+
+lenet_status lenet_conv(const lenet_conv_call *call, const float *x, const float *weights,
+                        const float *bias, int64_t n, float *y, void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    conv_plan c;
+    pool p;
+    lenet_status status = open_conv(call, &c);
+    if (status != LENET_OK) return status;
+    status = open_pool(workspace, size, conv_workspace(&c), &p);
+    if (status == LENET_OK) {
+        float *in = take(&p, c.in_size), *out = take(&p, c.out_size);
+        const ptrdiff_t map = (ptrdiff_t)c.shape.out_height * c.shape.out_width * k->lanes;
+        for (int64_t i = 0; i < n; i += k->lanes) {
+            int here = to_lanes(k, x, i, n, c.in_size, in);
+            k->conv(&c.shape, weights, bias, LENET_IDENTITY, in, 0, c.shape.out_height, map, out);
+            to_rows(k, out, i, here, c.out_size, y);
+        }
+    }
+    free(c.memory);
+    return status;
+}
+
+lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
+                                 const float *weights, const float *dy, int64_t n, float *dx,
+                                 float *dw, float *db, void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    conv_plan c;
+    pool p;
+    lenet_status status = open_conv(call, &c);
+    if (status != LENET_OK) return status;
+    status = open_pool(workspace, size, conv_workspace(&c), &p);
+    if (status == LENET_OK) {
+        float *in = take(&p, c.in_size), *delta = take(&p, c.out_size);
+        float *dw_lanes = take(&p, c.n_weights), *db_lanes = take(&p, c.shape.out_maps);
+        for (int64_t i = 0; i < n; i += k->lanes) {
+            int here = to_lanes(k, x, i, n, c.in_size, in);
+            to_lanes(k, dy, i, n, c.out_size, delta);
+            k->conv_backward_weights(&c.shape, in, delta, dw_lanes, db_lanes);
+            if (dx) {
+                k->conv_backward_input(&c.shape, weights, delta, LENET_IDENTITY, in);
+                to_rows(k, in, i, here, c.in_size, dx);
+            }
+        }
+        k->sum_lanes(dw_lanes, c.n_weights, dw);
+        k->sum_lanes(db_lanes, c.shape.out_maps, db);
+    }
+    free(c.memory);
+    return status;
+}
+
+/* ---- subsampling ---------------------------------------------------------------------------- */
+
+static int bad_subsample(int32_t maps, int32_t height, int32_t width)
+{
+    return maps < 1 || maps > LENET_MAX_MAPS || height < 2 || width < 2
+           || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE;
+}
+
+size_t lenet_subsample_workspace(int32_t maps, int32_t height, int32_t width)
+{
+    if (bad_subsample(maps, height, width)) return 0;
+    ptrdiff_t in_size = (ptrdiff_t)maps * height * width;
+    return lanes_size(in_size) + lanes_size(in_size / 4 + 1) + 2 * lanes_size(maps);
+}
+
+lenet_status lenet_subsample(int32_t maps, int32_t height, int32_t width, const float *x,
+                             const float *coefficient, const float *bias, int64_t n, float *y,
+                             void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    const ptrdiff_t in_map = (ptrdiff_t)height * width;
+    const ptrdiff_t out_map = (ptrdiff_t)(height / 2) * (width / 2);
+    pool p;
+    if (bad_subsample(maps, height, width)) return LENET_BAD_ARGUMENT;
+    lenet_status status = open_pool(workspace, size,
+                                    lenet_subsample_workspace(maps, height, width), &p);
+    if (status != LENET_OK) return status;
+    float *in = take(&p, maps * in_map), *out = take(&p, maps * out_map);
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, maps * in_map, in);
+        k->subsample(maps, width, coefficient, bias, LENET_IDENTITY, in, in_map * k->lanes,
+                     height / 2, out_map * k->lanes, out);
+        to_rows(k, out, i, here, maps * out_map, y);
+    }
+    return LENET_OK;
+}
+
+lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t width,
+                                      const float *x, const float *coefficient,
+                                      const float *dy, int64_t n, float *dx,
+                                      float *dcoefficient, float *dbias, void *workspace,
+                                      size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    const ptrdiff_t in_size = (ptrdiff_t)maps * height * width;
+    const ptrdiff_t out_size = (ptrdiff_t)maps * (height / 2) * (width / 2);
+    pool p;
+    if (bad_subsample(maps, height, width)) return LENET_BAD_ARGUMENT;
+    lenet_status status = open_pool(workspace, size,
+                                    lenet_subsample_workspace(maps, height, width), &p);
+    if (status != LENET_OK) return status;
+    float *in = take(&p, in_size), *delta = take(&p, out_size);
+    float *dc_lanes = take(&p, maps), *db_lanes = take(&p, maps);
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, in_size, in);
+        to_lanes(k, dy, i, n, out_size, delta);
+        k->subsample_backward(maps, height, width, coefficient, delta, LENET_IDENTITY, in,
+                              dc_lanes, db_lanes);
+        to_rows(k, in, i, here, in_size, dx);
+    }
+    k->sum_lanes(dc_lanes, maps, dcoefficient);
+    k->sum_lanes(db_lanes, maps, dbias);
+    return LENET_OK;
+}
+
+/* ---- RBF ------------------------------------------------------------------------------------ */
+
+static int bad_rbf(int32_t inputs, int32_t classes)
+{
+    return inputs < 1 || classes < 1 || inputs > LENET_MAX_MAPS || classes > LENET_MAX_MAPS;
+}
+
+size_t lenet_rbf_workspace(int32_t inputs, int32_t classes)
+{
+    if (bad_rbf(inputs, classes)) return 0;
+    return lanes_size(inputs) + lanes_size(classes) + lanes_size((ptrdiff_t)inputs * classes);
+}
+
+static lenet_dense_shape one_group(const lenet_kernels *k, int32_t inputs, int32_t classes)
+{
+    return (lenet_dense_shape){.inputs = inputs,
+                               .outputs = classes,
+                               .groups = 1,
+                               .in_stride = (ptrdiff_t)inputs * k->lanes,
+                               .out_stride = (ptrdiff_t)classes * k->lanes};
+}
+
+lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,
+                       int64_t n, float *y, void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    pool p;
+    if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
+    lenet_status status = open_pool(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
+    if (status != LENET_OK) return status;
+    const lenet_dense_shape s = one_group(k, inputs, classes);
+    float *in = take(&p, inputs), *out = take(&p, classes);
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, inputs, in);
+        k->rbf(&s, codes, in, out);
+        to_rows(k, out, i, here, classes, y);
+    }
+    return LENET_OK;
+}
+
+lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
+                                const float *codes, const float *dy, int64_t n, float *dx,
+                                float *dcodes, void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    const ptrdiff_t n_codes = (ptrdiff_t)inputs * classes;
+    pool p;
+    if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
+    lenet_status status = open_pool(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
+    if (status != LENET_OK) return status;
+    const lenet_dense_shape s = one_group(k, inputs, classes);
+    float *in = take(&p, inputs), *delta = take(&p, classes), *group_dcodes = take(&p, n_codes);
+    memset(dcodes, 0, (size_t)n_codes * sizeof *dcodes);
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, inputs, in);
+        to_lanes(k, dy, i, n, classes, delta);
+        k->rbf_backward_codes(&s, codes, in, delta, group_dcodes);
+        for (ptrdiff_t c = 0; c < n_codes; c++) dcodes[c] += group_dcodes[c];
+        k->rbf_backward_input(&s, codes, delta, LENET_IDENTITY, in);
+        to_rows(k, in, i, here, inputs, dx);
+    }
+    return LENET_OK;
+}
+
+/* ---- squashing ------------------------------------------------------------------------- */
+
+lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y)
+{
+    if (activation < LENET_IDENTITY || activation > LENET_RELU) return LENET_BAD_ARGUMENT;
+    lenet_kernels_active()->squash(activation, a, (ptrdiff_t)n, y);
+    return LENET_OK;
+}
+
+lenet_status lenet_squash_backward(int32_t activation, const float *y, const float *dy,
+                                   int64_t n, float *da)
+{
+    if (activation < LENET_IDENTITY || activation > LENET_RELU) return LENET_BAD_ARGUMENT;
+    lenet_kernels_active()->squash_backward(activation, y, dy, (ptrdiff_t)n, da);
+    return LENET_OK;
+}
+
+double lenet_multiply_adds(int64_t rounds)
+{
+    float sink[2] = {0.999f, 0.001f};
+    return (double)rounds * lenet_kernels_active()->multiply_adds(rounds, sink);
+}

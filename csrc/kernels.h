@@ -1,0 +1,128 @@
+/* The kernel table: each kernel's signature, stated once.
+ *
+ * Kernels work on lanes: a group of `lanes` images, one image per lane of a vector, so that a
+ * feature map is [y][x][lane] and a layer [map][y][x][lane]. Nothing is wasted at the edges of
+ * a map, and the sparse C3 costs only the connections it has. All pointers to lanes are
+ * aligned to 64 bytes and outputs come last before sizes, as noted at each.
+ *
+ * Backward kernels work in place: on entry `in` holds a layer's outputs f(a), on return
+ * dE/da = dE/df(a) f'(a), which is what the layer below needs.
+ */
+#ifndef LENET_KERNELS_H
+#define LENET_KERNELS_H
+
+#include "lenet.h"
+
+enum { LENET_MAX_LANES = 16 };
+
+/* A convolution's connections, listed by output map (as the weights are stored) and by input
+ * map. Connection c has kernel weights[c * kernel * kernel ..]. */
+typedef struct lenet_conv_shape {
+    int32_t in_maps, in_height, in_width;
+    int32_t out_maps, out_height, out_width;
+    int32_t kernel;
+    const int32_t *first;         /* [out_maps + 1]: map o owns connections first[o] .. first[o+1] - 1 */
+    const int32_t *source;        /* [connections]: the input map */
+    const int32_t *first_target;  /* [in_maps + 1]: the same by input map, into the next two */
+    const int32_t *connection;    /* [connections]: which connection */
+    const int32_t *target;        /* [connections]: its output map */
+} lenet_conv_shape;
+
+/* `groups` groups of lanes; the features of a group are consecutive and a group's begin
+ * `stride` floats after the previous one's. */
+typedef struct lenet_dense_shape {
+    int32_t inputs, outputs, groups;
+    ptrdiff_t in_stride, out_stride;
+} lenet_dense_shape;
+
+typedef struct lenet_kernels {
+    const char *name;
+    int32_t lanes;
+
+    /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
+     * the pixels around and the lanes from n on become background. */
+    void (*load_grey)(const uint8_t *const *images, int n, int height, int width,
+                      float background, float foreground, int out_height, int out_width,
+                      float *out);
+    /* rows[image][i] -> out[i][lane], lanes from n on become 0; and back. */
+    void (*rows_to_lanes)(const float *const *rows, int n, ptrdiff_t count, float *out);
+    void (*lanes_to_rows)(const float *in, int n, ptrdiff_t count, float *const *rows);
+
+    /* Output rows row .. row + n_rows - 1 of every map, after the squashing function; out is
+     * where map 0's row `row` goes and map o's goes o * out_stride floats later. */
+    void (*conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
+                 int activation, const float *in, int row, int n_rows, ptrdiff_t out_stride,
+                 float *out);
+    void (*conv_backward_input)(const lenet_conv_shape *s, const float *weights,
+                                const float *delta, int in_activation, float *in);
+    /* Adds to dweights[weight][lane] and dbias[map][lane]. */
+    void (*conv_backward_weights)(const lenet_conv_shape *s, const float *in,
+                                  const float *delta, float *dweights, float *dbias);
+
+    /* n_rows rows of 2x2 blocks of every map from rows that lie in_stride floats a map apart;
+     * coefficient NULL: the plain mean, and no bias. */
+    void (*subsample)(int maps, int width, const float *coefficient, const float *bias,
+                      int activation, const float *in, ptrdiff_t in_stride, int n_rows,
+                      ptrdiff_t out_stride, float *out);
+    /* Adds to dcoefficient[map][lane] and dbias[map][lane] (NULL with the plain mean). */
+    void (*subsample_backward)(int maps, int height, int width, const float *coefficient,
+                               const float *delta, int in_activation, float *in,
+                               float *dcoefficient, float *dbias);
+
+    void (*dense)(const lenet_dense_shape *s, const float *weights, const float *bias,
+                  int activation, const float *in, float *out);
+    void (*dense_backward_input)(const lenet_dense_shape *s, const float *weights,
+                                 const float *delta, int in_activation, float *in);
+    /* Sets dweights [outputs][inputs] and dbias [outputs], summed over all lanes. scratch:
+     * lenet_dense_scratch(s) floats. */
+    void (*dense_backward_weights)(const lenet_dense_shape *s, const float *in,
+                                   const float *delta, float *scratch, float *dweights,
+                                   float *dbias);
+
+    void (*rbf)(const lenet_dense_shape *s, const float *codes, const float *in, float *out);
+    void (*rbf_backward_input)(const lenet_dense_shape *s, const float *codes,
+                               const float *delta, int in_activation, float *in);
+    void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
+                               const float *delta, float *dcodes);
+
+    /* The squashing function, any alignment; a == y is allowed. */
+    void (*squash)(int activation, const float *a, ptrdiff_t n, float *y);
+    void (*squash_backward)(int activation, const float *y, const float *dy, ptrdiff_t n,
+                            float *da);
+
+    /* sums[i] = sum over lanes of in[i][lane]. */
+    void (*sum_lanes)(const float *in, ptrdiff_t n, float *sums);
+    /* sum[i] = partials[0][i] + partials[1][i] + ..., in that order, added to sum[i] if `add`.
+     * Returns 0 if one of the sums is not finite, else 1. */
+    int (*sum_partials)(const float *partials, ptrdiff_t stride, int n_partials, int add,
+                        ptrdiff_t n, float *sum);
+    void (*update_sgd)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                       ptrdiff_t n, float *parameters);
+    void (*update_adam)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                        ptrdiff_t n, float *parameters);
+
+    /* Runs `rounds` rounds of independent multiply-adds; returns how many a round has. */
+    double (*multiply_adds)(int64_t rounds, float *sink);
+} lenet_kernels;
+
+/* Floats of scratch for dense_backward_weights, enough for every instruction set. */
+static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
+{
+    size_t rows = (size_t)s->groups * LENET_MAX_LANES;
+    return rows * ((size_t)s->inputs + LENET_MAX_LANES) + rows * (size_t)s->outputs
+           + LENET_MAX_LANES;
+}
+
+const lenet_kernels *lenet_kernels_portable(void);
+const lenet_kernels *lenet_kernels_avx2(void);
+const lenet_kernels *lenet_kernels_avx512(void);
+
+/* The table in use; picked at the first call (dispatch.c). */
+const lenet_kernels *lenet_kernels_active(void);
+
+/* Calls task(context, i, thread) for i = 0 .. n_tasks - 1 on up to n_threads threads, with
+ * thread < n_threads (parallel.c). */
+void lenet_parallel_for(int64_t n_tasks, int32_t n_threads,
+                        void (*task)(void *context, int64_t i, int32_t thread), void *context);
+
+#endif

@@ -1,0 +1,20 @@
+/* The kernels for x86-64 with AVX-512 (F, BW, DQ and VL: Skylake servers, Ice Lake, Zen 4 on). */
+#if defined(__x86_64__) || defined(_M_X64)
+
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push(                                                            \
+    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+#include "simd_avx512.h"
+
+#include "kernels_lanes.h"
+
+LENET_DEFINE_KERNELS(avx512)
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

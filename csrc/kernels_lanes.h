@@ -1,0 +1,1042 @@
+/* The kernels, written once over a vector type: one image per lane (see kernels.h).
+ *
+ * Each kernels_<isa>.c includes a simd_<isa>.h, which gives the vector type `vf`, its
+ * operations and the tile sizes that its registers allow, and then this file.
+ *
+ * A tile keeps its sums in registers: `INLINE` functions take tile sizes as arguments that are
+ * constants at every call, so that the compiler unrolls the loops over them. The CASES macros
+ * turn a size known at run time into such a constant. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define INLINE static __forceinline
+#define OUTLINE static __declspec(noinline)
+#define UNROLL
+#else
+#define INLINE static inline __attribute__((always_inline))
+#define OUTLINE static __attribute__((noinline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+
+#define CASES_1_TO_6(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define CASES_1_TO_14(CASE) \
+    CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+
+/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: the size of the
+ * piece that starts at `start`. */
+OUTLINE int piece(int total, int most, int start)
+{
+    int left = total - start, pieces = (left + most - 1) / most;
+    return (left + pieces - 1) / pieces;
+}
+
+/* ---- the squashing function --------------------------------------------------------------
+ *
+ * tanh(a) = a p(a^2) / q(a^2), p of degree 3 and q of degree 4: a minimax fit for the relative
+ * error (1.2e-7) on |a| < 7.8, where tanh is 1 - 3.4e-7; a is clamped to that. In float the
+ * relative error stays below 4.5e-7. A tanh(S a) is the same with A and S multiplied into the
+ * coefficients. */
+
+typedef struct { float p[4], q[4], limit; } tanh_fit;  /* the constant term of q is 1 */
+
+static const tanh_fit FIT_TANH = {
+    {9.999998808e-01f, 1.294311732e-01f, 2.969891066e-03f, 1.163573870e-05f},
+    {4.627635479e-01f, 2.389240637e-02f, 2.413548791e-04f, 2.526242611e-07f},
+    7.8f};
+static const tanh_fit FIT_SCALED_TANH = {
+    {1.143933177e+00f, 6.580472738e-02f, 6.710829330e-04f, 1.168549602e-06f},
+    {2.056726813e-01f, 4.719487391e-03f, 2.118890552e-05f, 9.857004990e-09f},
+    11.7f};
+
+/* The operands' order makes NaN pass through min and max. */
+INLINE vf rational_tanh(const tanh_fit *fit, vf a)
+{
+    a = vf_min(vf_set(fit->limit), vf_max(vf_set(-fit->limit), a));
+    vf t = vf_mul(a, a);
+    vf p = vf_fma(vf_set(fit->p[3]), t, vf_set(fit->p[2]));
+    vf q = vf_fma(vf_set(fit->q[3]), t, vf_set(fit->q[2]));
+    p = vf_fma(p, t, vf_set(fit->p[1]));
+    q = vf_fma(q, t, vf_set(fit->q[1]));
+    p = vf_fma(p, t, vf_set(fit->p[0]));
+    q = vf_fma(q, t, vf_set(fit->q[0]));
+    q = vf_fma(q, t, vf_set(1.0f));
+    return vf_div(vf_mul(a, p), q);
+}
+
+INLINE vf squash_one(int activation, vf a)
+{
+    switch (activation) {
+    case LENET_SCALED_TANH: return rational_tanh(&FIT_SCALED_TANH, a);
+    case LENET_TANH: return rational_tanh(&FIT_TANH, a);
+    case LENET_RELU: return vf_max(vf_set(0.0f), a);
+    default: return a;
+    }
+}
+
+/* f'(a) from y = f(a): A S - (S / A) y^2 and 1 - y^2 for the two tanh. */
+INLINE vf slope(int activation, vf y)
+{
+    switch (activation) {
+    case LENET_SCALED_TANH:
+        return vf_fma(vf_mul(y, y), vf_set((float)(-2.0 / 3.0 / 1.7159)),
+                      vf_set((float)(1.7159 * 2.0 / 3.0)));
+    case LENET_TANH: return vf_fma(vf_mul(y, y), vf_set(-1.0f), vf_set(1.0f));
+    case LENET_RELU: return vf_step(y);
+    default: return vf_set(1.0f);
+    }
+}
+
+/* In place on n vectors of lanes. */
+OUTLINE void squash_lanes(int activation, ptrdiff_t n, float *values)
+{
+#define LOOP(kind)                                                                        \
+    case kind:                                                                            \
+        for (ptrdiff_t i = 0; i < n; i++)                                                 \
+            vf_store(values + i * LANES, squash_one(kind, vf_load(values + i * LANES)));  \
+        break;
+    switch (activation) {
+        LOOP(LENET_SCALED_TANH)
+        LOOP(LENET_TANH)
+        LOOP(LENET_RELU)
+    default: break;
+    }
+#undef LOOP
+}
+
+/* in[i] = sum[i] * f'(a), for the n vectors of outputs f(a) in `in`. */
+INLINE void store_delta(int activation, const vf *sum, int n, float *in)
+{
+    UNROLL
+    for (int i = 0; i < n; i++)
+        vf_store(in + i * LANES, vf_mul(sum[i], slope(activation, vf_load(in + i * LANES))));
+}
+
+static void squash(int activation, const float *a, ptrdiff_t n, float *y)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) vf_storeu(y + i, squash_one(activation, vf_loadu(a + i)));
+    if (i < n) {
+        float rest[LANES] = {0};
+        memcpy(rest, a + i, (size_t)(n - i) * sizeof *a);
+        vf_storeu(rest, squash_one(activation, vf_loadu(rest)));
+        memcpy(y + i, rest, (size_t)(n - i) * sizeof *y);
+    }
+}
+
+static void squash_backward(int activation, const float *y, const float *dy, ptrdiff_t n,
+                            float *da)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_storeu(da + i, vf_mul(vf_loadu(dy + i), slope(activation, vf_loadu(y + i))));
+    if (i < n) {
+        float rest_y[LANES] = {0}, rest_dy[LANES] = {0};
+        memcpy(rest_y, y + i, (size_t)(n - i) * sizeof *y);
+        memcpy(rest_dy, dy + i, (size_t)(n - i) * sizeof *dy);
+        vf_storeu(rest_dy, vf_mul(vf_loadu(rest_dy), slope(activation, vf_loadu(rest_y))));
+        memcpy(da + i, rest_dy, (size_t)(n - i) * sizeof *da);
+    }
+}
+
+/* ---- images to lanes and back ------------------------------------------------------------ */
+
+static void load_grey(const uint8_t *const *images, int n, int height, int width,
+                      float background, float foreground, int out_height, int out_width,
+                      float *out)
+{
+    enum { STRIP = 64 };  /* pixels that are put into lanes as bytes before they are widened */
+    uint8_t bytes[STRIP * LANES] = {0};
+    const vf base = vf_set(background), scale = vf_set((foreground - background) / 255.0f);
+    int top = (out_height - height) / 2, left = (out_width - width) / 2;
+
+    for (int y = 0; y < out_height; y++) {
+        float *row = out + (ptrdiff_t)y * out_width * LANES;
+        for (int x = 0; x < out_width; x++) vf_store(row + x * LANES, base);
+        if (y < top || y >= top + height) continue;
+        for (int x0 = 0; x0 < width; x0 += STRIP) {
+            int m = width - x0 < STRIP ? width - x0 : STRIP;
+            for (int lane = 0; lane < n; lane++) {
+                const uint8_t *pixels = images[lane] + (ptrdiff_t)(y - top) * width + x0;
+                for (int x = 0; x < m; x++) bytes[x * LANES + lane] = pixels[x];
+            }
+            for (int x = 0; x < m; x++)
+                vf_store(row + (left + x0 + x) * LANES,
+                         vf_fma(vf_from_bytes(bytes + x * LANES), scale, base));
+        }
+    }
+}
+
+static void rows_to_lanes(const float *const *rows, int n, ptrdiff_t count, float *out)
+{
+    if (n < LANES) memset(out, 0, (size_t)count * LANES * sizeof *out);
+    for (int lane = 0; lane < n; lane++)
+        for (ptrdiff_t i = 0; i < count; i++) out[i * LANES + lane] = rows[lane][i];
+}
+
+static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const *rows)
+{
+    for (int lane = 0; lane < n; lane++)
+        for (ptrdiff_t i = 0; i < count; i++) rows[lane][i] = in[i * LANES + lane];
+}
+
+/* ---- convolution --------------------------------------------------------------------------
+ *
+ * A tile is one output map, two rows, some columns. Both rows read the same input vectors:
+ * input row r feeds the upper output row through kernel row r and the lower one through kernel
+ * row r - 1. */
+
+INLINE void conv_row(const int TAPS, const int COLUMNS, const float *w, const float *in,
+                     vf *sum)
+{
+    UNROLL
+    for (int j = 0; j < TAPS; j++) {
+        vf weight = vf_set(w[j]);
+        UNROLL
+        for (int x = 0; x < COLUMNS; x++)
+            sum[x] = vf_fma(vf_load(in + (x + j) * LANES), weight, sum[x]);
+    }
+}
+
+INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_w,
+                          const float *lower_w, const float *in, vf *upper, vf *lower)
+{
+    UNROLL
+    for (int j = 0; j < TAPS; j++) {
+        vf upper_weight = vf_set(upper_w[j]), lower_weight = vf_set(lower_w[j]);
+        UNROLL
+        for (int x = 0; x < COLUMNS; x++) {
+            vf pixel = vf_load(in + (x + j) * LANES);
+            upper[x] = vf_fma(pixel, upper_weight, upper[x]);
+            lower[x] = vf_fma(pixel, lower_weight, lower[x]);
+        }
+    }
+}
+
+INLINE void conv_tile(const int TAPS, const int ROWS, const int COLUMNS,
+                      const lenet_conv_shape *s, const float *weights, float bias, int map,
+                      const float *in, float *out)
+{
+    const int K = TAPS > 1 ? TAPS : s->kernel;
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, in_map = s->in_height * in_row;
+    vf upper[TILE_COLUMNS], lower[TILE_COLUMNS];
+    UNROLL
+    for (int x = 0; x < COLUMNS; x++) upper[x] = lower[x] = vf_set(bias);
+
+    for (int c = s->first[map]; c < s->first[map + 1]; c++) {
+        const float *w = weights + (ptrdiff_t)c * K * K;
+        for (int j = 0; j < K; j += TAPS, w += TAPS) {
+            const float *row = in + s->source[c] * in_map + j * LANES;
+            conv_row(TAPS, COLUMNS, w, row, upper);
+            for (int i = 1; i < K; i++) {
+                row += in_row;
+                if (ROWS == 2)
+                    conv_row_pair(TAPS, COLUMNS, w + i * K, w + (i - 1) * K, row, upper, lower);
+                else
+                    conv_row(TAPS, COLUMNS, w + i * K, row, upper);
+            }
+            if (ROWS == 2) conv_row(TAPS, COLUMNS, w + (K - 1) * K, row + in_row, lower);
+        }
+    }
+    UNROLL
+    for (int x = 0; x < COLUMNS; x++) {
+        vf_store(out + x * LANES, upper[x]);
+        if (ROWS == 2) vf_store(out + (s->out_width + x) * LANES, lower[x]);
+    }
+}
+
+/* One or two rows of one map, in tiles. TAPS: the kernel's side, or 1 for any side. */
+INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
+                      const float *weights, float bias, int map, const float *in, float *out)
+{
+    for (int x = 0, columns; x < s->out_width; x += columns) {
+        columns = piece(s->out_width, TILE_COLUMNS, x);
+        switch (columns) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        if (n <= TILE_COLUMNS)                                                            \
+            conv_tile(TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, s, weights, bias, map,       \
+                      in + x * LANES, out + x * LANES);                                   \
+        break;
+            CASES_1_TO_14(CASE)
+#undef CASE
+        }
+    }
+}
+
+OUTLINE void conv_rows_5x5(const lenet_conv_shape *s, const float *weights, float bias, int map,
+                           const float *in, float *out)
+{
+    conv_rows(5, 2, s, weights, bias, map, in, out);
+}
+
+OUTLINE void conv_rows_3x3(const lenet_conv_shape *s, const float *weights, float bias, int map,
+                           const float *in, float *out)
+{
+    conv_rows(3, 2, s, weights, bias, map, in, out);
+}
+
+OUTLINE void conv_rows_any(const lenet_conv_shape *s, const float *weights, float bias, int map,
+                           int n_rows, const float *in, float *out)
+{
+    if (n_rows == 2)
+        conv_rows(1, 2, s, weights, bias, map, in, out);
+    else
+        conv_rows(1, 1, s, weights, bias, map, in, out);
+}
+
+static void conv(const lenet_conv_shape *s, const float *weights, const float *bias,
+                 int activation, const float *in, int row, int n_rows, ptrdiff_t out_stride,
+                 float *out)
+{
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
+    for (int y = 0; y < n_rows; y += 2) {
+        int rows = n_rows - y < 2 ? 1 : 2;
+        for (int map = 0; map < s->out_maps; map++) {
+            const float *from = in + (row + y) * in_row;
+            float *to = out + map * out_stride + y * out_row;
+            if (rows == 2 && s->kernel == 5)
+                conv_rows_5x5(s, weights, bias[map], map, from, to);
+            else if (rows == 2 && s->kernel == 3)
+                conv_rows_3x3(s, weights, bias[map], map, from, to);
+            else
+                conv_rows_any(s, weights, bias[map], map, rows, from, to);
+            squash_lanes(activation, (ptrdiff_t)rows * s->out_width, to);
+        }
+    }
+}
+
+/* ---- convolution, backward to its input ----------------------------------------------------
+ *
+ * One row of one input map at a time, all its columns in registers. Each output map that the
+ * input map feeds scatters its deltas: the delta at column x belongs to the sums x .. x + K-1.
+ * No multiply-add is spent on the border. Widths not listed below gather instead. */
+
+INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape *s,
+                        const float *weights, const float *delta, int map, int row,
+                        int in_activation, float *in)
+{
+    vf sum[16];
+    const int in_width = OUT_WIDTH + K - 1;
+    UNROLL
+    for (int x = 0; x < in_width; x++) sum[x] = vf_set(0.0f);
+    int lowest = row - (s->out_height - 1) > 0 ? row - (s->out_height - 1) : 0;
+    int highest = row < K - 1 ? row : K - 1;
+
+    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+        const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
+        const float *d = delta + (ptrdiff_t)s->target[t] * s->out_height * OUT_WIDTH * LANES;
+        for (int i = lowest; i <= highest; i++) {
+            const float *d_row = d + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
+            UNROLL
+            for (int j = 0; j < K; j++) {
+                vf weight = vf_set(w[i * K + j]);
+                UNROLL
+                for (int x = 0; x < OUT_WIDTH; x++)
+                    sum[x + j] = vf_fma(vf_load(d_row + x * LANES), weight, sum[x + j]);
+            }
+        }
+    }
+    store_delta(in_activation, sum, in_width, in);
+}
+
+OUTLINE void gather_row(const lenet_conv_shape *s, const float *weights, const float *delta,
+                       int map, int row, int in_activation, float *in)
+{
+    enum { COLUMNS = 4 };
+    const int K = s->kernel;
+    for (int x0 = 0; x0 < s->in_width; x0 += COLUMNS) {
+        vf sum[COLUMNS];
+        int columns = s->in_width - x0 < COLUMNS ? s->in_width - x0 : COLUMNS;
+        for (int x = 0; x < COLUMNS; x++) sum[x] = vf_set(0.0f);
+        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+            const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
+            const float *d = delta
+                             + (ptrdiff_t)s->target[t] * s->out_height * s->out_width * LANES;
+            for (int i = 0; i < K; i++) {
+                int y = row - i;
+                if (y < 0 || y >= s->out_height) continue;
+                const float *d_row = d + (ptrdiff_t)y * s->out_width * LANES;
+                for (int j = 0; j < K; j++) {
+                    vf weight = vf_set(w[i * K + j]);
+                    for (int x = 0; x < COLUMNS; x++) {
+                        int from = x0 + x - j;
+                        if (from < 0 || from >= s->out_width) continue;
+                        sum[x] = vf_fma(vf_load(d_row + from * LANES), weight, sum[x]);
+                    }
+                }
+            }
+        }
+        store_delta(in_activation, sum, columns, in + x0 * LANES);
+    }
+}
+
+static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
+                                const float *delta, int in_activation, float *in)
+{
+    for (int map = 0; map < s->in_maps; map++) {
+        for (int row = 0; row < s->in_height; row++, in += (ptrdiff_t)s->in_width * LANES) {
+            if (s->kernel == 5 && s->out_width == 10)
+                scatter_row(5, 10, s, weights, delta, map, row, in_activation, in);
+            else if (s->kernel == 5 && s->out_width == 8)
+                scatter_row(5, 8, s, weights, delta, map, row, in_activation, in);
+            else if (s->kernel == 3 && s->out_width == 11)
+                scatter_row(3, 11, s, weights, delta, map, row, in_activation, in);
+            else
+                gather_row(s, weights, delta, map, row, in_activation, in);
+        }
+    }
+}
+
+/* ---- convolution, gradient for its weights --------------------------------------------------
+ *
+ * dw[o][c][i][j] = sum over y, x of delta[o][y][x] in[c][y + i][x + j]. A tile is one input map,
+ * one kernel row, some of its taps and some of the output maps that the input map feeds: a
+ * position's inputs serve all those maps and its deltas all those taps. */
+
+INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
+                        int tap, const float *in, const float *delta, float *dweights)
+{
+    const int K = s->kernel;
+    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
+    const float *d[WEIGHT_MAPS];
+    float *dw[WEIGHT_MAPS];
+    vf sum[WEIGHT_MAPS][5];
+    UNROLL
+    for (int o = 0; o < MAPS; o++) {
+        d[o] = delta + s->target[first + o] * out_map;
+        dw[o] = dweights + ((ptrdiff_t)s->connection[first + o] * K * K + tap) * LANES;
+        UNROLL
+        for (int j = 0; j < TAPS; j++) sum[o][j] = vf_load(dw[o] + j * LANES);
+    }
+    for (int y = 0, at = 0; y < s->out_height; y++, in += (ptrdiff_t)s->in_width * LANES) {
+        for (int x = 0; x < s->out_width; x++, at += LANES) {
+            vf pixel[5];
+            UNROLL
+            for (int j = 0; j < TAPS; j++) pixel[j] = vf_load(in + (x + j) * LANES);
+            UNROLL
+            for (int o = 0; o < MAPS; o++) {
+                vf here = vf_load(d[o] + at);
+                UNROLL
+                for (int j = 0; j < TAPS; j++) sum[o][j] = vf_fma(pixel[j], here, sum[o][j]);
+            }
+        }
+    }
+    UNROLL
+    for (int o = 0; o < MAPS; o++) {
+        UNROLL
+        for (int j = 0; j < TAPS; j++) vf_store(dw[o] + j * LANES, sum[o][j]);
+    }
+}
+
+INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, int map,
+                        const float *in, const float *delta, float *dweights)
+{
+    int n = s->first_target[map + 1] - s->first_target[map];
+    for (int t = 0, maps; t < n; t += maps) {
+        int first = s->first_target[map] + t;
+        maps = piece(n, WEIGHT_MAPS, t);
+        for (int i = 0; i < K; i++) {
+            for (int j = 0; j < K; j += TAPS) {
+                const float *from = in + ((ptrdiff_t)i * s->in_width + j) * LANES;
+                switch (maps) {
+#define CASE(m)                                                                           \
+    case m:                                                                               \
+        if (m <= WEIGHT_MAPS)                                                             \
+            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, i * K + j, from, delta, \
+                        dweights);                                                        \
+        break;
+                    CASES_1_TO_6(CASE)
+#undef CASE
+                }
+            }
+        }
+    }
+}
+
+OUTLINE void weight_rows_5x5(const lenet_conv_shape *s, int map, const float *in,
+                             const float *delta, float *dweights)
+{
+    weight_rows(5, 5, s, map, in, delta, dweights);
+}
+
+OUTLINE void weight_rows_3x3(const lenet_conv_shape *s, int map, const float *in,
+                             const float *delta, float *dweights)
+{
+    weight_rows(3, 3, s, map, in, delta, dweights);
+}
+
+OUTLINE void weight_rows_any(const lenet_conv_shape *s, int map, const float *in,
+                             const float *delta, float *dweights)
+{
+    weight_rows(s->kernel, 1, s, map, in, delta, dweights);
+}
+
+static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
+                                  const float *delta, float *dweights, float *dbias)
+{
+    const ptrdiff_t in_map = (ptrdiff_t)s->in_height * s->in_width * LANES;
+    const ptrdiff_t positions = (ptrdiff_t)s->out_height * s->out_width;
+    for (int map = 0; map < s->in_maps; map++, in += in_map) {
+        if (s->kernel == 5)
+            weight_rows_5x5(s, map, in, delta, dweights);
+        else if (s->kernel == 3)
+            weight_rows_3x3(s, map, in, delta, dweights);
+        else
+            weight_rows_any(s, map, in, delta, dweights);
+    }
+    for (int map = 0; map < s->out_maps; map++) {
+        /* two sums, so that one addition need not wait for the other */
+        vf even = vf_load(dbias + map * LANES), odd = vf_set(0.0f);
+        ptrdiff_t i = 0;
+        for (; i + 2 <= positions; i += 2, delta += 2 * LANES) {
+            even = vf_add(even, vf_load(delta));
+            odd = vf_add(odd, vf_load(delta + LANES));
+        }
+        for (; i < positions; i++, delta += LANES) even = vf_add(even, vf_load(delta));
+        vf_store(dbias + map * LANES, vf_add(even, odd));
+    }
+}
+
+/* ---- subsampling --------------------------------------------------------------------------- */
+
+INLINE vf block_sum(const float *upper, const float *lower)
+{
+    return vf_add(vf_add(vf_load(upper), vf_load(upper + LANES)),
+                  vf_add(vf_load(lower), vf_load(lower + LANES)));
+}
+
+static void subsample(int maps, int width, const float *coefficient, const float *bias,
+                      int activation, const float *in, ptrdiff_t in_stride, int n_rows,
+                      ptrdiff_t out_stride, float *out)
+{
+    const int out_width = width / 2;
+    for (int map = 0; map < maps; map++) {
+        const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
+        const vf shift = vf_set(bias ? bias[map] : 0.0f);
+        float *to = out + map * out_stride;
+        for (int y = 0; y < n_rows; y++) {
+            const float *upper = in + map * in_stride + (ptrdiff_t)2 * y * width * LANES;
+            const float *lower = upper + (ptrdiff_t)width * LANES;
+            for (int x = 0; x < out_width; x++) {
+                vf sum = block_sum(upper + 2 * x * LANES, lower + 2 * x * LANES);
+                vf_store(to + (y * out_width + x) * LANES, vf_fma(sum, scale, shift));
+            }
+        }
+        squash_lanes(activation, (ptrdiff_t)n_rows * out_width, to);
+    }
+}
+
+INLINE void subsample_backward_any(int maps, int height, int width, const float *coefficient,
+                                   const float *delta, const int in_activation, float *in,
+                                   float *dcoefficient, float *dbias)
+{
+    const int out_height = height / 2, out_width = width / 2;
+    const ptrdiff_t row = (ptrdiff_t)width * LANES;
+    for (int map = 0; map < maps; map++, in += height * row) {
+        const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
+        vf d_scale = vf_set(0.0f), d_shift = vf_set(0.0f);
+        for (int y = 0; y < out_height; y++) {
+            float *upper = in + 2 * y * row, *lower = upper + row;
+            for (int x = 0; x < out_width; x++, delta += LANES) {
+                vf d = vf_load(delta), sum = block_sum(upper, lower);
+                d_scale = vf_fma(d, sum, d_scale);
+                d_shift = vf_add(d_shift, d);
+                d = vf_mul(d, scale);
+                const vf pair[2] = {d, d};
+                store_delta(in_activation, pair, 2, upper);
+                store_delta(in_activation, pair, 2, lower);
+                upper += 2 * LANES;
+                lower += 2 * LANES;
+            }
+            /* an odd last column or row feeds nothing */
+            if (width % 2) {
+                vf_store(upper, vf_set(0.0f));
+                vf_store(lower, vf_set(0.0f));
+            }
+        }
+        if (height % 2) memset(in + (height - 1) * row, 0, (size_t)row * sizeof *in);
+        if (coefficient) {
+            float *dc = dcoefficient + map * LANES, *db = dbias + map * LANES;
+            vf_store(dc, vf_add(vf_load(dc), d_scale));
+            vf_store(db, vf_add(vf_load(db), d_shift));
+        }
+    }
+}
+
+static void subsample_backward(int maps, int height, int width, const float *coefficient,
+                               const float *delta, int in_activation, float *in,
+                               float *dcoefficient, float *dbias)
+{
+    switch (in_activation) {
+#define CASE(kind)                                                                        \
+    case kind:                                                                            \
+        subsample_backward_any(maps, height, width, coefficient, delta, kind, in,         \
+                               dcoefficient, dbias);                                      \
+        break;
+        CASE(LENET_IDENTITY)
+        CASE(LENET_SCALED_TANH)
+        CASE(LENET_TANH)
+        CASE(LENET_RELU)
+#undef CASE
+    }
+}
+
+/* ---- dense layers --------------------------------------------------------------------------- */
+
+/* sum[r][g] += sum over k of w[r * w_row + k * w_column] * in[g][k]: the weights as stored for
+ * the way forward, transposed by their strides for the way back. */
+INLINE void dense_tile(const int ROWS, const int GROUPS, int n, const float *w, ptrdiff_t w_row,
+                       ptrdiff_t w_column, const float *in, ptrdiff_t in_stride,
+                       vf sum[DENSE_ROWS][DENSE_GROUPS])
+{
+    for (int k = 0; k < n; k++, w += w_column, in += LANES) {
+        vf x[DENSE_GROUPS];
+        UNROLL
+        for (int g = 0; g < GROUPS; g++) x[g] = vf_load(in + g * in_stride);
+        UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            vf weight = vf_set(w[r * w_row]);
+            UNROLL
+            for (int g = 0; g < GROUPS; g++) sum[r][g] = vf_fma(x[g], weight, sum[r][g]);
+        }
+    }
+}
+
+INLINE void dense_forward_tile(const int ROWS, const int GROUPS, const lenet_dense_shape *s,
+                               const float *weights, const float *bias, int activation,
+                               const float *in, float *out)
+{
+    vf sum[DENSE_ROWS][DENSE_GROUPS];
+    UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        UNROLL
+        for (int g = 0; g < GROUPS; g++) sum[r][g] = vf_set(bias[r]);
+    }
+    dense_tile(ROWS, GROUPS, s->inputs, weights, s->inputs, 1, in, s->in_stride, sum);
+    UNROLL
+    for (int g = 0; g < GROUPS; g++) {
+        float *to = out + g * s->out_stride;
+        UNROLL
+        for (int r = 0; r < ROWS; r++) vf_store(to + r * LANES, sum[r][g]);
+        squash_lanes(activation, ROWS, to);
+    }
+}
+
+INLINE void dense_backward_tile(const int ROWS, const int GROUPS, const lenet_dense_shape *s,
+                                const float *weights, const float *delta, int in_activation,
+                                float *in)
+{
+    vf sum[DENSE_ROWS][DENSE_GROUPS];
+    UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        UNROLL
+        for (int g = 0; g < GROUPS; g++) sum[r][g] = vf_set(0.0f);
+    }
+    dense_tile(ROWS, GROUPS, s->outputs, weights, 1, s->inputs, delta, s->out_stride, sum);
+    UNROLL
+    for (int g = 0; g < GROUPS; g++) {
+        vf column[DENSE_ROWS];
+        UNROLL
+        for (int r = 0; r < ROWS; r++) column[r] = sum[r][g];
+        store_delta(in_activation, column, ROWS, in + g * s->in_stride);
+    }
+}
+
+INLINE void dense_groups(const int GROUPS, const lenet_dense_shape *s, const float *weights,
+                         const float *bias, int activation, const float *in, float *out)
+{
+    for (int r = 0, rows; r < s->outputs; r += rows) {
+        rows = piece(s->outputs, DENSE_ROWS, r);
+        switch (rows) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        dense_forward_tile(n, GROUPS, s, weights + (ptrdiff_t)r * s->inputs, bias + r,    \
+                           activation, in, out + r * LANES);                              \
+        break;
+            CASES_1_TO_6(CASE)
+#undef CASE
+        }
+    }
+}
+
+INLINE void dense_backward_groups(const int GROUPS, const lenet_dense_shape *s,
+                                  const float *weights, const float *delta, int in_activation,
+                                  float *in)
+{
+    for (int r = 0, rows; r < s->inputs; r += rows) {
+        rows = piece(s->inputs, DENSE_ROWS, r);
+        switch (rows) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        dense_backward_tile(n, GROUPS, s, weights + r, delta, in_activation,              \
+                            in + r * LANES);                                              \
+        break;
+            CASES_1_TO_6(CASE)
+#undef CASE
+        }
+    }
+}
+
+static void dense(const lenet_dense_shape *s, const float *weights, const float *bias,
+                  int activation, const float *in, float *out)
+{
+    for (int g = 0; g < s->groups;) {
+        const float *from = in + g * s->in_stride;
+        float *to = out + g * s->out_stride;
+        int left = s->groups - g;
+        if (DENSE_GROUPS == 4 && left >= 4) {
+            dense_groups(DENSE_GROUPS, s, weights, bias, activation, from, to);
+            g += 4;
+        } else if (left >= 2) {
+            dense_groups(2, s, weights, bias, activation, from, to);
+            g += 2;
+        } else {
+            dense_groups(1, s, weights, bias, activation, from, to);
+            g += 1;
+        }
+    }
+}
+
+static void dense_backward_input(const lenet_dense_shape *s, const float *weights,
+                                 const float *delta, int in_activation, float *in)
+{
+    for (int g = 0; g < s->groups;) {
+        const float *from = delta + g * s->out_stride;
+        float *to = in + g * s->in_stride;
+        int left = s->groups - g;
+        if (DENSE_GROUPS == 4 && left >= 4) {
+            dense_backward_groups(DENSE_GROUPS, s, weights, from, in_activation, to);
+            g += 4;
+        } else if (left >= 2) {
+            dense_backward_groups(2, s, weights, from, in_activation, to);
+            g += 2;
+        } else {
+            dense_backward_groups(1, s, weights, from, in_activation, to);
+            g += 1;
+        }
+    }
+}
+
+/* [group][feature][lane] -> [image][feature], rows `stride` floats apart. */
+static void transpose(const float *in, ptrdiff_t in_stride, int groups, int features,
+                      ptrdiff_t stride, float *rows)
+{
+    for (int g = 0; g < groups; g++) {
+        const float *from = in + g * in_stride;
+        float *to = rows + (ptrdiff_t)g * LANES * stride;
+        for (int k = 0; k < features; k++, from += LANES)
+            for (int lane = 0; lane < LANES; lane++) to[lane * stride + k] = from[lane];
+    }
+}
+
+/* The first `width` lanes, or all. */
+INLINE void store_part(float *to, vf a, int width)
+{
+    if (width >= LANES) {
+        vf_storeu(to, a);
+    } else {
+        float all[LANES];
+        vf_storeu(all, a);
+        for (int i = 0; i < width; i++) to[i] = all[i];
+    }
+}
+
+/* dw[o][k] for some units and some vectors of inputs: inputs in lanes here, so that no sum over
+ * lanes is needed. The last vector may stick out of the row: `width` is what is left of it. */
+INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const float *in,
+                       ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride,
+                       int width, ptrdiff_t dw_stride, float *dw)
+{
+    vf sum[OUTER_ROWS][OUTER_VECTORS];
+    UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        UNROLL
+        for (int v = 0; v < VECTORS; v++) sum[r][v] = vf_set(0.0f);
+    }
+    for (int i = 0; i < images; i++, in += in_stride, delta += delta_stride) {
+        vf x[OUTER_VECTORS];
+        UNROLL
+        for (int v = 0; v < VECTORS; v++) x[v] = vf_loadu(in + v * LANES);
+        UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            vf d = vf_set(delta[r]);
+            UNROLL
+            for (int v = 0; v < VECTORS; v++) sum[r][v] = vf_fma(x[v], d, sum[r][v]);
+        }
+    }
+    UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        UNROLL
+        for (int v = 0; v < VECTORS; v++) {
+            store_part(dw + r * dw_stride + v * LANES, sum[r][v], width - v * LANES);
+        }
+    }
+}
+
+INLINE void outer_rows(const int ROWS, const lenet_dense_shape *s, const float *in,
+                       ptrdiff_t in_stride, const float *delta, float *dw)
+{
+    const int images = s->groups * LANES, vectors = (s->inputs + LANES - 1) / LANES;
+    for (int v = 0, n; v < vectors; v += n) {
+        n = piece(vectors, OUTER_VECTORS, v);
+        switch (n) {
+#define CASE(m)                                                                           \
+    case m:                                                                               \
+        if (m <= OUTER_VECTORS)                                                           \
+            outer_tile(ROWS, m <= OUTER_VECTORS ? m : 1, images, in + v * LANES,          \
+                       in_stride, delta, s->outputs, s->inputs - v * LANES, s->inputs,    \
+                       dw + v * LANES);                                                   \
+        break;
+            CASES_1_TO_6(CASE)
+#undef CASE
+        }
+    }
+}
+
+static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
+                                   const float *delta, float *scratch, float *dweights,
+                                   float *dbias)
+{
+    const int images = s->groups * LANES;
+    /* rows padded to whole vectors; what the padding holds goes into no sum that is kept, but
+     * it must be numbers that cannot trap or slow the processor down */
+    const ptrdiff_t in_stride = ((ptrdiff_t)s->inputs + LANES - 1) / LANES * LANES;
+    float *in_rows = scratch, *delta_rows = scratch + images * in_stride;
+    for (int i = 0; i < images; i++)
+        for (ptrdiff_t k = s->inputs; k < in_stride; k++) in_rows[i * in_stride + k] = 0.0f;
+    transpose(in, s->in_stride, s->groups, s->inputs, in_stride, in_rows);
+    transpose(delta, s->out_stride, s->groups, s->outputs, s->outputs, delta_rows);
+
+    for (int o = 0, rows; o < s->outputs; o += rows) {
+        float *dw = dweights + (ptrdiff_t)o * s->inputs;
+        rows = piece(s->outputs, OUTER_ROWS, o);
+        switch (rows) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        if (n <= OUTER_ROWS)                                                              \
+            outer_rows(n <= OUTER_ROWS ? n : 1, s, in_rows, in_stride, delta_rows + o, dw); \
+        break;
+            CASES_1_TO_6(CASE)
+#undef CASE
+        }
+    }
+    for (int o = 0; o < s->outputs; o++) {
+        vf sum = vf_set(0.0f);
+        for (int g = 0; g < s->groups; g++)
+            sum = vf_add(sum, vf_load(delta + g * s->out_stride + o * LANES));
+        dbias[o] = vf_sum(sum);
+    }
+}
+
+/* ---- RBF output: y_i = sum over j of (x_j - w_ij)^2 ------------------------------------------ */
+
+static void rbf(const lenet_dense_shape *s, const float *codes, const float *in, float *out)
+{
+    for (int g = 0; g < s->groups; g++) {
+        const float *x = in + g * s->in_stride, *w = codes;
+        float *y = out + g * s->out_stride;
+        for (int i = 0; i < s->outputs; i++, w += s->inputs) {
+            vf even = vf_set(0.0f), odd = vf_set(0.0f);
+            for (int j = 0; j < s->inputs; j++) {
+                vf distance = vf_sub(vf_load(x + j * LANES), vf_set(w[j]));
+                if (j % 2)
+                    odd = vf_fma(distance, distance, odd);
+                else
+                    even = vf_fma(distance, distance, even);
+            }
+            vf_store(y + i * LANES, vf_add(even, odd));
+        }
+    }
+}
+
+/* dE/dx_j = sum over i of 2 (x_j - w_ij) dE/dy_i */
+static void rbf_backward_input(const lenet_dense_shape *s, const float *codes,
+                               const float *delta, int in_activation, float *in)
+{
+    for (int g = 0; g < s->groups; g++) {
+        const float *d = delta + g * s->out_stride;
+        for (int j = 0; j < s->inputs; j++) {
+            float *x = in + g * s->in_stride + j * LANES;
+            vf sum = vf_set(0.0f), here = vf_load(x);
+            for (int i = 0; i < s->outputs; i++) {
+                vf distance = vf_sub(here, vf_set(codes[i * s->inputs + j]));
+                sum = vf_fma(distance, vf_load(d + i * LANES), sum);
+            }
+            sum = vf_add(sum, sum);
+            store_delta(in_activation, &sum, 1, x);
+        }
+    }
+}
+
+/* dE/dw_ij = -2 (x_j - w_ij) dE/dy_i, summed over the images */
+static void rbf_backward_codes(const lenet_dense_shape *s, const float *codes, const float *in,
+                               const float *delta, float *dcodes)
+{
+    for (int i = 0; i < s->outputs; i++) {
+        for (int j = 0; j < s->inputs; j++) {
+            vf sum = vf_set(0.0f), code = vf_set(codes[i * s->inputs + j]);
+            for (int g = 0; g < s->groups; g++) {
+                vf distance = vf_sub(vf_load(in + g * s->in_stride + j * LANES), code);
+                sum = vf_fma(distance, vf_load(delta + g * s->out_stride + i * LANES), sum);
+            }
+            dcodes[i * s->inputs + j] = -2.0f * vf_sum(sum);
+        }
+    }
+}
+
+/* ---- sums and updates ------------------------------------------------------------------------ */
+
+static void sum_lanes(const float *in, ptrdiff_t n, float *sums)
+{
+    for (ptrdiff_t i = 0; i < n; i++) sums[i] = vf_sum(vf_load(in + i * LANES));
+}
+
+static int sum_partials(const float *partials, ptrdiff_t stride, int n_partials, int add,
+                        ptrdiff_t n, float *sum)
+{
+    /* 0 * x is 0 if x is finite, else NaN */
+    vf probe = vf_set(0.0f);
+    float rest = 0.0f;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf total = add ? vf_add(vf_loadu(sum + i), vf_loadu(partials + i)) : vf_loadu(partials + i);
+        for (int p = 1; p < n_partials; p++)
+            total = vf_add(total, vf_loadu(partials + p * stride + i));
+        probe = vf_fma(total, vf_set(0.0f), probe);
+        vf_storeu(sum + i, total);
+    }
+    for (; i < n; i++) {
+        float total = add ? sum[i] + partials[i] : partials[i];
+        for (int p = 1; p < n_partials; p++) total += partials[p * stride + i];
+        rest += total * 0.0f;
+        sum[i] = total;
+    }
+    return vf_sum(probe) + rest == 0.0f;
+}
+
+/* Calls update(i) for whole vectors, and once more on copies for what is left of n. */
+static void update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                       ptrdiff_t n, float *parameters)
+{
+    const vf rate = vf_set(-o->rate), momentum = vf_set(o->momentum);
+    const vf keep = vf_set(1.0f - o->rate * o->weight_decay);
+    for (ptrdiff_t i = first; i < first + n; i += LANES) {
+        float g[LANES], v[LANES], p[LANES];
+        ptrdiff_t left = first + n - i, m = left < LANES ? left : LANES;
+        const int whole = m == LANES;
+        float *velocity = o->first ? o->first + i : NULL;
+        if (!whole) {
+            memset(g, 0, sizeof g);
+            memset(v, 0, sizeof v);
+            memset(p, 0, sizeof p);
+            memcpy(g, gradient + i, (size_t)m * sizeof *g);
+            if (velocity) memcpy(v, velocity, (size_t)m * sizeof *v);
+            memcpy(p, parameters + i, (size_t)m * sizeof *p);
+        }
+        vf step = vf_loadu(whole ? gradient + i : g);
+        if (velocity) {
+            step = vf_fma(momentum, vf_loadu(whole ? velocity : v), step);
+            vf_storeu(whole ? velocity : v, step);
+        }
+        vf old = vf_loadu(whole ? parameters + i : p);
+        vf_storeu(whole ? parameters + i : p, vf_fma(step, rate, vf_mul(old, keep)));
+        if (!whole) {
+            if (velocity) memcpy(velocity, v, (size_t)m * sizeof *v);
+            memcpy(parameters + i, p, (size_t)m * sizeof *p);
+        }
+    }
+}
+
+static void update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                        ptrdiff_t n, float *parameters)
+{
+    /* m and v start at 0; dividing by 1 - beta^t makes up for it */
+    const double t = (double)o->step;
+    const float m_scale = (float)(o->rate / (1.0 - pow(o->beta1, t)));
+    const float v_scale = (float)(1.0 / (1.0 - pow(o->beta2, t)));
+    const float decay = o->rate * o->weight_decay;
+    ptrdiff_t i = first;
+    const ptrdiff_t end = first + n;
+
+    for (; i + LANES <= end; i += LANES) {
+        vf g = vf_loadu(gradient + i), p = vf_loadu(parameters + i);
+        vf m = vf_loadu(o->first + i), v = vf_loadu(o->second + i);
+        m = vf_fma(vf_set(o->beta1), m, vf_mul(vf_set(1.0f - o->beta1), g));
+        v = vf_fma(vf_set(o->beta2), v, vf_mul(vf_set(1.0f - o->beta2), vf_mul(g, g)));
+        vf_storeu(o->first + i, m);
+        vf_storeu(o->second + i, v);
+        vf size = vf_add(vf_sqrt(vf_mul(v, vf_set(v_scale))), vf_set(o->epsilon));
+        p = vf_fma(p, vf_set(-decay), p);
+        vf_storeu(parameters + i, vf_sub(p, vf_div(vf_mul(m, vf_set(m_scale)), size)));
+    }
+    for (; i < end; i++) {
+        float g = gradient[i];
+        float m = o->beta1 * o->first[i] + (1.0f - o->beta1) * g;
+        float v = o->beta2 * o->second[i] + (1.0f - o->beta2) * (g * g);
+        o->first[i] = m;
+        o->second[i] = v;
+        float p = parameters[i] - decay * parameters[i];
+        parameters[i] = p - m * m_scale / (sqrtf(v * v_scale) + o->epsilon);
+    }
+}
+
+/* ---- what the core can do at most -------------------------------------------------------------- */
+
+static double multiply_adds(int64_t rounds, float *sink)
+{
+    enum { SUMS = 12, REPEATS = 8 };
+    vf sum[SUMS], x = vf_set(sink[0]), y = vf_set(sink[1]);
+    UNROLL
+    for (int i = 0; i < SUMS; i++) sum[i] = vf_set((float)i);
+    for (int64_t round = 0; round < rounds; round++) {
+        UNROLL
+        for (int k = 0; k < REPEATS; k++) {
+            UNROLL
+            for (int i = 0; i < SUMS; i++) sum[i] = vf_fma(sum[i], x, y);
+        }
+    }
+    vf total = sum[0];
+    UNROLL
+    for (int i = 1; i < SUMS; i++) total = vf_add(total, sum[i]);
+    sink[0] = vf_sum(total);
+    return (double)SUMS * REPEATS * LANES;
+}
+
+#define LENET_DEFINE_KERNELS(isa)                                                         \
+    const lenet_kernels *lenet_kernels_##isa(void)                                        \
+    {                                                                                     \
+        static const lenet_kernels table = {                                              \
+            .name = #isa,                                                                 \
+            .lanes = LANES,                                                               \
+            .load_grey = load_grey,                                                       \
+            .rows_to_lanes = rows_to_lanes,                                               \
+            .lanes_to_rows = lanes_to_rows,                                               \
+            .conv = conv,                                                                 \
+            .conv_backward_input = conv_backward_input,                                   \
+            .conv_backward_weights = conv_backward_weights,                               \
+            .subsample = subsample,                                                       \
+            .subsample_backward = subsample_backward,                                     \
+            .dense = dense,                                                               \
+            .dense_backward_input = dense_backward_input,                                 \
+            .dense_backward_weights = dense_backward_weights,                             \
+            .rbf = rbf,                                                                   \
+            .rbf_backward_input = rbf_backward_input,                                     \
+            .rbf_backward_codes = rbf_backward_codes,                                     \
+            .squash = squash,                                                             \
+            .squash_backward = squash_backward,                                           \
+            .sum_lanes = sum_lanes,                                                       \
+            .sum_partials = sum_partials,                                                 \
+            .update_sgd = update_sgd,                                                     \
+            .update_adam = update_adam,                                                   \
+            .multiply_adds = multiply_adds,                                               \
+        };                                                                                \
+        return &table;                                                                    \
+    }

@@ -1,0 +1,223 @@
+/* LeNet-5 on a CPU: the public C interface, usable without Python.
+ *
+ * A network is a plan: a list of layers over a square or oblong grey image. Its trainable
+ * parameters are one contiguous float vector that the caller owns; the plan only says which
+ * part of the vector belongs to which layer. Every buffer is the caller's; every function
+ * reports by a status code, prints nothing and never aborts.
+ *
+ * One seed gives the same bits with any number of threads: the work is cut into blocks of
+ * images whose size does not depend on the threads, and sums over blocks are added in order.
+ */
+#ifndef LENET_H
+#define LENET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lenet_status {
+    LENET_OK = 0,
+    LENET_BAD_ARGUMENT,  /* a size, kind or pointer that no network can have */
+    LENET_BAD_LABEL,     /* a label outside 0 .. classes-1 */
+    LENET_NO_MEMORY,     /* the plan could not be allocated, or the workspace is too small */
+    LENET_NOT_FINITE,    /* the loss or gradient is NaN or infinite; nothing was updated */
+    LENET_INTERRUPTED,   /* run->interrupted said so; nothing was updated */
+    LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
+    LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */
+} lenet_status;
+
+/* ---- the plan ------------------------------------------------------------------------- */
+
+typedef enum lenet_layer_kind {
+    LENET_CONV,          /* valid convolution, stride 1, a bias per map */
+    LENET_SUBSAMPLE,     /* 2x2 sum times a trainable coefficient plus a trainable bias */
+    LENET_AVERAGE_POOL,  /* plain 2x2 mean */
+    LENET_DENSE,         /* every input to every unit, a bias per unit */
+    LENET_RBF            /* squared distances to one code per class; the last layer */
+} lenet_layer_kind;
+
+typedef enum lenet_activation {
+    LENET_IDENTITY,
+    LENET_SCALED_TANH,   /* 1.7159 tanh(2/3 a) */
+    LENET_TANH,
+    LENET_RELU
+} lenet_activation;
+
+typedef struct lenet_layer {
+    int32_t kind;          /* lenet_layer_kind */
+    int32_t activation;    /* lenet_activation; ignored by LENET_AVERAGE_POOL and LENET_RBF */
+    int32_t maps;          /* output maps, units or classes; ignored by the 2x2 layers */
+    int32_t kernel;        /* side of a convolution's kernel */
+    const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */
+    int32_t trained;       /* LENET_RBF: 1 if the codes are parameters, 0 if they are fixed */
+} lenet_layer;
+
+typedef struct lenet_plan lenet_plan;
+
+/* Checks the layers, copies them and derives shapes. codes: [classes][inputs] of a fixed RBF
+ * layer, else NULL. Grey level g of a uint8 image becomes background + g/255 (foreground -
+ * background), and pixels outside a smaller image become background. */
+lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int32_t height,
+                               int32_t width, float background, float foreground,
+                               const float *codes, lenet_plan **plan);
+void lenet_plan_free(lenet_plan *plan);
+
+int64_t lenet_plan_parameters(const lenet_plan *plan);
+int32_t lenet_plan_classes(const lenet_plan *plan);
+void lenet_plan_shape(const lenet_plan *plan, int32_t layer, int32_t shape[3]);
+
+/* ---- running it ------------------------------------------------------------------------ */
+
+typedef struct lenet_images {
+    const void *pixels;     /* contiguous images of height x width */
+    int32_t is_float;       /* 1: float, already normalised; 0: uint8, raw grey */
+    int32_t height, width;  /* uint8 may be smaller than the network's input, then centred */
+    const int64_t *order;   /* image i of the batch is pixels[order[i]]; NULL: pixels[i] */
+} lenet_images;
+
+typedef struct lenet_run {
+    void *workspace;                      /* aligned to 64 bytes */
+    size_t workspace_size;                /* at least what lenet_workspace_size says */
+    int32_t n_threads;                    /* 1 or more */
+    int32_t (*interrupted)(void *context);  /* asked now and then on the calling thread, or NULL */
+    void *context;
+} lenet_run;
+
+typedef enum lenet_loss_kind {
+    LENET_MSE,            /* eq. (8): penalty of the right class; linear: distance to +-1 targets */
+    LENET_MAP,            /* eq. (9), with the rubbish class's penalty j */
+    LENET_CROSS_ENTROPY   /* softmax over logits, or over negated penalties */
+} lenet_loss_kind;
+
+typedef struct lenet_loss {
+    int32_t kind;         /* lenet_loss_kind */
+    double j;             /* LENET_MAP only; > 0 */
+} lenet_loss;
+
+typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM } lenet_optimizer_kind;
+
+typedef struct lenet_optimizer {
+    int32_t kind;             /* lenet_optimizer_kind */
+    float rate;               /* of this step */
+    float momentum;           /* SGD: v = momentum v + g */
+    float beta1, beta2, epsilon;
+    float weight_decay;       /* decoupled: p -= rate * weight_decay * p */
+    int64_t step;             /* steps taken so far; lenet_step adds one */
+    float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v */
+} lenet_optimizer;
+
+typedef struct lenet_report {
+    double loss;              /* mean over the images */
+    int64_t n_errors;         /* images whose best class is not the label, before the update */
+} lenet_report;
+
+/* Bytes of workspace for a batch of n images; training: 1 for gradients, steps, activations. */
+size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
+                            int32_t n_threads);
+
+/* Blocks of images that n images are cut into: more threads than this stay idle. */
+int64_t lenet_blocks(int32_t training, int64_t n);
+
+/* outputs: [n][classes], penalties or logits. */
+lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
+                           const lenet_images *images, int64_t n, float *outputs,
+                           const lenet_run *run);
+
+/* outputs[layer]: [n][maps][height][width] after the squashing function. */
+lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
+                               const lenet_images *images, int64_t n, float *const *outputs,
+                               const lenet_run *run);
+
+/* labels are indexed as the images are, through images->order. */
+lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
+                            const lenet_images *images, const int64_t *labels, int64_t n,
+                            const lenet_loss *loss, float *gradient, lenet_report *report,
+                            const lenet_run *run);
+
+/* One update of the parameters on one batch. */
+lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
+                        const int64_t *labels, int64_t n, const lenet_loss *loss,
+                        lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
+
+/* Loss and errors of outputs that lenet_forward gave. */
+lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
+                         int64_t n, const lenet_loss *loss, lenet_report *report);
+
+/* The class of each row: the smallest penalty or the largest logit; the first of equals. */
+void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int64_t *classes);
+
+/* Rows that sum to one: softmax of the logits or of the negated penalties. */
+void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
+                         float *probabilities);
+
+/* Index of the first value that is NaN or infinite, or n. */
+int64_t lenet_first_not_finite(const float *values, int64_t n);
+
+/* ---- single kernels, on rows of (maps, height, width): for study and for tests ---------- */
+
+typedef struct lenet_conv_call {
+    int32_t in_maps, height, width, out_maps, kernel;
+    const uint8_t *table;    /* as in lenet_layer */
+} lenet_conv_call;
+
+size_t lenet_conv_workspace(const lenet_conv_call *call);
+lenet_status lenet_conv(const lenet_conv_call *call, const float *x, const float *weights,
+                        const float *bias, int64_t n, float *y, void *workspace, size_t size);
+/* dx, dw, db: gradients for x, weights and bias, given dy; dx may be NULL. */
+lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
+                                 const float *weights, const float *dy, int64_t n, float *dx,
+                                 float *dw, float *db, void *workspace, size_t size);
+
+size_t lenet_subsample_workspace(int32_t maps, int32_t height, int32_t width);
+/* y = coefficient[map] * (2x2 sum) + bias[map], before the squashing function. */
+lenet_status lenet_subsample(int32_t maps, int32_t height, int32_t width, const float *x,
+                             const float *coefficient, const float *bias, int64_t n, float *y,
+                             void *workspace, size_t size);
+lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t width,
+                                      const float *x, const float *coefficient,
+                                      const float *dy, int64_t n, float *dx,
+                                      float *dcoefficient, float *dbias, void *workspace,
+                                      size_t size);
+
+size_t lenet_rbf_workspace(int32_t inputs, int32_t classes);
+lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,
+                       int64_t n, float *y, void *workspace, size_t size);
+lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
+                                const float *codes, const float *dy, int64_t n, float *dx,
+                                float *dcodes, void *workspace, size_t size);
+
+lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y);
+/* da = dy f'(a), from y = f(a). */
+lenet_status lenet_squash_backward(int32_t activation, const float *y, const float *dy,
+                                   int64_t n, float *da);
+
+/* ---- processor and threads -------------------------------------------------------------- */
+
+/* Picks the kernels, once; the other functions do it themselves when it was not called.
+ * The environment's LENET_C_ISA (portable, avx2, avx512, neon) overrides. */
+lenet_status lenet_init(void);
+
+/* Name of the instruction set in use, and the n-th one this processor and build have (NULL
+ * past the last). */
+const char *lenet_isa(void);
+const char *lenet_available_isa(int32_t n);
+int32_t lenet_lanes(void);
+const char *lenet_compiler(void);
+
+/* Threads when a call does not say: lenet_set_threads, then OMP_NUM_THREADS, then the
+ * processors that this process may use. n = 0 forgets an earlier setting. */
+void lenet_set_threads(int32_t n);
+int32_t lenet_get_threads(void);
+int32_t lenet_has_openmp(void);
+
+/* Runs `rounds` rounds of independent multiply-adds in registers and returns how many that
+ * were: timed by the caller, the most that the instruction set in use can do on this core. */
+double lenet_multiply_adds(int64_t rounds);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,591 @@
+/* Runs a plan over blocks of images, forward and backward.
+ *
+ * A block is a fixed number of images, whatever the threads: a thread takes a block, puts its
+ * images into lanes and runs all layers on them in memory of its own. Layers before
+ * plan->first_flat run one group of lanes after another, so that a group's maps stay in the
+ * cache; the flat layers run all groups of a block at once, so that a weight that was read
+ * serves them all. Gradients of blocks are added in the blocks' order. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+
+enum {
+    INFERENCE_BLOCK = 64,  /* images */
+    TRAINING_BLOCK = 32,   /* fewer: every layer's maps are kept until the way back */
+    ROUND = 16,            /* blocks whose gradients are kept before they are added up */
+    UPDATE_CHUNK = 4096    /* parameters that one task adds up or updates */
+};
+
+/* ---- where things lie in a thread's memory ---------------------------------------------------
+ *
+ * All offsets are in floats. Features of a group of lanes are consecutive; in training each
+ * layer has room for all groups of a block, otherwise the spatial layers but the last reuse
+ * the room of one group (stride 0), and a convolution under a 2x2 layer that of two rows. */
+
+typedef struct {
+    int lanes, block;
+    ptrdiff_t input, input_stride;
+    ptrdiff_t out[LENET_MAX_LAYERS], stride[LENET_MAX_LAYERS];
+    ptrdiff_t lane_sums;  /* [spatial parameter][lane] */
+    ptrdiff_t scratch;    /* of dense_backward_weights */
+    ptrdiff_t total;
+} layout;
+
+static ptrdiff_t reserve(layout *at, ptrdiff_t floats)
+{
+    ptrdiff_t here = at->total;
+    at->total += (floats + 15) / 16 * 16 + 16;
+    return here;
+}
+
+static int is_pool(const plan_layer *layer)
+{
+    return layer->kind == LENET_SUBSAMPLE || layer->kind == LENET_AVERAGE_POOL;
+}
+
+/* A convolution whose rows the 2x2 layer above takes as soon as they are made. */
+static int is_under_pool(const lenet_plan *plan, int l)
+{
+    return plan->layers[l].kind == LENET_CONV && l + 1 < plan->n_layers
+           && is_pool(&plan->layers[l + 1]);
+}
+
+static lenet_dense_shape dense_shape(const lenet_plan *plan, const layout *at, int l, int groups)
+{
+    const plan_layer *layer = &plan->layers[l];
+    return (lenet_dense_shape){.inputs = (int32_t)layer->in_size,
+                               .outputs = (int32_t)layer->out_size,
+                               .groups = groups,
+                               .in_stride = l ? at->stride[l - 1] : at->input_stride,
+                               .out_stride = at->stride[l]};
+}
+
+static layout make_layout(const lenet_plan *plan, int training)
+{
+    layout at = {.lanes = lenet_kernels_active()->lanes,
+                 .block = training ? TRAINING_BLOCK : INFERENCE_BLOCK};
+    const ptrdiff_t lanes = at.lanes, groups = at.block / lanes;
+    ptrdiff_t size = (ptrdiff_t)plan->height * plan->width * lanes;
+    int all = training || plan->first_flat == 0;
+    at.input_stride = all ? size : 0;
+    at.input = reserve(&at, all ? size * groups : size);
+    for (int l = 0; l < plan->n_layers; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        size = layer->out_size * lanes;
+        all = training || l + 1 >= plan->first_flat;
+        if (!all && is_under_pool(plan, l))
+            size = (ptrdiff_t)layer->out_maps * 2 * layer->out_width * lanes;
+        at.stride[l] = all ? size : 0;
+        at.out[l] = reserve(&at, all ? size * groups : size);
+    }
+    if (training) {
+        size_t scratch = 0;
+        for (int l = plan->first_flat; l < plan->n_layers; l++) {
+            lenet_dense_shape s = dense_shape(plan, &at, l, (int)groups);
+            size_t needed = lenet_dense_scratch(&s);
+            scratch = needed > scratch ? needed : scratch;
+        }
+        at.scratch = reserve(&at, (ptrdiff_t)scratch);
+        at.lane_sums = reserve(&at, plan->n_spatial_parameters * lanes);
+    }
+    /* a page between two threads' memories: neighbours would slow each other down */
+    reserve(&at, 1024);
+    return at;
+}
+
+int64_t lenet_blocks(int32_t training, int64_t n)
+{
+    int64_t block = training ? TRAINING_BLOCK : INFERENCE_BLOCK;
+    return n / block + (n % block != 0);
+}
+
+static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
+{
+    if (n_threads < 1) n_threads = 1;
+    return n_threads > blocks ? (int32_t)(blocks > 1 ? blocks : 1) : n_threads;
+}
+
+/* Memory that all threads share in training: a gradient, and one for each block of a round. */
+static size_t shared_floats(const lenet_plan *plan, int64_t blocks)
+{
+    size_t row = ((size_t)plan->n_parameters + 15) / 16 * 16 + 16;
+    return row * (size_t)(1 + (blocks < ROUND ? blocks : ROUND));
+}
+
+size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
+                            int32_t n_threads)
+{
+    layout at = make_layout(plan, training);
+    int64_t blocks = lenet_blocks(training, n);
+    size_t floats = (size_t)at.total * (size_t)clamp_threads(n_threads, blocks);
+    if (training) floats += shared_floats(plan, blocks);
+    return floats * sizeof(float);
+}
+
+/* ---- a batch that is being worked on ------------------------------------------------------- */
+
+typedef struct {
+    const lenet_plan *plan;
+    const lenet_kernels *k;
+    layout at;
+    const float *parameters;
+    const lenet_images *images;
+    const int64_t *labels;
+    int64_t n, first_block;      /* images; the first block of this round */
+    const lenet_loss *loss;
+    float *outputs;              /* [n][classes], or */
+    float *const *activations;   /* a layer's outputs each */
+    float *memory;               /* at.total floats a thread */
+    float *partials;             /* [ROUND][partial_stride] */
+    ptrdiff_t partial_stride;
+    double block_loss[ROUND];
+    int64_t block_errors[ROUND];
+} batch;
+
+static const float *weights_of(const batch *b, const plan_layer *layer)
+{
+    return layer->weights < 0 ? b->plan->codes : b->parameters + layer->weights;
+}
+
+static const float *biases_of(const batch *b, const plan_layer *layer)
+{
+    return layer->biases < 0 ? NULL : b->parameters + layer->biases;
+}
+
+static int64_t index_of(const batch *b, int64_t i)
+{
+    return b->images->order ? b->images->order[i] : i;
+}
+
+/* ---- forward -------------------------------------------------------------------------------- */
+
+static void load_group(const batch *b, int64_t first, int n, float *input)
+{
+    const lenet_images *images = b->images;
+    const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
+    if (images->is_float) {
+        const float *rows[LENET_MAX_LANES];
+        for (int i = 0; i < n; i++)
+            rows[i] = (const float *)images->pixels + index_of(b, first + i) * size;
+        b->k->rows_to_lanes(rows, n, size, input);
+    } else {
+        const uint8_t *rows[LENET_MAX_LANES];
+        for (int i = 0; i < n; i++)
+            rows[i] = (const uint8_t *)images->pixels + index_of(b, first + i) * size;
+        b->k->load_grey(rows, n, images->height, images->width, b->plan->background,
+                        b->plan->foreground, b->plan->height, b->plan->width, input);
+    }
+}
+
+static void run_pool(const batch *b, const plan_layer *layer, const float *in,
+                     ptrdiff_t in_stride, int row, int n_rows, float *out)
+{
+    const ptrdiff_t out_map = (ptrdiff_t)layer->out_height * layer->out_width * b->at.lanes;
+    const int trained = layer->kind == LENET_SUBSAMPLE;
+    b->k->subsample(layer->out_maps, layer->in_width, trained ? weights_of(b, layer) : NULL,
+                    biases_of(b, layer), layer->activation, in, in_stride, n_rows, out_map,
+                    out + (ptrdiff_t)row * layer->out_width * b->at.lanes);
+}
+
+/* A convolution and the 2x2 layer above it, two rows at a time: the second finds its input in
+ * the innermost cache. keep: the convolution's outputs have room for all rows. */
+static void run_conv_and_pool(const batch *b, const plan_layer *conv, const plan_layer *pool,
+                              int keep, const float *in, float *between, float *out)
+{
+    const int lanes = b->at.lanes, width = conv->out_width;
+    const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : 2) * width * lanes;
+    const float *w = weights_of(b, conv), *bias = biases_of(b, conv);
+    for (int y = 0; y < pool->out_height; y++) {
+        float *rows = between + (keep ? (ptrdiff_t)2 * y * width * lanes : 0);
+        b->k->conv(&conv->conv, w, bias, conv->activation, in, 2 * y, 2, stride, rows);
+        run_pool(b, pool, rows, stride, y, 1, out);
+    }
+    if (keep && conv->out_height % 2) {
+        int last = conv->out_height - 1;
+        b->k->conv(&conv->conv, w, bias, conv->activation, in, last, 1, stride,
+                   between + (ptrdiff_t)last * width * lanes);
+    }
+}
+
+static void run_spatial(const batch *b, float *memory, int group, int training)
+{
+    const lenet_plan *plan = b->plan;
+    const layout *at = &b->at;
+    const float *in = memory + at->input + group * at->input_stride;
+    for (int l = 0; l < plan->first_flat; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        float *out = memory + at->out[l] + group * at->stride[l];
+        if (is_under_pool(plan, l)) {
+            float *between = out;
+            l++;
+            out = memory + at->out[l] + group * at->stride[l];
+            run_conv_and_pool(b, layer, layer + 1, training, in, between, out);
+        } else if (layer->kind == LENET_CONV) {
+            b->k->conv(&layer->conv, weights_of(b, layer), biases_of(b, layer),
+                       layer->activation, in, 0, layer->out_height,
+                       (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, out);
+        } else {
+            run_pool(b, layer, in, (ptrdiff_t)layer->in_height * layer->in_width * at->lanes, 0,
+                     layer->out_height, out);
+        }
+        in = out;
+    }
+}
+
+static void run_flat(const batch *b, float *memory, int groups)
+{
+    const float *in = memory + b->at.input;
+    if (b->plan->first_flat) in = memory + b->at.out[b->plan->first_flat - 1];
+    for (int l = b->plan->first_flat; l < b->plan->n_layers; l++) {
+        const plan_layer *layer = &b->plan->layers[l];
+        lenet_dense_shape s = dense_shape(b->plan, &b->at, l, groups);
+        float *out = memory + b->at.out[l];
+        if (layer->kind == LENET_RBF)
+            b->k->rbf(&s, weights_of(b, layer), in, out);
+        else
+            b->k->dense(&s, weights_of(b, layer), biases_of(b, layer), layer->activation, in,
+                        out);
+        in = out;
+    }
+}
+
+/* Runs images first .. first + n - 1; returns the number of groups. */
+static int run_forward(const batch *b, float *memory, int64_t first, int n, int training)
+{
+    const int lanes = b->at.lanes, groups = (n + lanes - 1) / lanes;
+    for (int g = 0; g < groups; g++) {
+        int left = n - g * lanes;
+        load_group(b, first + g * lanes, left < lanes ? left : lanes,
+                   memory + b->at.input + g * b->at.input_stride);
+        run_spatial(b, memory, g, training);
+    }
+    run_flat(b, memory, groups);
+    return groups;
+}
+
+/* Copies layer l's outputs of a block to rows of `to`. */
+static void copy_out(const batch *b, const float *memory, int l, int64_t first, int n, float *to)
+{
+    const int lanes = b->at.lanes;
+    const ptrdiff_t size = b->plan->layers[l].out_size;
+    for (int g = 0; g * lanes < n; g++) {
+        float *rows[LENET_MAX_LANES];
+        int here = n - g * lanes < lanes ? n - g * lanes : lanes;
+        for (int i = 0; i < here; i++) rows[i] = to + (first + g * lanes + i) * size;
+        b->k->lanes_to_rows(memory + b->at.out[l] + g * b->at.stride[l], here, size, rows);
+    }
+}
+
+/* The images of block i of this round. */
+static int64_t block_start(const batch *b, int64_t i, int *n)
+{
+    int64_t first = (b->first_block + i) * b->at.block, left = b->n - first;
+    *n = left < b->at.block ? (int)left : b->at.block;
+    return first;
+}
+
+static void forward_task(void *context, int64_t i, int32_t thread)
+{
+    const batch *b = context;
+    float *memory = b->memory + thread * b->at.total;
+    int n;
+    int64_t first = block_start(b, i, &n);
+    run_forward(b, memory, first, n, b->activations != NULL);
+    if (!b->activations) {
+        copy_out(b, memory, b->plan->n_layers - 1, first, n, b->outputs);
+        return;
+    }
+    for (int l = 0; l < b->plan->n_layers; l++)
+        if (b->activations[l]) copy_out(b, memory, l, first, n, b->activations[l]);
+}
+
+/* ---- backward ------------------------------------------------------------------------------- */
+
+/* Replaces the outputs of a block by the gradient of the batch's mean loss for them. */
+static void run_loss(batch *b, float *memory, int64_t block, int64_t first, int n, int groups)
+{
+    const lenet_plan *plan = b->plan;
+    const int last = plan->n_layers - 1, classes = plan->classes, lanes = b->at.lanes;
+    float y[LENET_MAX_MAPS];
+    double dy[LENET_MAX_MAPS], sum = 0.0;
+    int64_t n_errors = 0;
+    for (int i = 0; i < groups * lanes; i++) {
+        float *out = memory + b->at.out[last] + (i / lanes) * b->at.stride[last] + i % lanes;
+        if (i >= n) {  /* a lane without an image */
+            for (int c = 0; c < classes; c++) out[c * lanes] = 0.0f;
+            continue;
+        }
+        int is_error;
+        for (int c = 0; c < classes; c++) y[c] = out[c * lanes];
+        sum += lenet_loss_of_one(b->loss, plan_is_rbf(plan), classes, y,
+                                 b->labels[index_of(b, first + i)], dy, &is_error);
+        n_errors += is_error;
+        for (int c = 0; c < classes; c++) out[c * lanes] = (float)(dy[c] / (double)b->n);
+    }
+    b->block_loss[block] = sum;
+    b->block_errors[block] = n_errors;
+}
+
+static int activation_below(const lenet_plan *plan, int l)
+{
+    return l ? plan->layers[l - 1].activation : LENET_IDENTITY;
+}
+
+/* On entry each layer's outputs, and the last one's deltas, are in memory; a layer's outputs
+ * become its deltas when the layer above is done with them. */
+static void back_flat(const batch *b, float *memory, int groups, float *gradient)
+{
+    const lenet_plan *plan = b->plan;
+    for (int l = plan->n_layers - 1; l >= plan->first_flat; l--) {
+        const plan_layer *layer = &plan->layers[l];
+        lenet_dense_shape s = dense_shape(plan, &b->at, l, groups);
+        const float *delta = memory + b->at.out[l], *w = weights_of(b, layer);
+        float *in = memory + (l ? b->at.out[l - 1] : b->at.input);
+        int below = activation_below(plan, l);
+        if (layer->kind == LENET_RBF) {
+            if (layer->trained)
+                b->k->rbf_backward_codes(&s, w, in, delta, gradient + layer->weights);
+            if (l) b->k->rbf_backward_input(&s, w, delta, below, in);
+        } else {
+            b->k->dense_backward_weights(&s, in, delta, memory + b->at.scratch,
+                                         gradient + layer->weights, gradient + layer->biases);
+            if (l) b->k->dense_backward_input(&s, w, delta, below, in);
+        }
+    }
+}
+
+static void back_spatial(const batch *b, float *memory, int group)
+{
+    const lenet_plan *plan = b->plan;
+    float *sums = memory + b->at.lane_sums;
+    const int lanes = b->at.lanes;
+    for (int l = plan->first_flat - 1; l >= 0; l--) {
+        const plan_layer *layer = &plan->layers[l];
+        const float *delta = memory + b->at.out[l] + group * b->at.stride[l];
+        float *in = l ? memory + b->at.out[l - 1] + group * b->at.stride[l - 1]
+                      : memory + b->at.input + group * b->at.input_stride;
+        float *dw = sums + layer->weights * lanes, *db = sums + layer->biases * lanes;
+        int below = activation_below(plan, l);
+        if (layer->kind == LENET_CONV) {
+            b->k->conv_backward_weights(&layer->conv, in, delta, dw, db);
+            if (l) b->k->conv_backward_input(&layer->conv, weights_of(b, layer), delta, below, in);
+        } else if (layer->kind == LENET_SUBSAMPLE) {
+            b->k->subsample_backward(layer->out_maps, layer->in_height, layer->in_width,
+                                     weights_of(b, layer), delta, below, in, dw, db);
+        } else if (l) {
+            b->k->subsample_backward(layer->out_maps, layer->in_height, layer->in_width, NULL,
+                                     delta, below, in, NULL, NULL);
+        }
+    }
+}
+
+static void gradient_task(void *context, int64_t i, int32_t thread)
+{
+    batch *b = context;
+    float *memory = b->memory + thread * b->at.total;
+    float *gradient = b->partials + i * b->partial_stride;
+    const ptrdiff_t spatial = b->plan->n_spatial_parameters;
+    int n;
+    int64_t first = block_start(b, i, &n);
+    int groups = run_forward(b, memory, first, n, 1);
+    run_loss(b, memory, i, first, n, groups);
+    back_flat(b, memory, groups, gradient);
+    memset(memory + b->at.lane_sums, 0, (size_t)(spatial * b->at.lanes) * sizeof(float));
+    for (int g = 0; g < groups; g++) back_spatial(b, memory, g);
+    b->k->sum_lanes(memory + b->at.lane_sums, spatial, gradient);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+/* Checks what every call has in common, and fills a batch. */
+static lenet_status open_batch(const lenet_plan *plan, const float *parameters,
+                               const lenet_images *images, int64_t n, const lenet_run *run,
+                               int training, batch *b)
+{
+    if (n < 1 || images->height < 1 || images->width < 1 || images->height > plan->height
+        || images->width > plan->width)
+        return LENET_BAD_ARGUMENT;
+    if (images->is_float && (images->height != plan->height || images->width != plan->width))
+        return LENET_BAD_ARGUMENT;
+    if (run->workspace_size < lenet_workspace_size(plan, training, n, run->n_threads)
+        || (uintptr_t)run->workspace % 64)
+        return LENET_NO_MEMORY;
+    *b = (batch){.plan = plan,
+                 .k = lenet_kernels_active(),
+                 .at = make_layout(plan, training),
+                 .parameters = parameters,
+                 .images = images,
+                 .n = n,
+                 .memory = run->workspace};
+    return LENET_OK;
+}
+
+static int is_interrupted(const lenet_run *run)
+{
+    return run->interrupted && run->interrupted(run->context);
+}
+
+static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int training)
+{
+    enum { FORWARD_ROUND = 256 };  /* blocks between two looks for an interrupt */
+    const int64_t blocks = lenet_blocks(training, b->n);
+    const int32_t threads = clamp_threads(run->n_threads, blocks);
+    for (b->first_block = 0; b->first_block < blocks; b->first_block += FORWARD_ROUND) {
+        int64_t left = blocks - b->first_block;
+        if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
+        lenet_parallel_for(left < FORWARD_ROUND ? left : FORWARD_ROUND, threads, forward_task, b);
+    }
+    return LENET_OK;
+}
+
+lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
+                           const lenet_images *images, int64_t n, float *outputs,
+                           const lenet_run *run)
+{
+    batch b;
+    lenet_status status = open_batch(plan, parameters, images, n, run, 0, &b);
+    if (status != LENET_OK) return status;
+    b.outputs = outputs;
+    return run_forward_tasks(&b, run, 0);
+}
+
+lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
+                               const lenet_images *images, int64_t n, float *const *outputs,
+                               const lenet_run *run)
+{
+    batch b;
+    lenet_status status = open_batch(plan, parameters, images, n, run, 1, &b);
+    if (status != LENET_OK) return status;
+    b.activations = outputs;
+    return run_forward_tasks(&b, run, 1);
+}
+
+/* Adding up and updating are cut into chunks of parameters: each is a sum of its own, so the
+ * threads change nothing. */
+typedef struct {
+    const batch *b;
+    int n_partials, add;
+    float *gradient;
+    const lenet_optimizer *optimizer;
+    float *parameters;
+    int finite[LENET_MAX_MAPS];  /* per chunk, modulo its length: writing 0 twice is no harm */
+} chunks;
+
+static ptrdiff_t chunk_size(const chunks *c, int64_t i)
+{
+    ptrdiff_t left = c->b->plan->n_parameters - i * UPDATE_CHUNK;
+    return left < UPDATE_CHUNK ? left : UPDATE_CHUNK;
+}
+
+static void add_task(void *context, int64_t i, int32_t thread)
+{
+    chunks *c = context;
+    const ptrdiff_t first = i * UPDATE_CHUNK;
+    (void)thread;
+    if (!c->b->k->sum_partials(c->b->partials + first, c->b->partial_stride, c->n_partials,
+                               c->add, chunk_size(c, i), c->gradient + first))
+        c->finite[i % LENET_MAX_MAPS] = 0;
+}
+
+static void update_task(void *context, int64_t i, int32_t thread)
+{
+    const chunks *c = context;
+    const lenet_kernels *k = c->b->k;
+    (void)thread;
+    (c->optimizer->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
+        c->optimizer, c->gradient, i * UPDATE_CHUNK, chunk_size(c, i), c->parameters);
+}
+
+/* Gradient of the mean loss over the batch into `gradient`; not finite: LENET_NOT_FINITE. */
+static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
+                                    lenet_report *report)
+{
+    const int64_t blocks = lenet_blocks(1, b->n);
+    const int64_t n_chunks = (b->plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK;
+    const int32_t threads = clamp_threads(run->n_threads, blocks);
+    double loss = 0.0;
+    report->n_errors = 0;
+    for (int i = 0; i < LENET_MAX_MAPS; i++) c->finite[i] = 1;
+    for (b->first_block = 0; b->first_block < blocks; b->first_block += ROUND) {
+        int64_t left = blocks - b->first_block, here = left < ROUND ? left : ROUND;
+        if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
+        lenet_parallel_for(here, threads, gradient_task, b);
+        c->n_partials = (int)here;
+        c->add = b->first_block > 0;
+        lenet_parallel_for(n_chunks, threads, add_task, c);
+        for (int64_t i = 0; i < here; i++) {
+            loss += b->block_loss[i];
+            report->n_errors += b->block_errors[i];
+        }
+    }
+    report->loss = loss / (double)b->n;
+    for (int i = 0; i < LENET_MAX_MAPS; i++)
+        if (!c->finite[i]) return LENET_NOT_FINITE;
+    return isfinite(report->loss) ? LENET_OK : LENET_NOT_FINITE;
+}
+
+static lenet_status check_labels(const lenet_plan *plan, const lenet_images *images,
+                                 const int64_t *labels, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t label = labels[images->order ? images->order[i] : i];
+        if (label < 0 || label >= plan->classes) return LENET_BAD_LABEL;
+    }
+    return LENET_OK;
+}
+
+static lenet_status open_training(const lenet_plan *plan, const float *parameters,
+                                  const lenet_images *images, const int64_t *labels, int64_t n,
+                                  const lenet_loss *loss, const lenet_run *run, batch *b)
+{
+    lenet_status status = open_batch(plan, parameters, images, n, run, 1, b);
+    if (status != LENET_OK) return status;
+    if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
+        || (loss->kind == LENET_MAP && !(loss->j > 0.0)))
+        return LENET_BAD_ARGUMENT;
+    b->labels = labels;
+    b->loss = loss;
+    b->partial_stride = (plan->n_parameters + 15) / 16 * 16 + 16;
+    /* the shared memory lies behind the threads' own; its first row is lenet_step's gradient */
+    b->partials = b->memory
+                  + b->at.total * clamp_threads(run->n_threads, lenet_blocks(1, n))
+                  + b->partial_stride;
+    return check_labels(plan, images, labels, n);
+}
+
+lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
+                            const lenet_images *images, const int64_t *labels, int64_t n,
+                            const lenet_loss *loss, float *gradient, lenet_report *report,
+                            const lenet_run *run)
+{
+    batch b;
+    lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &b);
+    if (status != LENET_OK) return status;
+    chunks c = {.b = &b, .gradient = gradient};
+    return add_up_gradient(&b, run, &c, report);
+}
+
+lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
+                        const int64_t *labels, int64_t n, const lenet_loss *loss,
+                        lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
+{
+    batch b;
+    lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &b);
+    if (status != LENET_OK) return status;
+    if ((optimizer->kind == LENET_ADAM && !(optimizer->first && optimizer->second))
+        || (optimizer->kind == LENET_SGD && optimizer->momentum != 0.0f && !optimizer->first)
+        || (optimizer->kind != LENET_SGD && optimizer->kind != LENET_ADAM))
+        return LENET_BAD_ARGUMENT;
+    chunks c = {.b = &b,
+                .gradient = b.partials - b.partial_stride,
+                .optimizer = optimizer,
+                .parameters = parameters};
+    status = add_up_gradient(&b, run, &c, report);
+    if (status != LENET_OK) return status;
+    optimizer->step++;
+    lenet_parallel_for((plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK,
+                       clamp_threads(run->n_threads, lenet_blocks(1, n)), update_task, &c);
+    return LENET_OK;
+}

@@ -1,0 +1,106 @@
+/* Plain C: four images a vector. With gcc and clang a vector type, which becomes SSE2, NEON or
+ * whatever the target has; elsewhere a struct of four floats and short loops. */
+#ifndef LENET_SIMD_PORTABLE_H
+#define LENET_SIMD_PORTABLE_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    LANES = 4,
+    TILE_COLUMNS = 6,
+    WEIGHT_MAPS = 2,
+    DENSE_ROWS = 6,
+    DENSE_GROUPS = 2,
+    OUTER_ROWS = 2,
+    OUTER_VECTORS = 5
+};
+
+#if defined(__GNUC__) && !defined(LENET_PLAIN_LANES)
+
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vf_mask __attribute__((vector_size(16)));
+
+static inline vf vf_set(float a) { return (vf){a, a, a, a}; }
+static inline vf vf_add(vf a, vf b) { return a + b; }
+static inline vf vf_sub(vf a, vf b) { return a - b; }
+static inline vf vf_mul(vf a, vf b) { return a * b; }
+static inline vf vf_div(vf a, vf b) { return a / b; }
+static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
+static inline vf vf_select(vf_mask m, vf a, vf b)
+{
+    return (vf)((m & (vf_mask)a) | (~m & (vf_mask)b));
+}
+static inline vf vf_min(vf a, vf b) { return vf_select(a < b, a, b); }
+static inline vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }
+static inline vf vf_step(vf a) { return vf_select(a > vf_set(0.0f), vf_set(1.0f), vf_set(0.0f)); }
+#define VF_LANE(a, i) ((a)[i])
+
+#else
+
+typedef struct vf { float v[LANES]; } vf;
+#define VF_LANE(a, i) ((a).v[i])
+#define VF_BINARY(name, expression)                                  \
+    static inline vf name(vf a, vf b)                                \
+    {                                                                \
+        vf r;                                                        \
+        for (int i = 0; i < LANES; i++) {                            \
+            float x = a.v[i], y = b.v[i];                            \
+            r.v[i] = (expression);                                   \
+        }                                                            \
+        return r;                                                    \
+    }
+VF_BINARY(vf_add, x + y)
+VF_BINARY(vf_sub, x - y)
+VF_BINARY(vf_mul, x *y)
+VF_BINARY(vf_div, x / y)
+VF_BINARY(vf_min, x < y ? x : y)
+VF_BINARY(vf_max, x > y ? x : y)
+#undef VF_BINARY
+
+static inline vf vf_set(float a)
+{
+    vf r;
+    for (int i = 0; i < LANES; i++) r.v[i] = a;
+    return r;
+}
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    for (int i = 0; i < LANES; i++) c.v[i] += a.v[i] * b.v[i];
+    return c;
+}
+static inline vf vf_step(vf a)
+{
+    for (int i = 0; i < LANES; i++) a.v[i] = a.v[i] > 0.0f ? 1.0f : 0.0f;
+    return a;
+}
+
+#endif
+
+static inline vf vf_loadu(const float *p)
+{
+    vf r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+static inline void vf_storeu(float *p, vf a) { memcpy(p, &a, sizeof a); }
+static inline vf vf_load(const float *p) { return vf_loadu(p); }
+static inline void vf_store(float *p, vf a) { vf_storeu(p, a); }
+static inline vf vf_sqrt(vf a)
+{
+    for (int i = 0; i < LANES; i++) VF_LANE(a, i) = sqrtf(VF_LANE(a, i));
+    return a;
+}
+static inline float vf_sum(vf a)
+{
+    return (VF_LANE(a, 0) + VF_LANE(a, 1)) + (VF_LANE(a, 2) + VF_LANE(a, 3));
+}
+static inline vf vf_from_bytes(const uint8_t *p)
+{
+    vf r;
+    for (int i = 0; i < LANES; i++) VF_LANE(r, i) = (float)p[i];
+    return r;
+}
+
+#endif

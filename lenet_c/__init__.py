@@ -1,0 +1,55 @@
+"""LeNet-5 of 1998 on a CPU, with a hand-optimised C core."""
+
+from lenet_c import codes, datasets, kernels, preprocess
+from lenet_c.architectures import (
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MODERN,
+    LENET_3X3,
+    RBF,
+    Architecture,
+    AveragePool,
+    Conv,
+    Dense,
+    Subsample,
+)
+from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
+from lenet_c.model import Evaluation, LeNet5
+from lenet_c.optimizers import SGD, Adam, Constant, OneCycle, PaperSteps
+from lenet_c.serialization import ModelFileError
+from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LENET5_28",
+    "LENET5_1998",
+    "LENET5_MODERN",
+    "LENET_3X3",
+    "RBF",
+    "SGD",
+    "Adam",
+    "Architecture",
+    "AveragePool",
+    "BestWeights",
+    "Callback",
+    "Constant",
+    "Conv",
+    "Dense",
+    "EarlyStopping",
+    "Evaluation",
+    "History",
+    "LeNet5",
+    "ModelFileError",
+    "OneCycle",
+    "PaperSteps",
+    "Subsample",
+    "Trainer",
+    "codes",
+    "cpu_info",
+    "datasets",
+    "get_num_threads",
+    "kernels",
+    "preprocess",
+    "set_num_threads",
+]

@@ -1,0 +1,265 @@
+"""The functional face of the kernels: each by itself, on arrays (N, maps, height, width).
+
+The same code that the network runs, one image per lane. Arrays of any float dtype, contiguous or
+not, are taken and computed with as float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet_c import _core
+
+Floats = NDArray[np.float32]
+TableLike = Sequence[Sequence[int]] | ArrayLike
+
+
+def _floats(name: str, value: ArrayLike, ndim: int) -> Floats:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: dtype {array.dtype}, want float32")
+    if array.ndim != ndim:
+        raise ValueError(f"{name}: shape {array.shape}, want {ndim} dimensions")
+    if array.size == 0:
+        raise ValueError(f"{name}: shape {array.shape} is empty")
+    array = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
+        raise ValueError(f"{name}: row {row} is NaN or infinite, want finite values")
+    return array
+
+
+def _expect(name: str, array: Floats, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name}: shape {array.shape}, want {shape}")
+
+
+def _activation(activation: str) -> str:
+    if activation not in _core.ACTIVATIONS:
+        raise ValueError(
+            f"activation: got {activation!r}, want one of {', '.join(_core.ACTIVATIONS)}"
+        )
+    return activation
+
+
+def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np.uint8] | None:
+    """Read a table: for each output map its input maps, or a 0/1 matrix (maps, in_maps)."""
+    if table is None:
+        return None
+    if isinstance(table, np.ndarray) and table.ndim == 2:
+        matrix = np.ascontiguousarray(table != 0, np.uint8)
+    else:
+        rows = [list(row) for row in table]  # type: ignore[union-attr]
+        matrix = np.zeros((len(rows), in_maps), np.uint8)
+        for o, sources in enumerate(rows):
+            for i in sources:
+                if not 0 <= i < in_maps:
+                    raise ValueError(f"table: map {o} reads map {i}, want 0 to {in_maps - 1}")
+                matrix[o, i] = 1
+    if matrix.shape != (maps, in_maps):
+        raise ValueError(f"table: for {matrix.shape} maps, want ({maps}, {in_maps})")
+    if not matrix.any(axis=1).all():
+        raise ValueError(f"table: map {int(np.argmin(matrix.any(axis=1)))} reads no map")
+    return matrix
+
+
+def _conv_arguments(
+    x: ArrayLike, w: ArrayLike, maps: int, table: TableLike | None
+) -> tuple[Floats, Floats, NDArray[np.uint8] | None]:
+    x = _floats("x", x, 4)
+    in_maps = x.shape[1]
+    matrix = _connections(table, maps, in_maps)
+    w = _floats("w", w, 4 if matrix is None else 3)
+    kernel = w.shape[-1]
+    if matrix is None:
+        _expect("w", w, (maps, in_maps, kernel, kernel))
+    else:
+        _expect("w", w, (int(matrix.sum()), kernel, kernel))
+    if kernel > min(x.shape[2:]):
+        raise ValueError(f"w: kernel of {kernel}x{kernel} does not fit x of {x.shape[2:]}")
+    return x, w, matrix
+
+
+def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = None) -> Floats:
+    """Valid convolution with stride 1 (LeCun et al. 1998, section II.A), before squashing.
+
+    Parameters
+    ----------
+    x : float array (N, C, H, W)
+    w : float array (O, C, k, k), or (connections, k, k) with a table
+        With a table, kernels are listed by output map, then by input map.
+    b : float array (O,)
+    table : optional
+        For each output map the input maps that it reads (Table I), or a 0/1 array (O, C).
+
+    Returns
+    -------
+    float32 array (N, O, H - k + 1, W - k + 1)
+    """
+    b = _floats("b", b, 1)
+    x, w, matrix = _conv_arguments(x, w, len(b), table)
+    kernel = w.shape[-1]
+    y = np.empty((len(x), len(b), x.shape[2] - kernel + 1, x.shape[3] - kernel + 1), np.float32)
+    _core.conv(x, w.reshape(-1), b, kernel, matrix, y)
+    return y
+
+
+def conv_backward(
+    x: ArrayLike, w: ArrayLike, dy: ArrayLike, table: TableLike | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Gradients of a loss through `conv`.
+
+    Parameters
+    ----------
+    x, w, table : as for `conv`
+    dy : float array (N, O, H - k + 1, W - k + 1)
+        Gradient for the output.
+
+    Returns
+    -------
+    dx, dw, db : float32 arrays shaped like x, w and b
+    """
+    dy = _floats("dy", dy, 4)
+    maps = dy.shape[1]
+    x, w, matrix = _conv_arguments(x, w, maps, table)
+    kernel = w.shape[-1]
+    _expect("dy", dy, (len(x), maps, x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(maps, np.float32)
+    _core.conv_backward(x, w.reshape(-1), kernel, matrix, dy, dx, dw.reshape(-1), db)
+    return dx, dw, db
+
+
+def subsample(x: ArrayLike, coefficient: ArrayLike, bias: ArrayLike) -> Floats:
+    """Sum of each 2x2 block, times a coefficient, plus a bias (section II.B), before squashing.
+
+    Parameters
+    ----------
+    x : float array (N, C, H, W)
+        An odd last row or column is left out.
+    coefficient, bias : float arrays (C,)
+
+    Returns
+    -------
+    float32 array (N, C, H // 2, W // 2)
+    """
+    x, coefficient = _floats("x", x, 4), _floats("coefficient", coefficient, 1)
+    bias = _floats("bias", bias, 1)
+    _expect("coefficient", coefficient, x.shape[1:2])
+    _expect("bias", bias, x.shape[1:2])
+    if min(x.shape[2:]) < 2:
+        raise ValueError(f"x: maps of {x.shape[2:]}, want at least 2x2")
+    y = np.empty((*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2), np.float32)
+    _core.subsample(x, coefficient, bias, y)
+    return y
+
+
+def subsample_backward(
+    x: ArrayLike, coefficient: ArrayLike, dy: ArrayLike
+) -> tuple[Floats, Floats, Floats]:
+    """Gradients of a loss through `subsample`.
+
+    Parameters
+    ----------
+    x, coefficient : as for `subsample`
+    dy : float array (N, C, H // 2, W // 2)
+
+    Returns
+    -------
+    dx, dcoefficient, dbias : float32 arrays shaped like x, coefficient and bias
+    """
+    x, coefficient = _floats("x", x, 4), _floats("coefficient", coefficient, 1)
+    dy = _floats("dy", dy, 4)
+    _expect("coefficient", coefficient, x.shape[1:2])
+    _expect("dy", dy, (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2))
+    dx, dc, db = np.empty_like(x), np.empty_like(coefficient), np.empty_like(coefficient)
+    _core.subsample_backward(x, coefficient, dy, dx, dc, db)
+    return dx, dc, db
+
+
+def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
+    """Euclidean RBF units (eq. 7): squared distance of x to each code.
+
+    Parameters
+    ----------
+    x : float array (N, K)
+    codes : float array (classes, K)
+
+    Returns
+    -------
+    float32 array (N, classes)
+        Penalties: the smallest wins.
+    """
+    x, codes = _floats("x", x, 2), _floats("codes", codes, 2)
+    _expect("x", x, (len(x), codes.shape[1]))
+    y = np.empty((len(x), len(codes)), np.float32)
+    _core.rbf(x, codes, y)
+    return y
+
+
+def rbf_backward(x: ArrayLike, codes: ArrayLike, dy: ArrayLike) -> tuple[Floats, Floats]:
+    """Gradients of a loss through `rbf`.
+
+    Parameters
+    ----------
+    x, codes : as for `rbf`
+    dy : float array (N, classes)
+
+    Returns
+    -------
+    dx, dcodes : float32 arrays shaped like x and codes
+    """
+    x, codes, dy = _floats("x", x, 2), _floats("codes", codes, 2), _floats("dy", dy, 2)
+    _expect("x", x, (len(x), codes.shape[1]))
+    _expect("dy", dy, (len(x), len(codes)))
+    dx, dcodes = np.empty_like(x), np.empty_like(codes)
+    _core.rbf_backward(x, codes, dy, dx, dcodes)
+    return dx, dcodes
+
+
+def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
+    """The squashing function, f(a) = 1.7159 tanh(2/3 a) (appendix A), or another.
+
+    Parameters
+    ----------
+    a : float array
+    activation : str
+        "scaled_tanh", "tanh", "relu" or "identity".
+
+    Returns
+    -------
+    float32 array shaped like a
+    """
+    _activation(activation)
+    array = np.asarray(a)
+    flat = _floats("a", array.reshape(-1), 1)
+    y = np.empty_like(flat)
+    _core.squash(flat, activation, y)
+    return y.reshape(array.shape)
+
+
+def squash_backward(y: ArrayLike, dy: ArrayLike, activation: str = "scaled_tanh") -> Floats:
+    """Gradient of a loss through `squash`.
+
+    Parameters
+    ----------
+    y : float array
+        What `squash` gave.
+    dy : float array shaped like y
+    activation : str
+
+    Returns
+    -------
+    float32 array shaped like y
+        dy f'(a).
+    """
+    _activation(activation)
+    shape = np.shape(y)
+    if np.shape(dy) != shape:
+        raise ValueError(f"dy: shape {np.shape(dy)}, want {shape}")
+    flat, gradient = _floats("y", np.reshape(y, -1), 1), _floats("dy", np.reshape(dy, -1), 1)
+    da = np.empty_like(flat)
+    _core.squash_backward(flat, gradient, activation, da)
+    return da.reshape(shape)

@@ -1,0 +1,449 @@
+"""The network that people hold: parameters, forward, predict, evaluate, save, load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet_c import _core, codes, serialization
+from lenet_c.architectures import LENET5_1998, Architecture, Conv, Table
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+DEFAULT_J = 1.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `LeNet5.evaluate` found.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss over the images.
+    accuracy, error_rate : float
+        Shares of the images, in [0, 1]; they add up to 1.
+    confusion : int64 array (classes, classes)
+        Images of class `row` that were read as class `column`.
+    """
+
+    loss: float
+    accuracy: float
+    error_rate: float
+    confusion: Integers
+
+    def __repr__(self) -> str:
+        n = int(self.confusion.sum())
+        return f"Evaluation(loss={self.loss:.4f}, error_rate={self.error_rate:.4%}, images={n})"
+
+
+def loss_for(network: LeNet5, loss: str | None, j: float) -> tuple[str, float]:
+    """Check a loss; None is MAP for RBF outputs and cross-entropy for linear ones."""
+    if loss is None:
+        loss = "map" if network.codes is not None else "cross_entropy"
+    if loss not in _core.LOSSES:
+        raise ValueError(f"loss: got {loss!r}, want one of {', '.join(_core.LOSSES)}")
+    if not (j > 0.0 and np.isfinite(j)):
+        raise ValueError(f"j: got {j!r}, want a finite number above 0")
+    return loss, float(j)
+
+
+def _table_matrix(table: Table | None, in_maps: int) -> NDArray[np.uint8] | None:
+    if table is None:
+        return None
+    matrix = np.zeros((len(table), in_maps), np.uint8)
+    for row, sources in zip(matrix, table, strict=True):
+        row[list(sources)] = 1
+    return matrix
+
+
+def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _core.Network:
+    inputs = architecture.input_shapes
+    layers = []
+    for layer in architecture.layers:
+        table = None
+        if isinstance(layer, Conv):
+            table = _table_matrix(layer.table, inputs[layer.name][0])
+        layers.append(
+            (
+                layer.kind,
+                getattr(layer, "activation", "identity"),
+                architecture.output_shapes[layer.name][0],
+                getattr(layer, "kernel", 0),
+                table,
+                getattr(layer, "trained", False),
+            )
+        )
+    height, width = architecture.input_shape
+    network = _core.Network(
+        layers, height, width, architecture.background, architecture.foreground, fixed_codes
+    )
+    if network.parameters.size != architecture.n_parameters:
+        raise AssertionError("the core and the architecture count parameters differently")
+    return network
+
+
+def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Floats | None:
+    length = architecture.code_length
+    if length is None:
+        if given is not None:
+            raise ValueError(f"codes: {architecture.name} has no RBF output, want None")
+        return None
+    wanted = (architecture.classes, length)
+    if given is None:
+        if wanted != codes.DIGITS.shape:
+            raise ValueError(f"codes: none given, want an array {wanted} for this architecture")
+        given = codes.DIGITS
+    array = np.array(given, np.float32, order="C")
+    if array.shape != wanted:
+        raise ValueError(f"codes: shape {array.shape}, want {wanted}")
+    if not np.isfinite(array).all():
+        raise ValueError("codes: some are NaN or infinite, want finite values")
+    return array
+
+
+class LeNet5:
+    """A LeNet-5: the 1998 network, or another `Architecture`.
+
+    The initial weights are uniform in [-2.4 / F, 2.4 / F], F the number of inputs of the unit
+    (LeCun et al. 1998, section III.C).
+
+    Parameters
+    ----------
+    architecture : Architecture
+    seed : int
+        Of the initial weights.
+    codes : array (classes, code length), optional
+        What the RBF units compare F6 with; the paper's ten digits by default. Where the
+        architecture trains its codes, these are where they begin.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    parameters : float32 array (n_parameters,)
+        Every trainable parameter; writing to it changes the network.
+    codes : float32 array (classes, code length) or None
+
+    Notes
+    -----
+    ``net["C3.weight"]`` is a named view into `parameters`, ``list(net)`` gives the names. Images
+    are uint8 (N, 28, 28) or (N, 32, 32), raw grey with 0 for background and 255 for ink, or
+    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Every call takes
+    `num_threads`; results are the same bits for any number. One network may predict from many
+    Python threads at once.
+
+    Examples
+    --------
+    >>> net = LeNet5()
+    >>> net.n_parameters, net.n_connections
+    (60000, 340908)
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture = LENET5_1998,
+        *,
+        seed: int | np.random.SeedSequence | None = 0,
+        codes: ArrayLike | None = None,
+    ) -> None:
+        if not isinstance(architecture, Architecture):
+            raise TypeError(f"architecture: got {architecture!r}, want an Architecture")
+        self._open(architecture, _checked_codes(architecture, codes))
+        rng = np.random.default_rng(seed)
+        for name, fan_in in architecture.fan_in.items():
+            view = self[name]
+            if name in self._code_names:
+                continue  # codes begin as codes
+            limit = 2.4 / np.array(fan_in, float).reshape(-1, *[1] * (view.ndim - 1))
+            view[...] = limit * rng.uniform(-1.0, 1.0, view.shape)
+
+    def _open(self, architecture: Architecture, codes: Floats | None) -> None:
+        self.architecture = architecture
+        last = architecture.layers[-1]
+        trained = bool(getattr(last, "trained", False))
+        self._network = _core_network(architecture, None if trained else codes)
+        self._views: dict[str, Floats] = {}
+        start = 0
+        for name, shape in architecture.parameter_shapes.items():
+            size = int(np.prod(shape))
+            self._views[name] = self.parameters[start : start + size].reshape(shape)
+            start += size
+        self._code_names = {f"{last.name}.weight"} if trained else set()
+        if codes is not None:
+            if trained:
+                view = self[f"{last.name}.weight"]
+                view[...] = codes
+                codes = view
+            else:
+                codes.flags.writeable = False  # the core has its own copy
+        self.codes: Floats | None = codes
+
+    # ---- what it is ----
+
+    @property
+    def parameters(self) -> Floats:
+        """Every trainable parameter, one contiguous float32 vector; a view, not a copy."""
+        return self._network.parameters
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable parameters."""
+        return self.architecture.n_parameters
+
+    @property
+    def n_connections(self) -> int:
+        """Connections, biases included, as the paper counts them."""
+        return self.architecture.n_connections
+
+    def __getitem__(self, name: str) -> Floats:
+        try:
+            return self._views[name]
+        except KeyError:
+            raise KeyError(f"{name!r}: want one of {', '.join(self._views)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._views
+
+    def __repr__(self) -> str:
+        return f"LeNet5({self.architecture.name!r}, {self.n_parameters:,} parameters)"
+
+    def summary(self) -> str:
+        """Give a table of layers: output shape, parameters, connections.
+
+        Returns
+        -------
+        str
+        """
+        lines = [("layer", "kind", "output", "parameters", "connections")]
+        for row in self.architecture.rows():
+            maps, height, width = row.output_shape
+            shape = f"{maps}" if height == width == 1 else f"{maps} x {height} x {width}"
+            lines.append(
+                (row.name, row.kind, shape, f"{row.n_parameters:,}", f"{row.n_connections:,}")
+            )
+        lines.append(("total", "", "", f"{self.n_parameters:,}", f"{self.n_connections:,}"))
+        widths = [max(len(line[i]) for line in lines) for i in range(5)]
+        text = []
+        for line in lines:
+            cells = [line[i].ljust(widths[i]) for i in range(3)]
+            cells += [line[i].rjust(widths[i]) for i in range(3, 5)]
+            text.append("  ".join(cells).rstrip())
+        rule = "-" * max(map(len, text))
+        text.insert(1, rule)
+        text.insert(-1, rule)
+        height, width = self.architecture.input_shape
+        return "\n".join([f"{self.architecture.name}, input {height} x {width}", *text])
+
+    # ---- reading ----
+
+    def forward(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
+        """Run the network.
+
+        Parameters
+        ----------
+        images : uint8 (N, 28, 28) or (N, 32, 32), or float32 (N, H, W) normalised
+        num_threads : int, optional
+
+        Returns
+        -------
+        float32 array (N, classes)
+            RBF penalties, of which the smallest wins, or logits.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype, another shape, no images, or pixels that are NaN or infinite.
+        """
+        return self._network.forward(images, num_threads)
+
+    def predict(self, images: ArrayLike, *, num_threads: int | None = None) -> Integers:
+        """Read the images: the class of each.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        num_threads : int, optional
+
+        Returns
+        -------
+        int64 array (N,)
+        """
+        return self._network.predict(images, num_threads)
+
+    def predict_proba(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
+        """Give each class's probability: the softmax of the logits or negated penalties.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        num_threads : int, optional
+
+        Returns
+        -------
+        float32 array (N, classes)
+            Rows add up to 1.
+        """
+        return self._network.probabilities(images, num_threads)
+
+    def activations(
+        self, images: ArrayLike, *, num_threads: int | None = None
+    ) -> dict[str, Floats]:
+        """Run the network and give every layer's outputs.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        num_threads : int, optional
+
+        Returns
+        -------
+        dict
+            Layer name to float32 array: (N, maps, height, width), or (N, units) for dense and
+            RBF layers; after the squashing function.
+        """
+        outputs = {}
+        arrays = self._network.activations(images, num_threads)
+        for layer, array in zip(self.architecture.layers, arrays, strict=True):
+            flat = layer.kind in ("dense", "rbf")
+            outputs[layer.name] = array.reshape(array.shape[:2]) if flat else array
+        return outputs
+
+    def loss_and_gradient(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        loss: str | None = None,
+        *,
+        j: float = DEFAULT_J,
+        num_threads: int | None = None,
+    ) -> tuple[float, Floats]:
+        """Give the mean loss over a batch and its gradient for the parameters.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        labels : integer array (N,)
+        loss : str, optional
+            "map": eq. (9), also for logits, as negated penalties. "mse": eq. (8), the penalty of
+            the right class; for linear outputs the squared distance to targets of +1 for the
+            right class and -1 for the others. "cross_entropy": over logits or negated penalties.
+            None: "map" for RBF outputs, else "cross_entropy".
+        j : float
+            Penalty of the rubbish class in "map", above 0.
+        num_threads : int, optional
+
+        Returns
+        -------
+        loss : float
+        gradient : float32 array (n_parameters,)
+            In the order of `parameters`.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or the gradient is not finite.
+        """
+        samples = _core.Samples(self._network, images, labels)
+        value, _, gradient = self._network.gradient(samples, *loss_for(self, loss, j), num_threads)
+        return value, gradient
+
+    def evaluate(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        loss: str | None = None,
+        *,
+        j: float = DEFAULT_J,
+        num_threads: int | None = None,
+    ) -> Evaluation:
+        """Read images whose classes are known and compare.
+
+        Parameters
+        ----------
+        images, labels, loss, j, num_threads : as for `loss_and_gradient`
+
+        Returns
+        -------
+        Evaluation
+        """
+        samples = _core.Samples(self._network, images, labels)
+        outputs = self._network.forward(images, num_threads)
+        right = np.atleast_1d(np.asarray(labels)).astype(np.int64)
+        value, n_errors = self._network.score(outputs, right, *loss_for(self, loss, j))
+        classes = self.architecture.classes
+        pairs = right * classes + self._network.classify(outputs)
+        confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        error_rate = n_errors / samples.n
+        return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
+
+    # ---- keeping ----
+
+    def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
+        """Write the network to a file (.npz, no pickle, versioned, checksummed, atomic).
+
+        Parameters
+        ----------
+        path : str, path or binary file
+        """
+        arrays = {"parameters": self.parameters}
+        if self.codes is not None:
+            arrays["codes"] = np.ascontiguousarray(self.codes)
+        serialization.write(path, {"architecture": self.architecture.to_dict()}, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | BinaryIO) -> LeNet5:
+        """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        path : str, path or binary file
+
+        Returns
+        -------
+        LeNet5
+
+        Raises
+        ------
+        lenet_c.ModelFileError
+            If the file is damaged, is not a model, or comes from a newer version.
+        """
+        metadata, arrays = serialization.read(path)
+        try:
+            architecture = Architecture.from_dict(metadata["architecture"])
+            parameters = arrays["parameters"]
+            network = cls.__new__(cls)
+            network._open(architecture, _checked_codes(architecture, arrays.get("codes")))
+            if parameters.shape != network.parameters.shape or parameters.dtype != np.float32:
+                raise ValueError(
+                    f"parameters: {parameters.dtype} {parameters.shape}, want float32 "
+                    f"{network.parameters.shape}"
+                )
+        except KeyError as error:
+            raise serialization.ModelFileError(f"{path}: it has no {error}") from None
+        except (TypeError, ValueError) as error:
+            raise serialization.ModelFileError(f"{path}: {error}") from None
+        network.parameters[...] = parameters
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture,
+            "parameters": self.parameters.copy(),
+            "codes": None if self.codes is None else np.array(self.codes),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._open(state["architecture"], state["codes"])
+        self.parameters[...] = state["parameters"]

@@ -1,0 +1,351 @@
+"""Training: passes, order, rates, callbacks. Calls the model and the core's update only."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lenet_c import _core
+from lenet_c.model import DEFAULT_J, LeNet5, loss_for
+from lenet_c.optimizers import Adam, Optimizer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Updates between two copies of the weights to fall back to when the loss is no longer finite.
+SNAPSHOT_EVERY = 64
+
+
+@dataclass
+class History:
+    """What a training run recorded.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        One a pass: "epoch" (from 1), "loss" and "error_rate" (over the pass, each batch before
+        its update), "rate" (of the last update), "seconds" (without the validation) and
+        "images_per_second"; with validation data also "val_loss" and "val_error_rate".
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the learning curves with matplotlib (extra "plot").
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from lenet_c import plot
+
+        return plot.learning_curves(self, ax)
+
+
+class Callback:
+    """What a training run tells its callbacks. Any object with some of these methods will do."""
+
+    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
+        """After an update: "step" and "n_steps" of the run, "images", "loss", "errors"."""
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        """After a pass, with its record in the history."""
+
+    def on_fit_end(self, trainer: Trainer, history: History) -> None:
+        """After the last pass, also when a callback ended the run early."""
+
+
+def _monitored(record: dict[str, float], monitor: str) -> float:
+    if monitor not in record:
+        hint = "; give validation_data to fit" if monitor.startswith("val_") else ""
+        raise ValueError(f"monitor: no {monitor!r} among {', '.join(record)}{hint}")
+    return record[monitor]
+
+
+class EarlyStopping(Callback):
+    """Ends training when the monitored value has not fallen for some passes.
+
+    Parameters
+    ----------
+    monitor : str
+        A key of the epoch's record.
+    patience : int
+        Passes without a new lowest value before the run ends, at least 1.
+    min_delta : float
+        How much lower a new lowest value must be.
+    """
+
+    def __init__(
+        self, monitor: str = "val_error_rate", patience: int = 3, min_delta: float = 0.0
+    ) -> None:
+        if patience < 1:
+            raise ValueError(f"patience: got {patience!r}, want at least 1")
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.best = np.inf
+        self.since = 0
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        """Ask the trainer to stop if the value has not fallen."""
+        value = _monitored(record, self.monitor)
+        if value < self.best - self.min_delta:
+            self.best, self.since = value, 0
+        else:
+            self.since += 1
+        if self.since >= self.patience:
+            trainer.stop = True
+
+
+class BestWeights(Callback):
+    """Keeps the weights of the pass with the lowest monitored value.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        A model file to write at each new lowest value.
+    monitor : str
+        A key of the epoch's record.
+    restore : bool
+        Put the best weights back into the network at the end of the run.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        monitor: str = "val_error_rate",
+        restore: bool = True,
+    ) -> None:
+        self.path = path
+        self.monitor = monitor
+        self.restore = restore
+        self.best = np.inf
+        self.epoch: int | None = None
+        self._parameters: np.ndarray | None = None
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        """Copy and save the weights if this pass is the best so far."""
+        value = _monitored(record, self.monitor)
+        if value < self.best:
+            self.best, self.epoch = value, int(record["epoch"])
+            self._parameters = trainer.network.parameters.copy()
+            if self.path is not None:
+                trainer.network.save(self.path)
+
+    def on_fit_end(self, trainer: Trainer, history: History) -> None:
+        """Put the best weights back."""
+        if self.restore and self._parameters is not None:
+            trainer.network.parameters[...] = self._parameters
+
+
+class Trainer:
+    """Trains a network: passes over shuffled batches, or one batch at a time.
+
+    Parameters
+    ----------
+    network : LeNet5
+        Changed in place.
+    optimizer : Optimizer, optional
+        Adam(1e-3) by default.
+    loss : str, optional
+        "map", "mse" or "cross_entropy" (see `LeNet5.loss_and_gradient`). None: "map" for RBF
+        outputs, else "cross_entropy".
+    j : float
+        The constant of "map" (eq. 9), above 0.
+    batch_size : int
+        Images an update.
+    seed : int
+        Of the order of the images.
+    callbacks : iterable
+        Objects with some of `Callback`'s methods.
+    num_threads : int, optional
+        The trained weights are the same bits for any number.
+
+    Attributes
+    ----------
+    history : History
+        Of the current or last `fit`.
+    n_updates : int
+    stop : bool
+        Set by a callback to end `fit` after this pass.
+    """
+
+    def __init__(
+        self,
+        network: LeNet5,
+        optimizer: Optimizer | None = None,
+        loss: str | None = None,
+        *,
+        j: float = DEFAULT_J,
+        batch_size: int = 64,
+        seed: int | None = 0,
+        callbacks: Iterable[Any] = (),
+        num_threads: int | None = None,
+    ) -> None:
+        if not isinstance(network, LeNet5):
+            raise TypeError(f"network: got {network!r}, want a LeNet5")
+        if optimizer is None:
+            optimizer = Adam(1e-3)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...) or Adam(...)")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"batch_size: got {batch_size!r}, want a whole number of at least 1")
+        self.network = network
+        self.optimizer = optimizer
+        self.loss, self.j = loss_for(network, loss, j)
+        self.batch_size = int(batch_size)
+        self.callbacks = list(callbacks)
+        self.num_threads = num_threads
+        self.history = History()
+        self.n_updates = 0
+        self.stop = False
+        self._rng = np.random.default_rng(seed)
+        self._state = optimizer.new_state(network.n_parameters)
+        self._good: np.ndarray | None = None
+
+    def fit(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        epochs: int = 12,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> History:
+        """Train for some passes over the images, each in a new order.
+
+        The schedule of the rate spans this call; what the optimizer remembers goes on from
+        earlier calls. An interrupt (Ctrl-C) ends training with the weights of the last finished
+        update.
+
+        Parameters
+        ----------
+        images : as for `LeNet5.forward`
+        labels : integer array (N,)
+        epochs : int
+            Passes.
+        validation_data : (images, labels), optional
+            Evaluated after each pass.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is no longer finite; the network then has the last good weights.
+        """
+        if not isinstance(epochs, (int, np.integer)) or epochs < 1:
+            raise ValueError(f"epochs: got {epochs!r}, want a whole number of at least 1")
+        samples = _core.Samples(self.network._network, images, labels)
+        if validation_data is not None:
+            _core.Samples(self.network._network, *validation_data)  # its errors before training
+        self.history = History()
+        self.stop = False
+        steps = -(-samples.n // self.batch_size)
+        for epoch in range(1, int(epochs) + 1):
+            record = self._run_epoch(samples, epoch, steps, steps * int(epochs))
+            if validation_data is not None:
+                result = self.network.evaluate(
+                    *validation_data, self.loss, j=self.j, num_threads=self.num_threads
+                )
+                record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
+            self.history.epochs.append(record)
+            self._tell("on_epoch_end", record)
+            if self.stop:
+                break
+        self._tell("on_fit_end", self.history)
+        return self.history
+
+    def step(self, images: ArrayLike, labels: ArrayLike) -> float:
+        """Make one update on one batch, at the optimizer's rate without its schedule.
+
+        Parameters
+        ----------
+        images : as for `LeNet5.forward`
+        labels : integer array (N,), or an integer for one image
+
+        Returns
+        -------
+        float
+            The batch's mean loss before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is no longer finite; the network then has the last good weights.
+        """
+        samples = _core.Samples(self.network._network, images, labels)
+        return self._update(samples, None, self.optimizer.lr)[0]
+
+    def _run_epoch(
+        self, samples: _core.Samples, epoch: int, steps: int, n_steps: int
+    ) -> dict[str, float]:
+        began = time.perf_counter()
+        order = self._rng.permutation(samples.n)
+        total_loss, n_errors, rate = 0.0, 0, 0.0
+        listeners = [c.on_batch_end for c in self.callbacks if hasattr(c, "on_batch_end")]
+        for k in range(steps):
+            batch = order[k * self.batch_size : (k + 1) * self.batch_size]
+            step = (epoch - 1) * steps + k
+            rate = self.optimizer.rate(step, n_steps, epoch)
+            loss, errors = self._update(samples, batch, rate)
+            total_loss += loss * len(batch)
+            n_errors += errors
+            for listener in listeners:
+                listener(
+                    self,
+                    {
+                        "step": step + 1,
+                        "n_steps": n_steps,
+                        "images": len(batch),
+                        "loss": loss,
+                        "errors": errors,
+                    },
+                )
+        seconds = time.perf_counter() - began
+        return {
+            "epoch": epoch,
+            "loss": total_loss / samples.n,
+            "error_rate": n_errors / samples.n,
+            "rate": rate,
+            "seconds": seconds,
+            "images_per_second": samples.n / seconds,
+        }
+
+    def _update(
+        self, samples: _core.Samples, batch: np.ndarray | None, rate: float
+    ) -> tuple[float, int]:
+        parameters = self.network.parameters
+        # a copy is good once an update has found its loss finite
+        copy = parameters.copy() if self.n_updates % SNAPSHOT_EVERY == 0 else None
+        try:
+            result = self.network._network.step(
+                samples, batch, self.loss, self.j, self._state, rate, self.num_threads
+            )
+        except FloatingPointError:
+            if self._good is not None:
+                parameters[...] = self._good
+            self._state = self.optimizer.new_state(parameters.size)
+            raise FloatingPointError(
+                f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
+                "the network has the last good weights again"
+            ) from None
+        if copy is not None:
+            self._good = copy
+        self.n_updates += 1
+        return result
+
+    def _tell(self, event: str, what: object) -> None:
+        for callback in self.callbacks:
+            if hasattr(callback, event):
+                getattr(callback, event)(self, what)
