@@ -1,0 +1,383 @@
+"""The network in plain float64 NumPy: slow, obvious, and what everything else is held against.
+
+Nothing here touches the C core. Shapes: images and maps are (N, C, H, W), flat layers (N, K).
+An architecture is anything with the attributes of `lenet_c.architectures.Architecture`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Table = tuple[tuple[int, ...], ...]
+
+A, S = 1.7159, 2 / 3
+
+
+def squash(a: Array) -> Array:
+    """f(a) = A tanh(S a)."""
+    return A * np.tanh(S * a)
+
+
+def squash_derivative(a: Array) -> Array:
+    """f'(a) = A S (1 - tanh(S a)^2)."""
+    return A * S * (1 - np.tanh(S * a) ** 2)
+
+
+def activate(kind: str, a: Array) -> Array:
+    """The named activation of a."""
+    if kind == "scaled_tanh":
+        return squash(a)
+    if kind == "tanh":
+        return np.tanh(a)
+    if kind == "relu":
+        return np.maximum(a, 0)
+    if kind == "identity":
+        return a
+    raise ValueError(f"unknown activation {kind!r}")
+
+
+def activate_derivative(kind: str, a: Array) -> Array:
+    """The derivative of the named activation at a; of relu at 0 it is 0."""
+    if kind == "scaled_tanh":
+        return squash_derivative(a)
+    if kind == "tanh":
+        return 1 - np.tanh(a) ** 2
+    if kind == "relu":
+        return (a > 0).astype(np.float64)
+    if kind == "identity":
+        return np.ones_like(a)
+    raise ValueError(f"unknown activation {kind!r}")
+
+
+def _pairs(table: Table) -> tuple[list[int], list[int]]:
+    """Output map and input map of each connected pair, in the order of the weights."""
+    pairs = [(o, i) for o, inputs in enumerate(table) for i in inputs]
+    return [o for o, _ in pairs], [i for _, i in pairs]
+
+
+def _full_weights(w: Array, in_maps: int, table: Table | None) -> Array:
+    """Weights as (maps, in_maps, k, k), zero where the table has no connection."""
+    if table is None:
+        return w
+    full = np.zeros((len(table), in_maps, *w.shape[1:]))
+    full[_pairs(table)] = w
+    return full
+
+
+def conv(x: Array, w: Array, b: Array, table: Table | None = None) -> Array:
+    """Valid convolution (N, C, H, W) -> (N, maps, H-k+1, W-k+1), before the activation.
+
+    w is (maps, C, k, k), or with a table (connected pairs, k, k).
+    """
+    w = _full_weights(w, x.shape[1], table)
+    n, _, height, width = x.shape
+    maps, _, k, _ = w.shape
+    height, width = height - k + 1, width - k + 1
+    out = np.zeros((n, maps, height, width)) + b[:, None, None]
+    for i in range(k):
+        for j in range(k):
+            window = x[:, :, i : i + height, j : j + width]
+            out += np.einsum("nchw,oc->nohw", window, w[:, :, i, j])
+    return out
+
+
+def conv_backward(
+    x: Array, w: Array, dout: Array, table: Table | None = None
+) -> tuple[Array, Array, Array]:
+    """Gradients (dx, dw, db) of `conv`, each with the shape of what it is for."""
+    full = _full_weights(w, x.shape[1], table)
+    dx, dfull = np.zeros(x.shape), np.zeros(full.shape)
+    k = full.shape[2]
+    height, width = dout.shape[2:]
+    for i in range(k):
+        for j in range(k):
+            window = x[:, :, i : i + height, j : j + width]
+            dfull[:, :, i, j] = np.einsum("nohw,nchw->oc", dout, window)
+            dx[:, :, i : i + height, j : j + width] += np.einsum(
+                "nohw,oc->nchw", dout, full[:, :, i, j]
+            )
+    dw = dfull if table is None else dfull[_pairs(table)]
+    return dx, dw, dout.sum(axis=(0, 2, 3))
+
+
+def _block_sums(x: Array) -> Array:
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    x = x[:, :, :height, :width]
+    return x[:, :, 0::2, 0::2] + x[:, :, 0::2, 1::2] + x[:, :, 1::2, 0::2] + x[:, :, 1::2, 1::2]
+
+
+def _spread(dout: Array, shape: tuple[int, ...]) -> Array:
+    """The reverse of `_block_sums`: each value goes to its block's four places."""
+    dx = np.zeros(shape)
+    height, width = 2 * dout.shape[2], 2 * dout.shape[3]
+    for i in range(2):
+        for j in range(2):
+            dx[:, :, i:height:2, j:width:2] = dout
+    return dx
+
+
+def subsample(x: Array, coefficient: Array, bias: Array) -> Array:
+    """Sum of each 2x2 block * coefficient + bias, before the activation; odd edges ignored."""
+    return _block_sums(x) * coefficient[:, None, None] + bias[:, None, None]
+
+
+def subsample_backward(x: Array, coefficient: Array, dout: Array) -> tuple[Array, Array, Array]:
+    """Gradients (dx, dcoefficient, dbias) of `subsample`."""
+    dx = _spread(dout * coefficient[:, None, None], x.shape)
+    return dx, (dout * _block_sums(x)).sum(axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
+
+
+def average_pool(x: Array) -> Array:
+    """Mean of each 2x2 block; odd edges ignored."""
+    return _block_sums(x) / 4
+
+
+def average_pool_backward(x: Array, dout: Array) -> Array:
+    """Gradient dx of `average_pool`."""
+    return _spread(dout / 4, x.shape)
+
+
+def dense(x: Array, w: Array, b: Array) -> Array:
+    """(N, K) -> (N, units) with w (units, K), before the activation."""
+    return x @ w.T + b
+
+
+def dense_backward(x: Array, w: Array, dout: Array) -> tuple[Array, Array, Array]:
+    """Gradients (dx, dw, db) of `dense`."""
+    return dout @ w, dout.T @ x, dout.sum(axis=0)
+
+
+def rbf(x: Array, w: Array) -> Array:
+    """y_i = sum_j (x_j - w_ij)^2: (N, K) -> (N, classes) with w (classes, K)."""
+    y: Array = ((x[:, None, :] - w) ** 2).sum(axis=2)
+    return y
+
+
+def rbf_backward(x: Array, w: Array, dout: Array) -> tuple[Array, Array]:
+    """Gradients (dx, dw) of `rbf`."""
+    each = 2 * dout[:, :, None] * (x[:, None, :] - w)
+    return each.sum(axis=1), -each.sum(axis=0)
+
+
+def unflatten(architecture: Any, vector: NDArray[Any]) -> dict[str, Array]:
+    """The named parameters of a flat vector, in float64."""
+    vector = np.asarray(vector, dtype=np.float64)
+    shapes = architecture.parameter_shapes
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    if vector.shape != (sum(sizes),):
+        raise ValueError(f"vector has shape {vector.shape}, want ({sum(sizes)},)")
+    pieces = np.split(vector, np.cumsum(sizes)[:-1])
+    return {
+        name: piece.reshape(shape)
+        for (name, shape), piece in zip(shapes.items(), pieces, strict=True)
+    }
+
+
+def _rbf_weights(layer: Any, params: Mapping[str, Array], codes: NDArray[Any] | None) -> Array:
+    if layer.trained:
+        return params[f"{layer.name}.weight"]
+    if codes is None:
+        raise ValueError("codes is None, want the codes of an RBF layer that is not trained")
+    return np.asarray(codes, dtype=np.float64)
+
+
+def _run(
+    architecture: Any, params: Mapping[str, Array], x: NDArray[Any], codes: NDArray[Any] | None
+) -> list[tuple[Array, Array, Array]]:
+    """Of each layer its input, its sum before the activation, and its output."""
+    x = np.asarray(x, dtype=np.float64)
+    if x.shape[1:] != tuple(architecture.input_shape):
+        raise ValueError(f"x has shape {x.shape}, want (N, *{architecture.input_shape})")
+    x = x[:, None]
+    steps = []
+    for layer in architecture.layers:
+        p = {k.split(".")[1]: v for k, v in params.items() if k.split(".")[0] == layer.name}
+        if layer.kind in ("dense", "rbf"):
+            x = x.reshape(len(x), -1)
+        if layer.kind == "conv":
+            a = conv(x, p["weight"], p["bias"], layer.table)
+        elif layer.kind == "subsample":
+            a = subsample(x, p["coefficient"], p["bias"])
+        elif layer.kind == "average_pool":
+            a = average_pool(x)
+        elif layer.kind == "dense":
+            a = dense(x, p["weight"], p["bias"])
+        elif layer.kind == "rbf":
+            a = rbf(x, _rbf_weights(layer, params, codes))
+        else:
+            raise ValueError(f"unknown layer kind {layer.kind!r}")
+        out = activate(getattr(layer, "activation", "identity"), a)
+        steps.append((x, a, out))
+        x = out
+    return steps
+
+
+def forward(
+    architecture: Any,
+    params: Mapping[str, Array] | NDArray[Any],
+    x: NDArray[Any],
+    codes: NDArray[Any] | None = None,
+) -> dict[str, Array]:
+    """Every layer's output by name, for normalised images x (N, H, W).
+
+    Convolution and pooling layers give (N, maps, h, w), dense and RBF layers (N, K).
+    codes, (classes, K), are the weights of an RBF layer that is not trained.
+    """
+    if not isinstance(params, Mapping):
+        params = unflatten(architecture, params)
+    steps = _run(architecture, params, x, codes)
+    return {layer.name: out for layer, (_, _, out) in zip(architecture.layers, steps, strict=True)}
+
+
+def _log_sum_exp(v: Array) -> Array:
+    top: Array = v.max(axis=1)
+    total: Array = np.exp(v - top[:, None]).sum(axis=1)
+    return top + np.log(total)
+
+
+def loss(
+    outputs: NDArray[Any], labels: NDArray[Any], kind: str, j: float = 0.1, is_rbf: bool = True
+) -> float:
+    """Mean loss over the images of outputs (N, classes): RBF penalties, or logits.
+
+    "mse" is eq. (8) on penalties; on logits the squared distance to +1 for the right class and
+    -1 for the others. "map" is eq. (9), "cross_entropy" that of the softmax; a logit is a
+    negated penalty.
+    """
+    outputs = np.asarray(outputs, dtype=np.float64)
+    n = len(outputs)
+    if kind == "mse" and not is_rbf:
+        return float(((outputs - _targets(outputs, labels)) ** 2).sum() / n)
+    y = outputs if is_rbf else -outputs
+    right = y[np.arange(n), labels]
+    if kind == "mse":
+        return float(right.mean())
+    if kind == "map":
+        return float((right + _log_sum_exp(_with_rubbish(y, j))).mean())
+    if kind == "cross_entropy":
+        return float((right + _log_sum_exp(-y)).mean())
+    raise ValueError(f"unknown loss {kind!r}")
+
+
+def loss_derivative(
+    outputs: NDArray[Any], labels: NDArray[Any], kind: str, j: float = 0.1, is_rbf: bool = True
+) -> Array:
+    """The derivative of `loss` by the outputs, (N, classes)."""
+    outputs = np.asarray(outputs, dtype=np.float64)
+    n = len(outputs)
+    if kind == "mse" and not is_rbf:
+        return 2 * (outputs - _targets(outputs, labels)) / n
+    y = outputs if is_rbf else -outputs
+    dy = np.zeros(y.shape)
+    dy[np.arange(n), labels] = 1
+    if kind == "map":
+        dy -= np.exp(-y - _log_sum_exp(_with_rubbish(y, j))[:, None])
+    elif kind == "cross_entropy":
+        dy -= np.exp(-y - _log_sum_exp(-y)[:, None])
+    elif kind != "mse":
+        raise ValueError(f"unknown loss {kind!r}")
+    return (dy if is_rbf else -dy) / n
+
+
+def _targets(outputs: Array, labels: NDArray[Any]) -> Array:
+    t = np.full(outputs.shape, -1.0)
+    t[np.arange(len(t)), labels] = 1
+    return t
+
+
+def _with_rubbish(y: Array, j: float) -> Array:
+    """The exponents of eq. (9): -y_i of every class, then -j of the rubbish class."""
+    return np.concatenate([-y, np.full((len(y), 1), -j)], axis=1)
+
+
+def loss_and_gradient(
+    architecture: Any,
+    vector: NDArray[Any],
+    x: NDArray[Any],
+    labels: NDArray[Any],
+    loss: str = "map",
+    j: float = 0.1,
+    codes: NDArray[Any] | None = None,
+) -> tuple[float, Array]:
+    """The mean loss of images x (N, H, W), and its gradient by the flat parameter vector."""
+    params = unflatten(architecture, vector)
+    steps = _run(architecture, params, x, codes)
+    is_rbf = architecture.layers[-1].kind == "rbf"
+    outputs = steps[-1][2]
+    value = _mean_loss(outputs, labels, loss, j, is_rbf)
+    dx = loss_derivative(outputs, labels, loss, j, is_rbf)
+    grads: dict[str, Array] = {}
+    for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
+        name = layer.name
+        da = dx.reshape(out.shape) * activate_derivative(
+            getattr(layer, "activation", "identity"), a
+        )
+        if layer.kind == "conv":
+            dx, dw, db = conv_backward(xin, params[f"{name}.weight"], da, layer.table)
+            grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
+        elif layer.kind == "subsample":
+            dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da)
+            grads[f"{name}.coefficient"], grads[f"{name}.bias"] = dc, db
+        elif layer.kind == "average_pool":
+            dx = average_pool_backward(xin, da)
+        elif layer.kind == "dense":
+            dx, dw, db = dense_backward(xin, params[f"{name}.weight"], da)
+            grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
+        else:
+            dx, dw = rbf_backward(xin, _rbf_weights(layer, params, codes), da)
+            if layer.trained:
+                grads[f"{name}.weight"] = dw
+    return value, np.concatenate([grads[name].ravel() for name in params])
+
+
+# `loss_and_gradient` has an argument called loss.
+_mean_loss = loss
+
+
+def sgd_step(
+    p: Array, g: Array, v: Array, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
+) -> tuple[Array, Array]:
+    """One step of gradient descent with momentum and decoupled weight decay: new (p, v)."""
+    v = momentum * v + g
+    return p - lr * v - lr * weight_decay * p, v
+
+
+def adam_step(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step: int,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array]:
+    """One step of Adam with decoupled weight decay: new (p, m, v). The first step is number 1."""
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    mhat = m / (1 - beta1**step)
+    vhat = v / (1 - beta2**step)
+    return p - lr * (mhat / (np.sqrt(vhat) + eps) + weight_decay * p), m, v
+
+
+def four_point_gradient(
+    f: Callable[[Array], float], vector: NDArray[Any], indices: Iterable[int], h: float = 1e-3
+) -> Array:
+    """Fourth-order central differences of f at vector, along the components in indices."""
+    slopes = []
+    for index in indices:
+        at = []
+        for k in (-2, -1, 1, 2):
+            moved = np.array(vector, dtype=np.float64)
+            moved[index] += k * h
+            at.append(f(moved))
+        slopes.append((at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h))
+    return np.array(slopes)

@@ -1,0 +1,610 @@
+"""Architectures: the published counts, what is refused, and the way through a dict."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from lenet_c.architectures import (
+    C3_TABLE,
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MODERN,
+    LENET_3X3,
+    RBF,
+    Architecture,
+    AveragePool,
+    Conv,
+    Dense,
+    Layer,
+    LayerRow,
+    Subsample,
+    table_art,
+    table_from_art,
+)
+
+ALL = [LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3]
+
+# LeCun et al. 1998, Table I: rows are S2 maps, columns C3 maps.
+TABLE_I = """\
+X . . . X X X . . X X X X . X X
+X X . . . X X X . . X X X X . X
+X X X . . . X X X . . X . X X X
+. X X X . . X X X X . . X . X X
+. . X X X . . X X X X . X X . X
+. . . X X X . . X X X X . X X X"""
+
+
+def test_c3_table_is_table_i() -> None:
+    assert table_art(C3_TABLE) == TABLE_I
+    assert table_from_art(TABLE_I) == C3_TABLE
+    # Six maps read 3 in a row, six read 4 in a row, three read 4 not in a row, one reads all.
+    assert [len(inputs) for inputs in C3_TABLE] == [3] * 6 + [4] * 9 + [6]
+    assert C3_TABLE[0] == (0, 1, 2)
+    assert C3_TABLE[4] == (0, 4, 5)
+    assert C3_TABLE[12] == (0, 1, 3, 4)
+    assert C3_TABLE[15] == (0, 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "text is empty, want a line for each input map"),
+        ("X .\nX", "text: row 1 has 1 cells, want 2"),
+        ("X . x", "text: row 0 has a cell 'x', want 'X' or '.'"),
+    ],
+)
+def test_table_from_art_refuses(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        table_from_art(text)
+    assert str(caught.value) == message
+
+
+def test_rows_of_1998_are_the_published_ones() -> None:
+    assert LENET5_1998.rows() == [
+        LayerRow("C1", "conv", (6, 28, 28), 156, 122_304),
+        LayerRow("S2", "subsample", (6, 14, 14), 12, 5_880),
+        LayerRow("C3", "conv", (16, 10, 10), 1_516, 151_600),
+        LayerRow("S4", "subsample", (16, 5, 5), 32, 2_000),
+        LayerRow("C5", "conv", (120, 1, 1), 48_120, 48_120),
+        LayerRow("F6", "dense", (84, 1, 1), 10_164, 10_164),
+        LayerRow("output", "rbf", (10, 1, 1), 0, 840),
+    ]
+    assert LENET5_1998.n_parameters == 60_000
+    assert LENET5_1998.n_connections == 340_908
+
+
+def test_rows_of_modern() -> None:
+    assert LENET5_MODERN.rows() == [
+        LayerRow("C1", "conv", (6, 28, 28), 156, 122_304),
+        LayerRow("S2", "average_pool", (6, 14, 14), 0, 4_704),
+        LayerRow("C3", "conv", (16, 10, 10), 2_416, 241_600),
+        LayerRow("S4", "average_pool", (16, 5, 5), 0, 1_600),
+        LayerRow("C5", "conv", (120, 1, 1), 48_120, 48_120),
+        LayerRow("F6", "dense", (84, 1, 1), 10_164, 10_164),
+        LayerRow("output", "dense", (10, 1, 1), 850, 850),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "n_parameters", "code_length", "input_shape", "greys"),
+    [
+        (LENET5_1998, 60_000, 84, (32, 32), (-0.1, 1.175)),
+        (LENET5_MODERN, 61_706, None, (32, 32), (-0.1, 1.175)),
+        (LENET5_28, 44_426, None, (28, 28), (0, 1)),
+        (LENET_3X3, 53_558, None, (28, 28), (0, 1)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_named_networks(
+    architecture: Architecture,
+    n_parameters: int,
+    code_length: int | None,
+    input_shape: tuple[int, int],
+    greys: tuple[float, float],
+) -> None:
+    assert architecture.n_parameters == n_parameters
+    assert architecture.code_length == code_length
+    assert architecture.input_shape == input_shape
+    assert (architecture.background, architecture.foreground) == greys
+    assert architecture.classes == 10
+
+
+def test_activations_of_the_named_networks() -> None:
+    def activations(architecture: Architecture) -> list[str | None]:
+        return [getattr(layer, "activation", None) for layer in architecture.layers]
+
+    assert activations(LENET5_1998) == ["scaled_tanh"] * 6 + [None]
+    five = ["tanh", None, "tanh", None]
+    assert activations(LENET5_MODERN) == [*five, "tanh", "tanh", "identity"]
+    assert activations(LENET5_28) == [*five, "tanh", "tanh", "identity"]
+    assert activations(LENET_3X3) == [*five, "tanh", "identity"]
+
+
+def test_shapes_of_3x3_floor() -> None:
+    assert LENET_3X3.output_shapes == {
+        "C1": (6, 26, 26),
+        "S2": (6, 13, 13),
+        "C3": (16, 11, 11),
+        "S4": (16, 5, 5),
+        "F5": (128, 1, 1),
+        "output": (10, 1, 1),
+    }
+    assert LENET_3X3.input_shapes["C1"] == (1, 28, 28)
+    assert LENET_3X3.input_shapes["F5"] == (16, 5, 5)
+
+
+def test_parameter_shapes_are_in_vector_order() -> None:
+    assert list(LENET5_1998.parameter_shapes.items()) == [
+        ("C1.weight", (6, 1, 5, 5)),
+        ("C1.bias", (6,)),
+        ("S2.coefficient", (6,)),
+        ("S2.bias", (6,)),
+        ("C3.weight", (60, 5, 5)),
+        ("C3.bias", (16,)),
+        ("S4.coefficient", (16,)),
+        ("S4.bias", (16,)),
+        ("C5.weight", (120, 16, 5, 5)),
+        ("C5.bias", (120,)),
+        ("F6.weight", (84, 120)),
+        ("F6.bias", (84,)),
+    ]
+    assert list(LENET5_28.parameter_shapes.items())[2:6] == [
+        ("C3.weight", (16, 6, 5, 5)),
+        ("C3.bias", (16,)),
+        ("F5.weight", (120, 256)),
+        ("F5.bias", (120,)),
+    ]
+
+
+def test_trained_rbf_has_840_parameters() -> None:
+    layers = (*LENET5_1998.layers[:-1], RBF("output", trained=True))
+    trained = dataclasses.replace(LENET5_1998, layers=layers)
+    assert trained.parameter_shapes["output.weight"] == (10, 84)
+    assert list(trained.parameter_shapes)[-1] == "output.weight"
+    assert trained.n_parameters == 60_840
+    assert trained.n_connections == 340_908
+    assert trained.fan_in["output.weight"] == (84,) * 10
+
+
+def test_fan_in_follows_the_table() -> None:
+    fan_in = LENET5_1998.fan_in
+    assert fan_in["C1.weight"] == fan_in["C1.bias"] == (25,) * 6
+    assert fan_in["S2.coefficient"] == fan_in["S2.bias"] == (4,) * 6
+    assert fan_in["C3.bias"] == (75,) * 6 + (100,) * 9 + (150,)
+    assert fan_in["C3.weight"] == (75,) * 18 + (100,) * 36 + (150,) * 6
+    assert fan_in["C5.weight"] == (400,) * 120
+    assert fan_in["F6.weight"] == fan_in["F6.bias"] == (120,) * 84
+    assert LENET5_MODERN.fan_in["C3.weight"] == (150,) * 16
+
+
+@pytest.mark.parametrize("architecture", ALL, ids=lambda a: a.name)
+def test_fan_in_has_an_entry_for_each_along_axis_0(architecture: Architecture) -> None:
+    shapes = architecture.parameter_shapes
+    assert list(architecture.fan_in) == list(shapes)
+    for name, counts in architecture.fan_in.items():
+        assert len(counts) == shapes[name][0]
+
+
+def test_derived_dicts_are_the_callers_own() -> None:
+    LENET5_1998.parameter_shapes.clear()
+    LENET5_1998.output_shapes.clear()
+    assert LENET5_1998.n_parameters == 60_000
+    assert LENET5_1998.classes == 10
+
+
+def test_frozen_hashable_copied_and_pickled() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        LENET5_1998.name = "other"  # type: ignore[misc]
+    assert len(set(ALL)) == 4
+    assert copy.deepcopy(LENET5_1998) == LENET5_1998
+    assert pickle.loads(pickle.dumps(LENET5_1998)) == LENET5_1998
+
+
+def test_rectangular_input_and_dense_flattening() -> None:
+    net = Architecture(
+        "n", (Conv("c", 2, 3), AveragePool("p"), Dense("d", 5), RBF("r", 3)), (9, 12)
+    )
+    assert list(net.output_shapes.values()) == [(2, 7, 10), (2, 3, 5), (5, 1, 1), (3, 1, 1)]
+    assert net.parameter_shapes["d.weight"] == (5, 30)
+    assert net.code_length == 5
+    assert net.classes == 3
+
+
+END = Dense("out", 10, "identity")
+
+
+def build(*layers: Any, **values: Any) -> Architecture:
+    return Architecture(**{"name": "n", "layers": layers, **values})
+
+
+# The wrong types below are the point.
+ConvOf: Any = Conv
+DenseOf: Any = Dense
+SubsampleOf: Any = Subsample
+RBFOf: Any = RBF
+
+
+class Custom(Dense):
+    """Not one of the five kinds."""
+
+
+ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"name": 3}, TypeError, "architecture name is 3, want a str"),
+    ({"name": ""}, ValueError, "architecture name is '', want 1 to 64 printable characters"),
+    (
+        {"name": "a\nb"},
+        ValueError,
+        "architecture name is 'a\\nb', want 1 to 64 printable characters",
+    ),
+    ({"layers": [END]}, TypeError, "layers is a list, want a tuple of layers"),
+    ({"layers": ()}, ValueError, "layers has 0 layers, want 1 to 64"),
+    (
+        {"layers": (*(Dense(f"d{i}", 1) for i in range(64)), END)},
+        ValueError,
+        "layers has 65 layers, want 1 to 64",
+    ),
+    (
+        {"layers": ("conv", END)},
+        TypeError,
+        "layers[0] is a str, want a Conv, Subsample, AveragePool, Dense or RBF",
+    ),
+    (
+        {"layers": (Custom("c", 3), END)},
+        TypeError,
+        "layers[0] is a Custom, want a Conv, Subsample, AveragePool, Dense or RBF",
+    ),
+    ({"layers": (DenseOf(None, 3), END)}, TypeError, "layers[0]: name is None, want a str"),
+    (
+        {"layers": (Dense("", 3), END)},
+        ValueError,
+        "layers[0]: name is '', want 1 to 64 printable characters",
+    ),
+    (
+        {"layers": (Dense("\ud800", 3), END)},
+        ValueError,
+        "layers[0]: name is '\\ud800', want 1 to 64 printable characters",
+    ),
+    (
+        {"layers": (Dense("a.b", 3), END)},
+        ValueError,
+        "layers[0]: name is 'a.b', want no '.' in it",
+    ),
+    (
+        {"layers": (Dense("out", 3), END)},
+        ValueError,
+        "layers[1]: name 'out' is taken, want another",
+    ),
+    ({"layers": (RBF("r"), END)}, ValueError, "layer 'r': RBF before the end, want it last"),
+    (
+        {"layers": (Dense("d", 10),)},
+        ValueError,
+        (
+            "layer 'd': last layer is dense, activation 'scaled_tanh', "
+            "want RBF, or Dense with activation 'identity'"
+        ),
+    ),
+    (
+        {"layers": (AveragePool("p"),)},
+        ValueError,
+        (
+            "layer 'p': last layer is average_pool, activation None, "
+            "want RBF, or Dense with activation 'identity'"
+        ),
+    ),
+    ({"layers": (RBF("r"),)}, ValueError, "layer 'r': input is (1, 32, 32), want flat, (n, 1, 1)"),
+    ({"input_shape": [32, 32]}, TypeError, "input_shape is [32, 32], want a tuple (height, width)"),
+    ({"input_shape": (32,)}, TypeError, "input_shape is (32,), want a tuple (height, width)"),
+    ({"input_shape": (32.0, 32)}, TypeError, "input_shape: side is 32.0, want an int"),
+    ({"input_shape": (32, True)}, TypeError, "input_shape: side is True, want an int"),
+    ({"input_shape": (0, 32)}, ValueError, "input_shape: side is 0, want 1 to 1024"),
+    ({"input_shape": (32, 1025)}, ValueError, "input_shape: side is 1025, want 1 to 1024"),
+    ({"background": "0"}, TypeError, "background is '0', want a number"),
+    ({"foreground": True}, TypeError, "foreground is True, want a number"),
+    (
+        {"background": float("nan")},
+        ValueError,
+        "background is nan, want a finite number within +-1e+06",
+    ),
+    (
+        {"foreground": float("inf")},
+        ValueError,
+        "foreground is inf, want a finite number within +-1e+06",
+    ),
+    (
+        {"foreground": 10**5000},
+        ValueError,
+        "foreground is an integer of 16610 bits, want a finite number within +-1e+06",
+    ),
+    (
+        {"background": 1, "foreground": 1.0},
+        ValueError,
+        "background and foreground are both 1, want two",
+    ),
+    ({"layers": (ConvOf("c", "6", 5), END)}, TypeError, "layer 'c': maps is '6', want an int"),
+    ({"layers": (Conv("c", 0, 5), END)}, ValueError, "layer 'c': maps is 0, want 1 to 4096"),
+    ({"layers": (Conv("c", 4097, 5), END)}, ValueError, "layer 'c': maps is 4097, want 1 to 4096"),
+    ({"layers": (ConvOf("c", 6, 5.0), END)}, TypeError, "layer 'c': kernel is 5.0, want an int"),
+    ({"layers": (Conv("c", 6, 0), END)}, ValueError, "layer 'c': kernel is 0, want 1 to 32"),
+    ({"layers": (Conv("c", 6, 33), END)}, ValueError, "layer 'c': kernel is 33, want 1 to 32"),
+    (
+        {"layers": (Conv("c", 6, 5, activation="gelu"), END)},
+        ValueError,
+        "layer 'c': activation is 'gelu', want one of scaled_tanh, tanh, relu, identity",
+    ),
+    (
+        {"layers": (SubsampleOf("s", None), END)},
+        ValueError,
+        "layer 's': activation is None, want one of scaled_tanh, tanh, relu, identity",
+    ),
+    (
+        {"layers": (DenseOf("d", 3, ["tanh"]), END)},
+        ValueError,
+        "layer 'd': activation is ['tanh'], want one of scaled_tanh, tanh, relu, identity",
+    ),
+    ({"layers": (Dense("d", -1), END)}, ValueError, "layer 'd': units is -1, want 1 to 4096"),
+    ({"layers": (DenseOf("d", None), END)}, TypeError, "layer 'd': units is None, want an int"),
+    (
+        {"layers": (Dense("d", 3), RBF("r", 0))},
+        ValueError,
+        "layer 'r': classes is 0, want 1 to 4096",
+    ),
+    (
+        {"layers": (Dense("d", 3), RBFOf("r", 2, 1))},
+        TypeError,
+        "layer 'r': trained is 1, want True or False",
+    ),
+    (
+        {"layers": (Dense("d", 3), Subsample("s"), END)},
+        ValueError,
+        "layer 's': input is (3, 1, 1), want maps of at least 2x2",
+    ),
+    (
+        {"layers": (Conv("c", 3, 32), AveragePool("p"), END)},
+        ValueError,
+        "layer 'p': input is (3, 1, 1), want maps of at least 2x2",
+    ),
+    (
+        {"layers": (ConvOf("c", 1, 5, [[0]]), END)},
+        TypeError,
+        "layer 'c': table is a list, want a tuple of tuples of int",
+    ),
+    (
+        {"layers": (Conv("c", 2, 5, ((0,),)), END)},
+        ValueError,
+        "layer 'c': table has 1 entries, want one per map, 2",
+    ),
+    (
+        {"layers": (ConvOf("c", 1, 5, ([0],)), END)},
+        TypeError,
+        "layer 'c': table[0] is a list, want a tuple of int",
+    ),
+    (
+        {"layers": (Conv("c", 2, 5, ((0,), ())), END)},
+        ValueError,
+        "layer 'c': table[1] is empty, want at least one input map",
+    ),
+    (
+        {"layers": (Conv("c", 1, 5, ((False,),)), END)},
+        TypeError,
+        "layer 'c': table[0] has False, want an int",
+    ),
+    (
+        {"layers": (Conv("c", 1, 5, ((1,),)), END)},
+        ValueError,
+        "layer 'c': table[0] has 1, want input maps 0 to 0",
+    ),
+    (
+        {"layers": (Conv("c", 1, 5, ((-1,),)), END)},
+        ValueError,
+        "layer 'c': table[0] has -1, want input maps 0 to 0",
+    ),
+    (
+        {"layers": (Conv("b", 3, 5), Conv("c", 1, 5, ((0, 2, 1),)), END)},
+        ValueError,
+        "layer 'c': table[0] has 1 after 2, want ascending input maps",
+    ),
+    (
+        {"layers": (Conv("b", 3, 5), Conv("c", 1, 5, ((1, 1),)), END)},
+        ValueError,
+        "layer 'c': table[0] has 1 after 1, want ascending input maps",
+    ),
+    (
+        {"layers": (Conv("c", 4096, 1), END), "input_shape": (1024, 1024)},
+        ValueError,
+        "layer 'c': output is (4096, 1024, 1024), want at most 268435456 values",
+    ),
+    (
+        {"layers": (Dense("d", 4096), END), "input_shape": (1024, 1024)},
+        ValueError,
+        "n_parameters is 4295012362, want at most 268435456",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "kind", "message"), ERRORS, ids=[e[2] for e in ERRORS])
+def test_refuses(values: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        Architecture(**{"name": "n", "layers": (END,), **values})
+    assert str(caught.value) == message
+
+
+def test_limits_are_allowed() -> None:
+    build(END, input_shape=(1024, 1024))
+    build(Dense("d", 4096), END, input_shape=(1, 1))
+    build(Conv("c", 1, 32), END)
+    build(Dense("x" * 64, 1), END)
+
+
+def test_base_layer_has_no_shape() -> None:
+    with pytest.raises(NotImplementedError):
+        Layer("l").output_shape((1, 1, 1))
+    with pytest.raises(NotImplementedError):
+        Layer("l").n_connections((1, 1, 1))
+
+
+@pytest.mark.parametrize("architecture", ALL, ids=lambda a: a.name)
+def test_dict_round_trip_through_json(architecture: Architecture) -> None:
+    text = json.dumps(architecture.to_dict(), allow_nan=False)
+    again = Architecture.from_dict(json.loads(text))
+    assert again == architecture
+    assert hash(again) == hash(architecture)
+    assert again.to_dict() == architecture.to_dict()
+
+
+def test_round_trip_keeps_every_field() -> None:
+    net = Architecture(
+        "n",
+        (
+            Conv("a", 2, 3, ((0,), (0,)), "relu"),
+            Subsample("b", "tanh"),
+            AveragePool("c"),
+            Dense("d", 7, "identity"),
+            RBF("e", 4, True),
+        ),
+        (17, 15),
+        1,
+        -2.5,
+    )
+    data = net.to_dict()
+    assert data == {
+        "name": "n",
+        "layers": [
+            {
+                "kind": "conv",
+                "name": "a",
+                "maps": 2,
+                "kernel": 3,
+                "table": [[0], [0]],
+                "activation": "relu",
+            },
+            {"kind": "subsample", "name": "b", "activation": "tanh"},
+            {"kind": "average_pool", "name": "c"},
+            {"kind": "dense", "name": "d", "units": 7, "activation": "identity"},
+            {"kind": "rbf", "name": "e", "classes": 4, "trained": True},
+        ],
+        "input_shape": [17, 15],
+        "background": 1.0,
+        "foreground": -2.5,
+    }
+    assert Architecture.from_dict(json.loads(json.dumps(data))) == net
+
+
+def test_from_dict_fills_in_defaults() -> None:
+    layers = [{"kind": "dense", "name": "d", "units": 84}, {"kind": "rbf", "name": "r"}]
+    assert Architecture.from_dict({"name": "n", "layers": layers}) == build(
+        Dense("d", 84), RBF("r")
+    )
+
+
+def edited(*path: Any, to: Any) -> Any:
+    """The 1998 network as a dict, with one place changed."""
+    data = LENET5_1998.to_dict()
+    place: Any = data
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = to
+    return data
+
+
+HOSTILE: list[tuple[Any, str]] = [
+    (None, "architecture is a NoneType, want a dict"),
+    ([], "architecture is a list, want a dict"),
+    ({}, "architecture has no key 'name', want one"),
+    ({"name": "n"}, "architecture has no key 'layers', want one"),
+    (
+        edited("extra", to=1),
+        (
+            "architecture has a key 'extra', "
+            "want only name, layers, input_shape, background, foreground"
+        ),
+    ),
+    (edited("name", to=None), "architecture name is None, want a str"),
+    (edited("layers", to=None), "layers is a NoneType, want a list of layers"),
+    (edited("layers", to="conv"), "layers is a str, want a list of layers"),
+    (edited("layers", to=[]), "layers has 0 layers, want 1 to 64"),
+    (edited("layers", to=[{}] * 65), "layers has 65 layers, want 1 to 64"),
+    (edited("layers", 0, to=5), "layers[0] is a int, want a dict"),
+    (
+        edited("layers", 0, to={}),
+        "layers[0]: kind is None, want one of conv, subsample, average_pool, dense, rbf",
+    ),
+    (
+        edited("layers", 0, "kind", to="exec"),
+        "layers[0]: kind is 'exec', want one of conv, subsample, average_pool, dense, rbf",
+    ),
+    (
+        edited("layers", 0, "kind", to=["conv"]),
+        "layers[0]: kind is ['conv'], want one of conv, subsample, average_pool, dense, rbf",
+    ),
+    (
+        edited("layers", 0, "check", to=1),
+        "layers[0] has a key 'check', want only name, maps, kernel, table, activation",
+    ),
+    (
+        edited("layers", 1, "units", to=1),
+        "layers[1] has a key 'units', want only name, activation",
+    ),
+    (
+        edited("layers", 0, to={"kind": "conv", "name": "C1", "maps": 6}),
+        "layers[0] has no key 'kernel', want one",
+    ),
+    (edited("layers", 0, "maps", to=6.0), "layer 'C1': maps is 6.0, want an int"),
+    (edited("layers", 0, "maps", to=[6]), "layer 'C1': maps is [6], want an int"),
+    (
+        edited("layers", 0, "maps", to=10**5000),
+        "layer 'C1': maps is an integer of 16610 bits, want 1 to 4096",
+    ),
+    (edited("layers", 0, "name", to={}), "layers[0]: name is {}, want a str"),
+    (
+        edited("layers", 2, "table", to="X"),
+        "layer 'C3': table is a str, want a tuple of tuples of int",
+    ),
+    (
+        edited("layers", 2, "table", to=[[0]]),
+        "layer 'C3': table has 1 entries, want one per map, 16",
+    ),
+    (
+        edited("layers", 2, "table", 3, to=None),
+        "layer 'C3': table[3] is a NoneType, want a tuple of int",
+    ),
+    (edited("layers", 2, "table", 3, to=[[0]]), "layer 'C3': table[3] has [0], want an int"),
+    (edited("layers", 2, "table", 3, to=[6]), "layer 'C3': table[3] has 6, want input maps 0 to 5"),
+    (
+        edited("layers", 6, "trained", to="yes"),
+        "layer 'output': trained is 'yes', want True or False",
+    ),
+    (edited("input_shape", to=32), "input_shape is 32, want a tuple (height, width)"),
+    (edited("input_shape", to=[32, "32"]), "input_shape: side is '32', want an int"),
+    (edited("input_shape", to=[16, 16]), "layer 'C5': kernel is 5, want 1 to 1"),
+    (edited("background", to=None), "background is None, want a number"),
+    (
+        edited("background", to=float("-inf")),
+        "background is -inf, want a finite number within +-1e+06",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), HOSTILE, ids=[h[1] for h in HOSTILE])
+def test_from_dict_refuses(data: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Architecture.from_dict(data)
+    assert str(caught.value) == message
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    with pytest.raises(ValueError) as caught:
+        Architecture.from_dict(edited("layers", 0, "kind", to="x" * 10_000))
+    assert len(str(caught.value)) < 200
+
+
+def test_from_dict_leaves_its_argument_alone() -> None:
+    data = LENET5_1998.to_dict()
+    before = copy.deepcopy(data)
+    Architecture.from_dict(data)
+    assert data == before
