@@ -1,0 +1,389 @@
+"""MNIST from a folder, the cache or the network, and scikit-learn's small digits.
+
+An IDX file is two zero bytes, a type byte, the number of dimensions, each dimension as a
+big-endian 32-bit integer, then the values. Files are not trusted: what the header claims is
+checked before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from lenet_c import preprocess, serialization
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Arrays: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+
+__all__ = ["DownloadError", "cache_folder", "digits", "mnist", "read_idx"]
+
+_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+# SHA-256 of the unpacked content: packed files differ between mirrors and tools.
+_FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+_SUBFOLDERS = ("", "mnist", os.path.join("MNIST", "raw"))
+
+_MAX_DOWNLOAD = 64 << 20  # bytes, packed and unpacked; the largest file unpacks to 47 MB
+_CONNECTION_TIMEOUT = 20.0  # seconds without a byte
+_FILE_TIMEOUT = 600.0  # seconds for one file
+_CHUNK = 1 << 16
+_MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip file can unpack to
+
+
+class DownloadError(OSError):
+    """No mirror gave the file; the message lists each address and what went wrong there."""
+
+
+def mnist(
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    progress: bool | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Return MNIST's training and test sets.
+
+    The four IDX files, gzipped or not, are looked for in a folder itself, in ``mnist`` and in
+    ``MNIST/raw`` (torchvision's layout) below it.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The only folder to look in. By default the one that the environment variable
+        ``LENET_C_DATA`` names, then the cache folder.
+    download : bool
+        Whether to download the files to the cache folder if they are nowhere. Their content is
+        checked by SHA-256.
+    progress : bool, optional
+        Whether to show a progress bar while downloading. By default if tqdm is installed and
+        standard error is a terminal.
+
+    Returns
+    -------
+    (x, y), (xt, yt) : tuples of uint8 arrays
+        60,000 training images (60000, 28, 28) with labels (60000,), and 10,000 for testing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the files are not in `folder`, or nowhere and `download` is false.
+    ValueError
+        If a file is damaged or does not hold 28x28 images or labels from 0 to 9.
+    DownloadError
+        If no mirror gave a file.
+    """
+    cache = cache_folder()
+    if folder is not None:
+        folders = [os.fsdecode(folder)]
+    else:
+        environment = os.environ.get("LENET_C_DATA")
+        folders = [environment, cache] if environment else [cache]
+    paths = None
+    for candidate in folders:
+        paths = paths or _find(candidate)
+    if paths is None:
+        if folder is not None or not download:
+            raise FileNotFoundError(
+                f"MNIST is not in {' or '.join(folders)}; wanted, gzipped or not: "
+                + ", ".join(_FILES)
+            )
+        paths = _download(os.path.join(cache, "mnist"), progress)
+    return _load_pair(paths[0], paths[1]), _load_pair(paths[2], paths[3])
+
+
+def digits() -> tuple[Arrays, Arrays]:
+    """Return scikit-learn's 1,797 handwritten digits in MNIST's form.
+
+    The 8x8 pictures are scaled up to 20x20 and centred in 28x28 by their centre of mass. A
+    fixed fifth of every class is the test set. Needs scikit-learn but no network.
+
+    Returns
+    -------
+    (x, y), (xt, yt) : tuples of uint8 arrays
+        1,437 training images (1437, 28, 28) with labels (1437,), and 360 for testing.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError('digits() needs scikit-learn: pip install "lenet_c[sklearn]"') from error
+
+    bunch = load_digits()
+    labels = np.asarray(bunch.target).astype(np.uint8)
+    small = np.asarray(bunch.images, np.float64) / 16
+    images = np.stack([preprocess.centre(preprocess.resize(image, 20, 20)) for image in small])
+    test = _stratified(labels, 360)
+    return (images[~test], labels[~test]), (images[test], labels[test])
+
+
+def read_idx(
+    path: str | os.PathLike[str], *, ndim: int | None = None, max_bytes: int = 1 << 30
+) -> npt.NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, gzipped or not.
+
+    Parameters
+    ----------
+    path : path
+        The file. Whether it is gzipped is told from its content.
+    ndim : int, optional
+        The number of dimensions it must have. By default any from 1 to 4.
+    max_bytes : int
+        The most content to accept.
+
+    Returns
+    -------
+    ndarray of uint8
+        The values, in the shape that the file states.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a file, or its size does not match its header.
+    """
+    import gzip
+    import zlib
+
+    name = os.fsdecode(path)
+    with open(name, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            return _read_idx(name, file, ndim, max_bytes, size, exact=True)
+        try:
+            with gzip.GzipFile(fileobj=file) as content:
+                limit = size * _MAX_DEFLATE_RATIO
+                return _read_idx(name, content, ndim, max_bytes, limit, exact=False)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{name}: damaged gzip file ({error})") from error
+
+
+def cache_folder() -> str:
+    """Return the folder that downloads are kept in; it need not exist.
+
+    Returns
+    -------
+    str
+        The user's cache folder on this platform, with ``lenet_c`` below it.
+    """
+    try:
+        from platformdirs import user_cache_dir
+    except ImportError:
+        return _plain_cache_folder()
+    return user_cache_dir("lenet_c", appauthor=False)
+
+
+def _plain_cache_folder() -> str:
+    """Return what platformdirs would, so that installing it later does not lose the cache."""
+    home = os.path.expanduser("~")
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
+        return os.path.join(local, "lenet_c", "Cache")
+    if sys.platform == "darwin":
+        return os.path.join(home, "Library", "Caches", "lenet_c")
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache", "lenet_c")
+
+
+def _read_idx(
+    name: str, file: Any, ndim: int | None, max_bytes: int, available: int, exact: bool
+) -> npt.NDArray[np.uint8]:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise ValueError(
+            f"{name}: not an IDX file (it begins with {magic!r}, wanted two zero bytes, "
+            "the type and the number of dimensions)"
+        )
+    if magic[2] != 0x08:
+        raise ValueError(f"{name}: values of type 0x{magic[2]:02x}; wanted 0x08, unsigned bytes")
+    wanted = range(1, 5) if ndim is None else (ndim,)
+    if magic[3] not in wanted:
+        raise ValueError(
+            f"{name}: {magic[3]} dimensions; wanted {'1 to 4' if ndim is None else ndim}"
+        )
+    header = file.read(4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise ValueError(f"{name}: truncated in its header")
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
+    count = 1
+    for size in shape:
+        count *= size
+    if count == 0:
+        raise ValueError(f"{name}: its header says {shape}, which is empty")
+    if count > max_bytes:
+        raise ValueError(f"{name}: its header says {shape}; wanted at most {max_bytes} bytes")
+    available -= len(magic) + len(header)
+    if count > available or (exact and count != available):
+        raise ValueError(
+            f"{name}: its header says {shape}, {count} bytes; the file "
+            + (f"has {available}" if exact else f"can unpack to {available} at most")
+        )
+
+    values = np.empty(count, np.uint8)
+    view = values.data
+    done = 0
+    while done < count:
+        got = file.readinto(view[done : done + _CHUNK])
+        if not got:
+            raise ValueError(f"{name}: its header says {shape}, {count} bytes; it has {done}")
+        done += got
+    if file.read(1):
+        raise ValueError(f"{name}: its header says {shape}, {count} bytes; it has more")
+    return values.reshape(shape)
+
+
+def _load_pair(images_path: str, labels_path: str) -> Arrays:
+    images = read_idx(images_path, ndim=3)
+    labels = read_idx(labels_path, ndim=1)
+    if images.shape[1:] != (28, 28):
+        raise ValueError(f"{images_path}: images of {images.shape[1:]}; wanted (28, 28)")
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{images_path} has {len(images)} images but {labels_path} {len(labels)} labels"
+        )
+    if labels.max() > 9:
+        raise ValueError(f"{labels_path}: label {labels.max()}; wanted 0 to 9")
+    return images, labels
+
+
+def _find(folder: str) -> list[str] | None:
+    """Return the paths of the four files if one place in `folder` has them all."""
+    for subfolder in _SUBFOLDERS:
+        place = os.path.join(folder, subfolder)
+        found = [_find_file(place, name) for name in _FILES]
+        paths = [path for path in found if path is not None]
+        if len(paths) == len(_FILES):
+            return paths
+    return None
+
+
+def _find_file(place: str, name: str) -> str | None:
+    dotted = name.replace("-idx", ".idx")
+    for spelling in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
+        path = os.path.join(place, spelling)
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def _download(folder: str, progress: bool | None) -> list[str]:
+    """Download what `folder` lacks of the four files and return their paths."""
+    os.makedirs(folder, exist_ok=True)
+    paths = []
+    for name, sha256 in _FILES.items():
+        path = _find_file(folder, name)
+        if path is None:
+            path = os.path.join(folder, f"{name}.gz")
+            _download_file(f"{name}.gz", path, sha256, progress)
+        paths.append(path)
+    return paths
+
+
+def _download_file(name: str, path: str, sha256: str, progress: bool | None) -> None:
+    import http.client
+
+    failures = []
+    for mirror in _MIRRORS:
+        try:
+            with serialization.replacing(path) as file:
+                _fetch(mirror + name, file, progress)
+                _check(file, sha256)
+            return
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            failures.append(f"  {mirror}{name}: {reason}")
+    raise DownloadError(
+        f"could not download {name} to {os.path.dirname(path)}:\n" + "\n".join(failures) + "\n"
+        "Get the four MNIST files elsewhere and set LENET_C_DATA to their folder."
+    )
+
+
+def _fetch(url: str, file: BinaryIO, progress: bool | None) -> None:
+    import time
+    from urllib.request import Request, urlopen
+
+    deadline = time.monotonic() + _FILE_TIMEOUT
+    request = Request(url, headers={"User-Agent": "lenet_c"})
+    with urlopen(request, timeout=_CONNECTION_TIMEOUT) as response:
+        length = response.headers.get("Content-Length", "")
+        expected = int(length) if length.isdecimal() else None
+        bar = _progress_bar(os.path.basename(url), expected, progress)
+        received = 0
+        try:
+            # read1 returns after one packet, so that a dripping server meets the deadline.
+            while chunk := response.read1(_CHUNK):
+                received += len(chunk)
+                if received > _MAX_DOWNLOAD:
+                    raise ValueError(f"more than {_MAX_DOWNLOAD} bytes")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not done after {_FILE_TIMEOUT:g} s")
+                file.write(chunk)
+                if bar is not None:
+                    bar.update(len(chunk))
+        finally:
+            if bar is not None:
+                bar.close()
+    if expected is not None and received != expected:
+        raise ValueError(f"the connection ended after {received} of {expected} bytes")
+
+
+def _progress_bar(name: str, total: int | None, progress: bool | None) -> Any:
+    if progress is None:
+        progress_wanted = sys.stderr is not None and sys.stderr.isatty()
+    else:
+        progress_wanted = progress
+    if not progress_wanted:
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        if progress is None:
+            return None
+        raise ImportError('progress=True needs tqdm: pip install "lenet_c[cli]"') from error
+    return tqdm(desc=name, total=total, unit="B", unit_scale=True)
+
+
+def _check(file: BinaryIO, sha256: str) -> None:
+    """Hold the unpacked content of a file just written against its SHA-256."""
+    import gzip
+    import hashlib
+    import zlib
+
+    file.flush()
+    digest = hashlib.sha256()
+    unpacked = 0
+    with open(file.name, "rb") as packed, gzip.GzipFile(fileobj=packed) as content:
+        try:
+            while chunk := content.read(_CHUNK):
+                unpacked += len(chunk)
+                if unpacked > _MAX_DOWNLOAD:
+                    raise ValueError(f"unpacks to more than {_MAX_DOWNLOAD} bytes")
+                digest.update(chunk)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"damaged gzip file ({error})") from error
+    if digest.hexdigest() != sha256:
+        raise ValueError(f"SHA-256 of the content is {digest.hexdigest()}, wanted {sha256}")
+
+
+def _stratified(labels: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.bool_]:
+    """Mark `count` samples, of each class its share."""
+    sizes = np.bincount(labels)
+    shares = sizes * count / len(labels)
+    quotas = np.floor(shares).astype(int)
+    largest = np.argsort(quotas - shares, kind="stable")
+    quotas[largest[: count - quotas.sum()]] += 1
+    # RandomState's stream never changes between numpy versions; default_rng's may.
+    random = np.random.RandomState(1998)
+    chosen = np.zeros(len(labels), bool)
+    for label, quota in enumerate(quotas):
+        chosen[random.permutation(np.flatnonzero(labels == label))[:quota]] = True
+    return chosen

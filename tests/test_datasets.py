@@ -1,0 +1,505 @@
+"""datasets: IDX files that lie, the places MNIST is looked for, and downloads that fail."""
+
+import gzip
+import hashlib
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from lenet_c import datasets
+
+NAMES = list(datasets._FILES)
+
+
+def idx(array, shape=None, dtype=0x08):
+    shape = array.shape if shape is None else shape
+    return struct.pack(f">HBB{len(shape)}I", 0, dtype, len(shape), *shape) + array.tobytes()
+
+
+def small_mnist(seed=0, train=7, test=5):
+    random = np.random.RandomState(seed)
+    arrays = []
+    for count in (train, test):
+        arrays.append(random.randint(0, 256, (count, 28, 28)).astype(np.uint8))
+        arrays.append(random.randint(0, 10, count).astype(np.uint8))
+    return arrays
+
+
+def put(folder, arrays, packed=False, names=NAMES):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(names, arrays, strict=True):
+        content = idx(array)
+        if packed:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / name).write_bytes(content)
+
+
+def assert_same(result, arrays):
+    (x, y), (xt, yt) = result
+    for got, wanted in zip((x, y, xt, yt), arrays, strict=True):
+        assert got.dtype == np.uint8
+        np.testing.assert_array_equal(got, wanted)
+
+
+# Reading IDX
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("shape", [(1,), (70000,), (3, 5), (3, 4, 5), (2, 3, 4, 5)])
+def test_read_idx(tmp_path, shape, packed):
+    array = np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
+    path = tmp_path / "any-name"
+    path.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
+    got = datasets.read_idx(path, ndim=len(shape))
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, array)
+    np.testing.assert_array_equal(datasets.read_idx(str(path)), array)
+
+
+GOOD = idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+HOSTILE = {
+    "empty": (b"", "not an IDX file"),
+    "short magic": (GOOD[:3], "not an IDX file"),
+    "html": (b"<!DOCTYPE html>", "not an IDX file"),
+    "float type": (b"\0\0\x0d\x03" + GOOD[4:], "type 0x0d; wanted 0x08"),
+    "no dimensions": (b"\0\0\x08\x00\x01", "0 dimensions; wanted 3"),
+    "labels": (idx(np.zeros(5, np.uint8)), "1 dimensions; wanted 3"),
+    "255 dimensions": (b"\0\0\x08\xff" + bytes(2000), "255 dimensions; wanted 3"),
+    "short header": (GOOD[:13], "truncated in its header"),
+    "empty dimension": (idx(np.zeros((0, 28, 28), np.uint8)), "which is empty"),
+    "one byte short": (GOOD[:-1], r"\(2, 3, 4\), 24 bytes"),
+    "no content": (GOOD[:16], r"\(2, 3, 4\), 24 bytes"),
+    "one byte more": (GOOD + b"\0", r"\(2, 3, 4\), 24 bytes"),
+    "absurd": (idx(np.zeros(9, np.uint8), (2**32 - 1,) * 3), "wanted at most"),
+    # 65536 * 65536 * 65536 is 0 in 32 bits and 2^48 in truth.
+    "overflow": (idx(np.zeros(9, np.uint8), (65536,) * 3), "wanted at most"),
+    "below the limit": (idx(np.zeros(9, np.uint8), (1000, 1000, 1000)), "1000000000 bytes"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_idx(tmp_path, case, packed):
+    content, message = HOSTILE[case]
+    path = tmp_path / "hostile"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message) as caught:
+            datasets.read_idx(path, ndim=3)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(caught.value)
+
+
+def test_any_number_of_dimensions_has_a_limit(tmp_path):
+    path = tmp_path / "hostile"
+    path.write_bytes(idx(np.zeros((1,) * 5, np.uint8)))
+    with pytest.raises(ValueError, match="5 dimensions; wanted 1 to 4"):
+        datasets.read_idx(path)
+
+
+def test_max_bytes(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(GOOD)
+    assert datasets.read_idx(path, max_bytes=24).size == 24
+    with pytest.raises(ValueError, match="at most 23 bytes"):
+        datasets.read_idx(path, max_bytes=23)
+
+
+def test_gzip_bomb_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb"
+    with gzip.open(path, "wb") as file:
+        file.write(GOOD)
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="24 bytes; it has more"):
+            datasets.read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("end", [1, 5, 12, 20, -9, -4, -1])
+def test_truncated_gzip(tmp_path, end):
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(GOOD)[:end])
+    with pytest.raises(ValueError, match=r"file\.gz"):
+        datasets.read_idx(path)
+
+
+def test_flipped_gzip(tmp_path):
+    array = np.random.RandomState(0).randint(0, 256, (2, 3, 4)).astype(np.uint8)
+    content = gzip.compress(idx(array))
+    path = tmp_path / "file.gz"
+    for position in range(10, len(content)):  # bytes 4 to 9 are a date and hints
+        flipped = bytearray(content)
+        flipped[position] ^= 0x55
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"file\.gz"):
+            datasets.read_idx(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        datasets.read_idx(tmp_path / "none")
+
+
+# Finding MNIST
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, no LENET_C_DATA, and no network."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(datasets, "cache_folder", lambda: str(folder))
+    monkeypatch.setattr(datasets, "_MIRRORS", ())
+    monkeypatch.delenv("LENET_C_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    return folder
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("below", ["", "mnist", "MNIST/raw"])
+def test_layouts(tmp_path, cache, below, dotted, packed):
+    arrays = small_mnist()
+    names = [name.replace("-idx", ".idx") for name in NAMES] if dotted else NAMES
+    put(tmp_path / "data" / below, arrays, packed, names)
+    assert_same(datasets.mnist(tmp_path / "data"), arrays)
+
+
+def test_given_folder_is_the_only_one(tmp_path, cache, monkeypatch):
+    put(cache / "mnist", small_mnist())
+    put(tmp_path / "environment", small_mnist())
+    monkeypatch.setenv("LENET_C_DATA", str(tmp_path / "environment"))
+    (tmp_path / "given").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"given; wanted.*t10k-labels-idx1-ubyte"):
+        datasets.mnist(tmp_path / "given")
+
+
+def test_order_of_places(tmp_path, cache, monkeypatch):
+    in_cache, in_environment, in_given = (small_mnist(seed) for seed in range(3))
+    put(cache / "mnist", in_cache)
+    assert_same(datasets.mnist(), in_cache)
+    monkeypatch.setenv("LENET_C_DATA", str(tmp_path / "environment"))
+    assert_same(datasets.mnist(), in_cache)
+    put(tmp_path / "environment", in_environment)
+    assert_same(datasets.mnist(), in_environment)
+    put(tmp_path / "given", in_given)
+    assert_same(datasets.mnist(str(tmp_path / "given")), in_given)
+
+
+def test_three_of_four_files_are_not_enough(cache):
+    put(cache / "mnist", small_mnist())
+    (cache / "mnist" / NAMES[3]).unlink()
+    with pytest.raises(FileNotFoundError, match="cache"):
+        datasets.mnist(download=False)
+
+
+def test_contents_that_do_not_fit(tmp_path, cache):
+    x, y, xt, yt = small_mnist()
+    put(tmp_path, [x, y[:-1], xt, yt])
+    with pytest.raises(ValueError, match=r"7 images but .* 6 labels"):
+        datasets.mnist(tmp_path)
+    bad = yt.copy()
+    bad[-1] = 10
+    put(tmp_path, [x, y, xt, bad])
+    with pytest.raises(ValueError, match=r"t10k-labels.*label 10; wanted 0 to 9"):
+        datasets.mnist(tmp_path)
+    put(tmp_path, [x[:, 1:], y, xt, yt])
+    with pytest.raises(ValueError, match=r"\(27, 28\); wanted \(28, 28\)"):
+        datasets.mnist(tmp_path)
+    put(tmp_path, [y, y, xt, yt])
+    with pytest.raises(ValueError, match="1 dimensions; wanted 3"):
+        datasets.mnist(tmp_path)
+
+
+@pytest.mark.skipif("LENET_C_DATA" not in os.environ, reason="LENET_C_DATA is not set")
+def test_real_mnist():
+    (x, y), (xt, yt) = datasets.mnist(download=False)
+    assert x.shape == (60000, 28, 28)
+    assert xt.shape == (10000, 28, 28)
+    assert y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert yt[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    for array, sha256 in zip((x, y, xt, yt), datasets._FILES.values(), strict=True):
+        assert hashlib.sha256(idx(array)).hexdigest() == sha256
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="paths of POSIX")
+def test_cache_folder(monkeypatch, tmp_path):
+    pytest.importorskip("platformdirs")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert datasets.cache_folder() == datasets._plain_cache_folder()
+    assert datasets.cache_folder().startswith(str(tmp_path))
+    if sys.platform == "linux":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+        assert datasets.cache_folder() == datasets._plain_cache_folder()
+        assert datasets.cache_folder() == str(tmp_path / "elsewhere" / "lenet_c")
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    assert datasets.cache_folder() == datasets._plain_cache_folder()
+
+
+# Downloading
+
+
+class Mirror:
+    """A server on this machine whose answer to each path a test sets."""
+
+    def __init__(self):
+        self.answers = {}
+        self.asked = []
+        self.stop = threading.Event()
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                mirror.asked.append(self.path)
+                answer = mirror.answers.get(self.path.rpartition("/")[2])
+                if answer is None:
+                    self.send_error(404)
+                else:
+                    answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self.stop.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def serve(self, packed):
+        self.packed = packed
+        self.answers = {f"{name}.gz": body(data) for name, data in packed.items()}
+
+    def cut(self, declared):
+        content = self.packed[NAMES[0]]
+        return body(content[:-50], len(content) if declared else len(content) - 50)
+
+    def drip(self, handler):
+        """Send a byte now and then, never enough."""
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(160):
+                if self.stop.wait(0.05):
+                    return
+                handler.wfile.write(b"\x1f")
+        except OSError:
+            pass
+
+    def hang(self, handler):
+        self.stop.wait(20)
+
+
+def body(content, length=None):
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def files_below(folder):
+    return sorted(p.name for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+
+
+@pytest.fixture
+def mirrors(cache, monkeypatch):
+    """Two mirrors with the same small data set, and its arrays."""
+    arrays = small_mnist()
+    plain = {name: idx(array) for name, array in zip(NAMES, arrays, strict=True)}
+    packed = {name: gzip.compress(content) for name, content in plain.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
+    first, second = Mirror(), Mirror()
+    first.serve(packed)
+    second.serve(packed)
+    monkeypatch.setattr(datasets, "_FILES", digests)
+    monkeypatch.setattr(datasets, "_MIRRORS", (first.url, second.url))
+    monkeypatch.setattr(datasets, "_CONNECTION_TIMEOUT", 0.5)
+    yield first, second, arrays
+    first.close()
+    second.close()
+
+
+def test_download(cache, mirrors, capfd):
+    first, second, arrays = mirrors
+    assert_same(datasets.mnist(), arrays)
+    assert first.asked == [f"/{name}.gz" for name in NAMES]
+    assert second.asked == []
+    assert files_below(cache) == sorted(f"{name}.gz" for name in NAMES)
+    assert_same(datasets.mnist(), arrays)
+    assert len(first.asked) == 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_download_fetches_only_what_the_cache_lacks(cache, mirrors):
+    first, _, arrays = mirrors
+    datasets.mnist()
+    (cache / "mnist" / f"{NAMES[2]}.gz").unlink()
+    first.asked.clear()
+    assert_same(datasets.mnist(), arrays)
+    assert first.asked == [f"/{NAMES[2]}.gz"]
+
+
+def test_progress_bar(cache, mirrors, capfd):
+    pytest.importorskip("tqdm")
+    datasets.mnist(progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"{NAMES[0]}.gz: 100%" in err
+
+
+def test_progress_without_tqdm(cache, mirrors, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(ImportError, match=r"lenet_c\[cli\]"):
+        datasets.mnist(progress=True)
+    assert files_below(cache) == []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    datasets.mnist()
+
+
+def test_download_false_asks_no_one(cache, mirrors):
+    first, second, _ = mirrors
+    with pytest.raises(FileNotFoundError, match="cache"):
+        datasets.mnist(download=False)
+    assert first.asked == second.asked == []
+
+
+BAD = {  # what the mirror does, and what the message says of it
+    "missing": (lambda mirror: lambda handler: handler.send_error(404), "404"),
+    "wrong content": (
+        lambda mirror: body(gzip.compress(idx(small_mnist(seed=9)[0]))),
+        "SHA-256 of the content is .*, wanted",
+    ),
+    "not gzip": (lambda mirror: body(b"<html>please log in</html>"), "damaged gzip file"),
+    "short": (lambda mirror: mirror.cut(declared=True), "ended after .* of .* bytes"),
+    "short, not said": (lambda mirror: mirror.cut(declared=False), "damaged gzip file"),
+    "too large": (lambda mirror: body(bytes(3 << 20)), "more than 1048576 bytes"),
+    "bomb": (lambda mirror: body(gzip.compress(bytes(3 << 20))), "unpacks to more than"),
+    "hangs": (lambda mirror: mirror.hang, "timed out"),
+    "drips": (lambda mirror: mirror.drip, "not done after 0.4 s"),
+    "no http": (lambda mirror: lambda handler: handler.wfile.write(b"hello\r\n\r\n"), "hello"),
+    "closes": (
+        lambda mirror: lambda handler: handler.connection.shutdown(socket.SHUT_RDWR),
+        "closed connection",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_mirror(cache, mirrors, monkeypatch, case):
+    first, second, arrays = mirrors
+    monkeypatch.setattr(datasets, "_MAX_DOWNLOAD", 1 << 20)
+    monkeypatch.setattr(datasets, "_FILE_TIMEOUT", 0.4)
+    make_answer, message = BAD[case]
+    first.answers[f"{NAMES[0]}.gz"] = make_answer(first)
+    # The other mirror makes up for it.
+    assert_same(datasets.mnist(), arrays)
+    assert second.asked == [f"/{NAMES[0]}.gz"]
+    for path in (cache / "mnist").iterdir():
+        path.unlink()
+    # Without one, the message says what was tried and why it failed; nothing is left behind.
+    second.answers.clear()
+    started = time.monotonic()
+    with pytest.raises(datasets.DownloadError) as caught:
+        datasets.mnist()
+    assert time.monotonic() - started < 5
+    assert isinstance(caught.value, OSError)
+    lines = str(caught.value).splitlines()
+    assert lines[1].startswith(f"  {first.url}{NAMES[0]}.gz: ")
+    assert re.search(message, lines[1])
+    assert lines[2].startswith(f"  {second.url}{NAMES[0]}.gz: ")
+    assert "404" in lines[2]
+    assert "LENET_C_DATA" in lines[3]
+    assert files_below(cache) == []
+
+
+def test_no_server_at_all(cache, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        monkeypatch.setattr(datasets, "_MIRRORS", (url,))
+        with pytest.raises(datasets.DownloadError, match=url):
+            datasets.mnist()
+    assert files_below(cache) == []
+
+
+def test_interrupted_download_leaves_nothing(cache, mirrors, monkeypatch):
+    def interrupt(file, sha256):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "_check", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        datasets.mnist()
+    assert files_below(cache) == []
+
+
+# Digits
+
+
+def test_digits():
+    pytest.importorskip("sklearn")
+    (x, y), (xt, yt) = datasets.digits()
+    assert x.shape == (1437, 28, 28)
+    assert xt.shape == (360, 28, 28)
+    assert x.dtype == xt.dtype == y.dtype == yt.dtype == np.uint8
+    counts, test_counts = np.bincount(y), np.bincount(yt)
+    assert (counts + test_counts).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    np.testing.assert_allclose(test_counts, (counts + test_counts) * 360 / 1797, atol=1)
+    # The split never changes.
+
+    assert yt[:12].tolist() == [1, 2, 3, 3, 4, 5, 6, 4, 9, 9, 8, 8]
+    assert int(yt @ np.arange(360)) == 288622
+    both = np.concatenate([x, xt]).astype(float)
+    assert both.max() == 255
+    mass = both.sum(axis=(1, 2))
+    for axis in (1, 2):
+        middle = both.sum(axis=3 - axis) @ np.arange(28) / mass
+        assert np.abs(middle - 14).max() <= 0.51
+        assert abs(middle.mean() - 14) < 0.05
+    # Nearest class mean tells that pictures and labels belong together.
+    means = np.stack([x[y == digit].mean(axis=0).ravel() for digit in range(10)])
+    distances = ((xt.reshape(360, 1, -1) - means) ** 2).sum(axis=2)
+    assert (distances.argmin(axis=1) == yt).mean() > 0.85
+
+
+def test_digits_without_sklearn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"lenet_c\[sklearn\]"):
+        datasets.digits()
+
+
+def test_import_is_cheap():
+    code = (
+        "import numpy, sys; before = set(sys.modules); import lenet_c.datasets; "
+        "new = set(sys.modules) - before; "
+        "print([m for m in ('gzip', 'zipfile', 'urllib.request', 'hashlib', 'json', 'sklearn', "
+        "'tqdm', 'PIL', 'platformdirs') if m in new])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,439 @@
+"""preprocess: any picture of a character in, MNIST's form out."""
+
+import contextlib
+import os
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+from lenet_c import datasets, preprocess
+
+
+def seven(height=120, width=160, top=20, left=30, size=70, stroke=9):
+    """Draw a 7 as ink from 0 to 1: a bar on top and a leg on the right."""
+    ink = np.zeros((height, width))
+    ink[top : top + stroke, left : left + size // 2] = 1
+    ink[top : top + size, left + size // 2 - stroke : left + size // 2] = 1
+    return ink
+
+
+def dark(ink):
+    return np.rint(255 - 255 * ink).astype(np.uint8)
+
+
+def light(ink):
+    return np.rint(255 * ink).astype(np.uint8)
+
+
+def assert_mnist_form(image, side=20):
+    assert image.shape == (28, 28)
+    assert image.dtype == np.uint8
+    assert image.min() == 0
+    assert image.max() == 255
+    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == side
+    index = np.arange(28)
+    mass = image.sum(dtype=float)
+    assert abs(image.sum(axis=1, dtype=float) @ index / mass - 14) <= 0.5 + 1e-6
+    assert abs(image.sum(axis=0, dtype=float) @ index / mass - 14) <= 0.5 + 1e-6
+
+
+WANTED = preprocess.character(dark(seven()))
+
+
+def difference(image, wanted=WANTED):
+    return np.abs(image.astype(float) - wanted).mean()
+
+
+def test_form():
+    assert_mnist_form(WANTED)
+    rows, columns = (np.flatnonzero(WANTED.any(axis=axis)) for axis in (1, 0))
+    assert np.ptp(rows) + 1 == 20
+    assert np.ptp(columns) + 1 == 10
+    # A 7, upright and not mirrored: a bar above, a leg on the right.
+    assert WANTED[rows[0], columns].min() > 200
+    assert WANTED[rows, columns[-1]].min() > 200
+    assert WANTED[rows[5] :, : columns[5]].max() == 0
+
+
+@pytest.mark.parametrize("draw", [dark, light])
+@pytest.mark.parametrize("where", [(0, 0), (5, 90), (50, 0), (50, 125)])
+def test_polarity_and_position(draw, where):
+    ink = seven(top=where[0], left=where[1])
+    np.testing.assert_array_equal(preprocess.character(draw(ink)), WANTED)
+
+
+@pytest.mark.parametrize("factor", [0.2, 0.5, 1, 3, 8])
+def test_size(factor):
+    ink = np.kron(seven(), np.ones((8, 8)))
+    ink = preprocess.resize(ink, round(120 * factor), round(160 * factor))
+    image = preprocess.character(dark(ink))
+    assert_mnist_form(image)
+    assert difference(image) < (8 if factor < 1 else 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 40), (28, 28), (20, 20), (2000, 9), (9, 2000)])
+@pytest.mark.parametrize("draw", [dark, light])
+def test_odd_shapes(shape, draw):
+    ink = np.zeros(shape)
+    ink[1:-1, 1:-1] = 1
+    image = preprocess.character(draw(ink))
+    assert_mnist_form(image)
+    inner = np.array(shape) - 2
+    wanted = np.maximum(1, np.round(inner * 20 / inner.max()))
+    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+    assert [np.ptp(rows) + 1, np.ptp(columns) + 1] == wanted.tolist()
+    # A full box stays full, whatever the scale.
+    assert np.count_nonzero(image == 255) == wanted.prod()
+
+
+def test_tight_crop():
+    np.testing.assert_array_equal(preprocess.character(dark(seven()[20:90, 30:65])), WANTED)
+
+
+def test_proportions():
+    wide = np.zeros((50, 50))
+    wide[20:26, 5:45] = 1
+    image = preprocess.character(dark(wide))
+    assert np.count_nonzero(image.any(axis=1)) == 3
+    assert np.count_nonzero(image.any(axis=0)) == 20
+
+
+def test_heavy_side_stays_inside():
+    ink = np.zeros((40, 40))
+    ink[10, 5:35] = 0.3
+    ink[5:15, 5:8] = 1
+    image = preprocess.character(dark(ink))
+    assert image.shape == (28, 28)
+    assert np.count_nonzero(image.any(axis=0)) == 20
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1, 255])
+def test_floats(dtype, scale):
+    ink = seven()
+    for picture in (ink, 1 - ink):
+        image = preprocess.character((picture * scale).astype(dtype))
+        np.testing.assert_array_equal(image, WANTED)
+
+
+def test_normalised_floats_bool_and_lists():
+    ink = seven()
+    np.testing.assert_array_equal(preprocess.character(ink * 1.275 - 0.1), WANTED)
+    np.testing.assert_array_equal(preprocess.character(ink > 0), WANTED)
+    np.testing.assert_array_equal(preprocess.character(ink.tolist()), WANTED)
+
+
+@pytest.mark.parametrize(
+    ("paper", "pen"),
+    [
+        ((255, 255, 255), (20, 30, 160)),
+        ((250, 240, 200), (180, 20, 20)),
+        ((20, 60, 30), (230, 230, 220)),
+        ((128, 128, 128), (0, 0, 0)),
+        ((128, 128, 128), (255, 255, 255)),
+        ((200, 200, 200), (170, 170, 170)),
+    ],
+)
+def test_colour(paper, pen):
+    ink = seven()[:, :, None]
+    picture = np.rint(ink * pen + (1 - ink) * paper).astype(np.uint8)
+    assert difference(preprocess.character(picture)) < 0.5
+    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    assert difference(preprocess.character(opaque)) < 0.5
+    assert difference(preprocess.character(picture / 255)) < 0.5
+
+
+def test_alpha_is_ink_on_white():
+    rgba = np.zeros((120, 160, 4), np.uint8)  # black all over; only alpha draws
+    rgba[:, :, 3] = light(seven())
+    np.testing.assert_array_equal(preprocess.character(rgba), WANTED)
+    np.testing.assert_array_equal(preprocess.character(rgba / 255), WANTED)
+
+
+def test_one_channel_and_views():
+    picture = dark(seven())
+    np.testing.assert_array_equal(preprocess.character(picture[:, :, None]), WANTED)
+    twice = np.repeat(np.repeat(picture, 2, axis=0), 3, axis=1)
+    kept = twice.copy()
+    np.testing.assert_array_equal(preprocess.character(twice[::2, ::3]), WANTED)
+    twice.flags.writeable = False
+    preprocess.character(twice)
+    np.testing.assert_array_equal(twice, kept)
+
+
+@pytest.mark.parametrize("draw", [dark, light])
+def test_noise_and_shade(draw):
+    random = np.random.RandomState(0)
+    picture = draw(seven() * 0.8) * 0.8 + 20
+    noisy = np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+    assert difference(preprocess.character(noisy)) < 3
+    shade = np.linspace(-30, 30, 160)
+    shaded = np.clip(picture + shade, 0, 255).astype(np.uint8)
+    assert difference(preprocess.character(shaded)) < 8
+
+
+@pytest.mark.parametrize("value", [0, 7, 128, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (50, 80), (30, 30, 3), (30, 30, 4)])
+def test_blank(value, shape):
+    with pytest.raises(ValueError, match="no character stands out"):
+        preprocess.character(np.full(shape, value, np.uint8))
+
+
+def test_hopeless():
+    random = np.random.RandomState(0)
+    with pytest.raises(ValueError, match="no character stands out"):
+        preprocess.character(random.normal(128, 2, (60, 60)).astype(np.uint8))
+    with pytest.raises(ValueError, match="no character stands out"):
+        preprocess.character(random.randint(0, 256, (60, 60)).astype(np.uint8))
+    with pytest.raises(ValueError, match="no character stands out"):
+        preprocess.character(0.5 + 0.02 * seven())
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros(28, np.uint8), ValueError, r"shape \(28,\)"),
+        (np.zeros((2, 28, 28), np.uint8), ValueError, r"shape \(2, 28, 28\)"),
+        (np.zeros((28, 28, 2), np.uint8), ValueError, "wanted"),
+        (np.zeros((0, 28), np.uint8), ValueError, "empty"),
+        (np.zeros((0, 28)), ValueError, "empty"),
+        (np.zeros((28, 28), np.int64), TypeError, "dtype int64; wanted uint8"),
+        (np.zeros((28, 28), complex), TypeError, "dtype complex128"),
+        (np.full((28, 28), np.nan), ValueError, "nan"),
+        (np.full((28, 28), np.inf), ValueError, "inf"),
+        (np.full((28, 28), 1e300), ValueError, "wanted 0 to 1 or 0 to 255"),
+    ],
+)
+def test_what_is_no_picture(image, error, message):
+    with pytest.raises(error, match=message):
+        preprocess.character(image)
+
+
+@pytest.mark.skipif("LENET_C_DATA" not in os.environ, reason="LENET_C_DATA is not set")
+def test_mnist_comes_out_as_it_was():
+    images = datasets.mnist(download=False)[1][0][:500]
+    outs = np.stack([preprocess.character(image) for image in images])
+    np.testing.assert_array_equal(outs, images)
+    assert not np.shares_memory(preprocess.character(images[0]), images)
+    # Reversed, moved and enlarged, they find back.
+    for change in (
+        lambda image: 255 - image,
+        lambda image: np.pad(image, ((3, 40), (31, 5))),
+        lambda image: np.kron(255 - image, np.ones((3, 3), np.uint8)),
+        lambda image: np.dstack([image] * 3),
+    ):
+        outs = np.stack([preprocess.character(change(image)) for image in images])
+        errors = np.abs(outs.astype(float) - images).mean(axis=(1, 2))
+        # One more pixel of shift where rounding falls the other way costs about 25.
+        assert np.mean(errors) < 2
+        assert np.median(errors) < 1
+
+
+# Building blocks
+
+
+def test_resize_is_exact_where_it_must_be():
+    random = np.random.RandomState(0)
+    image = random.rand(12, 18)
+    np.testing.assert_allclose(preprocess.resize(image, 12, 18), image)
+    blocks = image.reshape(4, 3, 6, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(preprocess.resize(image, 4, 6), blocks)
+    np.testing.assert_allclose(
+        preprocess.resize(image, 5, 7).mean(), image.mean()
+    )  # area weights keep the mass
+    ramp = np.tile(np.arange(8.0), (8, 1))
+    grown = preprocess.resize(ramp, 8, 16)
+    np.testing.assert_allclose(grown[:, 1:-1], np.tile(np.arange(1, 15) / 2 - 0.25, (8, 1)))
+
+
+@pytest.mark.parametrize("n_in", [1, 2, 3, 7, 20, 28, 1001])
+@pytest.mark.parametrize("n_out", [1, 2, 3, 7, 20, 28])
+def test_weights_add_up(n_in, n_out):
+    weights = preprocess._weights(n_in, n_out)
+    assert weights.shape == (n_out, n_in)
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+
+
+def test_pad():
+    images = np.random.RandomState(0).randint(1, 256, (3, 28, 28)).astype(np.uint8)
+    padded = preprocess.pad(images)
+    assert padded.shape == (3, 32, 32)
+    assert padded.dtype == np.uint8
+    np.testing.assert_array_equal(padded[:, 2:-2, 2:-2], images)
+    assert padded.sum() == images.sum()
+    np.testing.assert_array_equal(preprocess.pad(images[0]), padded[0])
+    odd = preprocess.pad(images[:, :27, :25], 30)
+    np.testing.assert_array_equal(odd[:, 1:28, 2:27], images[:, :27, :25])
+    np.testing.assert_array_equal(preprocess.pad(images, 28), images)
+    with pytest.raises(ValueError, match="does not fit"):
+        preprocess.pad(images, 27)
+    with pytest.raises(TypeError, match="float64; wanted a uint8"):
+        preprocess.pad(images.astype(float))
+    with pytest.raises(ValueError, match=r"shape \(28,\)"):
+        preprocess.pad(images[0, 0])
+
+
+def test_normalize():
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    got = preprocess.normalize(every)
+    assert got.dtype == np.float32
+    assert got.shape == every.shape
+    wanted = -0.1 + 1.275 * every.astype(float) / 255
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-8)
+    assert got[0, 0, 0] == np.float32(-0.1)
+    assert got[0, -1, -1] == np.float32(1.175)
+    np.testing.assert_array_equal(
+        preprocess.normalize(every[0], 0, 1), (every[0] / 255).astype(np.float32)
+    )
+    with pytest.raises(TypeError, match="wanted a uint8"):
+        preprocess.normalize(got)
+
+
+# Files
+
+
+@pytest.fixture
+def image_module():
+    return pytest.importorskip("PIL.Image")
+
+
+GREY = np.random.RandomState(1).randint(0, 256, (9, 14)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.pgm", "a.bmp"])
+def test_load_grey(tmp_path, image_module, name):
+    image_module.fromarray(GREY).save(tmp_path / name)
+    for path in (tmp_path / name, str(tmp_path / name)):
+        got = preprocess.load_image(path)
+        assert got.dtype == np.uint8
+        assert got.flags.writeable
+        np.testing.assert_array_equal(got, GREY)
+
+
+def test_load_jpeg(tmp_path, image_module):
+    picture = dark(seven())
+    image_module.fromarray(picture).save(tmp_path / "a.jpg", quality=80)
+    got = preprocess.load_image(tmp_path / "a.jpg")
+    assert got.shape == picture.shape
+    assert difference(preprocess.character(got)) < 4
+
+
+def test_load_colour_palette_and_bits(tmp_path, image_module):
+    rgb = np.random.RandomState(2).randint(0, 256, (9, 14, 3)).astype(np.uint8)
+    image_module.fromarray(rgb).save(tmp_path / "rgb.png")
+    got = preprocess.load_image(tmp_path / "rgb.png")
+    np.testing.assert_allclose(got, rgb @ [0.299, 0.587, 0.114], atol=1)
+    palette = image_module.fromarray(GREY % 4)
+    palette = palette.convert("P")
+    palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255])
+    palette.save(tmp_path / "palette.png")
+    wanted = np.array([76, 150, 29, 255])[GREY % 4]
+    np.testing.assert_allclose(preprocess.load_image(tmp_path / "palette.png"), wanted, atol=1)
+    image_module.fromarray(GREY > 99).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(
+        preprocess.load_image(tmp_path / "bits.png"), np.where(GREY > 99, 255, 0)
+    )
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.pgm"])
+def test_load_16_bits(tmp_path, image_module, name):
+    if name == "a.png":
+        image_module.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / name)
+    else:
+        values = (GREY.astype(">u2") * 257).astype(">u2").tobytes()
+        (tmp_path / name).write_bytes(b"P5 14 9 65535\n" + values)
+    np.testing.assert_array_equal(preprocess.load_image(tmp_path / name), GREY)
+
+
+def test_load_transparent(tmp_path, image_module):
+    ink = light(seven())
+    rgba = np.zeros((*ink.shape, 4), np.uint8)
+    rgba[:, :, 3] = ink
+    image_module.fromarray(rgba).save(tmp_path / "rgba.png")
+    np.testing.assert_array_equal(preprocess.load_image(tmp_path / "rgba.png"), 255 - ink)
+    image_module.fromarray(rgba[:, :, 2:]).save(tmp_path / "la.png")
+    np.testing.assert_array_equal(preprocess.load_image(tmp_path / "la.png"), 255 - ink)
+    # One grey value that stands for nothing there.
+    image_module.fromarray(GREY).save(tmp_path / "key.png", transparency=int(GREY[0, 0]))
+    wanted = np.where(GREY[0, 0] == GREY, 255, GREY)
+    np.testing.assert_array_equal(preprocess.load_image(tmp_path / "key.png"), wanted)
+
+
+def test_load_turned(tmp_path, image_module):
+    picture = dark(seven())
+    image = image_module.fromarray(np.rot90(picture))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to show
+    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    got = preprocess.load_image(tmp_path / "a.jpg")
+    assert got.shape == picture.shape
+    assert difference(preprocess.character(got)) < 4
+
+
+def png_of_size(width, height):
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    start = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + start + rows + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a picture at all",
+        b"P5 28 28 255\n" + bytes(20),
+        b"P5 x",
+        b"P5 99999999 99999999 255\n",
+        b"Pf 1 1 -1.0\n" + bytes(4),
+        b"GIF89a" + bytes(100),
+        png_of_size(28, 28)[:40],
+        png_of_size(2**31 - 1, 2**31 - 1),
+    ],
+)
+def test_bad_files(tmp_path, image_module, content):
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.png: cannot be read as a picture"):
+        preprocess.load_image(path)
+
+
+def test_large_files_are_not_unpacked(tmp_path, image_module):
+    path = tmp_path / "large.png"
+    path.write_bytes(png_of_size(9000, 9000))
+    with pytest.raises(ValueError, match=r"large\.png: .*9000x9000 pixels, more than"):
+        preprocess.load_image(path)
+
+
+def test_truncated_and_flipped_files(tmp_path, image_module):
+    random = np.random.RandomState(0)
+    path = tmp_path / "a"
+    for kind in ("png", "jpeg"):
+        image_module.fromarray(dark(seven())).save(path, format=kind)
+        content = path.read_bytes()
+        for _ in range(60):
+            damaged = bytearray(content[: random.randint(1, len(content))])
+            damaged[random.randint(len(damaged))] ^= 1 << random.randint(8)
+            path.write_bytes(damaged)
+            with contextlib.suppress(ValueError):
+                assert preprocess.load_image(path).dtype == np.uint8
+
+
+def test_missing_picture(tmp_path, image_module):
+    with pytest.raises(FileNotFoundError):
+        preprocess.load_image(tmp_path / "none.png")
+
+
+def test_without_pillow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"lenet_c\[cli\]"):
+        preprocess.load_image("a.png")

@@ -1,0 +1,530 @@
+"""serialization: what is written comes back; what is damaged is refused; old files are safe."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import stat
+import struct
+import sys
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from lenet_c import serialization
+from lenet_c.serialization import ModelFileError
+
+METADATA = {"architecture": "lenet5-1998", "accuracy": 0.9904, "codes": [1, 2], "é": None}
+
+
+def some_arrays():
+    random = np.random.RandomState(0)
+    return {
+        "C1.weight": random.standard_normal((6, 5, 5)).astype(np.float32),
+        "C1.bias": random.standard_normal(6).astype(np.float32),
+        "steps": np.array([1, -(2**62)], np.int64),
+        "codes": random.randint(0, 256, (10, 84)).astype(np.uint8),
+        "scalar": np.array(1.5, np.float32),
+        "nothing": np.zeros((0, 3), np.float32),
+        "odd-values": np.array([np.nan, np.inf, -0.0, 1e-45], np.float32),
+    }
+
+
+def assert_same(result, metadata=METADATA, arrays=None):
+    got_metadata, got_arrays = result
+    arrays = some_arrays() if arrays is None else arrays
+    assert got_metadata == {**metadata, "format": "lenet_c", "version": 1}
+    assert set(got_arrays) == set(arrays)
+    for name, array in arrays.items():
+        got = got_arrays[name]
+        assert got.dtype == array.dtype
+        assert got.dtype.isnative
+        assert got.shape == array.shape
+        assert got.tobytes() == array.tobytes()
+        assert got.flags.writeable
+        assert got.flags.c_contiguous
+
+
+@pytest.fixture
+def content():
+    file = io.BytesIO()
+    serialization.write(file, METADATA, some_arrays())
+    return file.getvalue()
+
+
+def pack(members, compression=zipfile.ZIP_STORED):
+    """Make a zip file of arrays, or of raw bytes, under any names."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, member in members.items():
+            archive.writestr(name, npy(member) if isinstance(member, np.ndarray) else member)
+    return file.getvalue()
+
+
+def npy(array, **changes):
+    file = io.BytesIO()
+    np.save(file, array, **changes)
+    return file.getvalue()
+
+
+def as_json(**about):
+    return np.frombuffer(json.dumps(about).encode(), np.uint8)
+
+
+def forge(arrays, **about):
+    """Make a file with a right checksum over whatever it says."""
+    members = {"metadata": as_json(**{"format": "lenet_c", "version": 1, **about}), **arrays}
+    members["checksum"] = np.frombuffer(serialization._digest(members), np.uint8)
+    return pack({f"{name}.npy": array for name, array in members.items()})
+
+
+def replace_member(content, name, new):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    members[name] = new
+    if new is None:
+        del members[name]
+    return pack(members)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_path_round_trip(tmp_path, as_text):
+    path = tmp_path / "model.lenet"
+    path = str(path) if as_text else path
+    serialization.write(path, METADATA, some_arrays())
+    assert_same(serialization.read(path))
+    assert os.listdir(tmp_path) == ["model.lenet"]
+
+
+def test_file_object_round_trip():
+    file = io.BytesIO(b"before")
+    file.seek(6)
+    serialization.write(file, METADATA, some_arrays())
+    file.seek(6)
+    assert_same(serialization.read(file))
+
+
+def test_pipe_round_trip():
+    reading, writing = os.pipe()
+    arrays = {"a": np.arange(10)}
+    with open(writing, "wb") as file:
+        serialization.write(file, {}, arrays)
+    with open(reading, "rb") as file:
+        assert_same(serialization.read(file), {}, arrays)
+
+
+def test_same_model_gives_same_bytes(content):
+    again = io.BytesIO()
+    serialization.write(again, METADATA, some_arrays())
+    assert again.getvalue() == content
+
+
+def test_numpy_reads_it(tmp_path, content):
+    path = tmp_path / "model.npz"
+    path.write_bytes(content)
+    with np.load(path, allow_pickle=False) as loaded:
+        assert json.loads(loaded["metadata"].tobytes())["format"] == "lenet_c"
+        for name, array in some_arrays().items():
+            np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_checksum_is_as_documented():
+    file = io.BytesIO()
+    serialization.write(file, {"k": 1}, {"b": np.zeros((2, 3), np.float32)})
+    file.seek(0)
+    with np.load(file) as loaded:
+        text = loaded["metadata"].tobytes()
+        digest = hashlib.sha256(b"b\0<f4\x002,3\0" + bytes(24))
+        digest.update(b"metadata\0|u1\0%d\0" % len(text) + text)
+        assert loaded["checksum"].tobytes() == digest.digest()
+
+
+def test_views_and_byte_orders(tmp_path):
+    base = np.arange(24, dtype=np.float32).reshape(4, 6)
+    arrays = {
+        "strided": base[::-2, 1::2],
+        "fortran": np.asfortranarray(base),
+        "big": base.astype(">f4"),
+        "big_int": np.arange(3).astype(">i8"),
+    }
+    serialization.write(tmp_path / "m", {}, arrays)
+    native = {
+        name: np.ascontiguousarray(array).astype(array.dtype.newbyteorder("="))
+        for name, array in arrays.items()
+    }
+    assert_same(serialization.read(tmp_path / "m"), {}, native)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arrays", "error", "message"),
+    [
+        ({}, {"a": np.zeros(3)}, ValueError, "a: dtype float64; wanted float32"),
+        ({}, {"a": np.array([None])}, ValueError, "a: dtype object"),
+        ({}, {"metadata": np.zeros(3, np.uint8)}, ValueError, "'metadata' cannot be stored"),
+        ({}, {"checksum": np.zeros(3, np.uint8)}, ValueError, "'checksum' cannot be stored"),
+        ({}, {"../a": np.zeros(3, np.uint8)}, ValueError, "cannot be stored"),
+        ({}, {"": np.zeros(3, np.uint8)}, ValueError, "cannot be stored"),
+        ({}, {f"a{i}": np.zeros(1, np.uint8) for i in range(255)}, ValueError, "255 arrays"),
+        ({"a": float("nan")}, {}, ValueError, "JSON"),
+        ({"a": b""}, {}, TypeError, "JSON"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path, metadata, arrays, error, message):
+    with pytest.raises(error, match=message):
+        serialization.write(tmp_path / "m", metadata, arrays)
+    assert os.listdir(tmp_path) == []
+
+
+def test_most_arrays_that_fit(tmp_path):
+    arrays = {f"a{i:099d}": np.zeros(1, np.uint8) for i in range(254)}
+    serialization.write(tmp_path / "m", {}, arrays)
+    assert_same(serialization.read(tmp_path / "m"), {}, arrays)
+
+
+def test_what_is_too_large_to_read_is_not_written(tmp_path, monkeypatch):
+    serialization.write(tmp_path / "m", {}, {"a": np.zeros(2000, np.uint8)})
+    monkeypatch.setattr(serialization, "_MAX_BYTES", 2000)
+    with pytest.raises(ValueError, match="at most 2000"):
+        serialization.write(tmp_path / "n", {}, {"a": np.zeros(2000, np.uint8)})
+    with pytest.raises(ModelFileError, match="at most 2000"):
+        serialization.read(tmp_path / "m")
+    with open(tmp_path / "m", "rb") as file, pytest.raises(ModelFileError, match="more than 2000"):
+        serialization.read(file)
+
+
+# Damage
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
+def test_every_flipped_byte(content, mask):
+    """Each flip is refused, or (dates and the like in the zip's directory) changes nothing."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        starts = [(e.header_offset + 30 + len(e.filename), e.file_size) for e in archive.infolist()]
+    members = {position for start, size in starts for position in range(start, start + size)}
+    assert len(members) > 1000
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= mask
+        try:
+            result = serialization.read(io.BytesIO(flipped))
+        except ModelFileError:
+            continue
+        assert position not in members
+        assert_same(result)
+
+
+def test_every_flipped_byte_of_an_array_is_refused(content):
+    for name, array in some_arrays().items():
+        start = content.find(npy(array))
+        assert start > 0 or name == "nothing"
+        for position in range(start, start + len(npy(array))):
+            flipped = bytearray(content)
+            flipped[position] ^= 0x10
+            with pytest.raises(ModelFileError, match="damaged"):
+                serialization.read(io.BytesIO(flipped))
+
+
+def test_every_truncation(tmp_path, content):
+    for length in range(0, len(content), 7):
+        with pytest.raises(ModelFileError):
+            serialization.read(io.BytesIO(content[:length]))
+    path = tmp_path / "short.lenet"
+    path.write_bytes(content[:-1])
+    with pytest.raises(ModelFileError, match=r"short\.lenet: truncated"):
+        serialization.read(path)
+    path.write_bytes(content + b"\n")
+    with pytest.raises(ModelFileError, match=r"short\.lenet: truncated, or with bytes added"):
+        serialization.read(path)
+
+
+def test_random_damage(content):
+    """Whatever happens to the bytes, the error is ModelFileError."""
+    random = np.random.RandomState(0)
+    for _ in range(2000):
+        damaged = bytearray(content)
+        for _ in range(random.randint(1, 5)):
+            start = random.randint(4, len(damaged))
+            length = random.randint(1, 9)
+            damaged[start : start + length] = random.bytes(length)
+        with contextlib.suppress(ModelFileError):
+            assert_same(serialization.read(io.BytesIO(damaged)))
+
+
+def test_changed_content_with_right_crc(content):
+    changed = some_arrays()["C1.bias"]
+    changed[0] += 1
+    with pytest.raises(ModelFileError, match="checksum does not match"):
+        serialization.read(io.BytesIO(replace_member(content, "C1.bias.npy", npy(changed))))
+    about = as_json(**{**METADATA, "accuracy": 1.0, "format": "lenet_c", "version": 1})
+    with pytest.raises(ModelFileError, match="checksum does not match"):
+        serialization.read(io.BytesIO(replace_member(content, "metadata.npy", npy(about))))
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("C1.bias", "checksum does not match"),
+        ("metadata", "not a model file .no member 'metadata'"),
+        ("checksum", "no member 'checksum'"),
+    ],
+)
+def test_missing_member(content, member, message):
+    with pytest.raises(ModelFileError, match=message):
+        serialization.read(io.BytesIO(replace_member(content, f"{member}.npy", None)))
+
+
+# Files that are something else
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a model file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a model file .it begins with b'.x89PNG'"),
+        (npy(np.zeros(3)), "not a model file"),
+        (b"PK\x03\x04" + bytes(100), "no end record"),
+        (pack({"a.txt": b"hello"}), "unexpected member 'a.txt'"),
+        (pack({"../a.npy": b""}), "unexpected member"),
+        (pack({"a.npy": np.zeros(3, np.float32)}), "no member 'metadata'"),
+        (pack({"metadata.npy": b"{}"}), "metadata is not a .npy array"),
+        (pack({"metadata.npy": np.frombuffer(b"{", np.uint8)}), "metadata is not JSON"),
+        (pack({"metadata.npy": np.frombuffer(b"\xff", np.uint8)}), "metadata is not JSON"),
+        (pack({"metadata.npy": np.full(200_000, ord("["), np.uint8)}), "metadata is not JSON"),
+        (pack({"metadata.npy": np.frombuffer(b"[]", np.uint8)}), "its format is not 'lenet_c'"),
+        (pack({"metadata.npy": as_json(format="x", version=1)}), "its format is not 'lenet_c'"),
+    ],
+)
+def test_not_a_model(tmp_path, content, message):
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        serialization.read(path)
+    assert str(caught.value).startswith(str(path))
+    with pytest.raises(ModelFileError, match=message):
+        serialization.read(io.BytesIO(content))
+
+
+def test_newer_version():
+    message = "written by a newer lenet_c: version 7, this one reads up to 1"
+    with pytest.raises(ModelFileError, match=message):
+        serialization.read(io.BytesIO(forge({"a": np.zeros(2, np.float16)}, version=7)))
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", 1.0, True, None])
+def test_impossible_version(version):
+    with pytest.raises(ModelFileError, match="wanted a whole number"):
+        serialization.read(io.BytesIO(forge({}, version=version)))
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", "<f2", "<i4", "|b1", "|S3", "<c8", "<M8[s]"])
+def test_wrong_dtype(dtype):
+    with pytest.raises(ModelFileError, match=r"a has dtype '.*'; wanted little-endian float32"):
+        serialization.read(io.BytesIO(forge({"a": np.zeros(2, dtype)})))
+
+
+class Payload:
+    ran = False
+
+    def __reduce__(self):
+        return (setattr, (Payload, "ran", True))
+
+
+@pytest.mark.parametrize("name", ["a.npy", "metadata.npy"])
+def test_pickles_are_refused(content, name):
+    array = np.empty(1, object)
+    array[0] = Payload()
+    evil = npy(array, allow_pickle=True)
+    with pytest.raises(ModelFileError, match=r"dtype '\|O'"):
+        serialization.read(io.BytesIO(replace_member(content, name, evil)))
+    np.load(io.BytesIO(evil), allow_pickle=True)
+    assert Payload.ran  # the payload works where pickles are read
+    Payload.ran = False
+    with pytest.raises(ModelFileError):
+        serialization.read(io.BytesIO(replace_member(content, name, evil)))
+    assert not Payload.ran
+
+
+def header(text):
+    text = text.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("(4,)", "holds 12 bytes; shape .4,. of float32 wants 16"),
+        ("(2,)", "holds 12 bytes"),
+        ("()", "holds 12 bytes"),
+        ("(1000000000, 1000000000)", "holds 12 bytes"),
+        ("(0, 99999999999, 99999999999)", "holds 12 bytes"),
+        ("(-3,)", "header that this library does not write"),
+        ("(3 3)", "impossible shape"),
+        ("(99999999999999999999,)", "impossible shape"),
+        ("(" + "1," * 40 + ")", "impossible shape"),
+        ("((((((((((((", "header that this library does not write"),
+    ],
+)
+def test_lying_shapes(content, shape, message):
+    member = header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}") + bytes(12)
+    with pytest.raises(ModelFileError, match=f"a {message}|a has .*{message}"):
+        serialization.read(io.BytesIO(replace_member(content, "a.npy", member)))
+
+
+def test_empty_array_of_an_impossible_shape(content):
+    shape = "(0, 99999999999, 99999999999)"
+    member = header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}")
+    with pytest.raises(ModelFileError, match="a has an impossible shape"):
+        serialization.read(io.BytesIO(replace_member(content, "a.npy", member)))
+
+
+def test_fortran_order_is_refused():
+    array = np.asfortranarray(np.zeros((2, 3), np.float32))
+    with pytest.raises(ModelFileError, match="does not write"):
+        serialization.read(io.BytesIO(forge({"a": array})))
+
+
+def assert_refused_in_little_memory(content, message):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=message):
+            serialization.read(io.BytesIO(content))
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(content) + (1 << 20)
+    finally:
+        tracemalloc.stop()
+
+
+def test_compression_bomb():
+    member = npy(np.zeros(64 << 20, np.uint8))
+    content = pack({"metadata.npy": member}, zipfile.ZIP_DEFLATED)
+    assert len(content) < 1 << 20
+    assert_refused_in_little_memory(content, "compressed members")
+
+
+def test_members_that_overlap():
+    """Many directory entries for one stored member: small file, large content."""
+    one = pack({"a.npy": np.zeros(1 << 16, np.uint8)})
+    start, size = (struct.unpack_from("<I", one, len(one) - 22 + at)[0] for at in (16, 12))
+    entry = one[start : start + size]
+    entries = b"".join(entry.replace(b"a.npy", b"%c.npy" % c) for c in b"abcdefghijklmnop")
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 16, 16, len(entries), start, 0)
+    assert_refused_in_little_memory(one[:start] + entries + end, "larger than the file")
+
+
+def test_directory_bomb():
+    """zipfile would build an object for each of these entries."""
+    one = pack({"a.npy": np.zeros(1, np.uint8)})
+    start, size = (struct.unpack_from("<I", one, len(one) - 22 + at)[0] for at in (16, 12))
+    entries = one[start : start + size] * 100_000
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 9, 9, len(entries), start, 0)
+    assert_refused_in_little_memory(one[:start] + entries + end, "directory is too large")
+
+
+def test_too_many_members():
+    members = {f"a{i}.npy": np.zeros(1, np.uint8) for i in range(257)}
+    with pytest.raises(ModelFileError, match="257 members"):
+        serialization.read(io.BytesIO(pack(members)))
+
+
+# The file system
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        serialization.read(tmp_path / "none")
+    with pytest.raises(FileNotFoundError) as caught:
+        serialization.write(tmp_path / "no" / "folder", {}, {})
+    assert caught.value.filename == str(tmp_path / "no" / "folder")
+
+
+def test_directory(tmp_path):
+    with pytest.raises(OSError):
+        serialization.read(tmp_path)
+    with pytest.raises(ValueError, match="not a regular file"):
+        serialization.write(tmp_path, {}, {})
+    assert os.listdir(tmp_path) == []
+
+
+class Failure(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "interrupt"])
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch, step):
+    path = tmp_path / "model"
+    serialization.write(path, METADATA, some_arrays())
+    error = KeyboardInterrupt if step == "interrupt" else Failure
+
+    def fail(*_):
+        assert len(os.listdir(tmp_path)) == 2  # the temporary file lies beside the target
+        raise error
+
+    monkeypatch.setattr(os, "fsync" if step == "interrupt" else step, fail)
+    with pytest.raises(error):
+        serialization.write(path, {}, {"a": np.zeros(3, np.float32)})
+    assert os.listdir(tmp_path) == ["model"]
+    assert_same(serialization.read(path))
+    # Where there was no file, there is none.
+    path.unlink()
+    monkeypatch.setattr(
+        os, "fsync" if step == "interrupt" else step, lambda *_: (_ for _ in ()).throw(error)
+    )
+    with pytest.raises(error):
+        serialization.write(path, {}, {"a": np.zeros(3, np.float32)})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs /dev/full")
+def test_full_disk(monkeypatch, tmp_path):
+    real = open
+    monkeypatch.setattr("builtins.open", lambda *_: real("/dev/full", "wb"))
+    with pytest.raises(OSError, match="No space"):
+        serialization.write(tmp_path / "model", METADATA, some_arrays())
+    assert os.listdir(tmp_path) == []
+
+
+def test_synced_before_renamed(tmp_path, monkeypatch):
+    steps = []
+    sync, replace = os.fsync, os.replace
+
+    def traced_sync(descriptor):
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        size = os.fstat(descriptor).st_size
+        steps.append("folder" if folder else size)
+        sync(descriptor)
+
+    def traced_replace(source, target):
+        steps.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", traced_sync)
+    monkeypatch.setattr(os, "replace", traced_replace)
+    serialization.write(tmp_path / "m", METADATA, some_arrays())
+    size = (tmp_path / "m").stat().st_size
+    assert steps == [size, "rename"] + ([] if sys.platform == "win32" else ["folder"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_permissions_follow_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        serialization.write(tmp_path / "m", {}, {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_link_stays_a_link(tmp_path):
+    (tmp_path / "models").mkdir()
+    link = tmp_path / "latest"
+    link.symlink_to(tmp_path / "models" / "first")
+    serialization.write(link, METADATA, some_arrays())
+    assert link.is_symlink()
+    assert_same(serialization.read(tmp_path / "models" / "first"))
