@@ -15,6 +15,7 @@
 #define INLINE static __forceinline
 #define OUTLINE static __declspec(noinline)
 #define UNROLL
+#define FORGET()
 #else
 #define INLINE static inline __attribute__((always_inline))
 #define OUTLINE static __attribute__((noinline))
@@ -23,10 +24,13 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+/* Keeps values that were loaded before it from being kept for later: a tile's sums fill the
+ * registers, and a second load is cheaper than a spill. */
+#define FORGET() __asm__ volatile("" ::: "memory")
 #endif
 
 #define CASES_1_TO_6(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#define CASES_1_TO_14(CASE) \
+#define CASES_1_TO_10(CASE) \
     CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
 
 /* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: the size of the
@@ -67,7 +71,7 @@ INLINE vf rational_tanh(const tanh_fit *fit, vf a)
     p = vf_fma(p, t, vf_set(fit->p[0]));
     q = vf_fma(q, t, vf_set(fit->q[0]));
     q = vf_fma(q, t, vf_set(1.0f));
-    return vf_div(vf_mul(a, p), q);
+    return vf_quotient(vf_mul(a, p), q);
 }
 
 INLINE vf squash_one(int activation, vf a)
@@ -151,24 +155,29 @@ static void load_grey(const uint8_t *const *images, int n, int height, int width
                       float background, float foreground, int out_height, int out_width,
                       float *out)
 {
-    enum { STRIP = 64 };  /* pixels that are put into lanes as bytes before they are widened */
-    uint8_t bytes[STRIP * LANES] = {0};
     const vf base = vf_set(background), scale = vf_set((foreground - background) / 255.0f);
-    int top = (out_height - height) / 2, left = (out_width - width) / 2;
+    const int top = (out_height - height) / 2, left = (out_width - width) / 2;
+    const ptrdiff_t size = (ptrdiff_t)height * width;
 
-    for (int y = 0; y < out_height; y++) {
-        float *row = out + (ptrdiff_t)y * out_width * LANES;
-        for (int x = 0; x < out_width; x++) vf_store(row + x * LANES, base);
-        if (y < top || y >= top + height) continue;
-        for (int x0 = 0; x0 < width; x0 += STRIP) {
-            int m = width - x0 < STRIP ? width - x0 : STRIP;
-            for (int lane = 0; lane < n; lane++) {
-                const uint8_t *pixels = images[lane] + (ptrdiff_t)(y - top) * width + x0;
-                for (int x = 0; x < m; x++) bytes[x * LANES + lane] = pixels[x];
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)out_height * out_width; i++)
+        vf_store(out + i * LANES, base);
+    out += ((ptrdiff_t)top * out_width + left) * LANES;
+    for (ptrdiff_t i = 0, x = 0; i < size;) {
+        uint8_t bytes[STRIP * LANES];
+        ptrdiff_t m = size - i < STRIP ? size - i : STRIP;
+        if (n == LANES && m == STRIP) {
+            bytes_to_lanes(images, i, bytes);
+        } else {
+            memset(bytes, 0, sizeof bytes);
+            for (int lane = 0; lane < n; lane++)
+                for (ptrdiff_t k = 0; k < m; k++) bytes[k * LANES + lane] = images[lane][i + k];
+        }
+        for (ptrdiff_t k = 0; k < m; k++, i++) {
+            vf_store(out + x * LANES, vf_fma(vf_from_bytes(bytes + k * LANES), scale, base));
+            if (++x == width) {
+                x = 0;
+                out += out_width * LANES;
             }
-            for (int x = 0; x < m; x++)
-                vf_store(row + (left + x0 + x) * LANES,
-                         vf_fma(vf_from_bytes(bytes + x * LANES), scale, base));
         }
     }
 }
@@ -190,32 +199,69 @@ static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const 
  *
  * A tile is one output map, two rows, some columns. Both rows read the same input vectors:
  * input row r feeds the upper output row through kernel row r and the lower one through kernel
- * row r - 1. */
+ * row r - 1. With registers for them, the weights of both kernel rows stay there and each input
+ * vector is read once for all the sums it belongs to; otherwise it is read for each tap. */
 
 INLINE void conv_row(const int TAPS, const int COLUMNS, const float *w, const float *in,
                      vf *sum)
 {
+    if (HOLD_WEIGHTS) {
+        vf weight[5];
+        UNROLL
+        for (int j = 0; j < TAPS; j++) weight[j] = vf_in_register(vf_set(w[j]));
+        UNROLL
+        for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
+            vf pixel = vf_load(in + at * LANES);
+            UNROLL
+            for (int j = 0; j < TAPS; j++)
+                if (at >= j && at - j < COLUMNS) vf_accumulate(&sum[at - j], pixel, weight[j]);
+        }
+        FORGET();
+        return;
+    }
     UNROLL
     for (int j = 0; j < TAPS; j++) {
         vf weight = vf_set(w[j]);
         UNROLL
         for (int x = 0; x < COLUMNS; x++)
             sum[x] = vf_fma(vf_load(in + (x + j) * LANES), weight, sum[x]);
+        FORGET();
     }
 }
 
 INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_w,
                           const float *lower_w, const float *in, vf *upper, vf *lower)
 {
+    if (HOLD_WEIGHTS) {
+        vf upper_weight[5], lower_weight[5];
+        UNROLL
+        for (int j = 0; j < TAPS; j++) {
+            upper_weight[j] = vf_in_register(vf_set(upper_w[j]));
+            lower_weight[j] = vf_in_register(vf_set(lower_w[j]));
+        }
+        UNROLL
+        for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
+            vf pixel = vf_in_register(vf_load(in + at * LANES));
+            UNROLL
+            for (int j = 0; j < TAPS; j++) {
+                if (at < j || at - j >= COLUMNS) continue;
+                vf_accumulate(&upper[at - j], pixel, upper_weight[j]);
+                vf_accumulate(&lower[at - j], pixel, lower_weight[j]);
+            }
+        }
+        FORGET();
+        return;
+    }
     UNROLL
     for (int j = 0; j < TAPS; j++) {
         vf upper_weight = vf_set(upper_w[j]), lower_weight = vf_set(lower_w[j]);
         UNROLL
         for (int x = 0; x < COLUMNS; x++) {
-            vf pixel = vf_load(in + (x + j) * LANES);
+            vf pixel = vf_in_register(vf_load(in + (x + j) * LANES));
             upper[x] = vf_fma(pixel, upper_weight, upper[x]);
             lower[x] = vf_fma(pixel, lower_weight, lower[x]);
         }
+        FORGET();
     }
 }
 
@@ -264,7 +310,7 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
             conv_tile(TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, s, weights, bias, map,       \
                       in + x * LANES, out + x * LANES);                                   \
         break;
-            CASES_1_TO_14(CASE)
+            CASES_1_TO_10(CASE)
 #undef CASE
         }
     }
@@ -335,12 +381,18 @@ INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape
         const float *d = delta + (ptrdiff_t)s->target[t] * s->out_height * OUT_WIDTH * LANES;
         for (int i = lowest; i <= highest; i++) {
             const float *d_row = d + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
+            vf held[11];
+            UNROLL
+            for (int x = 0; HOLD_WEIGHTS && x < OUT_WIDTH; x++)
+                held[x] = vf_in_register(vf_load(d_row + x * LANES));
             UNROLL
             for (int j = 0; j < K; j++) {
                 vf weight = vf_set(w[i * K + j]);
                 UNROLL
-                for (int x = 0; x < OUT_WIDTH; x++)
-                    sum[x + j] = vf_fma(vf_load(d_row + x * LANES), weight, sum[x + j]);
+                for (int x = 0; x < OUT_WIDTH; x++) {
+                    vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * LANES);
+                    sum[x + j] = vf_fma(here, weight, sum[x + j]);
+                }
             }
         }
     }
@@ -417,15 +469,24 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
         for (int j = 0; j < TAPS; j++) sum[o][j] = vf_load(dw[o] + j * LANES);
     }
     for (int y = 0, at = 0; y < s->out_height; y++, in += (ptrdiff_t)s->in_width * LANES) {
-        for (int x = 0; x < s->out_width; x++, at += LANES) {
-            vf pixel[5];
+        /* the inputs under the taps: position x is pixel[x % TAPS], so that only one is read
+         * when the taps move on */
+        vf pixel[5];
+        UNROLL
+        for (int j = 0; j < TAPS - 1; j++) pixel[j] = vf_load(in + j * LANES);
+        for (int x = 0; x < s->out_width; x += TAPS) {
             UNROLL
-            for (int j = 0; j < TAPS; j++) pixel[j] = vf_load(in + (x + j) * LANES);
-            UNROLL
-            for (int o = 0; o < MAPS; o++) {
-                vf here = vf_load(d[o] + at);
+            for (int step = 0; step < TAPS; step++, at += LANES) {
+                if (x + step >= s->out_width) break;
+                pixel[(step + TAPS - 1) % TAPS]
+                    = vf_in_register(vf_load(in + (x + step + TAPS - 1) * LANES));
                 UNROLL
-                for (int j = 0; j < TAPS; j++) sum[o][j] = vf_fma(pixel[j], here, sum[o][j]);
+                for (int o = 0; o < MAPS; o++) {
+                    vf here = vf_in_register(vf_load(d[o] + at));
+                    UNROLL
+                    for (int j = 0; j < TAPS; j++)
+                        vf_accumulate(&sum[o][j], pixel[(step + j) % TAPS], here);
+                }
             }
         }
     }
@@ -605,7 +666,7 @@ INLINE void dense_tile(const int ROWS, const int GROUPS, int n, const float *w, 
         for (int r = 0; r < ROWS; r++) {
             vf weight = vf_set(w[r * w_row]);
             UNROLL
-            for (int g = 0; g < GROUPS; g++) sum[r][g] = vf_fma(x[g], weight, sum[r][g]);
+            for (int g = 0; g < GROUPS; g++) vf_accumulate(&sum[r][g], x[g], weight);
         }
     }
 }
@@ -769,7 +830,7 @@ INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const floa
         for (int r = 0; r < ROWS; r++) {
             vf d = vf_set(delta[r]);
             UNROLL
-            for (int v = 0; v < VECTORS; v++) sum[r][v] = vf_fma(x[v], d, sum[r][v]);
+            for (int v = 0; v < VECTORS; v++) vf_accumulate(&sum[r][v], x[v], d);
         }
     }
     UNROLL
@@ -781,19 +842,19 @@ INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const floa
     }
 }
 
-INLINE void outer_rows(const int ROWS, const lenet_dense_shape *s, const float *in,
-                       ptrdiff_t in_stride, const float *delta, float *dw)
+INLINE void outer_rows(const int VECTORS, const lenet_dense_shape *s, const float *in,
+                       ptrdiff_t in_stride, const float *delta, int first, float *dw)
 {
-    const int images = s->groups * LANES, vectors = (s->inputs + LANES - 1) / LANES;
-    for (int v = 0, n; v < vectors; v += n) {
-        n = piece(vectors, OUTER_VECTORS, v);
-        switch (n) {
-#define CASE(m)                                                                           \
-    case m:                                                                               \
-        if (m <= OUTER_VECTORS)                                                           \
-            outer_tile(ROWS, m <= OUTER_VECTORS ? m : 1, images, in + v * LANES,          \
-                       in_stride, delta, s->outputs, s->inputs - v * LANES, s->inputs,    \
-                       dw + v * LANES);                                                   \
+    const int images = s->groups * LANES;
+    for (int o = 0, rows; o < s->outputs; o += rows) {
+        rows = piece(s->outputs, OUTER_ROWS, o);
+        switch (rows) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        if (n <= OUTER_ROWS)                                                              \
+            outer_tile(n <= OUTER_ROWS ? n : 1, VECTORS, images, in + first, in_stride,   \
+                       delta + o, s->outputs, s->inputs - first, s->inputs,               \
+                       dw + (ptrdiff_t)o * s->inputs + first);                            \
         break;
             CASES_1_TO_6(CASE)
 #undef CASE
@@ -815,14 +876,16 @@ static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
     transpose(in, s->in_stride, s->groups, s->inputs, in_stride, in_rows);
     transpose(delta, s->out_stride, s->groups, s->outputs, s->outputs, delta_rows);
 
-    for (int o = 0, rows; o < s->outputs; o += rows) {
-        float *dw = dweights + (ptrdiff_t)o * s->inputs;
-        rows = piece(s->outputs, OUTER_ROWS, o);
-        switch (rows) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        if (n <= OUTER_ROWS)                                                              \
-            outer_rows(n <= OUTER_ROWS ? n : 1, s, in_rows, in_stride, delta_rows + o, dw); \
+    /* some columns of all images stay in the innermost cache while all units pass over them */
+    const int vectors = (int)(in_stride / LANES);
+    for (int v = 0, n; v < vectors; v += n) {
+        n = piece(vectors, OUTER_VECTORS, v);
+        switch (n) {
+#define CASE(m)                                                                           \
+    case m:                                                                               \
+        if (m <= OUTER_VECTORS)                                                           \
+            outer_rows(m <= OUTER_VECTORS ? m : 1, s, in_rows, in_stride, delta_rows,     \
+                       v * LANES, dweights);                                              \
         break;
             CASES_1_TO_6(CASE)
 #undef CASE
@@ -922,7 +985,7 @@ static int sum_partials(const float *partials, ptrdiff_t stride, int n_partials,
     return vf_sum(probe) + rest == 0.0f;
 }
 
-/* Calls update(i) for whole vectors, and once more on copies for what is left of n. */
+/* What is left of n after whole vectors goes through copies. */
 static void update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
                        ptrdiff_t n, float *parameters)
 {
@@ -975,7 +1038,7 @@ static void update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff
         vf_storeu(o->second + i, v);
         vf size = vf_add(vf_sqrt(vf_mul(v, vf_set(v_scale))), vf_set(o->epsilon));
         p = vf_fma(p, vf_set(-decay), p);
-        vf_storeu(parameters + i, vf_sub(p, vf_div(vf_mul(m, vf_set(m_scale)), size)));
+        vf_storeu(parameters + i, vf_sub(p, vf_quotient(vf_mul(m, vf_set(m_scale)), size)));
     }
     for (; i < end; i++) {
         float g = gradient[i];

@@ -3,16 +3,19 @@
 #define LENET_SIMD_AVX2_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     LANES = 8,
+    HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,
     OUTER_ROWS = 2,
-    OUTER_VECTORS = 5
+    OUTER_VECTORS = 5,
+    STRIP = 16
 };
 
 typedef __m256 vf;
@@ -21,16 +24,25 @@ static inline vf vf_load(const float *p) { return _mm256_load_ps(p); }
 static inline vf vf_loadu(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm256_store_ps(p, a); }
 static inline void vf_storeu(float *p, vf a) { _mm256_storeu_ps(p, a); }
+/* Loads a once for all its uses, where the compiler would fold a load into each of them. */
+static inline vf vf_in_register(vf a)
+{
+#if defined(__GNUC__)
+    __asm__("" : "+x"(a));
+#endif
+    return a;
+}
 static inline vf vf_set(float a) { return _mm256_set1_ps(a); }
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+static inline vf vf_quotient(vf a, vf b) { return _mm256_div_ps(a, b); }
 static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); }
 /* 1 where a > 0, else 0 */
 static inline vf vf_step(vf a)
 {
@@ -46,6 +58,22 @@ static inline float vf_sum(vf a)
 static inline vf vf_from_bytes(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
+/* The next STRIP pixels, from `at` on, of LANES images: out[pixel][lane]. */
+static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, uint8_t *out)
+{
+    __m128i a[8], b[8];
+    for (int i = 0; i < 8; i++) a[i] = _mm_loadu_si128((const __m128i *)(images[i] + at));
+    /* three times: interleave the first half of the rows with the second */
+    for (int stage = 0; stage < 3; stage++) {
+        for (int i = 0; i < 4; i++) {
+            b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 4]);
+            b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 4]);
+        }
+        for (int i = 0; i < 8; i++) a[i] = b[i];
+    }
+    for (int i = 0; i < 8; i++) _mm_storeu_si128((__m128i *)(out + 16 * i), a[i]);
 }
 
 #endif

@@ -3,16 +3,19 @@
 #define LENET_SIMD_AVX512_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     LANES = 16,
-    TILE_COLUMNS = 14,     /* a convolution tile: 2 rows x 14 sums, 2 weights, 1 input */
+    HOLD_WEIGHTS = 1,      /* registers for a tile's weights too */
+    TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
     DENSE_ROWS = 6,        /* a dense tile: 6 units x 4 groups, 4 inputs, 1 weight */
     DENSE_GROUPS = 4,
     OUTER_ROWS = 4,        /* a dense weight gradient tile: 4 units x 5 vectors of inputs */
-    OUTER_VECTORS = 5
+    OUTER_VECTORS = 5,
+    STRIP = 16             /* pixels that bytes_to_lanes turns at once */
 };
 
 typedef __m512 vf;
@@ -21,16 +24,40 @@ static inline vf vf_load(const float *p) { return _mm512_load_ps(p); }
 static inline vf vf_loadu(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm512_store_ps(p, a); }
 static inline void vf_storeu(float *p, vf a) { _mm512_storeu_ps(p, a); }
+/* Loads a once for all its uses, where the compiler would fold a load into each of them. */
+static inline vf vf_in_register(vf a)
+{
+#if defined(__GNUC__)
+    __asm__("" : "+v"(a));
+#endif
+    return a;
+}
 static inline vf vf_set(float a) { return _mm512_set1_ps(a); }
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+/* a / b to within an ulp or so: the approximate reciprocal and one Newton step. The division
+ * instruction takes longer than all else in the squashing function together. */
+static inline vf vf_quotient(vf a, vf b)
+{
+    vf r = _mm512_rcp14_ps(b), q = _mm512_mul_ps(a, r);
+    return _mm512_fmadd_ps(q, _mm512_fnmadd_ps(b, r, _mm512_set1_ps(1.0f)), q);
+}
 static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+/* *sum += a * b, in place: left to itself gcc moves a tile's sums between registers, and with
+ * few of those to spare through memory. */
+static inline void vf_accumulate(vf *sum, vf a, vf b)
+{
+#if defined(__GNUC__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
+#else
+    *sum = vf_fma(a, b, *sum);
+#endif
+}
 /* 1 where a > 0, else 0 */
 static inline vf vf_step(vf a)
 {
@@ -41,6 +68,22 @@ static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
 static inline vf vf_from_bytes(const uint8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+/* The next STRIP pixels, from `at` on, of LANES images: out[pixel][lane]. */
+static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, uint8_t *out)
+{
+    __m128i a[16], b[16];
+    for (int i = 0; i < 16; i++) a[i] = _mm_loadu_si128((const __m128i *)(images[i] + at));
+    /* four times: interleave the first half of the rows with the second */
+    for (int stage = 0; stage < 4; stage++) {
+        for (int i = 0; i < 8; i++) {
+            b[2 * i] = _mm_unpacklo_epi8(a[i], a[i + 8]);
+            b[2 * i + 1] = _mm_unpackhi_epi8(a[i], a[i + 8]);
+        }
+        for (int i = 0; i < 16; i++) a[i] = b[i];
+    }
+    for (int i = 0; i < 16; i++) _mm_storeu_si128((__m128i *)(out + 16 * i), a[i]);
 }
 
 #endif

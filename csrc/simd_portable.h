@@ -4,17 +4,20 @@
 #define LENET_SIMD_PORTABLE_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 enum {
     LANES = 4,
+    HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,
     OUTER_ROWS = 2,
-    OUTER_VECTORS = 5
+    OUTER_VECTORS = 5,
+    STRIP = 16
 };
 
 #if defined(__GNUC__) && !defined(LENET_PLAIN_LANES)
@@ -26,7 +29,7 @@ static inline vf vf_set(float a) { return (vf){a, a, a, a}; }
 static inline vf vf_add(vf a, vf b) { return a + b; }
 static inline vf vf_sub(vf a, vf b) { return a - b; }
 static inline vf vf_mul(vf a, vf b) { return a * b; }
-static inline vf vf_div(vf a, vf b) { return a / b; }
+static inline vf vf_quotient(vf a, vf b) { return a / b; }
 static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
 static inline vf vf_select(vf_mask m, vf a, vf b)
 {
@@ -54,7 +57,7 @@ typedef struct vf { float v[LANES]; } vf;
 VF_BINARY(vf_add, x + y)
 VF_BINARY(vf_sub, x - y)
 VF_BINARY(vf_mul, x *y)
-VF_BINARY(vf_div, x / y)
+VF_BINARY(vf_quotient, x / y)
 VF_BINARY(vf_min, x < y ? x : y)
 VF_BINARY(vf_max, x > y ? x : y)
 #undef VF_BINARY
@@ -85,6 +88,8 @@ static inline vf vf_loadu(const float *p)
     return r;
 }
 static inline void vf_storeu(float *p, vf a) { memcpy(p, &a, sizeof a); }
+static inline void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); }
+static inline vf vf_in_register(vf a) { return a; }
 static inline vf vf_load(const float *p) { return vf_loadu(p); }
 static inline void vf_store(float *p, vf a) { vf_storeu(p, a); }
 static inline vf vf_sqrt(vf a)
@@ -101,6 +106,13 @@ static inline vf vf_from_bytes(const uint8_t *p)
     vf r;
     for (int i = 0; i < LANES; i++) VF_LANE(r, i) = (float)p[i];
     return r;
+}
+
+/* The next STRIP pixels, from `at` on, of LANES images: out[pixel][lane]. */
+static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, uint8_t *out)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        for (int i = 0; i < STRIP; i++) out[i * LANES + lane] = images[lane][at + i];
 }
 
 #endif
