@@ -109,8 +109,7 @@ typedef struct lenet_kernels {
 static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
 {
     size_t rows = (size_t)s->groups * LENET_MAX_LANES;
-    return rows * ((size_t)s->inputs + LENET_MAX_LANES) + rows * (size_t)s->outputs
-           + LENET_MAX_LANES;
+    return rows * ((size_t)s->inputs + (size_t)s->outputs + 2 * LENET_MAX_LANES);
 }
 
 const lenet_kernels *lenet_kernels_portable(void);

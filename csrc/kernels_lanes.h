@@ -30,15 +30,28 @@
 #endif
 
 #define CASES_1_TO_6(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define CASES_OF_ACTIVATIONS(CASE) \
+    CASE(LENET_IDENTITY) CASE(LENET_SCALED_TANH) CASE(LENET_TANH) CASE(LENET_RELU)
 #define CASES_1_TO_10(CASE) \
     CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
 
-/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: the size of the
- * piece that starts at `start`. */
-OUTLINE int piece(int total, int most, int start)
+/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (pieces p =
+ * cut(total, most); p.size; p = next(p)) has size p.size at p.start. */
+typedef struct { int start, size, larger, left; } pieces;
+
+INLINE pieces cut(int total, int most)
 {
-    int left = total - start, pieces = (left + most - 1) / most;
-    return (left + pieces - 1) / pieces;
+    int n = (total + most - 1) / most, size = total / n, larger = total % n;
+    return (pieces){0, size + (larger > 0), larger, n};
+}
+
+INLINE pieces next(pieces p)
+{
+    p.start += p.size;
+    p.size -= p.larger == 1;
+    p.larger -= p.larger > 0;
+    if (--p.left == 0) p.size = 0;
+    return p;
 }
 
 /* ---- the squashing function --------------------------------------------------------------
@@ -301,14 +314,13 @@ INLINE void conv_tile(const int TAPS, const int ROWS, const int COLUMNS,
 INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                       const float *weights, float bias, int map, const float *in, float *out)
 {
-    for (int x = 0, columns; x < s->out_width; x += columns) {
-        columns = piece(s->out_width, TILE_COLUMNS, x);
-        switch (columns) {
+    for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
+        switch (p.size) {
 #define CASE(n)                                                                           \
     case n:                                                                               \
         if (n <= TILE_COLUMNS)                                                            \
             conv_tile(TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, s, weights, bias, map,       \
-                      in + x * LANES, out + x * LANES);                                   \
+                      in + p.start * LANES, out + p.start * LANES);                       \
         break;
             CASES_1_TO_10(CASE)
 #undef CASE
@@ -391,7 +403,7 @@ INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape
                 UNROLL
                 for (int x = 0; x < OUT_WIDTH; x++) {
                     vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * LANES);
-                    sum[x + j] = vf_fma(here, weight, sum[x + j]);
+                    vf_accumulate(&sum[x + j], here, weight);
                 }
             }
         }
@@ -454,7 +466,8 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
  * position's inputs serve all those maps and its deltas all those taps. */
 
 INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
-                        int tap, const float *in, const float *delta, float *dweights)
+                        int tap, int row, int n_rows, const float *in, const float *delta,
+                        float *dweights)
 {
     const int K = s->kernel;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
@@ -463,12 +476,12 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
     vf sum[WEIGHT_MAPS][5];
     UNROLL
     for (int o = 0; o < MAPS; o++) {
-        d[o] = delta + s->target[first + o] * out_map;
+        d[o] = delta + s->target[first + o] * out_map + (ptrdiff_t)row * s->out_width * LANES;
         dw[o] = dweights + ((ptrdiff_t)s->connection[first + o] * K * K + tap) * LANES;
         UNROLL
         for (int j = 0; j < TAPS; j++) sum[o][j] = vf_load(dw[o] + j * LANES);
     }
-    for (int y = 0, at = 0; y < s->out_height; y++, in += (ptrdiff_t)s->in_width * LANES) {
+    for (int y = 0, at = 0; y < n_rows; y++, in += (ptrdiff_t)s->in_width * LANES) {
         /* the inputs under the taps: position x is pixel[x % TAPS], so that only one is read
          * when the taps move on */
         vf pixel[5];
@@ -501,18 +514,22 @@ INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, 
                         const float *in, const float *delta, float *dweights)
 {
     int n = s->first_target[map + 1] - s->first_target[map];
-    for (int t = 0, maps; t < n; t += maps) {
-        int first = s->first_target[map] + t;
-        maps = piece(n, WEIGHT_MAPS, t);
-        for (int i = 0; i < K; i++) {
-            for (int j = 0; j < K; j += TAPS) {
-                const float *from = in + ((ptrdiff_t)i * s->in_width + j) * LANES;
-                switch (maps) {
+    if (n == 0) return;  /* a map that feeds nothing */
+    for (pieces p = cut(n, WEIGHT_MAPS); p.size; p = next(p)) {
+        int first = s->first_target[map] + p.start;
+        /* some rows at a time, so that all kernel rows find their deltas in the cache */
+        const int at_once = CACHED_VECTORS / (p.size * s->out_width) + 1;
+        for (int y = 0; y < s->out_height; y += at_once) {
+            int n_rows = s->out_height - y < at_once ? s->out_height - y : at_once;
+            for (int tap = 0; tap < K * K; tap += TAPS) {
+                const float *from
+                    = in + ((ptrdiff_t)(y + tap / K) * s->in_width + tap % K) * LANES;
+                switch (p.size) {
 #define CASE(m)                                                                           \
     case m:                                                                               \
         if (m <= WEIGHT_MAPS)                                                             \
-            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, i * K + j, from, delta, \
-                        dweights);                                                        \
+            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, y, n_rows, from,   \
+                        delta, dweights);                                                 \
         break;
                     CASES_1_TO_6(CASE)
 #undef CASE
@@ -574,9 +591,9 @@ INLINE vf block_sum(const float *upper, const float *lower)
                   vf_add(vf_load(lower), vf_load(lower + LANES)));
 }
 
-static void subsample(int maps, int width, const float *coefficient, const float *bias,
-                      int activation, const float *in, ptrdiff_t in_stride, int n_rows,
-                      ptrdiff_t out_stride, float *out)
+INLINE void subsample_any(int maps, int width, const float *coefficient, const float *bias,
+                          const int activation, const float *in, ptrdiff_t in_stride, int n_rows,
+                          ptrdiff_t out_stride, float *out)
 {
     const int out_width = width / 2;
     for (int map = 0; map < maps; map++) {
@@ -586,12 +603,26 @@ static void subsample(int maps, int width, const float *coefficient, const float
         for (int y = 0; y < n_rows; y++) {
             const float *upper = in + map * in_stride + (ptrdiff_t)2 * y * width * LANES;
             const float *lower = upper + (ptrdiff_t)width * LANES;
-            for (int x = 0; x < out_width; x++) {
+            for (int x = 0; x < out_width; x++, to += LANES) {
                 vf sum = block_sum(upper + 2 * x * LANES, lower + 2 * x * LANES);
-                vf_store(to + (y * out_width + x) * LANES, vf_fma(sum, scale, shift));
+                vf_store(to, squash_one(activation, vf_fma(sum, scale, shift)));
             }
         }
-        squash_lanes(activation, (ptrdiff_t)n_rows * out_width, to);
+    }
+}
+
+static void subsample(int maps, int width, const float *coefficient, const float *bias,
+                      int activation, const float *in, ptrdiff_t in_stride, int n_rows,
+                      ptrdiff_t out_stride, float *out)
+{
+    switch (activation) {
+#define CASE(kind)                                                                        \
+    case kind:                                                                            \
+        subsample_any(maps, width, coefficient, bias, kind, in, in_stride, n_rows,        \
+                      out_stride, out);                                                   \
+        break;
+        CASES_OF_ACTIVATIONS(CASE)
+#undef CASE
     }
 }
 
@@ -642,10 +673,7 @@ static void subsample_backward(int maps, int height, int width, const float *coe
         subsample_backward_any(maps, height, width, coefficient, delta, kind, in,         \
                                dcoefficient, dbias);                                      \
         break;
-        CASE(LENET_IDENTITY)
-        CASE(LENET_SCALED_TANH)
-        CASE(LENET_TANH)
-        CASE(LENET_RELU)
+        CASES_OF_ACTIVATIONS(CASE)
 #undef CASE
     }
 }
@@ -714,9 +742,9 @@ INLINE void dense_backward_tile(const int ROWS, const int GROUPS, const lenet_de
 INLINE void dense_groups(const int GROUPS, const lenet_dense_shape *s, const float *weights,
                          const float *bias, int activation, const float *in, float *out)
 {
-    for (int r = 0, rows; r < s->outputs; r += rows) {
-        rows = piece(s->outputs, DENSE_ROWS, r);
-        switch (rows) {
+    for (pieces p = cut(s->outputs, DENSE_ROWS); p.size; p = next(p)) {
+        const int r = p.start;
+        switch (p.size) {
 #define CASE(n)                                                                           \
     case n:                                                                               \
         dense_forward_tile(n, GROUPS, s, weights + (ptrdiff_t)r * s->inputs, bias + r,    \
@@ -732,9 +760,9 @@ INLINE void dense_backward_groups(const int GROUPS, const lenet_dense_shape *s,
                                   const float *weights, const float *delta, int in_activation,
                                   float *in)
 {
-    for (int r = 0, rows; r < s->inputs; r += rows) {
-        rows = piece(s->inputs, DENSE_ROWS, r);
-        switch (rows) {
+    for (pieces p = cut(s->inputs, DENSE_ROWS); p.size; p = next(p)) {
+        const int r = p.start;
+        switch (p.size) {
 #define CASE(n)                                                                           \
     case n:                                                                               \
         dense_backward_tile(n, GROUPS, s, weights + r, delta, in_activation,              \
@@ -786,15 +814,23 @@ static void dense_backward_input(const lenet_dense_shape *s, const float *weight
     }
 }
 
-/* [group][feature][lane] -> [image][feature], rows `stride` floats apart. */
+/* [group][feature][lane] -> [image][feature], rows `stride` floats apart and padded with 0 to
+ * whole vectors. */
 static void transpose(const float *in, ptrdiff_t in_stride, int groups, int features,
                       ptrdiff_t stride, float *rows)
 {
     for (int g = 0; g < groups; g++) {
-        const float *from = in + g * in_stride;
         float *to = rows + (ptrdiff_t)g * LANES * stride;
-        for (int k = 0; k < features; k++, from += LANES)
-            for (int lane = 0; lane < LANES; lane++) to[lane * stride + k] = from[lane];
+        for (int k = 0; k < features; k += LANES) {
+            vf square[LANES];
+            UNROLL
+            for (int i = 0; i < LANES; i++)
+                square[i] = k + i < features ? vf_load(in + g * in_stride + (k + i) * LANES)
+                                             : vf_set(0.0f);
+            vf_transpose(square);
+            UNROLL
+            for (int i = 0; i < LANES; i++) vf_storeu(to + i * stride + k, square[i]);
+        }
     }
 }
 
@@ -843,17 +879,18 @@ INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const floa
 }
 
 INLINE void outer_rows(const int VECTORS, const lenet_dense_shape *s, const float *in,
-                       ptrdiff_t in_stride, const float *delta, int first, float *dw)
+                       ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride,
+                       int first, float *dw)
 {
     const int images = s->groups * LANES;
-    for (int o = 0, rows; o < s->outputs; o += rows) {
-        rows = piece(s->outputs, OUTER_ROWS, o);
-        switch (rows) {
+    for (pieces p = cut(s->outputs, OUTER_ROWS); p.size; p = next(p)) {
+        const int o = p.start;
+        switch (p.size) {
 #define CASE(n)                                                                           \
     case n:                                                                               \
         if (n <= OUTER_ROWS)                                                              \
             outer_tile(n <= OUTER_ROWS ? n : 1, VECTORS, images, in + first, in_stride,   \
-                       delta + o, s->outputs, s->inputs - first, s->inputs,               \
+                       delta + o, delta_stride, s->inputs - first, s->inputs,             \
                        dw + (ptrdiff_t)o * s->inputs + first);                            \
         break;
             CASES_1_TO_6(CASE)
@@ -867,25 +904,21 @@ static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
                                    float *dbias)
 {
     const int images = s->groups * LANES;
-    /* rows padded to whole vectors; what the padding holds goes into no sum that is kept, but
-     * it must be numbers that cannot trap or slow the processor down */
     const ptrdiff_t in_stride = ((ptrdiff_t)s->inputs + LANES - 1) / LANES * LANES;
+    const ptrdiff_t delta_stride = ((ptrdiff_t)s->outputs + LANES - 1) / LANES * LANES;
     float *in_rows = scratch, *delta_rows = scratch + images * in_stride;
-    for (int i = 0; i < images; i++)
-        for (ptrdiff_t k = s->inputs; k < in_stride; k++) in_rows[i * in_stride + k] = 0.0f;
     transpose(in, s->in_stride, s->groups, s->inputs, in_stride, in_rows);
-    transpose(delta, s->out_stride, s->groups, s->outputs, s->outputs, delta_rows);
+    transpose(delta, s->out_stride, s->groups, s->outputs, delta_stride, delta_rows);
 
     /* some columns of all images stay in the innermost cache while all units pass over them */
     const int vectors = (int)(in_stride / LANES);
-    for (int v = 0, n; v < vectors; v += n) {
-        n = piece(vectors, OUTER_VECTORS, v);
-        switch (n) {
+    for (pieces p = cut(vectors, OUTER_VECTORS); p.size; p = next(p)) {
+        switch (p.size) {
 #define CASE(m)                                                                           \
     case m:                                                                               \
         if (m <= OUTER_VECTORS)                                                           \
             outer_rows(m <= OUTER_VECTORS ? m : 1, s, in_rows, in_stride, delta_rows,     \
-                       v * LANES, dweights);                                              \
+                       delta_stride, p.start * LANES, dweights);                                            \
         break;
             CASES_1_TO_6(CASE)
 #undef CASE
@@ -920,21 +953,40 @@ static void rbf(const lenet_dense_shape *s, const float *codes, const float *in,
     }
 }
 
-/* dE/dx_j = sum over i of 2 (x_j - w_ij) dE/dy_i */
+/* dE/dx_j = sum over i of 2 (x_j - w_ij) dE/dy_i, for some j at a time */
+INLINE void rbf_backward_tile(const int COLUMNS, const lenet_dense_shape *s, const float *codes,
+                              const float *delta, int in_activation, float *in)
+{
+    vf sum[6], x[6];
+    UNROLL
+    for (int j = 0; j < COLUMNS; j++) {
+        sum[j] = vf_set(0.0f);
+        x[j] = vf_load(in + j * LANES);
+    }
+    for (int i = 0; i < s->outputs; i++, codes += s->inputs, delta += LANES) {
+        vf d = vf_load(delta);
+        d = vf_add(d, d);
+        UNROLL
+        for (int j = 0; j < COLUMNS; j++)
+            sum[j] = vf_fma(vf_sub(x[j], vf_set(codes[j])), d, sum[j]);
+    }
+    store_delta(in_activation, sum, COLUMNS, in);
+}
+
 static void rbf_backward_input(const lenet_dense_shape *s, const float *codes,
                                const float *delta, int in_activation, float *in)
 {
-    for (int g = 0; g < s->groups; g++) {
-        const float *d = delta + g * s->out_stride;
-        for (int j = 0; j < s->inputs; j++) {
-            float *x = in + g * s->in_stride + j * LANES;
-            vf sum = vf_set(0.0f), here = vf_load(x);
-            for (int i = 0; i < s->outputs; i++) {
-                vf distance = vf_sub(here, vf_set(codes[i * s->inputs + j]));
-                sum = vf_fma(distance, vf_load(d + i * LANES), sum);
+    for (int g = 0; g < s->groups; g++, delta += s->out_stride, in += s->in_stride) {
+        for (pieces p = cut(s->inputs, 6); p.size; p = next(p)) {
+            switch (p.size) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        rbf_backward_tile(n, s, codes + p.start, delta, in_activation,                    \
+                          in + p.start * LANES);                                          \
+        break;
+                CASES_1_TO_6(CASE)
+#undef CASE
             }
-            sum = vf_add(sum, sum);
-            store_delta(in_activation, &sum, 1, x);
         }
     }
 }

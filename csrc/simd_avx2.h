@@ -11,6 +11,7 @@ enum {
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
+    CACHED_VECTORS = 512,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,
     OUTER_ROWS = 2,
@@ -60,6 +61,25 @@ static inline vf vf_from_bytes(const uint8_t *p)
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
+/* Rows of an 8 x 8 square become its columns. */
+static inline void vf_transpose(vf square[LANES])
+{
+    vf t[LANES];
+    for (int i = 0; i < 8; i += 4) {
+        vf a = _mm256_unpacklo_ps(square[i], square[i + 1]);
+        vf b = _mm256_unpackhi_ps(square[i], square[i + 1]);
+        vf c = _mm256_unpacklo_ps(square[i + 2], square[i + 3]);
+        vf d = _mm256_unpackhi_ps(square[i + 2], square[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        square[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        square[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
 /* The next STRIP pixels, from `at` on, of LANES images: out[pixel][lane]. */
 static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, uint8_t *out)
 {

@@ -11,9 +11,10 @@ enum {
     HOLD_WEIGHTS = 1,      /* registers for a tile's weights too */
     TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
+    CACHED_VECTORS = 256,  /* of deltas: a third of the innermost cache */
     DENSE_ROWS = 6,        /* a dense tile: 6 units x 4 groups, 4 inputs, 1 weight */
     DENSE_GROUPS = 4,
-    OUTER_ROWS = 4,        /* a dense weight gradient tile: 4 units x 5 vectors of inputs */
+    OUTER_ROWS = 5,        /* a dense weight gradient tile: 5 units x 5 vectors of inputs */
     OUTER_VECTORS = 5,
     STRIP = 16             /* pixels that bytes_to_lanes turns at once */
 };
@@ -70,6 +71,32 @@ static inline vf vf_from_bytes(const uint8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
+/* Rows of a 16 x 16 square become its columns: 2 x 2 squares within 4 x 4, 4 x 4 within the
+ * whole, and the same for the 4 x 4 squares. */
+static inline void vf_transpose(vf square[LANES])
+{
+    vf t[LANES];
+    for (int i = 0; i < 16; i += 4) {
+        vf a = _mm512_unpacklo_ps(square[i], square[i + 1]);
+        vf b = _mm512_unpackhi_ps(square[i], square[i + 1]);
+        vf c = _mm512_unpacklo_ps(square[i + 2], square[i + 3]);
+        vf d = _mm512_unpackhi_ps(square[i + 2], square[i + 3]);
+        t[i] = _mm512_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        vf a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
+        vf b = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+        vf c = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        vf d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        square[i] = _mm512_shuffle_f32x4(a, b, 0x88);
+        square[i + 4] = _mm512_shuffle_f32x4(c, d, 0x88);
+        square[i + 8] = _mm512_shuffle_f32x4(a, b, 0xdd);
+        square[i + 12] = _mm512_shuffle_f32x4(c, d, 0xdd);
+    }
+}
 /* The next STRIP pixels, from `at` on, of LANES images: out[pixel][lane]. */
 static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, uint8_t *out)
 {

@@ -13,6 +13,7 @@ enum {
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
+    CACHED_VECTORS = 1024,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,
     OUTER_ROWS = 2,
@@ -108,6 +109,16 @@ static inline vf vf_from_bytes(const uint8_t *p)
     return r;
 }
 
+static inline void vf_transpose(vf square[LANES])
+{
+    for (int i = 0; i < LANES; i++) {
+        for (int j = 0; j < i; j++) {
+            float kept = VF_LANE(square[i], j);
+            VF_LANE(square[i], j) = VF_LANE(square[j], i);
+            VF_LANE(square[j], i) = kept;
+        }
+    }
+}
 /* The next STRIP pixels, from `at` on, of LANES images: out[pixel][lane]. */
 static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, uint8_t *out)
 {
