@@ -42,7 +42,9 @@ class BuildCore(build_ext):
         """Whether a program that needs OpenMP compiles and links with these flags."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "probe.c"
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source.write_text(
+                "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+            )
             try:
                 objects = self.compiler.compile(
                     [str(source)], output_dir=folder, extra_postargs=compile_args

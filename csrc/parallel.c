@@ -27,9 +27,9 @@
  * survive fork, and waiting for them would hang. Such a child does its work on the one thread
  * that it has; the results are the same. */
 
+#ifdef _OPENMP
 static int team_was_started, team_was_lost;
 
-#ifdef _OPENMP
 #if !defined(_WIN32)
 static pthread_once_t watch_fork = PTHREAD_ONCE_INIT;
 

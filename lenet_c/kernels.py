@@ -7,6 +7,7 @@ not, are taken and computed with as float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core
 
 Floats = NDArray[np.float32]
-TableLike = Sequence[Sequence[int]] | ArrayLike
+TableLike = Sequence[Sequence[int]] | NDArray[Any]
 
 
 def _floats(name: str, value: ArrayLike, ndim: int) -> Floats:
@@ -52,7 +53,7 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if isinstance(table, np.ndarray) and table.ndim == 2:
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
-        rows = [list(row) for row in table]  # type: ignore[union-attr]
+        rows = [list(row) for row in table]
         matrix = np.zeros((len(rows), in_maps), np.uint8)
         for o, sources in enumerate(rows):
             for i in sources:
@@ -220,7 +221,7 @@ def rbf_backward(x: ArrayLike, codes: ArrayLike, dy: ArrayLike) -> tuple[Floats,
 
 
 def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
-    """The squashing function, f(a) = 1.7159 tanh(2/3 a) (appendix A), or another.
+    """Apply the squashing function, f(a) = 1.7159 tanh(2/3 a) (appendix A), or another.
 
     Parameters
     ----------

@@ -1,0 +1,105 @@
+/* Uses csrc/lenet.h as a C program would: makes a small network, trains it on two kinds of
+ * picture, reads them, and checks what it is told. Built and run by test_c_api.py; exits with
+ * the number of the first check that failed. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lenet.h"
+
+#define CHECK(condition)                                            \
+    do {                                                            \
+        if (!(condition)) {                                         \
+            printf("line %d: not true: %s\n", __LINE__, #condition); \
+            return 1;                                               \
+        }                                                           \
+    } while (0)
+
+enum { SIDE = 12, IMAGES = 100, CLASSES = 2 };
+
+/* Class 0: an upright bar; class 1: a lying one. */
+static void draw(uint8_t *image, int64_t label, int at)
+{
+    memset(image, 0, SIDE * SIDE);
+    for (int i = 2; i < SIDE - 2; i++) image[label ? at * SIDE + i : i * SIDE + at] = 255;
+}
+
+int main(void)
+{
+    const lenet_layer layers[] = {
+        {.kind = LENET_CONV, .activation = LENET_SCALED_TANH, .maps = 3, .kernel = 5},
+        {.kind = LENET_SUBSAMPLE, .activation = LENET_SCALED_TANH},
+        {.kind = LENET_DENSE, .activation = LENET_IDENTITY, .maps = CLASSES},
+    };
+    lenet_plan *plan = NULL;
+    CHECK(lenet_init() == LENET_OK);
+    CHECK(lenet_plan_create(layers, 3, SIDE, SIDE, -0.1f, 1.175f, NULL, &plan) == LENET_OK);
+    const int64_t n = lenet_plan_parameters(plan);
+    CHECK(n == 3 * 26 + 3 * 2 + CLASSES * (3 * 4 * 4 + 1));
+    CHECK(lenet_plan_classes(plan) == CLASSES);
+
+    static uint8_t pixels[IMAGES][SIDE * SIDE];
+    static int64_t labels[IMAGES], classes[IMAGES];
+    static float outputs[IMAGES][CLASSES];
+    for (int i = 0; i < IMAGES; i++) {
+        labels[i] = i % CLASSES;
+        draw(pixels[i], labels[i], 3 + i / 2 % 6);
+    }
+
+    float *parameters = malloc((size_t)n * sizeof *parameters);
+    float *velocity = calloc((size_t)n, sizeof *velocity);
+    CHECK(parameters && velocity);
+    unsigned seed = 1;
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        parameters[i] = ((float)(seed >> 8) / (float)(1 << 24) - 0.5f) * 0.4f;
+    }
+
+    const lenet_images images = {.pixels = pixels, .height = SIDE, .width = SIDE};
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY};
+    lenet_optimizer optimizer = {
+        .kind = LENET_SGD, .rate = 0.05f, .momentum = 0.9f, .first = velocity};
+    lenet_report report;
+    size_t size = lenet_workspace_size(plan, 1, IMAGES, 2);
+    char *memory = malloc(size + 64);
+    CHECK(memory);
+    lenet_run run = {.workspace = memory + (64 - (uintptr_t)memory % 64),
+                     .workspace_size = size,
+                     .n_threads = 2};
+
+    double first = 0.0;
+    for (int i = 0; i < 40; i++) {
+        CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report,
+                         &run) == LENET_OK);
+        if (i == 0) first = report.loss;
+    }
+    CHECK(report.loss < 0.2 * first);
+    CHECK(optimizer.step == 40);
+
+    CHECK(lenet_forward(plan, parameters, &images, IMAGES, &outputs[0][0], &run) == LENET_OK);
+    lenet_classify(plan, &outputs[0][0], IMAGES, classes);
+    CHECK(memcmp(classes, labels, sizeof labels) == 0);
+    CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
+    CHECK(report.n_errors == 0);
+
+    /* what cannot be is refused, and nothing changes */
+    lenet_plan *none = NULL;
+    CHECK(lenet_plan_create(layers, 2, SIDE, SIDE, 0, 1, NULL, &none) == LENET_BAD_ARGUMENT);
+    CHECK(none == NULL);
+    labels[7] = CLASSES;
+    CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
+          == LENET_BAD_LABEL);
+    labels[7] = 1;
+    run.workspace_size = 64;
+    CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
+          == LENET_NO_MEMORY);
+    CHECK(optimizer.step == 40);
+
+    lenet_plan_free(plan);
+    free(parameters);
+    free(velocity);
+    free(memory);
+    printf("lenet.h works from C: loss %.3f -> %.3f on %s\n", first, report.loss, lenet_isa());
+    return 0;
+}

@@ -1,0 +1,37 @@
+"""The C interface by itself: a C program against csrc/, with the warnings as errors."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lenet_c import cpu_info
+
+ROOT = Path(__file__).parent.parent
+CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+
+@pytest.fixture(scope="module", params=[[], ["-fopenmp"]], ids=["serial", "openmp"])
+def program(request, tmp_path_factory):
+    """The test program, built with and without OpenMP."""
+    if CC is None:
+        pytest.skip("no C compiler here")
+    target = tmp_path_factory.mktemp("c_api") / "c_api"
+    sources = [ROOT / "tests" / "c_api.c", *sorted((ROOT / "csrc").glob("*.c"))]
+    flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
+    subprocess.run(
+        [CC, *flags, *request.param, *map(str, sources), "-o", str(target), "-lm", "-lpthread"],
+        check=True,
+    )
+    return target
+
+
+@pytest.mark.parametrize("isa", cpu_info()["available"])
+def test_a_c_program_trains_and_reads(program, isa):
+    result = subprocess.run(
+        [program], env={**os.environ, "LENET_C_ISA": isa}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+    assert f"on {isa}" in result.stdout
