@@ -10,14 +10,14 @@ test:
 	$(PYTHON) -m pytest
 
 bench:
-	$(PYTHON) -m pytest bench
+	$(PYTHON) -m pytest bench --benchmark-quiet
 
 lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	for file in csrc/*.c; do \
-		$(CC) -std=c11 -O2 -Wall -Wextra -Werror -fopenmp -fsyntax-only $$file || exit 1; \
+		$(CC) -std=c11 -O2 -Wall -Wextra -Werror -fsyntax-only $$file || exit 1; \
 	done
 
 # A copy of the project, built with AddressSanitizer and UndefinedBehaviorSanitizer, passes the

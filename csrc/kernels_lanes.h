@@ -54,6 +54,25 @@ INLINE pieces next(pieces p)
     return p;
 }
 
+/* The first n floats, or a whole vector; what is not loaded is 0. */
+INLINE vf load_part(const float *from, ptrdiff_t n)
+{
+    float all[LANES] = {0};
+    for (int i = 0; i < n && i < LANES; i++) all[i] = from[i];
+    return vf_loadu(all);
+}
+
+INLINE void store_part(float *to, vf a, ptrdiff_t n)
+{
+    if (n >= LANES) {
+        vf_storeu(to, a);
+    } else {
+        float all[LANES];
+        vf_storeu(all, a);
+        for (int i = 0; i < n; i++) to[i] = all[i];
+    }
+}
+
 /* ---- the squashing function --------------------------------------------------------------
  *
  * tanh(a) = a p(a^2) / q(a^2), p of degree 3 and q of degree 4: a minimax fit for the relative
@@ -139,12 +158,12 @@ static void squash(int activation, const float *a, ptrdiff_t n, float *y)
 {
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES) vf_storeu(y + i, squash_one(activation, vf_loadu(a + i)));
-    if (i < n) {
-        float rest[LANES] = {0};
-        memcpy(rest, a + i, (size_t)(n - i) * sizeof *a);
-        vf_storeu(rest, squash_one(activation, vf_loadu(rest)));
-        memcpy(y + i, rest, (size_t)(n - i) * sizeof *y);
-    }
+    if (i < n) store_part(y + i, squash_one(activation, load_part(a + i, n - i)), n - i);
+}
+
+INLINE vf squash_backward_one(int activation, vf y, vf dy)
+{
+    return vf_mul(dy, slope(activation, y));
 }
 
 static void squash_backward(int activation, const float *y, const float *dy, ptrdiff_t n,
@@ -152,14 +171,12 @@ static void squash_backward(int activation, const float *y, const float *dy, ptr
 {
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        vf_storeu(da + i, vf_mul(vf_loadu(dy + i), slope(activation, vf_loadu(y + i))));
-    if (i < n) {
-        float rest_y[LANES] = {0}, rest_dy[LANES] = {0};
-        memcpy(rest_y, y + i, (size_t)(n - i) * sizeof *y);
-        memcpy(rest_dy, dy + i, (size_t)(n - i) * sizeof *dy);
-        vf_storeu(rest_dy, vf_mul(vf_loadu(rest_dy), slope(activation, vf_loadu(rest_y))));
-        memcpy(da + i, rest_dy, (size_t)(n - i) * sizeof *da);
-    }
+        vf_storeu(da + i, squash_backward_one(activation, vf_loadu(y + i), vf_loadu(dy + i)));
+    if (i < n)
+        store_part(da + i,
+                   squash_backward_one(activation, load_part(y + i, n - i),
+                                       load_part(dy + i, n - i)),
+                   n - i);
 }
 
 /* ---- images to lanes and back ------------------------------------------------------------ */
@@ -834,18 +851,6 @@ static void transpose(const float *in, ptrdiff_t in_stride, int groups, int feat
     }
 }
 
-/* The first `width` lanes, or all. */
-INLINE void store_part(float *to, vf a, int width)
-{
-    if (width >= LANES) {
-        vf_storeu(to, a);
-    } else {
-        float all[LANES];
-        vf_storeu(all, a);
-        for (int i = 0; i < width; i++) to[i] = all[i];
-    }
-}
-
 /* dw[o][k] for some units and some vectors of inputs: inputs in lanes here, so that no sum over
  * lanes is needed. The last vector may stick out of the row: `width` is what is left of it. */
 INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const float *in,
@@ -1037,70 +1042,81 @@ static int sum_partials(const float *partials, ptrdiff_t stride, int n_partials,
     return vf_sum(probe) + rest == 0.0f;
 }
 
-/* What is left of n after whole vectors goes through copies. */
-static void update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
-                       ptrdiff_t n, float *parameters)
+INLINE vf sgd_one(const lenet_optimizer *o, vf g, vf *velocity, vf p)
 {
-    const vf rate = vf_set(-o->rate), momentum = vf_set(o->momentum);
-    const vf keep = vf_set(1.0f - o->rate * o->weight_decay);
-    for (ptrdiff_t i = first; i < first + n; i += LANES) {
-        float g[LANES], v[LANES], p[LANES];
-        ptrdiff_t left = first + n - i, m = left < LANES ? left : LANES;
-        const int whole = m == LANES;
-        float *velocity = o->first ? o->first + i : NULL;
-        if (!whole) {
-            memset(g, 0, sizeof g);
-            memset(v, 0, sizeof v);
-            memset(p, 0, sizeof p);
-            memcpy(g, gradient + i, (size_t)m * sizeof *g);
-            if (velocity) memcpy(v, velocity, (size_t)m * sizeof *v);
-            memcpy(p, parameters + i, (size_t)m * sizeof *p);
-        }
-        vf step = vf_loadu(whole ? gradient + i : g);
-        if (velocity) {
-            step = vf_fma(momentum, vf_loadu(whole ? velocity : v), step);
-            vf_storeu(whole ? velocity : v, step);
-        }
-        vf old = vf_loadu(whole ? parameters + i : p);
-        vf_storeu(whole ? parameters + i : p, vf_fma(step, rate, vf_mul(old, keep)));
-        if (!whole) {
-            if (velocity) memcpy(velocity, v, (size_t)m * sizeof *v);
-            memcpy(parameters + i, p, (size_t)m * sizeof *p);
-        }
-    }
+    if (velocity) g = *velocity = vf_fma(vf_set(o->momentum), *velocity, g);
+    return vf_fma(g, vf_set(-o->rate), vf_mul(p, vf_set(1.0f - o->rate * o->weight_decay)));
 }
 
-static void update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
-                        ptrdiff_t n, float *parameters)
+static int update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                      ptrdiff_t n, float *parameters)
 {
-    /* m and v start at 0; dividing by 1 - beta^t makes up for it */
+    float *velocity = o->first ? o->first + first : NULL;
+    const ptrdiff_t whole = n / LANES * LANES, left = n - whole;
+    vf probe = vf_set(0.0f), v = probe;
+    gradient += first;
+    parameters += first;
+    for (ptrdiff_t i = 0; i < whole; i += LANES) {
+        if (velocity) v = vf_loadu(velocity + i);
+        vf p = sgd_one(o, vf_loadu(gradient + i), velocity ? &v : NULL, vf_loadu(parameters + i));
+        if (velocity) vf_storeu(velocity + i, v);
+        vf_storeu(parameters + i, p);
+        probe = vf_fma(p, vf_set(0.0f), probe);
+    }
+    if (left) {
+        if (velocity) v = load_part(velocity + whole, left);
+        vf p = sgd_one(o, load_part(gradient + whole, left), velocity ? &v : NULL,
+                       load_part(parameters + whole, left));
+        if (velocity) store_part(velocity + whole, v, left);
+        store_part(parameters + whole, p, left);
+        probe = vf_fma(p, vf_set(0.0f), probe);
+    }
+    return vf_sum(probe) == 0.0f;
+}
+
+/* m and v start at 0; m_scale (with the rate in it) and v_scale make up for it. */
+INLINE vf adam_one(const lenet_optimizer *o, float m_scale, float v_scale, vf g, vf *m, vf *v,
+                   vf p)
+{
+    *m = vf_fma(vf_set(o->beta1), *m, vf_mul(vf_set(1.0f - o->beta1), g));
+    *v = vf_fma(vf_set(o->beta2), *v, vf_mul(vf_set(1.0f - o->beta2), vf_mul(g, g)));
+    vf size = vf_add(vf_sqrt(vf_mul(*v, vf_set(v_scale))), vf_set(o->epsilon));
+    p = vf_fma(p, vf_set(-o->rate * o->weight_decay), p);
+    return vf_sub(p, vf_quotient(vf_mul(*m, vf_set(m_scale)), size));
+}
+
+static int update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                       ptrdiff_t n, float *parameters)
+{
     const double t = (double)o->step;
     const float m_scale = (float)(o->rate / (1.0 - pow(o->beta1, t)));
     const float v_scale = (float)(1.0 / (1.0 - pow(o->beta2, t)));
-    const float decay = o->rate * o->weight_decay;
-    ptrdiff_t i = first;
-    const ptrdiff_t end = first + n;
-
-    for (; i + LANES <= end; i += LANES) {
-        vf g = vf_loadu(gradient + i), p = vf_loadu(parameters + i);
-        vf m = vf_loadu(o->first + i), v = vf_loadu(o->second + i);
-        m = vf_fma(vf_set(o->beta1), m, vf_mul(vf_set(1.0f - o->beta1), g));
-        v = vf_fma(vf_set(o->beta2), v, vf_mul(vf_set(1.0f - o->beta2), vf_mul(g, g)));
-        vf_storeu(o->first + i, m);
-        vf_storeu(o->second + i, v);
-        vf size = vf_add(vf_sqrt(vf_mul(v, vf_set(v_scale))), vf_set(o->epsilon));
-        p = vf_fma(p, vf_set(-decay), p);
-        vf_storeu(parameters + i, vf_sub(p, vf_quotient(vf_mul(m, vf_set(m_scale)), size)));
+    const ptrdiff_t whole = n / LANES * LANES, left = n - whole;
+    float *first_moment = o->first + first, *second_moment = o->second + first;
+    vf probe = vf_set(0.0f);
+    gradient += first;
+    parameters += first;
+    for (ptrdiff_t i = 0; i < whole; i += LANES) {
+        vf m = vf_loadu(first_moment + i), v = vf_loadu(second_moment + i);
+        vf p = adam_one(o, m_scale, v_scale, vf_loadu(gradient + i), &m, &v,
+                        vf_loadu(parameters + i));
+        vf_storeu(first_moment + i, m);
+        vf_storeu(second_moment + i, v);
+        vf_storeu(parameters + i, p);
+        probe = vf_fma(p, vf_set(0.0f), probe);
     }
-    for (; i < end; i++) {
-        float g = gradient[i];
-        float m = o->beta1 * o->first[i] + (1.0f - o->beta1) * g;
-        float v = o->beta2 * o->second[i] + (1.0f - o->beta2) * (g * g);
-        o->first[i] = m;
-        o->second[i] = v;
-        float p = parameters[i] - decay * parameters[i];
-        parameters[i] = p - m * m_scale / (sqrtf(v * v_scale) + o->epsilon);
+    if (left) {
+        vf m = load_part(first_moment + whole, left), v = load_part(second_moment + whole, left);
+        vf p = adam_one(o, m_scale, v_scale, load_part(gradient + whole, left), &m, &v,
+                        load_part(parameters + whole, left));
+        store_part(first_moment + whole, m, left);
+        store_part(second_moment + whole, v, left);
+        /* lanes past the end hold 0/0 when epsilon is 0: only what is stored counts */
+        store_part(parameters + whole, p, left);
+        p = load_part(parameters + whole, left);
+        probe = vf_fma(p, vf_set(0.0f), probe);
     }
+    return vf_sum(probe) == 0.0f;
 }
 
 /* ---- what the core can do at most -------------------------------------------------------------- */

@@ -23,7 +23,8 @@ typedef enum lenet_status {
     LENET_BAD_ARGUMENT,  /* a size, kind or pointer that no network can have */
     LENET_BAD_LABEL,     /* a label outside 0 .. classes-1 */
     LENET_NO_MEMORY,     /* the plan could not be allocated, or the workspace is too small */
-    LENET_NOT_FINITE,    /* the loss or gradient is NaN or infinite; nothing was updated */
+    LENET_NOT_FINITE,    /* the loss or gradient is NaN or infinite and nothing was updated, or
+                          * the updated parameters are and must be restored */
     LENET_INTERRUPTED,   /* run->interrupted said so; nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
     LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */
@@ -211,7 +212,8 @@ const char *lenet_compiler(void);
  * processors that this process may use. n = 0 forgets an earlier setting. */
 void lenet_set_threads(int32_t n);
 int32_t lenet_get_threads(void);
-int32_t lenet_has_openmp(void);
+/* What the threads of this build are: "POSIX", "OpenMP" or "none". */
+const char *lenet_threading(void);
 
 /* Runs `rounds` rounds of independent multiply-adds in registers and returns how many that
  * were: timed by the caller, the most that the instruction set in use can do on this core. */

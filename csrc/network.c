@@ -470,7 +470,7 @@ typedef struct {
     float *gradient;
     const lenet_optimizer *optimizer;
     float *parameters;
-    int finite[LENET_MAX_MAPS];  /* per chunk, modulo its length: writing 0 twice is no harm */
+    char finite[LENET_MAX_MAPS];  /* per chunk, modulo its length: two tasks may write the same 0 */
 } chunks;
 
 static ptrdiff_t chunk_size(const chunks *c, int64_t i)
@@ -491,11 +491,19 @@ static void add_task(void *context, int64_t i, int32_t thread)
 
 static void update_task(void *context, int64_t i, int32_t thread)
 {
-    const chunks *c = context;
+    chunks *c = context;
     const lenet_kernels *k = c->b->k;
     (void)thread;
-    (c->optimizer->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
+    int finite = (c->optimizer->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
         c->optimizer, c->gradient, i * UPDATE_CHUNK, chunk_size(c, i), c->parameters);
+    if (!finite) c->finite[i % LENET_MAX_MAPS] = 0;
+}
+
+static lenet_status check_finite(const chunks *c)
+{
+    for (int i = 0; i < LENET_MAX_MAPS; i++)
+        if (!c->finite[i]) return LENET_NOT_FINITE;
+    return LENET_OK;
 }
 
 /* Gradient of the mean loss over the batch into `gradient`; not finite: LENET_NOT_FINITE. */
@@ -507,7 +515,7 @@ static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
     const int32_t threads = clamp_threads(run->n_threads, blocks);
     double loss = 0.0;
     report->n_errors = 0;
-    for (int i = 0; i < LENET_MAX_MAPS; i++) c->finite[i] = 1;
+    memset(c->finite, 1, sizeof c->finite);
     for (b->first_block = 0; b->first_block < blocks; b->first_block += ROUND) {
         int64_t left = blocks - b->first_block, here = left < ROUND ? left : ROUND;
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
@@ -521,9 +529,7 @@ static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
         }
     }
     report->loss = loss / (double)b->n;
-    for (int i = 0; i < LENET_MAX_MAPS; i++)
-        if (!c->finite[i]) return LENET_NOT_FINITE;
-    return isfinite(report->loss) ? LENET_OK : LENET_NOT_FINITE;
+    return isfinite(report->loss) ? check_finite(c) : LENET_NOT_FINITE;
 }
 
 static lenet_status check_labels(const lenet_plan *plan, const lenet_images *images,
@@ -587,5 +593,5 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     optimizer->step++;
     lenet_parallel_for((plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK,
                        clamp_threads(run->n_threads, lenet_blocks(1, n)), update_task, &c);
-    return LENET_OK;
+    return check_finite(&c);
 }

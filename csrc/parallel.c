@@ -1,4 +1,11 @@
-/* The one parallel loop, and how many threads it may use. No other file knows of OpenMP. */
+/* The one parallel loop, and how many threads it may use.
+ *
+ * The loop is a small team of POSIX threads rather than OpenMP's, for one reason: at the end of
+ * a loop OpenMP waits for every thread to arrive, and spins meanwhile. When other processes
+ * want the processors too, each loop then costs a time slice: a pass over MNIST took ten times
+ * as long on two threads as on one. Here the caller works as well and waits only for tasks that
+ * somebody has begun, so a thread that is not scheduled delays nobody. Where there are no POSIX
+ * threads, and with LENET_USE_OPENMP, it is OpenMP's loop, and without OpenMP a plain one. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE  /* sched_getaffinity */
 #endif
@@ -15,19 +22,205 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "kernels.h"
 
-/* ---- the loop ------------------------------------------------------------------------------
- *
- * A child that was forked after the parent ran a team has no team: OpenMP's threads do not
- * survive fork, and waiting for them would hang. Such a child does its work on the one thread
- * that it has; the results are the same. */
+#if defined(_OPENMP) && (defined(LENET_USE_OPENMP) || defined(_WIN32))
+#include <omp.h>
+#define LENET_TEAM "OpenMP"
+#elif !defined(_WIN32)
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+#define LENET_TEAM "POSIX"
+#else
+#define LENET_TEAM "none"
+#endif
 
-#ifdef _OPENMP
+const char *lenet_threading(void) { return LENET_TEAM; }
+
+typedef void task_function(void *context, int64_t i, int32_t thread);
+
+static void run_alone(int64_t n_tasks, task_function *task, void *context)
+{
+    for (int64_t i = 0; i < n_tasks; i++) task(context, i, 0);
+}
+
+/* ---- the team -------------------------------------------------------------------------------- */
+
+#if !defined(_WIN32) && !(defined(_OPENMP) && defined(LENET_USE_OPENMP))
+
+enum {
+    MAX_WORKERS = 255,
+    SPIN_MICROSECONDS = 100,  /* how long a thread without work stays awake */
+    STACK_SIZE = 1 << 20,
+    OPEN = 1 << 16            /* in team.state: workers may join the loop; below: how many did */
+};
+
+typedef struct {
+    task_function *task;
+    void *context;
+    int64_t n_tasks;
+    int32_t n_threads;
+    atomic_llong next;        /* the first task that nobody has taken */
+} loop;
+
+/* A worker waits for team.loops to change, joins the loop if it is still open, takes tasks until
+ * there are none, and leaves. The caller opens a loop, takes tasks too, closes it, and waits for
+ * those who joined. One loop at a time: a second caller finds `busy` taken and works alone. */
+static struct {
+    pthread_mutex_t busy;     /* held by the caller of the loop */
+    pthread_mutex_t lock;     /* for the conditions, and n_asleep */
+    pthread_cond_t work, done;
+    int n_workers, n_asleep, watches_fork;
+    loop loop;
+    atomic_uint loops;        /* how many were opened so far */
+    atomic_int state;
+} team = {.busy = PTHREAD_MUTEX_INITIALIZER,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .work = PTHREAD_COND_INITIALIZER,
+          .done = PTHREAD_COND_INITIALIZER};
+
+/* In a forked child there are no workers; it starts its own when it needs some. */
+static void forget_team(void)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+    team.busy = team.lock = mutex;
+    team.work = team.done = condition;
+    team.n_workers = team.n_asleep = 0;
+    atomic_store(&team.state, 0);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int no_loop_since(unsigned seen) { return atomic_load(&team.loops) == seen; }
+
+static int somebody_works(unsigned unused)
+{
+    (void)unused;
+    return atomic_load(&team.state) != 0;
+}
+
+/* Stays awake for a while as long as the condition holds; returns whether it still does. */
+static int spin(int (*holds)(unsigned), unsigned argument)
+{
+    const int64_t end = microseconds() + SPIN_MICROSECONDS;
+    while (holds(argument)) {
+        for (int i = 0; i < 16; i++) relax();
+        if (microseconds() > end) return holds(argument);
+    }
+    return 0;
+}
+
+static void take_tasks(int32_t thread)
+{
+    loop *l = &team.loop;
+    for (int64_t i; (i = atomic_fetch_add(&l->next, 1)) < l->n_tasks;)
+        l->task(l->context, i, thread);
+}
+
+static int join_loop(void)
+{
+    int state = atomic_load(&team.state);
+    while (state & OPEN)
+        if (atomic_compare_exchange_weak(&team.state, &state, state + 1)) return 1;
+    return 0;
+}
+
+static void leave_loop(void)
+{
+    if (atomic_fetch_sub(&team.state, 1) != 1) return;
+    pthread_mutex_lock(&team.lock);  /* the last one out of a closed loop */
+    pthread_cond_signal(&team.done);
+    pthread_mutex_unlock(&team.lock);
+}
+
+static void *worker(void *argument)
+{
+    const int32_t thread = (int32_t)(intptr_t)argument;
+    unsigned seen = atomic_load(&team.loops) - 1;  /* the loop it was started for is news */
+    for (;;) {
+        if (spin(no_loop_since, seen)) {
+            pthread_mutex_lock(&team.lock);
+            team.n_asleep++;
+            while (no_loop_since(seen)) pthread_cond_wait(&team.work, &team.lock);
+            team.n_asleep--;
+            pthread_mutex_unlock(&team.lock);
+        }
+        seen = atomic_load(&team.loops);
+        if (!join_loop()) continue;
+        if (thread < team.loop.n_threads) take_tasks(thread);
+        leave_loop();
+    }
+    return NULL;
+}
+
+/* Starts workers until there are n; fewer if the system gives no more. */
+static void start_workers(int n)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    if (team.n_workers >= n || pthread_attr_init(&attributes) != 0) return;
+    if (!team.watches_fork) team.watches_fork = pthread_atfork(NULL, NULL, forget_team) == 0;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    sigfillset(&all);  /* signals belong to the host's threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (pthread_t id; team.n_workers < n; team.n_workers++) {
+        void *thread = (void *)(intptr_t)(team.n_workers + 1);
+        if (pthread_create(&id, &attributes, worker, thread) != 0) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, void *context)
+{
+    if (pthread_mutex_trylock(&team.busy) != 0) {
+        run_alone(n_tasks, task, context);
+        return;
+    }
+    team.loop.task = task;
+    team.loop.context = context;
+    team.loop.n_tasks = n_tasks;
+    team.loop.n_threads = n_threads;
+    atomic_store(&team.loop.next, 0);
+    atomic_store(&team.state, OPEN);
+    atomic_fetch_add(&team.loops, 1);
+    start_workers(n_threads - 1 < MAX_WORKERS ? n_threads - 1 : MAX_WORKERS);
+    pthread_mutex_lock(&team.lock);
+    if (team.n_asleep) pthread_cond_broadcast(&team.work);
+    pthread_mutex_unlock(&team.lock);
+
+    take_tasks(0);
+    atomic_fetch_sub(&team.state, OPEN);
+    if (spin(somebody_works, 0)) {
+        pthread_mutex_lock(&team.lock);
+        while (somebody_works(0)) pthread_cond_wait(&team.done, &team.lock);
+        pthread_mutex_unlock(&team.lock);
+    }
+    pthread_mutex_unlock(&team.busy);
+}
+
+#elif defined(_OPENMP)
+
+/* OpenMP's threads do not survive a fork, and waiting for them would hang: a child whose parent
+ * had a team works on the one thread that it has. */
 static int team_was_started, team_was_lost;
 
 #if !defined(_WIN32)
@@ -38,9 +231,12 @@ static void in_child(void) { team_was_lost = team_was_started; }
 static void start_watching(void) { pthread_atfork(NULL, NULL, in_child); }
 #endif
 
-static void run_team(int64_t n_tasks, int32_t n_threads,
-                     void (*task)(void *context, int64_t i, int32_t thread), void *context)
+static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, void *context)
 {
+    if (team_was_lost) {
+        run_alone(n_tasks, task, context);
+        return;
+    }
 #if !defined(_WIN32)
     pthread_once(&watch_fork, start_watching);
 #endif
@@ -48,28 +244,24 @@ static void run_team(int64_t n_tasks, int32_t n_threads,
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
     for (int64_t i = 0; i < n_tasks; i++) task(context, i, omp_get_thread_num());
 }
-#endif
 
-void lenet_parallel_for(int64_t n_tasks, int32_t n_threads,
-                        void (*task)(void *context, int64_t i, int32_t thread), void *context)
+#else
+
+static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, void *context)
 {
-    if (n_threads > n_tasks) n_threads = (int32_t)n_tasks;
-#ifdef _OPENMP
-    if (n_threads > 1 && !team_was_lost) {
-        run_team(n_tasks, n_threads, task, context);
-        return;
-    }
-#endif
-    for (int64_t i = 0; i < n_tasks; i++) task(context, i, 0);
+    (void)n_threads;
+    run_alone(n_tasks, task, context);
 }
 
-int32_t lenet_has_openmp(void)
-{
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
 #endif
+
+void lenet_parallel_for(int64_t n_tasks, int32_t n_threads, task_function *task, void *context)
+{
+    if (n_threads > n_tasks) n_threads = (int32_t)n_tasks;
+    if (n_threads > 1)
+        run_team(n_tasks, n_threads, task, context);
+    else
+        run_alone(n_tasks, task, context);
 }
 
 /* ---- how many threads ----------------------------------------------------------------------- */

@@ -10,7 +10,6 @@ optimizer remembers. Every call borrows a workspace that its Python thread keeps
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -18,6 +17,10 @@ from libc.string cimport memset
 import threading
 
 import numpy as np
+
+cdef extern from "Python.h":
+    # with noexcept the handler's exception stays set until _pending passes it on
+    int PyErr_CheckSignals() noexcept
 
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
@@ -105,7 +108,7 @@ cdef extern from "lenet.h" nogil:
     const char *lenet_compiler()
     void lenet_set_threads(int32_t)
     int32_t lenet_get_threads()
-    int32_t lenet_has_openmp()
+    const char *lenet_threading()
     double lenet_multiply_adds(int64_t)
 
 
@@ -154,9 +157,9 @@ def compiler():
     return lenet_compiler().decode()
 
 
-def has_openmp():
-    """Whether the core was built with OpenMP."""
-    return bool(lenet_has_openmp())
+def threading_kind():
+    """What the threads of this build are: POSIX, OpenMP or none."""
+    return lenet_threading().decode()
 
 
 def set_num_threads(n):
@@ -260,7 +263,7 @@ cdef int _check(lenet_status status) except -1:
     if status == LENET_INTERRUPTED:
         _pending()
     if status == LENET_NOT_FINITE:
-        raise FloatingPointError("the loss or its gradient is not finite; nothing was updated")
+        raise FloatingPointError("the loss, its gradient or the update is not finite")
     if status == LENET_NO_MEMORY:
         raise MemoryError("the core could not get the memory it needs")
     raise ValueError(f"the core refused the call (status {<int>status})")
@@ -288,17 +291,15 @@ cdef class Samples:
 
     def __cinit__(self, Network network, images, labels=None):
         cdef int64_t bad
-        if not PyObject_CheckBuffer(images):
-            images = np.asarray(images)
-        try:
-            PyObject_GetBuffer(images, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except (BufferError, ValueError):
-            # not contiguous, or a dtype without a buffer format: that is told below
-            images = np.ascontiguousarray(images)
-            _check_dtype(images)
-            PyObject_GetBuffer(images, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        self.is_open = True
-        self._describe(network, images)
+        if not self._open_as_is(images):
+            array = np.asarray(images)
+            if array.dtype != np.uint8 and array.dtype != np.float32:
+                raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 "
+                                "background, 255 ink) or float32 (already normalised)")
+            PyObject_GetBuffer(np.require(array, requirements=["C", "A"]), &self.view,
+                               PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+            self.is_open = True
+        self._describe(network)
         if self.images.is_float:
             with nogil:
                 bad = lenet_first_not_finite(<const float *>self.view.buf,
@@ -314,15 +315,31 @@ cdef class Samples:
         if self.is_open:
             PyBuffer_Release(&self.view)
 
-    cdef int _describe(self, Network network, object images) except -1:
-        cdef bint is_grey = self.view.itemsize == 1 and self.view.format[0] == b"B"
-        cdef bint is_float = self.view.itemsize == 4 and self.view.format[0] == b"f"
+    cdef bint _open_as_is(self, object images) except -1:
+        """Opens what needs no copy: a contiguous, aligned buffer of a right dtype."""
+        if not PyObject_CheckBuffer(images):
+            return False
+        try:
+            PyObject_GetBuffer(images, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            return False  # not contiguous, or a dtype without a buffer format
+        self.is_open = True
+        if self.view.itemsize == 1 and self.view.format[0] == b"B":
+            return True
+        if (self.view.itemsize == 4 and self.view.format[0] == b"f"
+                and <uintptr_t>self.view.buf % 4 == 0):
+            return True
+        self.is_open = False
+        PyBuffer_Release(&self.view)
+        return False
+
+    cdef int _describe(self, Network network) except -1:
+        cdef bint is_float = self.view.itemsize == 4
         cdef Py_ssize_t *shape
         cdef int32_t h = network.height, w = network.width
-        if not (is_grey or is_float):
-            _check_dtype(np.asarray(images))
         if self.view.ndim != 2 and self.view.ndim != 3:
-            raise ValueError(f"images: shape {np.shape(images)}, want (N, height, width), or "
+            sizes = tuple([self.view.shape[i] for i in range(self.view.ndim)])
+            raise ValueError(f"images: shape {sizes}, want (N, height, width), or "
                              "(height, width) for one image")
         self.is_single = self.view.ndim == 2
         shape = self.view.shape if self.is_single else self.view.shape + 1
@@ -365,13 +382,6 @@ cdef class Samples:
         if self.labels is None:
             raise ValueError("labels: none were given")
         return 0
-
-
-cdef int _check_dtype(array) except -1:
-    if array.dtype != np.uint8 and array.dtype != np.float32:
-        raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 background, 255 "
-                        "ink) or float32 (already normalised)")
-    return 0
 
 
 cdef int _check_order(const int64_t[::1] order, int64_t n) except -1:

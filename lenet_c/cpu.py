@@ -42,7 +42,7 @@ def cpu_info() -> dict[str, object]:
     dict
         "processor": str; "isa": instruction set in use; "lanes": images it works on at once;
         "available": instruction sets that LENET_C_ISA may name here, the best first;
-        "threads": int; "openmp": bool; "compiler": str.
+        "threads": int; "threading": str, "POSIX", "OpenMP" or "none"; "compiler": str.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def cpu_info() -> dict[str, object]:
         "lanes": lanes,
         "available": _core.available_isas(),
         "threads": get_num_threads(),
-        "openmp": _core.has_openmp(),
+        "threading": _core.threading_kind(),
         "compiler": _core.compiler(),
     }
 

@@ -60,7 +60,8 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
                     )
                 return _grey_of_file(ImageOps.exif_transpose(image))
         except Exception as error:
-            raise ValueError(f"{name}: cannot be read as a picture ({error})") from error
+            why = str(error).replace(f" {file!r}", "")
+            raise ValueError(f"{name}: cannot be read as a picture ({why})") from error
 
 
 def character(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:

@@ -333,8 +333,9 @@ class Trainer:
                 samples, batch, self.loss, self.j, self._state, rate, self.num_threads
             )
         except FloatingPointError:
-            if self._good is not None:
-                parameters[...] = self._good
+            good = copy if self._good is None else self._good
+            if good is not None:
+                parameters[...] = good
             self._state = self.optimizer.new_state(parameters.size)
             raise FloatingPointError(
                 f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "

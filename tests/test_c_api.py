@@ -13,16 +13,20 @@ ROOT = Path(__file__).parent.parent
 CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-@pytest.fixture(scope="module", params=[[], ["-fopenmp"]], ids=["serial", "openmp"])
+@pytest.fixture(
+    scope="module",
+    params=[["-pthread"], ["-fopenmp", "-DLENET_USE_OPENMP"]],
+    ids=["posix", "openmp"],
+)
 def program(request, tmp_path_factory):
-    """The test program, built with and without OpenMP."""
+    """The test program, built with the core's own threads and with OpenMP's."""
     if CC is None:
         pytest.skip("no C compiler here")
     target = tmp_path_factory.mktemp("c_api") / "c_api"
     sources = [ROOT / "tests" / "c_api.c", *sorted((ROOT / "csrc").glob("*.c"))]
     flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
     subprocess.run(
-        [CC, *flags, *request.param, *map(str, sources), "-o", str(target), "-lm", "-lpthread"],
+        [CC, *flags, *request.param, *map(str, sources), "-o", str(target), "-lm"],
         check=True,
     )
     return target

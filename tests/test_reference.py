@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference as ref
 
+import reference as ref
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,

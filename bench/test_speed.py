@@ -1,0 +1,153 @@
+"""How fast it is: the kernels by themselves, reading, training, a pass over MNIST.
+
+Run with `make bench`. Operations are counted from the architecture: a multiply-add is two, and
+of a network only convolutions, dense layers and RBF units count.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+
+from lenet_c import (
+    LENET5_1998,
+    LENET5_MODERN,
+    RBF,
+    SGD,
+    Adam,
+    Architecture,
+    Conv,
+    Dense,
+    LeNet5,
+    Subsample,
+    Trainer,
+    codes,
+    get_num_threads,
+    kernels,
+)
+
+pytestmark = pytest.mark.benchmark(max_time=0.6, min_time=2e-4)
+
+NETWORKS = {"1998": LENET5_1998, "modern": LENET5_MODERN}
+THREADS = sorted({1, get_num_threads()})
+KERNEL_IMAGES = 256
+FLOPS_PER_POOLED = {"forward": 5, "backward": 7}  # an output of subsample: sums, products, bias
+
+
+def multiply_adds(architecture: Architecture) -> dict[str, int]:
+    """Count the connections without biases of each layer that multiplies, for one image."""
+    inputs, outputs = architecture.input_shapes, architecture.output_shapes
+    counts = {}
+    for layer in architecture.layers:
+        if isinstance(layer, Conv | Dense):
+            weights = math.prod(layer.parameter_shapes(inputs[layer.name])["weight"])
+            counts[layer.name] = weights * math.prod(outputs[layer.name][1:])
+        elif isinstance(layer, RBF):
+            counts[layer.name] = layer.n_connections(inputs[layer.name])
+    return counts
+
+
+def step_multiply_adds(architecture: Architecture) -> int:
+    """Forward, gradients of all trained weights, and of all inputs but the image."""
+    counts = multiply_adds(architecture)
+    last = architecture.layers[-1]
+    forward = sum(counts.values())
+    fixed = counts[last.name] if isinstance(last, RBF) and not last.trained else 0
+    return forward + (forward - fixed) + (forward - counts[architecture.layers[0].name])
+
+
+def test_counts_of_multiply_adds() -> None:
+    assert multiply_adds(LENET5_1998) == {
+        "C1": 117_600, "C3": 150_000, "C5": 48_000, "F6": 10_080, "output": 840,
+    }  # fmt: skip
+    assert step_multiply_adds(LENET5_1998) == 861_120
+    assert sum(multiply_adds(LENET5_MODERN).values()) == 416_520
+    assert step_multiply_adds(LENET5_MODERN) == 1_131_960
+
+
+# ---- kernels -------------------------------------------------------------------------------------
+
+
+def _kernel(name: str, direction: str):
+    """Make a call of a 1998 layer's kernel on random arrays; count its operations an image."""
+    rng = np.random.default_rng(1998)
+
+    def random(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32)
+
+    forward = direction == "forward"
+    outputs = LENET5_1998.output_shapes
+    if name == "squash":
+        squashed = sum(math.prod(s) for layer, s in outputs.items() if layer != "output")
+        a = random(KERNEL_IMAGES, squashed)
+        if forward:
+            return partial(kernels.squash, a), None
+        return partial(kernels.squash_backward, kernels.squash(a), a), None
+
+    layer = next(each for each in LENET5_1998.layers if each.name == name)
+    inputs = LENET5_1998.input_shapes[name]
+    x, dy = random(KERNEL_IMAGES, *inputs), random(KERNEL_IMAGES, *outputs[name])
+    parameters = [random(*shape) for shape in layer.parameter_shapes(inputs).values()]
+    if isinstance(layer, Subsample):
+        flops = FLOPS_PER_POOLED[direction] * math.prod(outputs[name])
+        if forward:
+            return partial(kernels.subsample, x, *parameters), flops
+        return partial(kernels.subsample_backward, x, parameters[0], dy), flops
+
+    flops = multiply_adds(LENET5_1998)[name] * (2 if forward else 4)
+    if isinstance(layer, RBF):
+        x, dy = x.reshape(KERNEL_IMAGES, -1), dy.reshape(KERNEL_IMAGES, -1)
+        if forward:
+            return partial(kernels.rbf, x, codes.DIGITS), flops
+        return partial(kernels.rbf_backward, x, codes.DIGITS, dy), flops
+    if forward:
+        return partial(kernels.conv, x, *parameters, layer.table), flops
+    return partial(kernels.conv_backward, x, parameters[0], dy, layer.table), flops
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("name", ["C1", "S2", "C3", "S4", "C5", "output", "squash"])
+def test_kernel(measure, name: str, direction: str) -> None:
+    call, flops = _kernel(name, direction)
+    shown = {"output": "rbf", "squash": "squash, all layers"}.get(name, name)
+    measure(f"kernel {shown}, {direction}, {KERNEL_IMAGES}", call, KERNEL_IMAGES, flops)
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+
+# One image, and the 64 of one block, run on the calling thread whatever is asked.
+@pytest.mark.parametrize(
+    ("n", "threads"), [(1, 1), (64, 1), *((1024, threads) for threads in THREADS)]
+)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_predict(measure, mnist, network: str, n: int, threads: int) -> None:
+    net = LeNet5(NETWORKS[network])
+    call = partial(net.predict, mnist[0][:n], num_threads=threads)
+    flops = 2 * sum(multiply_adds(net.architecture).values())
+    measure(f"{network}: predict {n}", call, n, flops, threads=threads)
+
+
+@pytest.mark.parametrize(("n", "threads"), [(1, 1), *((128, threads) for threads in THREADS)])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_training_step(measure, mnist, network: str, n: int, threads: int) -> None:
+    net = LeNet5(NETWORKS[network])
+    optimizer = SGD(1e-4) if n == 1 else Adam(1e-4)
+    trainer = Trainer(net, optimizer, num_threads=threads)
+    call = partial(trainer.step, mnist[0][:n], mnist[1][:n])
+    flops = 2 * step_multiply_adds(net.architecture)
+    path = f"{network}: step {n}, {type(optimizer).__name__}"
+    measure(path, call, n, flops, threads=threads)
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_epoch(measure, mnist, data_name: str, threads: int) -> None:
+    images, labels = mnist
+    trainer = Trainer(LeNet5(), Adam(1e-3), num_threads=threads)
+    call = partial(trainer.fit, images, labels, epochs=1)
+    flops = 2 * step_multiply_adds(LENET5_1998)
+    path = f"1998: epoch, {len(images):,} {data_name}, batch {trainer.batch_size}, Adam"
+    measure(path, call, len(images), flops, threads=threads, rounds=3, data=data_name)

@@ -1,0 +1,514 @@
+"""The command `lenet-c`: train, evaluate, predict, summary, info.
+
+Results go to standard output; the progress bar and errors, one line each, to standard error.
+Exit codes: 0; 2 for an error; 130 for Ctrl-C; 141 when nobody reads the output any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lenet_c
+from lenet_c import _core, datasets, preprocess
+from lenet_c.architectures import (
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MODERN,
+    LENET_3X3,
+    Architecture,
+)
+from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
+from lenet_c.model import DEFAULT_J, Evaluation, LeNet5, loss_for
+from lenet_c.optimizers import SCHEDULES, SGD, Adam, Optimizer
+from lenet_c.trainer import Trainer
+
+Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.name: architecture
+    for architecture in (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3)
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `lenet-c train` does unless told otherwise.
+
+    Attributes
+    ----------
+    loss : str
+    j : float
+        The constant of the loss "map".
+    optimizers : dict
+        By the name that --optimizer takes, with the settings of each; the first is the default.
+    batch_size : int
+    epochs : int
+        On MNIST.
+    digits_epochs : int
+        On the digits, a fortieth of MNIST.
+    """
+
+    loss: str
+    j: float
+    optimizers: dict[str, Optimizer]
+    batch_size: int
+    epochs: int
+    digits_epochs: int
+
+
+_LINEAR = Recipe(
+    loss="cross_entropy",
+    j=DEFAULT_J,
+    optimizers={
+        "adam": Adam(3e-3, schedule="one_cycle"),
+        "sgd": SGD(0.1, schedule="one_cycle", momentum=0.9),
+    },
+    batch_size=64,
+    epochs=12,
+    digits_epochs=60,
+)
+
+RECIPES: dict[str, Recipe] = {
+    LENET5_1998.name: Recipe(
+        loss="map",
+        j=5.0,
+        optimizers={
+            "adam": Adam(8e-3, schedule="one_cycle", weight_decay=0.05),
+            "sgd": SGD(0.01, schedule="one_cycle", momentum=0.9),
+        },
+        batch_size=64,
+        epochs=16,
+        digits_epochs=60,
+    ),
+    LENET5_MODERN.name: _LINEAR,
+    LENET5_28.name: _LINEAR,
+    LENET_3X3.name: _LINEAR,
+}
+"""The default settings of `lenet-c train`, by architecture."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Lines appear as they happen, and odd file names can be printed, also into a pipe.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    try:
+        try:
+            arguments = _parser().parse_args(argv)
+            if arguments.threads is not None:
+                set_num_threads(arguments.threads)
+            arguments.run(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        return _fail(f"error: {_one_line(error)}", 2)
+    return 0
+
+
+# ---- commands ----
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    architecture = ARCHITECTURES[arguments.architecture]
+    recipe = RECIPES[architecture.name]
+    # Every setting is checked before data are read, perhaps downloaded, and time is spent.
+    _check_output(arguments.output)
+    network = LeNet5(architecture, seed=arguments.seed)
+    trainer = Trainer(
+        network,
+        _optimizer(recipe, arguments),
+        arguments.loss or recipe.loss,
+        j=recipe.j if arguments.j is None else arguments.j,
+        batch_size=arguments.batch_size or recipe.batch_size,
+        seed=arguments.seed,
+    )
+    name, (images, labels), test = _dataset(arguments)
+    epochs = arguments.epochs or (recipe.epochs if name == "mnist" else recipe.digits_epochs)
+    print(
+        f"training {architecture.name} ({network.n_parameters:,} parameters) on {name}: "
+        f"{len(images):,} images, {epochs} epochs\n"
+        f"{_settings(trainer)}; seed {arguments.seed}; threads {get_num_threads()}"
+    )
+    began = time.perf_counter()
+    with _Progress(epochs, len(images)) if not arguments.quiet else nullcontext() as progress:
+        if progress is not None:
+            trainer.callbacks.append(progress)
+        try:
+            trainer.fit(images, labels, epochs)
+        except FloatingPointError as error:
+            reason = str(error).partition(";")[0]
+            raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
+    seconds = time.perf_counter() - began
+    network.save(arguments.output)
+    _report(network.evaluate(*test, trainer.loss, j=trainer.j), trainer.loss)
+    print(f"training took {seconds:.1f} s")
+    print(f"saved {arguments.output}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    network = LeNet5.load(arguments.model)
+    name, _, test = _dataset(arguments)
+    print(f"reading the test images of {name} with {network.architecture.name}")
+    _report(network.evaluate(*test), loss_for(network, None, DEFAULT_J)[0])
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    network = LeNet5.load(arguments.model)
+    for path in arguments.images:
+        picture = preprocess.load_image(path)
+        try:
+            image = preprocess.character(picture)
+        except ValueError as error:
+            raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
+        probabilities = network.predict_proba(image)[0]
+        best = int(probabilities.argmax())
+        print(f"{path}\t{best}\t{probabilities[best]:.4f}")
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    if arguments.model is not None:
+        network = LeNet5.load(arguments.model)
+    else:
+        network = LeNet5(ARCHITECTURES[arguments.architecture or LENET5_1998.name])
+    print(network.summary())
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    cpu: dict[str, Any] = cpu_info()
+    rows = {
+        "lenet_c": lenet_c.__version__,
+        "processor": cpu["processor"],
+        "instruction set": f"{cpu['isa']} ({cpu['lanes']} images at once)",
+        "available": ", ".join(cpu["available"]),
+        "threads": cpu["threads"],
+        "threading": str(cpu["threading"]),
+        "compiler": cpu["compiler"],
+        "numpy": np.__version__,
+    }
+    for key, value in rows.items():
+        print(f"{key:<15}  {value}")
+
+
+# ---- what the commands share ----
+
+
+def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
+    """Give the dataset's name, its training set and its test set."""
+    wanted, folder = arguments.dataset, arguments.data
+    if wanted == "digits":
+        if folder is not None:
+            raise ValueError("--data is for --dataset mnist: the digits come with scikit-learn")
+        return "digits", *datasets.digits()
+    try:
+        return "mnist", *_mnist(folder)
+    except OSError as error:
+        if wanted == "mnist" or folder is not None:
+            raise
+        print(f"MNIST cannot be had, using digits instead ({_one_line(error)})")
+    return "digits", *datasets.digits()
+
+
+def _mnist(folder: str | None) -> tuple[Split, Split]:
+    try:
+        return datasets.mnist(folder, download=False)
+    except FileNotFoundError:
+        if folder is not None:
+            raise
+    print(f"downloading MNIST (11 MB) to {datasets.cache_folder()}")
+    return datasets.mnist()
+
+
+def _optimizer(recipe: Recipe, arguments: argparse.Namespace) -> Optimizer:
+    kind = arguments.optimizer or next(iter(recipe.optimizers))
+    optimizer = recipe.optimizers[kind]
+    given = {
+        "lr": arguments.rate,
+        "momentum": arguments.momentum,
+        "weight_decay": arguments.weight_decay,
+        "schedule": arguments.schedule,
+    }
+    if arguments.momentum is not None and not isinstance(optimizer, SGD):
+        raise ValueError(f"--momentum is for --optimizer sgd, not {kind}")
+    return dataclasses.replace(optimizer, **{k: v for k, v in given.items() if v is not None})
+
+
+def _settings(trainer: Trainer) -> str:
+    optimizer = trainer.optimizer
+    words = [f"loss {trainer.loss}"]
+    if trainer.loss == "map":
+        words.append(f"j {trainer.j:g}")
+    words += [optimizer.kind, f"rate {optimizer.lr:g} {optimizer.schedule}"]
+    if isinstance(optimizer, SGD):
+        words.append(f"momentum {optimizer.momentum:g}")
+    if optimizer.weight_decay:
+        words.append(f"weight decay {optimizer.weight_decay:g}")
+    return "; ".join([*words, f"batch {trainer.batch_size}"])
+
+
+def _check_output(path: str) -> None:
+    """Raise unless a file can be written at `path`."""
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise ValueError(f"{path}: not a regular file; nothing is written in its place")
+    folder = os.path.dirname(target)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write here ({error.strerror})", folder) from None
+
+
+def _report(result: Evaluation, loss: str) -> None:
+    confusion = result.confusion
+    images = int(confusion.sum())
+    errors = images - int(np.trace(confusion))
+    classes = [str(i) for i in range(len(confusion))]
+    width = max(5, len(str(confusion.max())) + 1)
+    print(f"test error {result.error_rate:.2%} ({errors:,} of {images:,}), loss {loss} ", end="")
+    print(f"{result.loss:.4f}")
+    print("confusion (row: right class, column: class read)")
+    print(" " * 5 + "".join(name.rjust(width) for name in classes))
+    for name, row in zip(classes, confusion, strict=True):
+        print(name.rjust(5) + "".join(str(count).rjust(width) for count in row))
+
+
+class _Progress:
+    """A trainer's callback: a line an epoch, and on a terminal a bar below the lines."""
+
+    def __init__(self, epochs: int, images: int) -> None:
+        self.epochs = epochs
+        self.bar = _bar(f"epoch 1/{epochs}", epochs * images)
+        self.epoch, self.images, self.loss, self.errors = 1, 0, 0.0, 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_batch_end(self, trainer: Trainer, batch: dict[str, Any]) -> None:
+        if self.bar is None:
+            return
+        self.images += batch["images"]
+        self.loss += batch["loss"] * batch["images"]
+        self.errors += batch["errors"]
+        self.bar.set_description(f"epoch {self.epoch}/{self.epochs}", refresh=False)
+        self.bar.set_postfix_str(
+            f"loss {self.loss / self.images:.4f}, error {self.errors / self.images:.2%}",
+            refresh=False,
+        )
+        self.bar.update(batch["images"])
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        line = (
+            f"epoch {record['epoch']:{len(str(self.epochs))}}/{self.epochs}  "
+            f"loss {record['loss']:.4f}  error {record['error_rate']:7.2%}  "
+            f"{record['images_per_second']:,.0f} images/s"
+        )
+        if self.bar is None:
+            print(line)
+        else:
+            self.bar.write(line, file=sys.stdout)
+        self.epoch, self.images, self.loss, self.errors = self.epoch + 1, 0, 0.0, 0
+
+
+def _bar(description: str, total: int) -> Any:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(
+        desc=description,
+        total=total,
+        unit=" images",
+        unit_scale=True,
+        leave=False,
+        dynamic_ncols=True,
+        bar_format="{desc}|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}",
+    )
+
+
+# ---- errors ----
+
+
+def _fail(message: str, code: int) -> int:
+    _drop_output()
+    print(f"lenet-c: {message}", file=sys.stderr)
+    return code
+
+
+def _drop_output() -> None:
+    """Print what is left, or if that fails nothing, so that Python's exit does not try again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    lines = [line.strip() for line in str(error).splitlines()]
+    text = "; ".join(line for line in lines if line).replace(":; ", ": ")
+    if isinstance(error, MemoryError):
+        return f"out of memory ({text})" if text else "out of memory"
+    return text or type(error).__name__
+
+
+# ---- arguments ----
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports an error in one line, without the usage."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"lenet-c: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    limit = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"got {text!r}, want a whole number {limit}")
+        return value
+
+    return parse
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want a number of at least 0")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lenet-c", description=lenet_c.__doc__)
+    parser.add_argument("--version", action="version", version=f"lenet-c {lenet_c.__version__}")
+    parser.set_defaults(threads=None)
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> _Parser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    train = command("train", _train, "train a network, test it and save it")
+    train.epilog = "What is left out follows the architecture's recipe; the first lines say what."
+    _add_architecture(train, LENET5_1998.name)
+    _add_data(train)
+    option = train.add_argument
+    option("--loss", choices=_core.LOSSES, help="default: the architecture's")
+    option("--j", type=_number, help="constant of the loss map, above 0")
+    option(
+        "--optimizer",
+        choices=list(RECIPES[LENET5_1998.name].optimizers),
+        help="with settings of its own where the options below do not say",
+    )
+    option("--rate", type=_number, help="learning rate")
+    option("--momentum", type=_number, help="of sgd, below 1")
+    option("--weight-decay", type=_number, metavar="DECAY", help="decoupled")
+    option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
+    option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
+    option("--batch-size", type=_whole(1), metavar="N", help="images an update")
+    _add_threads(train)
+    option("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
+    option(
+        "--output",
+        default="model.npz",
+        metavar="FILE",
+        help="where to save the network, in place of an older one (default: model.npz)",
+    )
+    option("--quiet", action="store_true", help="report only the result, not the progress")
+
+    evaluate = command("evaluate", _evaluate, "test a saved network")
+    evaluate.add_argument("model", help="file that train saved")
+    _add_data(evaluate)
+    _add_threads(evaluate)
+
+    predict = command("predict", _predict, "read pictures of one character each")
+    predict.add_argument("model", help="file that train saved")
+    predict.add_argument("images", nargs="+", metavar="image", help="PNG, JPEG or PGM file")
+    _add_threads(predict)
+
+    summary = command("summary", _summary, "show a network's layers")
+    either = summary.add_mutually_exclusive_group()
+    either.add_argument("model", nargs="?", help="file that train saved")
+    _add_architecture(either, None)
+
+    command("info", _info, "show version, processor, instruction set and threads")
+    return parser
+
+
+def _add_architecture(parser: argparse._ActionsContainer, default: str | None) -> None:
+    parser.add_argument(
+        "--architecture",
+        choices=list(ARCHITECTURES),
+        default=default,
+        help=f"default: {LENET5_1998.name}",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset",
+        choices=("mnist", "digits"),
+        help="default: mnist if it is there or can be downloaded, else digits",
+    )
+    parser.add_argument("--data", metavar="FOLDER", help="with MNIST's four files")
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=_whole(1, 4096),
+        metavar="N",
+        help="default: the processors that this process may use",
+    )

@@ -1,0 +1,29 @@
+"""What tests share: random numbers, real digits, and which instruction set is under test."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from lenet_c import _core, datasets
+
+
+def pytest_report_header() -> str:
+    """The line that test_isa looks for in a child's output."""
+    return f"instruction set: {_core.isa()[0]}"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1998)
+
+
+@pytest.fixture(scope="session")
+def real_digits() -> tuple[datasets.Arrays, datasets.Arrays]:
+    """MNIST from LENET_C_DATA, or else scikit-learn's digits: (x, y), (xt, yt)."""
+    if os.environ.get("LENET_C_DATA"):
+        return datasets.mnist(os.environ["LENET_C_DATA"])
+    pytest.importorskip("sklearn", reason="LENET_C_DATA is not set, scikit-learn is not there")
+    return datasets.digits()

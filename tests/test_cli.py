@@ -1,0 +1,613 @@
+"""The command, end to end: mostly in processes of its own, as a user runs it."""
+
+import importlib.metadata
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_c import LeNet5, __version__, cli, datasets, set_num_threads
+
+pytest.importorskip("sklearn")
+Image = pytest.importorskip("PIL.Image")
+
+TIMEOUT = 60
+COMMAND = (sys.executable, "-m", "lenet_c")
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+
+
+def environment(**changes):
+    # Threads that spin while they wait crawl on a machine with other work, tests above all.
+    env = {"OMP_WAIT_POLICY": "passive", **os.environ, **changes}
+    env.pop("PYTHONUNBUFFERED", None)  # flushing is the command's own business
+    return env
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For the tests that call `main` in this process, for the same reason."""
+    set_num_threads(1)
+    yield
+    set_num_threads(None)
+
+
+def run(*arguments, cwd=None, command=COMMAND, **changes):
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+def run_without(module, *arguments, **options):
+    code = f"import sys; sys.modules[{module!r}] = None; from lenet_c.cli import main; "
+    return run(*arguments, command=(sys.executable, "-c", code + "sys.exit(main())"), **options)
+
+
+def succeeded(result):
+    assert result.stderr == ""
+    assert result.returncode == 0
+    return result.stdout
+
+
+def failed(result, *words):
+    """One line on standard error, naming the trouble, and exit code 2."""
+    assert "Traceback" not in result.stdout + result.stderr
+    assert result.stderr.startswith("lenet-c: error: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.endswith("\n")
+    for word in words:
+        assert str(word) in result.stderr
+    assert result.returncode == 2
+
+
+def confusion_of(output):
+    """The numbers below and beside the labels."""
+    lines = output.split("class read)\n")[1].splitlines()[:11]
+    table = [[int(cell) for cell in line.split()] for line in lines]
+    assert table[0] == list(range(10))
+    assert [row[0] for row in table[1:]] == list(range(10))
+    return np.array([row[1:] for row in table[1:]])
+
+
+def error_of(output):
+    match = re.search(r"test error ([\d.]+)% \(([\d,]+) of ([\d,]+)\)", output)
+    assert match
+    errors, images = (int(match[i].replace(",", "")) for i in (2, 3))
+    assert float(match[1]) == pytest.approx(100 * errors / images, abs=0.006)
+    return errors, images
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The default network trained on the digits, by nothing but `train --dataset digits`."""
+    folder = tmp_path_factory.mktemp("trained")
+    result = run("train", "--dataset", "digits", cwd=folder)
+    return folder / "model.npz", succeeded(result)
+
+
+@pytest.fixture(scope="module")
+def test_digits():
+    return datasets.digits()[1]
+
+
+# ---- train and evaluate ----
+
+
+def test_train_on_digits_prints_what_it_promises(trained):
+    model, output = trained
+    recipe = cli.RECIPES["lenet5-1998"]
+    epochs = re.findall(
+        r"^epoch +(\d+)/(\d+)  loss +([\d.]+)  error +([\d.]+)%  ([\d,]+) images/s$", output, re.M
+    )
+    assert [int(epoch[0]) for epoch in epochs] == list(range(1, recipe.digits_epochs + 1))
+    assert {int(epoch[1]) for epoch in epochs} == {recipe.digits_epochs}
+    assert float(epochs[-1][3]) < float(epochs[0][3])
+    errors, images = error_of(output)
+    assert images == 360
+    assert errors / images < 0.05
+    confusion = confusion_of(output)
+    assert confusion.sum() == 360
+    assert 360 - np.trace(confusion) == errors
+    assert re.search(r"^training took [\d.]+ s$", output, re.M)
+    assert output.endswith("saved model.npz\n")
+    assert os.listdir(model.parent) == ["model.npz"]
+
+
+def test_train_saves_the_network_that_it_reports(trained, test_digits):
+    model, output = trained
+    result = LeNet5.load(model).evaluate(*test_digits)
+    np.testing.assert_array_equal(confusion_of(output), result.confusion)
+    assert f"loss map {result.loss:.4f}" in output
+
+
+def test_evaluate_agrees_with_train(trained):
+    model, output = trained
+    evaluated = succeeded(run("evaluate", model, "--dataset", "digits", "--threads", 1))
+    assert "digits" in evaluated
+    start = evaluated.index("test error")
+    assert evaluated[start:] in output
+
+
+def test_the_seed_decides_the_bits_and_the_threads_do_not(tmp_path):
+    def train(seed, threads):
+        file = tmp_path / f"{seed}-{threads}.npz"
+        options = ("--epochs", 1, "--dataset", "digits", "--output", file)
+        output = succeeded(run("train", *options, "--seed", seed, "--threads", threads))
+        assert f"; seed {seed}; threads {threads}\n" in output
+        return LeNet5.load(file).parameters
+
+    first = train(3, 1)
+    np.testing.assert_array_equal(first, train(3, 2))
+    assert not np.array_equal(first, train(4, 1))
+
+
+def train_here(monkeypatch, capsys, folder, *arguments):
+    monkeypatch.chdir(folder)
+    assert cli.main(["train", "--dataset", "digits", "--epochs", "1", *arguments]) == 0
+    return LeNet5.load(folder / "model.npz"), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
+    network, output = train_here(
+        monkeypatch, capsys, tmp_path, "--architecture", name, "--optimizer", optimizer
+    )
+    recipe = cli.RECIPES[name]
+    assert network.architecture == cli.ARCHITECTURES[name]
+    assert f"loss {recipe.loss}; " in output
+    assert f"; {optimizer}; rate {recipe.optimizers[optimizer].lr:g} " in output
+
+
+def test_options_reach_the_training(monkeypatch, capsys, tmp_path):
+    arguments = (
+        "--architecture lenet5-modern --loss map --j 0.5 --optimizer sgd --rate 0.002 "
+        "--momentum 0.7 --weight-decay 0.001 --schedule constant --batch-size 100 --seed 5"
+    )
+    network, output = train_here(monkeypatch, capsys, tmp_path, *arguments.split())
+    settings = (
+        "loss map; j 0.5; sgd; rate 0.002 constant; momentum 0.7; weight decay 0.001; "
+        "batch 100; seed 5;"
+    )
+    assert settings in output
+
+    (images, labels), test = datasets.digits()
+    same = LeNet5(cli.LENET5_MODERN, seed=5)
+    optimizer = cli.SGD(0.002, momentum=0.7, weight_decay=0.001)
+    cli.Trainer(same, optimizer, "map", j=0.5, batch_size=100, seed=5).fit(images, labels, 1)
+    np.testing.assert_array_equal(network.parameters, same.parameters)
+    assert f"loss map {same.evaluate(*test, 'map', j=0.5).loss:.4f}\n" in output
+
+
+def test_quiet_leaves_the_epochs_out(tmp_path):
+    output = succeeded(run("train", "--quiet", "--dataset", "digits", "--epochs", 2, cwd=tmp_path))
+    assert not re.search(r"^epoch", output, re.M)
+    assert "saved model.npz" in output
+
+
+def test_output_replaces_an_older_file(monkeypatch, capsys, tmp_path):
+    (tmp_path / "model.npz").write_text("old")
+    train_here(monkeypatch, capsys, tmp_path)
+    assert os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_train_and_evaluate_on_mnist(tmp_path):
+    folder = os.environ.get("LENET_C_DATA")
+    if not folder:
+        pytest.skip("LENET_C_DATA is not set")
+    try:
+        datasets.mnist(folder)
+    except FileNotFoundError:
+        pytest.skip("LENET_C_DATA has no MNIST")
+    output = succeeded(run("train", "--epochs", 1, cwd=tmp_path))
+    assert " on mnist: 60,000 images" in output
+    errors, images = error_of(output)
+    assert images == 10_000
+    assert errors < 500
+    evaluated = succeeded(run("evaluate", "model.npz", "--data", folder, cwd=tmp_path))
+    assert evaluated[evaluated.index("test error") :] in output
+
+
+@pytest.fixture
+def offline(tmp_path):
+    """An environment without MNIST, and a network that refuses every connection."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and never listens
+        proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        names = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
+        yield {
+            "LENET_C_DATA": str(empty),
+            "HOME": str(empty),
+            "LOCALAPPDATA": str(empty),
+            "XDG_CACHE_HOME": str(empty),
+            "no_proxy": "",
+            "NO_PROXY": "",
+            **dict.fromkeys(names, proxy),
+        }
+
+
+def test_without_mnist_and_network_train_uses_digits_and_says_why(tmp_path, offline):
+    output = succeeded(run("train", "--epochs", 1, cwd=tmp_path, **offline))
+    lines = [line for line in output.splitlines() if "using digits instead" in line]
+    assert len(lines) == 1
+    assert "could not download" in lines[0]
+    assert "https://" in lines[0]
+    assert " on digits: 1,437 images" in output
+    assert (tmp_path / "model.npz").exists()
+
+
+def test_mnist_that_was_asked_for_is_not_replaced(tmp_path, offline):
+    result = run("train", "--dataset", "mnist", cwd=tmp_path, **offline)
+    failed(result, "could not download")
+    assert not (tmp_path / "model.npz").exists()
+
+
+# ---- predict ----
+
+
+@pytest.fixture(scope="module")
+def clear(trained, test_digits):
+    """Test images of three classes that the network is sure of."""
+    images, labels = test_digits
+    probabilities = LeNet5.load(trained[0]).predict_proba(images)
+    sure = probabilities[np.arange(len(labels)), labels] > 0.9
+    return [(images[sure & (labels == label)][0], label) for label in (0, 3, 7)]
+
+
+def test_predict_reads_png_jpeg_and_pgm(trained, clear, tmp_path):
+    scaled = [255 - np.kron(image, np.ones((8, 8), np.uint8)) for image, _ in clear]
+    Image.fromarray(scaled[0]).convert("RGB").save(tmp_path / "a.png")
+    Image.fromarray(scaled[1]).save(tmp_path / "b.jpg", quality=90)
+    Image.fromarray(clear[2][0]).save(tmp_path / "c.pgm")
+    output = succeeded(run("predict", trained[0], "a.png", "b.jpg", "c.pgm", cwd=tmp_path))
+    rows = [line.split("\t") for line in output.splitlines()]
+    assert [row[0] for row in rows] == ["a.png", "b.jpg", "c.pgm"]
+    assert [int(row[1]) for row in rows] == [label for _, label in clear]
+    assert all(0.5 < float(row[2]) <= 1 for row in rows)
+
+
+def test_predict_prints_what_came_before_a_bad_image(trained, clear, tmp_path):
+    image, label = clear[0]
+    Image.fromarray(image).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    result = run("predict", trained[0], "good.png", "bad.png", "good.png", cwd=tmp_path)
+    failed(result, "bad.png")
+    assert [line.split("\t")[:2] for line in result.stdout.splitlines()] == [
+        ["good.png", str(label)]
+    ]
+
+
+def test_predict_names_an_empty_picture_and_a_missing_one(trained, tmp_path):
+    Image.fromarray(np.full((40, 40), 255, np.uint8)).save(tmp_path / "white.png")
+    failed(run("predict", trained[0], "white.png", cwd=tmp_path), "error: white.png: ")
+    failed(run("predict", trained[0], "none.png", cwd=tmp_path), "error: none.png: ")
+
+
+@posix
+def test_predict_prints_a_name_that_is_not_text(trained, clear, tmp_path):
+    name = os.path.join(os.fsencode(tmp_path), b"\xff.png")
+    try:
+        with open(name, "wb") as file:
+            Image.fromarray(clear[0][0]).save(file, "PNG")
+    except OSError:
+        pytest.skip("this file system wants names that are text")
+    result = subprocess.run(
+        [*COMMAND, "predict", str(trained[0]), name],
+        capture_output=True,
+        env=environment(),
+        timeout=TIMEOUT,
+    )
+    assert result.stderr == b""
+    assert result.returncode == 0
+    assert result.stdout.count(b"\n") == 1
+
+
+# ---- summary, info, version ----
+
+
+def test_summary(trained):
+    wanted = LeNet5().summary() + "\n"
+    assert succeeded(run("summary")) == wanted
+    assert succeeded(run("summary", trained[0])) == wanted
+    modern = succeeded(run("summary", "--architecture", "lenet5-modern"))
+    assert modern == LeNet5(cli.LENET5_MODERN).summary() + "\n"
+
+
+def test_info():
+    rows = dict(
+        re.split(r" {2,}", line, maxsplit=1) for line in succeeded(run("info")).splitlines()
+    )
+    assert rows["lenet_c"] == __version__
+    assert rows["numpy"] == np.__version__
+    assert rows["instruction set"].split()[0] in rows["available"].split(", ")
+    assert int(rows["threads"]) >= 1
+    assert rows["threading"] in ("POSIX", "OpenMP", "none")
+    assert rows["processor"]
+    assert rows["compiler"]
+
+
+def test_version_and_help():
+    assert succeeded(run("--version")) == f"lenet-c {__version__}\n"
+    for command in ("train", "evaluate", "predict", "summary", "info"):
+        assert command in succeeded(run("--help"))
+        assert succeeded(run(command, "--help")).startswith(f"usage: lenet-c {command}")
+
+
+def test_the_script_is_the_module():
+    try:
+        scripts = importlib.metadata.distribution("lenet_c").entry_points
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("lenet_c is not installed")
+    assert scripts["lenet-c"].value == "lenet_c.cli:main"
+    script = Path(sys.executable).with_name("lenet-c" + (".exe" if os.name == "nt" else ""))
+    if not script.exists():
+        pytest.skip("the script is not beside Python")
+    for arguments in (("summary",), ("info",), ("summary", "none.npz"), ()):
+        installed = run(*arguments, command=(str(script),))
+        module = run(*arguments)
+        assert installed.returncode == module.returncode
+        assert installed.stdout == module.stdout
+        assert installed.stderr == module.stderr
+
+
+# ---- errors ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["command"]),
+        (["fly"], ["fly"]),
+        (["train", "--epochs", "0"], ["--epochs", "'0'", "at least 1"]),
+        (["train", "--epochs", "many"], ["--epochs", "'many'"]),
+        (["train", "--batch-size", "-1"], ["--batch-size", "'-1'"]),
+        (["train", "--threads", "5000"], ["--threads", "1 to 4096"]),
+        (["train", "--seed", "-1"], ["--seed"]),
+        (["train", "--rate", "nan"], ["--rate", "'nan'"]),
+        (["train", "--rate", "-1"], ["--rate", "'-1'"]),
+        (["train", "--j", "0"], ["j: got 0.0"]),
+        (["train", "--momentum", "0.5"], ["--momentum", "sgd"]),
+        (["train", "--optimizer", "sgd", "--momentum", "1"], ["momentum"]),
+        (["train", "--loss", "hinge"], ["--loss", "hinge"]),
+        (["train", "--architecture", "vgg"], ["--architecture", "vgg"]),
+        (["train", "--dataset", "digits", "--data", "here"], ["--data"]),
+        (["train", "--data", "no-such-folder"], ["no-such-folder", "train-images-idx3-ubyte"]),
+        (["train", "--output", "missing/model.npz"], ["missing", "cannot write"]),
+        (["train", "--output", "file/model.npz"], ["file", "cannot write"]),
+        (["train", "--output", "."], ["not a regular file"]),
+        (["train", "--dataset", "digits", "--rate", "1e30"], ["no longer finite", "--rate"]),
+        (["evaluate", "none.npz"], ["none.npz: No such file"]),
+        (["evaluate", "file"], ["file: not a model file"]),
+        (["evaluate", "."], ["."]),
+        (["predict", "none.npz", "a.png"], ["none.npz"]),
+        (["predict", "none.npz"], ["image"]),
+        (["summary", "none.npz", "--architecture", "lenet5-1998"], ["not allowed with"]),
+    ],
+)
+def test_errors_in_one_line(arguments, words, tmp_path, monkeypatch, capfd):
+    (tmp_path / "file").write_text("not a model")
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = cli.main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    printed = capfd.readouterr()
+    failed(subprocess.CompletedProcess(arguments, code, printed.out, printed.err), *words)
+    assert "test error" not in printed.out
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_error_in_a_process(tmp_path):
+    result = run("train", "--output", "missing/model.npz", cwd=tmp_path)
+    failed(result, "missing")
+    assert result.stdout == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_output_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    result = run("train", "--dataset", "digits", "--output", tmp_path / "model.npz")
+    tmp_path.chmod(0o700)
+    failed(result, "cannot write", tmp_path)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "summary"])
+def test_damaged_model(trained, tmp_path, damage, command, monkeypatch, capsys):
+    content = bytearray(trained[0].read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        del content[len(content) // 2 if damage == "truncated" else 0 :]
+    (tmp_path / "damaged.npz").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    code = cli.main([command, "damaged.npz", *(["a.png"] if command == "predict" else [])])
+    printed = capsys.readouterr()
+    failed(subprocess.CompletedProcess(command, code, printed.out, printed.err), "damaged.npz: ")
+
+
+def test_damaged_mnist_is_not_taken_for_a_missing_one(tmp_path):
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03 damaged")
+    failed(run("train", LENET_C_DATA=str(tmp_path), cwd=tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [("info",), ("summary",), ("train",)])
+def test_instruction_set_that_is_not_there(arguments, tmp_path):
+    result = run(*arguments, LENET_C_ISA="mmx", cwd=tmp_path)
+    failed(result, "LENET_C_ISA=mmx", "portable")
+    assert result.stdout == ""
+
+
+def test_missing_packages_are_named_with_their_extra(trained, clear, tmp_path):
+    Image.fromarray(clear[0][0]).save(tmp_path / "a.png")
+    failed(run_without("PIL", "predict", trained[0], tmp_path / "a.png"), "Pillow", "lenet_c[cli]")
+    result = run_without("sklearn", "train", "--dataset", "digits", cwd=tmp_path)
+    failed(result, "scikit-learn", "lenet_c[")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory"),
+        (MemoryError("workspace: 9 bytes"), "out of memory (workspace: 9 bytes)"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(13, "Permission denied", "here"), "here: Permission denied"),
+        (ValueError("first:\n  second\nthird"), "first: second; third"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_what_an_error_becomes(error, words, monkeypatch, capsys):
+    def info():
+        raise error
+
+    monkeypatch.setattr(cli, "cpu_info", info)
+    assert cli.main(["info"]) == 2
+    assert capsys.readouterr().err == f"lenet-c: error: {words}\n"
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "cpu_info", lambda: None)
+    with pytest.raises(TypeError):
+        cli.main(["info"])
+
+
+# ---- pipes, interrupts, terminals ----
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(),
+        stdout=options.pop("stdout", subprocess.PIPE),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A parent that runs in the background may have SIGINT ignored, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
+
+
+@posix
+def test_interrupt(tmp_path):
+    with start("train", "--dataset", "digits", "--epochs", 10**6, cwd=tmp_path) as process:
+        late = threading.Timer(TIMEOUT, process.kill)
+        late.start()
+        while not (line := process.stdout.readline()).startswith("epoch"):
+            assert line, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        more, errors = process.stdout.read(), process.stderr.read()
+        process.wait()
+        seconds = time.monotonic() - began
+        late.cancel()
+    assert errors == "lenet-c: interrupted\n"
+    assert process.returncode == 130
+    assert os.listdir(tmp_path) == []
+    assert seconds < 5
+    # Each epoch's line comes when it ends; a pipe's buffer would hold back more than a hundred.
+    assert more.count("\n") < 60
+
+
+@posix
+@pytest.mark.parametrize("arguments", [("summary",), ("--help",), ("train", "--help")])
+def test_nobody_reads_the_output(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with start(*arguments, stdout=writing) as process:
+        os.close(writing)
+        _, errors = process.communicate(timeout=TIMEOUT)
+    assert errors == ""
+    assert process.returncode in (0, 141)
+
+
+@posix
+def test_the_reader_leaves_during_training(tmp_path):
+    with start("train", "--dataset", "digits", "--epochs", 10**6, cwd=tmp_path) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(TIMEOUT)
+    assert errors == ""
+    assert process.returncode == 141
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_the_output_is_full():
+    with open("/dev/full", "w") as full, start("info", stdout=full) as process:
+        _, errors = process.communicate(timeout=TIMEOUT)
+    assert errors == "lenet-c: error: No space left on device\n"
+    assert process.returncode == 2
+
+
+def on_terminal(command, folder):
+    """Run on a terminal of 100 columns; give the exit code and everything that it showed."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + TIMEOUT
+    try:
+        while time.monotonic() < deadline:
+            if select.select([ours], [], [], 1.0)[0]:
+                chunk = os.read(ours, 1 << 16)
+                if not chunk:
+                    break
+                shown += chunk
+    except OSError:
+        pass  # how Linux says that the other side is closed
+    finally:
+        os.close(ours)  # which hangs up a process that is late
+    return process.wait(TIMEOUT), shown.decode()
+
+
+TRAIN = ("train", "--dataset", "digits", "--epochs", "5")
+
+
+@posix
+def test_progress_bar_on_a_terminal(tmp_path):
+    pytest.importorskip("tqdm")
+    code, shown = on_terminal([*COMMAND, *TRAIN], tmp_path)
+    assert code == 0, shown
+    bar = r"epoch \d/5: \|[^|\r]*\| [\d:]+<[\d:?]+, +[\d.]+k? images/s, loss [\d.]+, error [\d.]+%"
+    assert re.search(bar, shown)
+    assert re.search(r"\repoch 5/5  loss [\d.]+ ", shown)
+    assert re.search(r"\r *\rtest error", shown)  # the bar is gone
+    assert "saved model.npz" in shown
+
+
+@posix
+def test_no_progress_bar_when_quiet_or_without_tqdm(tmp_path):
+    code, shown = on_terminal([*COMMAND, *TRAIN, "--quiet"], tmp_path)
+    assert code == 0, shown
+    assert "epoch " not in shown
+    without = "import sys; sys.modules['tqdm'] = None; from lenet_c.cli import main; main()"
+    code, shown = on_terminal([sys.executable, "-c", without, *TRAIN], tmp_path)
+    assert code == 0, shown
+    assert len(re.findall(r"^epoch \d/5  loss ", shown, re.M)) == 5
+    assert "|" not in shown

@@ -1,0 +1,508 @@
+"""Whole networks against the float64 reference, same bits for any threads, and the updates."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from closeness import assert_close
+
+import reference as ref
+from lenet_c import SGD, Adam, LeNet5, Trainer, _core
+from lenet_c.architectures import (
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MODERN,
+    LENET_3X3,
+    RBF,
+    Architecture,
+    AveragePool,
+    Conv,
+    Dense,
+    Subsample,
+)
+
+LOSSES = ["mse", "map", "cross_entropy"]
+BATCHES = [1, 2, 7, 15, 16, 17, 33, 64, 65, 100, 130]
+
+TRAINED_CODES = dataclasses.replace(
+    LENET5_1998,
+    name="1998, trained codes",
+    layers=(*LENET5_1998.layers[:-1], RBF("output", trained=True)),
+)
+SEVEN_WIDE = Architecture(
+    "7x7, oblong, odd maps",
+    (
+        Conv("C1", maps=4, kernel=7, activation="relu"),
+        AveragePool("S2"),
+        Conv("C3", maps=5, kernel=3, table=((0, 2), (1,), (3,), (0, 1, 2, 3), (2, 3))),
+        Dense("F4", units=11, activation="tanh"),
+        Dense("output", units=7, activation="identity"),
+    ),
+    input_shape=(27, 32),
+)
+POOL_FIRST = Architecture(
+    "pools without a convolution below",
+    (
+        Subsample("S1", activation="relu"),
+        AveragePool("S2"),
+        Conv("C3", maps=3, kernel=2, activation="tanh"),
+        Dense("F4", units=5),
+        RBF("output", classes=3, trained=True),
+    ),
+    input_shape=(18, 15),
+)
+NO_POOL = Architecture(
+    "convolutions without a pool above",
+    (
+        Conv("C1", maps=3, kernel=3, activation="tanh"),
+        Conv("C2", maps=4, kernel=5),
+        Conv("C3", maps=2, kernel=2, activation="identity"),
+        Conv("C4", maps=6, kernel=1, activation="relu"),
+        Dense("output", units=2, activation="identity"),
+    ),
+    input_shape=(12, 13),
+)
+CONV_TO_RBF = Architecture(
+    "one convolution under fixed codes",
+    (Conv("C1", maps=6, kernel=5), RBF("output", classes=4)),
+    input_shape=(5, 5),
+)
+LARGE_C5 = Architecture(
+    "C5 of 2x3",
+    (
+        Conv("C1", maps=6, kernel=5),
+        Subsample("S2"),
+        Conv("C3", maps=8, kernel=5),
+        Subsample("S4"),
+        Conv("C5", maps=12, kernel=5),
+        Dense("F6", units=21),
+        RBF("output", classes=26),
+    ),
+    input_shape=(36, 40),
+)
+MANY_POOLS = Architecture(
+    "odd maps under every pool",
+    (
+        Conv("C1", maps=3, kernel=5, activation="relu"),
+        Subsample("S2"),
+        Subsample("S3", activation="tanh"),
+        Conv("C4", maps=5, kernel=3),
+        AveragePool("S5"),
+        Conv("C6", maps=4, kernel=2, table=((0,), (1, 2), (4,), (3,)), activation="tanh"),
+        Dense("output", units=95, activation="identity"),
+    ),
+    input_shape=(31, 33),
+)
+DENSE_ONLY = Architecture(
+    "dense layers only",
+    (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
+    input_shape=(6, 7),
+)
+ONE_LAYER = Architecture(
+    "one layer", (Dense("output", units=26, activation="identity"),), input_shape=(8, 8)
+)
+ARCHITECTURES = [
+    LENET5_1998,
+    LENET5_MODERN,
+    LENET5_28,
+    LENET_3X3,
+    TRAINED_CODES,
+    SEVEN_WIDE,
+    POOL_FIRST,
+    NO_POOL,
+    CONV_TO_RBF,
+    LARGE_C5,
+    MANY_POOLS,
+    DENSE_ONLY,
+    ONE_LAYER,
+]
+
+each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.name)
+
+
+def network(architecture: Architecture, seed: int = 5) -> LeNet5:
+    """A network whose weights, codes and coefficients are all at random."""
+    length = architecture.code_length
+    codes = None
+    if length is not None and (architecture.classes, length) != (10, 84):
+        random = np.random.default_rng(seed)
+        codes = random.choice([-1.0, 1.0], (architecture.classes, length))
+    return LeNet5(architecture, seed=seed, codes=codes)
+
+
+def fixed_codes(net: LeNet5) -> np.ndarray | None:
+    trained = getattr(net.architecture.layers[-1], "trained", False)
+    return None if trained else net.codes
+
+
+def grey_images(n: int, height: int, width: int, seed: int = 6) -> np.ndarray:
+    """Noise in patches, so that pools do not average it away."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (n, (height + 2) // 3, (width + 2) // 3))
+    images = np.kron(small, np.ones((1, 3, 3), int))[:, :height, :width]
+    images = images + random.integers(-40, 40, images.shape)
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def normalised(architecture: Architecture, grey: np.ndarray) -> ref.Array:
+    """What the kernels make of grey images: padded and scaled."""
+    height, width = architecture.input_shape
+    dark, light = architecture.background, architecture.foreground
+    top, left = (height - grey.shape[1]) // 2, (width - grey.shape[2]) // 2
+    x = np.full((len(grey), height, width), float(dark))
+    x[:, top : top + grey.shape[1], left : left + grey.shape[2]] += grey / 255 * (light - dark)
+    return x
+
+
+@functools.cache
+def case(architecture: Architecture) -> tuple[LeNet5, np.ndarray, dict[str, ref.Array]]:
+    """A network, 130 float32 images and the reference's outputs of every layer."""
+    net = network(architecture)
+    height, width = architecture.input_shape
+    x = normalised(architecture, grey_images(130, height, width)).astype(np.float32)
+    return net, x, ref.forward(architecture, net.parameters, x, fixed_codes(net))
+
+
+def labels_for(architecture: Architecture, n: int) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, architecture.classes, n)
+
+
+# ---- forward -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", BATCHES)
+@each_architecture
+def test_forward(architecture: Architecture, n: int) -> None:
+    net, x, layers = case(architecture)
+    outputs = net.forward(x[-n:])
+    assert outputs.dtype == np.float32
+    assert_close(outputs, layers["output"][-n:], 4e-6)
+
+
+@each_architecture
+def test_forward_of_grey_images(architecture: Architecture) -> None:
+    net = network(architecture)
+    height, width = architecture.input_shape
+    for smaller in (0, 2, 4, 8):
+        if min(height, width) <= smaller:
+            continue
+        for images in (
+            grey_images(17, height - smaller, width - smaller),
+            grey_images(17, height - smaller, width),
+            np.full((1, height, width - smaller), 255, np.uint8),
+        ):
+            want = ref.forward(
+                architecture, net.parameters, normalised(architecture, images), fixed_codes(net)
+            )
+            assert_close(net.forward(images), want["output"], 4e-6)
+
+
+def test_grey_levels_become_what_the_paper_says() -> None:
+    pixel = Architecture("a pixel", (Dense("output", units=1, activation="identity"),), (1, 1))
+    net = LeNet5(pixel)
+    net.parameters[...] = 1, 0
+    grey = np.arange(256, dtype=np.uint8).reshape(256, 1, 1)
+    assert_close(net.forward(grey)[:, 0], -0.1 + np.arange(256) / 255 * 1.275, 1e-7)
+
+
+@pytest.mark.parametrize("n", [1, 17, 130])
+@each_architecture
+def test_activations(architecture: Architecture, n: int) -> None:
+    net, x, layers = case(architecture)
+    got = net.activations(x[-n:])
+    assert list(got) == list(layers)
+    for name, want in layers.items():
+        assert got[name].dtype == np.float32
+        assert_close(got[name], want[-n:], 4e-6)
+
+
+@each_architecture
+def test_predictions_follow_from_the_outputs(architecture: Architecture) -> None:
+    net, x, layers = case(architecture)
+    is_rbf = architecture.layers[-1].kind == "rbf"
+    evidence = -layers["output"] if is_rbf else layers["output"]
+    share = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    shares = net.predict_proba(x)
+    assert shares.dtype == np.float32
+    np.testing.assert_allclose(shares, share, atol=2e-5)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    classes = net.predict(x)
+    assert classes.dtype == np.int64
+    np.testing.assert_array_equal(classes, evidence.argmax(axis=1))
+
+
+def test_equal_outputs_go_to_the_first_class() -> None:
+    net = LeNet5(ONE_LAYER)
+    net.parameters[...] = 0
+    assert net.predict(np.ones((3, 8, 8), np.float32)).tolist() == [0, 0, 0]
+
+
+# ---- gradients -----------------------------------------------------------------------------------
+
+
+def assert_same_gradient(
+    net: LeNet5, got: np.ndarray, want: ref.Array, tolerance: float = 2e-5
+) -> None:
+    """Parameter group by parameter group."""
+    assert got.shape == want.shape
+    assert got.dtype == np.float32
+    there = ref.unflatten(net.architecture, want)
+    for name, values in ref.unflatten(net.architecture, got).items():
+        assert np.abs(there[name]).max() > 0, name
+        off = np.abs(values - there[name]).max() / np.abs(there[name]).max()
+        assert off <= tolerance, f"{name}: off by {off:.1e} of its largest entry"
+
+
+def both_gradients(
+    net: LeNet5, x: np.ndarray, labels: np.ndarray, loss: str, j: float = 0.7
+) -> tuple[float, np.ndarray, float, ref.Array]:
+    value, gradient = net.loss_and_gradient(x, labels, loss, j=j)
+    want_value, want = ref.loss_and_gradient(
+        net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net)
+    )
+    return value, gradient, want_value, want
+
+
+@pytest.mark.parametrize("n", [3, 33])
+@pytest.mark.parametrize("loss", LOSSES)
+@each_architecture
+def test_gradient(architecture: Architecture, loss: str, n: int) -> None:
+    net, x, _ = case(architecture)
+    labels = labels_for(architecture, n)
+    value, gradient, want_value, want = both_gradients(net, x[:n], labels, loss)
+    assert value == pytest.approx(want_value, rel=2e-6)
+    assert_same_gradient(net, gradient, want)
+
+
+@pytest.mark.parametrize("n", BATCHES)
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN], ids=lambda a: a.name)
+def test_gradient_of_any_batch(architecture: Architecture, n: int) -> None:
+    net, x, _ = case(architecture)
+    labels = labels_for(architecture, n)
+    value, gradient, want_value, want = both_gradients(net, x[-n:], labels, "map")
+    assert value == pytest.approx(want_value, rel=2e-6)
+    assert_same_gradient(net, gradient, want)
+
+
+def test_gradient_over_several_rounds(rng: np.random.Generator) -> None:
+    """The mean over 1,100 images, more than two rounds of blocks, from its parts."""
+    net, x, _ = case(LENET5_1998)
+    pick = rng.integers(0, 130, 1100)
+    images, labels = x[pick], rng.integers(0, 10, 1100)
+    value, gradient = net.loss_and_gradient(images, labels, "map", j=0.7)
+    parts = [
+        net.loss_and_gradient(images[i : i + 22], labels[i : i + 22], "map", j=0.7)
+        for i in range(0, 1100, 22)
+    ]
+    assert value == pytest.approx(np.mean([part[0] for part in parts]), rel=1e-6)
+    want = np.mean([part[1].astype(np.float64) for part in parts], axis=0)
+    assert_same_gradient(net, gradient, want)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "architecture", [LENET5_1998, LENET5_MODERN, TRAINED_CODES], ids=lambda a: a.name
+)
+def test_gradient_by_four_point_differences(architecture: Architecture, loss: str) -> None:
+    """A few entries of every parameter group, the largest among them."""
+    net, x, _ = case(architecture)
+    x, labels = x[:2], labels_for(architecture, 2)
+    _, gradient = net.loss_and_gradient(x, labels, loss, j=0.7)
+    is_rbf = architecture.layers[-1].kind == "rbf"
+
+    def mean_loss(vector: ref.Array) -> float:
+        outputs = ref.forward(architecture, vector, x, fixed_codes(net))["output"]
+        return ref.loss(outputs, labels, loss, 0.7, is_rbf)
+
+    random, start = np.random.default_rng(8), 0
+    for name, shape in architecture.parameter_shapes.items():
+        group = gradient[start : start + int(np.prod(shape))]
+        indices = {int(np.abs(group).argmax()), *random.integers(0, group.size, 2).tolist()}
+        slopes = ref.four_point_gradient(
+            mean_loss, net.parameters, [start + i for i in sorted(indices)]
+        )
+        off = np.abs(group[sorted(indices)] - slopes).max()
+        assert np.abs(slopes).max() > 0, name
+        assert off <= 2e-5 * np.abs(slopes).max(), name
+        start += group.size
+
+
+# ---- what shares a batch does not matter ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 7, 17, 33, 70])
+def test_an_image_does_not_see_its_neighbours(n: int) -> None:
+    net, x, _ = case(LENET5_1998)
+    outputs = net.forward(x[:n])
+    for i in {0, n // 2, n - 1}:
+        others = np.full_like(x[:n], 1e30)
+        others[i] = x[i]
+        np.testing.assert_array_equal(net.forward(others)[i], outputs[i])
+        assert_close(net.forward(x[i]), outputs[i : i + 1])
+
+
+@pytest.mark.parametrize("n", [1, 3, 17, 31])
+def test_nothing_is_left_from_the_batch_before(n: int) -> None:
+    """A batch that fills the workspace with infinity and NaN, then one with idle lanes."""
+    net, x, _ = case(SEVEN_WIDE)
+    labels = labels_for(SEVEN_WIDE, 64)
+    before = net.loss_and_gradient(x[:n], labels[:n], num_threads=1)
+    outputs = net.forward(x[:n], num_threads=1)
+    garbage = np.where(x[:64] > 0.5, np.float32(3e38), np.float32(-3e38))
+    with pytest.raises(FloatingPointError, match="is not finite"):
+        net.loss_and_gradient(garbage, labels, num_threads=1)
+    after = net.loss_and_gradient(x[:n], labels[:n], num_threads=1)
+    assert after[0] == before[0]
+    np.testing.assert_array_equal(after[1], before[1])
+    assert not np.isfinite(net.forward(garbage, num_threads=1)).all()
+    np.testing.assert_array_equal(net.forward(x[:n], num_threads=1), outputs)
+
+
+def test_order_of_the_images_is_the_order_of_the_outputs(rng: np.random.Generator) -> None:
+    net, x, layers = case(LENET5_MODERN)
+    order = rng.permutation(130)
+    assert_close(net.forward(x[order]), layers["output"][order], 4e-6)
+
+
+# ---- same bits -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 64, 100, 600])
+@pytest.mark.parametrize(
+    "optimizer",
+    [Adam(3e-3, weight_decay=1e-3), SGD(0.01, momentum=0.9), SGD(0.01)],
+    ids=["adam", "momentum", "sgd"],
+)
+def test_same_bits_for_any_threads(optimizer: Any, batch: int) -> None:
+    images = grey_images(600, 28, 28)
+    labels = labels_for(LENET5_1998, 600)
+    results = []
+    for threads in (1, 2, 3, 5):
+        net = LeNet5(seed=3)
+        trainer = Trainer(net, optimizer, num_threads=threads)
+        losses = [
+            trainer.step(images[: batch + k][-batch:], labels[: batch + k][-batch:])
+            for k in range(4)
+        ]
+        results.append((losses, net.parameters, net.forward(images, num_threads=threads)))
+    assert results[0][0][0] != results[0][0][3]
+    for losses, parameters, outputs in results[1:]:
+        assert losses == results[0][0]
+        np.testing.assert_array_equal(parameters, results[0][1])
+        np.testing.assert_array_equal(outputs, results[0][2])
+
+
+@pytest.mark.parametrize("n", [70, 1100])
+def test_same_bits_of_other_calls(n: int) -> None:
+    images, labels = grey_images(n, 28, 28), labels_for(LENET5_MODERN, n)
+    net = network(LENET5_MODERN)
+    value, gradient = net.loss_and_gradient(images, labels, num_threads=1)
+    layers = net.activations(images, num_threads=1)
+    for threads in (2, 3, 5):
+        assert net.loss_and_gradient(images, labels, num_threads=threads)[0] == value
+        np.testing.assert_array_equal(
+            net.loss_and_gradient(images, labels, num_threads=threads)[1], gradient
+        )
+        for name, array in net.activations(images, num_threads=threads).items():
+            np.testing.assert_array_equal(array, layers[name])
+
+
+# ---- updates -------------------------------------------------------------------------------------
+
+
+def follow(net: LeNet5, optimizer: Any, batch: int = 5, steps: int = 4) -> None:
+    """Hold each update against the reference's, given the core's own gradient."""
+    _, x, _ = case(net.architecture)
+    x, labels = x[:batch], labels_for(net.architecture, batch)
+    trainer = Trainer(net, optimizer)
+    m = v = np.zeros(net.n_parameters)
+    for step in range(1, steps + 1):
+        before = net.parameters.astype(np.float64)
+        loss, gradient = net.loss_and_gradient(x, labels)
+        gradient = gradient.astype(np.float64)
+        if isinstance(optimizer, SGD):
+            want, v = ref.sgd_step(
+                before, gradient, v, optimizer.lr, optimizer.momentum, optimizer.weight_decay
+            )
+        else:
+            want, m, v = ref.adam_step(
+                *(before, gradient, m, v, step, optimizer.lr),
+                *(optimizer.beta1, optimizer.beta2, optimizer.epsilon, optimizer.weight_decay),
+            )
+        assert trainer.step(x, labels) == loss
+        assert_close(net.parameters, want, 3e-7)
+        # the parameters are float32: their rounding is all that the change may be off by
+        assert_close(
+            net.parameters - before, want - before, 1e-5 + 1e-7 / np.abs(want - before).max()
+        )
+    assert trainer.n_updates == steps
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.5),
+        SGD(0.1, momentum=0.9),
+        SGD(0.1, weight_decay=0.5),
+        SGD(0.1, momentum=0.5, weight_decay=0.1),
+        Adam(0.05),
+        Adam(0.05, beta1=0.5, beta2=0.9, epsilon=1e-3),
+        Adam(0.05, weight_decay=0.5),
+        Adam(0.05, beta1=0.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("architecture", [POOL_FIRST, SEVEN_WIDE], ids=lambda a: a.name)
+def test_updates(architecture: Architecture, optimizer: Any) -> None:
+    assert architecture.n_parameters % 16, "a rest that fills no vector is wanted"
+    follow(network(architecture), optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(1e-3, momentum=0.9), Adam(3e-3)], ids=["sgd", "adam"])
+def test_updates_of_many_parameters(optimizer: Any) -> None:
+    follow(network(LENET5_1998), optimizer, steps=2)
+
+
+# ---- the order of the images in training ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.01, momentum=0.5), Adam(1e-3)], ids=["sgd", "adam"])
+def test_fit_is_steps_in_a_seeded_order(optimizer: Any) -> None:
+    images, labels = grey_images(150, 28, 28), labels_for(LENET5_1998, 150)
+    net, other = LeNet5(seed=1), LeNet5(seed=1)
+    history = Trainer(net, optimizer, batch_size=40, seed=9).fit(images, labels, epochs=2)
+
+    trainer = Trainer(other, optimizer)
+    random = np.random.default_rng(9)
+    for record in history.epochs:
+        order = random.permutation(150)
+        losses = []
+        for k in range(0, 150, 40):
+            batch = order[k : k + 40]
+            losses += [trainer.step(images[batch], labels[batch])] * len(batch)
+        assert record["loss"] == pytest.approx(np.mean(losses), rel=1e-12)
+    np.testing.assert_array_equal(net.parameters, other.parameters)
+    third = LeNet5(seed=1)
+    Trainer(third, optimizer, batch_size=40, seed=10).fit(images, labels, epochs=2)
+    assert (third.parameters != net.parameters).any()
+
+
+def test_order_is_checked() -> None:
+    net = LeNet5()
+    samples = _core.Samples(net._network, grey_images(4, 28, 28), np.arange(4))
+    state = SGD().new_state(net.n_parameters)
+    for order, message in (([0, 4], "entry 1 is 4, want 0 to 3"), ([-1], "entry 0 is -1")):
+        with pytest.raises(IndexError, match=message):
+            net._network.step(samples, np.array(order), "map", 1.0, state, 0.01)
+    with pytest.raises(ValueError, match="order: no indices"):
+        net._network.step(samples, np.array([], np.int64), "map", 1.0, state, 0.01)
+    with pytest.raises(ValueError, match="optimizer state: for 3 parameters, want 60000"):
+        net._network.step(samples, None, "map", 1.0, Adam().new_state(3), 0.01)
+    unlabelled = _core.Samples(net._network, grey_images(4, 28, 28))
+    with pytest.raises(ValueError, match="labels: none were given"):
+        net._network.step(unlabelled, None, "map", 1.0, state, 0.01)

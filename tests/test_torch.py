@@ -1,0 +1,117 @@
+"""The 1998 and the modern network against PyTorch: same weights, images, losses, gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from closeness import assert_close
+
+from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5
+from lenet_c.architectures import C3_TABLE
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+TOLERANCE = 1e-5  # of the largest entry
+J = 0.6
+
+
+def scaled_tanh(a):
+    return 1.7159 * torch.tanh(2 / 3 * a)
+
+
+def block_sums(x):
+    """Sums of 2x2 blocks, as a convolution of each map by itself."""
+    maps = x.shape[1]
+    return F.conv2d(x, torch.ones(maps, 1, 2, 2, dtype=x.dtype), stride=2, groups=maps)
+
+
+def subsample(x, coefficient, bias):
+    maps = x.shape[1]
+    return block_sums(x) * coefficient.view(1, maps, 1, 1) + bias.view(1, maps, 1, 1)
+
+
+def by_table(w):
+    """Table I's kernels in a full (16, 6, 5, 5) tensor that is 0 elsewhere."""
+    full = torch.zeros(16, 6, 5, 5, dtype=w.dtype)
+    places = [(o, i) for o, sources in enumerate(C3_TABLE) for i in sources]
+    maps, sources = zip(*places, strict=True)
+    return full.index_put((torch.tensor(maps), torch.tensor(sources)), w)
+
+
+def run_1998(p, codes, x):
+    c1 = scaled_tanh(F.conv2d(x, p["C1.weight"], p["C1.bias"]))
+    s2 = scaled_tanh(subsample(c1, p["S2.coefficient"], p["S2.bias"]))
+    c3 = scaled_tanh(F.conv2d(s2, by_table(p["C3.weight"]), p["C3.bias"]))
+    s4 = scaled_tanh(subsample(c3, p["S4.coefficient"], p["S4.bias"]))
+    c5 = scaled_tanh(F.conv2d(s4, p["C5.weight"], p["C5.bias"]))
+    f6 = scaled_tanh(F.linear(c5.flatten(1), p["F6.weight"], p["F6.bias"]))
+    codes = torch.tensor(codes, dtype=x.dtype)
+    return ((f6[:, None] - codes) ** 2).sum(2)
+
+
+def run_modern(p, codes, x):
+    x = F.avg_pool2d(torch.tanh(F.conv2d(x, p["C1.weight"], p["C1.bias"])), 2)
+    x = F.avg_pool2d(torch.tanh(F.conv2d(x, p["C3.weight"], p["C3.bias"])), 2)
+    x = torch.tanh(F.conv2d(x, p["C5.weight"], p["C5.bias"])).flatten(1)
+    x = torch.tanh(F.linear(x, p["F6.weight"], p["F6.bias"]))
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
+def criterion(outputs, labels, loss, is_rbf):
+    penalties = outputs if is_rbf else -outputs
+    right = penalties.gather(1, labels[:, None])[:, 0]
+    if loss == "cross_entropy":
+        return F.cross_entropy(-penalties, labels)
+    if loss == "map":
+        rubbish = torch.full((len(labels), 1), -J, dtype=outputs.dtype)
+        return (right + torch.logsumexp(torch.cat([-penalties, rubbish], 1), 1)).mean()
+    if is_rbf:
+        return right.mean()
+    targets = 2.0 * F.one_hot(labels, 10) - 1.0
+    return ((outputs - targets) ** 2).sum(1).mean()
+
+
+NETWORKS = pytest.mark.parametrize(
+    ("architecture", "run"),
+    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern)],
+    ids=["1998", "modern"],
+)
+
+
+def both(architecture, rng, n=70):
+    net = LeNet5(architecture, seed=11)
+    small = rng.integers(0, 256, (n, 7, 7))
+    images = np.kron(small, np.ones((1, 4, 4), int)).astype(np.uint8)
+    levels = torch.nn.functional.pad(torch.as_tensor(images, dtype=torch.float64) / 255, (2,) * 4)
+    x = architecture.background + levels * (architecture.foreground - architecture.background)
+    parameters = {
+        name: torch.tensor(net[name].astype(np.float64), requires_grad=True) for name in net
+    }
+    return net, images, x[:, None], parameters
+
+
+@NETWORKS
+def test_outputs(rng, architecture, run):
+    net, images, x, parameters = both(architecture, rng)
+    outputs = run(parameters, net.codes, x)
+    assert_close(net.forward(images), outputs.detach().numpy(), TOLERANCE)
+
+
+@NETWORKS
+@pytest.mark.parametrize("loss", ["mse", "map", "cross_entropy"])
+def test_losses_and_gradients(rng, architecture, run, loss):
+    net, images, x, parameters = both(architecture, rng)
+    labels = rng.integers(0, 10, len(images))
+    want = criterion(
+        run(parameters, net.codes, x), torch.as_tensor(labels), loss, net.codes is not None
+    )
+    want.backward()
+    value, gradient = net.loss_and_gradient(images, labels, loss, j=J)
+    assert value == pytest.approx(want.item(), rel=TOLERANCE)
+    start = 0
+    for tensor in parameters.values():
+        part = gradient[start : start + tensor.numel()].reshape(tuple(tensor.shape))
+        assert_close(part, tensor.grad.numpy(), TOLERANCE)
+        start += tensor.numel()
+    assert start == net.n_parameters

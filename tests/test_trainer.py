@@ -1,0 +1,430 @@
+"""Trainer: real data, history, callbacks, schedules, divergence, interrupts, bad settings."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lenet_c import (
+    LENET5_28,
+    LENET5_1998,
+    SGD,
+    Adam,
+    Architecture,
+    BestWeights,
+    Callback,
+    Constant,
+    Conv,
+    Dense,
+    EarlyStopping,
+    History,
+    LeNet5,
+    OneCycle,
+    PaperSteps,
+    Trainer,
+    datasets,
+)
+from lenet_c.optimizers import Optimizer
+
+RELU = Architecture(
+    "relu",
+    (
+        Conv("C1", maps=3, kernel=5, activation="relu"),
+        Dense("F2", units=8, activation="relu"),
+        Dense("output", units=10, activation="identity"),
+    ),
+    input_shape=(28, 28),
+)
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 256, (100, 28, 28)).astype(np.uint8)
+
+
+LABELS = np.arange(100) % 10
+
+
+# ---- it learns -----------------------------------------------------------------------------------
+
+
+def test_the_1998_network_learns_to_read(
+    real_digits: tuple[datasets.Arrays, datasets.Arrays],
+) -> None:
+    (x, y), (xt, yt) = real_digits
+    is_mnist = len(x) == 60_000
+    epochs, limit = (1, 0.04) if is_mnist else (20, 0.06)
+    net = LeNet5(seed=0)
+    trainer = Trainer(net, Adam(2e-3, schedule="one_cycle"), seed=0, num_threads=1)
+    history = trainer.fit(x, y, epochs=epochs, validation_data=(xt, yt))
+    assert history.epochs[-1]["val_error_rate"] < limit
+    assert net.evaluate(xt, yt).error_rate == history.epochs[-1]["val_error_rate"]
+
+
+@pytest.mark.parametrize("loss", ["mse", "map", "cross_entropy"])
+@pytest.mark.parametrize(
+    ("architecture", "optimizer"),
+    [(LENET5_1998, SGD(5e-4, momentum=0.9)), (LENET5_28, Adam(2e-3))],
+    ids=["1998, momentum", "28, adam"],
+)
+def test_every_loss_falls_on_real_digits(
+    real_digits: tuple[datasets.Arrays, datasets.Arrays],
+    architecture: Architecture,
+    optimizer: Optimizer,
+    loss: str,
+) -> None:
+    (x, y), _ = real_digits
+    trainer = Trainer(LeNet5(architecture, seed=1), optimizer, loss, batch_size=8)
+    epochs = trainer.fit(x[:1400], y[:1400], epochs=4).epochs
+    assert epochs[-1]["loss"] < 0.4 * epochs[0]["loss"]
+    assert epochs[-1]["error_rate"] < 0.25 * epochs[0]["error_rate"]
+
+
+def test_online_steps_lower_the_loss(
+    real_digits: tuple[datasets.Arrays, datasets.Arrays],
+) -> None:
+    (x, y), _ = real_digits
+    x, y = x[:200], y[:200]
+    net = LeNet5(seed=0)
+    trainer = Trainer(net, SGD(2e-3))
+    before = net.evaluate(x, y).loss
+    first = trainer.step(x[0], y[0])
+    assert isinstance(first, float)
+    assert first == pytest.approx(LeNet5(seed=0).evaluate(x[0], y[0]).loss, rel=1e-6)
+    assert net.evaluate(x[0], y[0]).loss < first
+    for _ in range(2):
+        for image, label in zip(x, y, strict=True):
+            trainer.step(image, int(label))
+    assert trainer.n_updates == 401
+    assert net.evaluate(x, y).loss < 0.8 * before
+
+
+def test_defaults(images: np.ndarray) -> None:
+    trainer = Trainer(LeNet5())
+    assert trainer.loss == "map"
+    assert Trainer(LeNet5(LENET5_28)).loss == "cross_entropy"
+    assert isinstance(trainer.optimizer, Adam)
+    assert trainer.batch_size == 64
+    assert len(trainer.fit(images, LABELS, epochs=2).epochs) == 2
+    assert trainer.n_updates == 4
+    trainer.fit(images, LABELS, epochs=1)
+    assert len(trainer.history.epochs) == 1
+    assert trainer.n_updates == 6
+
+
+# ---- history and callbacks -----------------------------------------------------------------------
+
+
+class Recorder(Callback):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.batches: list[dict[str, float]] = []
+        self.records: list[dict[str, float]] = []
+        self.ends: list[History] = []
+
+    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
+        self.batches.append(batch)
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        assert trainer.history.epochs[-1] is record
+        self.records.append(record)
+
+    def on_fit_end(self, trainer: Trainer, history: History) -> None:
+        self.ends.append(history)
+
+
+def test_history_and_callbacks(images: np.ndarray) -> None:
+    recorder = Recorder()
+
+    class OnlyEpochs:
+        seen = 0
+
+        def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+            self.seen += 1
+
+    other = OnlyEpochs()
+    net = LeNet5()
+    trainer = Trainer(net, Adam(1e-3, "one_cycle"), batch_size=30, callbacks=(recorder, other))
+    validation = (images[:20], LABELS[:20])
+    history = trainer.fit(images, LABELS, epochs=3, validation_data=validation)
+
+    assert history is trainer.history
+    assert recorder.records == history.epochs
+    assert recorder.ends == [history]
+    assert other.seen == 3
+    assert [record["epoch"] for record in history.epochs] == [1, 2, 3]
+    assert [batch["step"] for batch in recorder.batches] == list(range(1, 13))
+    assert {batch["n_steps"] for batch in recorder.batches} == {12}
+    assert [batch["images"] for batch in recorder.batches] == [30, 30, 30, 10] * 3
+    for k, record in enumerate(history.epochs):
+        assert set(record) == {
+            *("epoch", "loss", "error_rate", "rate", "seconds", "images_per_second"),
+            *("val_loss", "val_error_rate"),
+        }
+        batches = recorder.batches[4 * k : 4 * k + 4]
+        weighted = sum(batch["loss"] * batch["images"] for batch in batches) / 100
+        assert record["loss"] == pytest.approx(weighted, rel=1e-12)
+        assert record["error_rate"] == sum(batch["errors"] for batch in batches) / 100
+        assert record["rate"] == 1e-3 * OneCycle()(4 * k + 3, 12, k + 1)
+        assert record["images_per_second"] == pytest.approx(100 / record["seconds"])
+    last = net.evaluate(*validation)
+    assert history.epochs[-1]["val_loss"] == last.loss
+    assert history.epochs[-1]["val_error_rate"] == last.error_rate
+    plain = trainer.fit(images, LABELS, epochs=1).epochs[0]
+    assert set(plain) == {"epoch", "loss", "error_rate", "rate", "seconds", "images_per_second"}
+
+
+def test_the_errors_of_an_epoch_are_those_before_each_update(images: np.ndarray) -> None:
+    net = LeNet5(seed=4)
+    wrong = int((net.predict(images) != LABELS).sum())
+    assert 0 < wrong < 100
+    trainer = Trainer(net, SGD(0.0), batch_size=7)
+    record = trainer.fit(images, LABELS, epochs=1).epochs[0]
+    assert record["error_rate"] == wrong / 100
+    assert record["loss"] == pytest.approx(net.evaluate(images, LABELS).loss, rel=1e-6)
+
+
+class Script(Callback):
+    """Puts prepared values into the records, before the callbacks that read them."""
+
+    def __init__(self, values: list[float]) -> None:
+        self.values = values
+        self.weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        record["val_error_rate"] = self.values[int(record["epoch"]) - 1]
+        self.weights.append(trainer.network.parameters.copy())
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "passes"),
+    [
+        ([0.5, 0.4, 0.4, 0.41, 0.4, 0.1], {"patience": 3}, 5),
+        ([0.5, 0.4, 0.4, 0.3, 0.4, 0.4], {"patience": 2}, 6),
+        ([0.5, 0.5, 0.4, 0.3, 0.2, 0.1], {"patience": 1}, 2),
+        ([0.5, 0.4, 0.39, 0.38, 0.37, 0.3], {"patience": 2, "min_delta": 0.05}, 4),
+        ([0.6, 0.5, 0.4, 0.3, 0.2, 0.1], {"patience": 1}, 6),
+    ],
+)
+def test_early_stopping(
+    images: np.ndarray, values: list[float], settings: dict[str, Any], passes: int
+) -> None:
+    recorder = Recorder()
+    callbacks = [Script(values), EarlyStopping(**settings), recorder]
+    history = Trainer(LeNet5(), callbacks=callbacks).fit(images, LABELS, epochs=6)
+    assert len(history.epochs) == passes
+    assert recorder.ends == [history]
+
+
+@pytest.mark.parametrize("restore", [True, False])
+def test_best_weights(images: np.ndarray, tmp_path: Path, restore: bool) -> None:
+    script = Script([0.5, 0.2, 0.3, 0.2])
+    best = BestWeights(tmp_path / "best.npz", restore=restore)
+    net = LeNet5()
+    Trainer(net, callbacks=[script, best]).fit(images, LABELS, epochs=4)
+    assert best.epoch == 2
+    assert best.best == 0.2
+    assert (script.weights[1] != script.weights[3]).any()
+    np.testing.assert_array_equal(LeNet5.load(tmp_path / "best.npz").parameters, script.weights[1])
+    np.testing.assert_array_equal(net.parameters, script.weights[1 if restore else 3])
+
+
+@pytest.mark.parametrize("make", [EarlyStopping, BestWeights])
+def test_a_monitor_that_is_not_recorded(images: np.ndarray, make: Any) -> None:
+    with pytest.raises(ValueError, match=r"no 'val_error_rate' among .*; give validation_data"):
+        Trainer(LeNet5(), callbacks=[make()]).fit(images, LABELS, epochs=1)
+    with pytest.raises(ValueError, match="no 'speed' among epoch, loss"):
+        Trainer(LeNet5(), callbacks=[make(monitor="speed")]).fit(images, LABELS, epochs=1)
+    Trainer(LeNet5(), callbacks=[make(monitor="loss")]).fit(images, LABELS, epochs=1)
+
+
+# ---- schedules -----------------------------------------------------------------------------------
+
+
+def test_constant_and_paper_steps() -> None:
+    assert {Constant()(k, 20, 1 + k) for k in range(20)} == {1.0}
+    paper = [SGD(0.0005, schedule="paper").rate(0, 1, epoch) for epoch in range(1, 22)]
+    want = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 9
+    assert paper == pytest.approx(want, rel=1e-12)
+    assert PaperSteps()(0, 1, 3) == 0.4
+
+
+def test_one_cycle() -> None:
+    rates = [OneCycle(warm_up=0.25, start=0.1, end=0.01)(k, 100, 1) for k in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[25] == 1.0 == max(rates)
+    assert 0.01 < rates[99] < 0.012
+    assert rates[12] < 0.55 < rates[13]
+    assert all(a < b for a, b in itertools.pairwise(rates[:26]))
+    assert all(a > b for a, b in itertools.pairwise(rates[25:]))
+    half_down = OneCycle(warm_up=0.0, end=0.5)
+    assert half_down(0, 10, 1) == 1.0
+    assert half_down(5, 10, 1) == pytest.approx(0.75)
+    assert Adam(2.0, schedule=OneCycle()).rate(20, 100, 1) == 2.0
+    assert Adam(2.0, schedule="one_cycle").rate(0, 100, 1) == pytest.approx(0.08)
+    assert all(0 < OneCycle()(k, n, 1) <= 1 for n in range(1, 9) for k in range(n))
+
+
+def test_the_trainer_follows_the_schedule(images: np.ndarray) -> None:
+    calls: list[tuple[int, int, int]] = []
+
+    def schedule(step: int, n_steps: int, epoch: int) -> float:
+        calls.append((step, n_steps, epoch))
+        return 0.0 if epoch == 2 else 1.0
+
+    script = Script([0.0] * 3)
+    net = LeNet5()
+    trainer = Trainer(net, SGD(1e-3, schedule), batch_size=50, callbacks=[script])
+    history = trainer.fit(images, LABELS, epochs=3)
+    assert calls == [(k, 6, 1 + k // 2) for k in range(6)]
+    assert [record["rate"] for record in history.epochs] == [1e-3, 0.0, 1e-3]
+    np.testing.assert_array_equal(script.weights[0], script.weights[1])
+    assert (script.weights[1] != script.weights[2]).any()
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_divergence_keeps_the_last_good_weights(images: np.ndarray) -> None:
+    net = LeNet5(RELU)
+    before = net.parameters.copy()
+    trainer = Trainer(net, SGD(1e12), "mse", batch_size=10)
+    with pytest.raises(FloatingPointError, match=r"no longer finite at update \d+ \(rate 1e\+12\)"):
+        trainer.fit(images, LABELS, epochs=3)
+    assert trainer.n_updates < 30
+    np.testing.assert_array_equal(net.parameters, before)
+    # and it can be trained on, at a rate that works, with nothing left of the failure
+    trainer.optimizer = dataclasses.replace(trainer.optimizer, lr=1e-6)
+    other = LeNet5(RELU)
+    assert trainer.step(images, LABELS) == Trainer(other, SGD(1e-6), "mse").step(images, LABELS)
+    np.testing.assert_array_equal(net.parameters, other.parameters)
+
+
+def test_weights_spoiled_in_mid_run(images: np.ndarray) -> None:
+    net = LeNet5()
+    trainer = Trainer(net, Adam(1e-3), batch_size=10)
+    trainer.fit(images, LABELS, epochs=20)
+    assert trainer.n_updates == 200
+    net["C3.weight"][5, 2, 2] = np.inf
+    with pytest.raises(FloatingPointError, match="at update 201"):
+        trainer.step(images, LABELS)
+    assert np.isfinite(net.parameters).all()
+    # not the weights of the beginning, but of one of the last updates
+    assert np.abs(net.parameters - LeNet5().parameters).max() > 0.01
+    assert trainer.step(images, LABELS) < LeNet5().evaluate(images, LABELS).loss
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(3e38), SGD(1e300), Adam(1e-3, epsilon=0.0), Adam(3e38, weight_decay=1e10)]
+)
+def test_an_update_never_leaves_weights_that_are_not_finite(optimizer: Optimizer) -> None:
+    """An error, or finite weights: also when it was the last update."""
+    net = LeNet5(RELU)
+    trainer = Trainer(net, optimizer, "mse")
+    for _ in range(3):
+        with contextlib.suppress(FloatingPointError):
+            trainer.step(np.zeros((2, 28, 28), np.uint8), [0, 1])
+        assert np.isfinite(net.parameters).all()
+
+
+needs_kill = pytest.mark.skipif(os.name != "posix", reason="signals are sent the POSIX way")
+
+
+@needs_kill
+@pytest.mark.parametrize("batch_size", [16, 3000])
+def test_interrupting_fit(rng: np.random.Generator, batch_size: int) -> None:
+    """Ends at once, between updates or inside a long one, with the last finished update."""
+    images = rng.integers(0, 256, (30_000, 28, 28)).astype(np.uint8)
+    labels = rng.integers(0, 10, 30_000)
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    net = LeNet5(seed=3)
+    trainer = Trainer(net, Adam(1e-3), batch_size=batch_size, seed=4)
+    timer = threading.Timer(0.3, send)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(images, labels, epochs=4)
+    took = time.perf_counter() - sent[0]
+    timer.join()
+    assert took < 0.3  # a tenth of a second or so, and what a shared machine adds
+
+    # the same updates again: n_updates of them, or the one whose count the signal cut off
+    assert trainer.n_updates > 0
+    again = LeNet5(seed=3)
+    other = Trainer(again, Adam(1e-3), seed=4)
+    random, steps = np.random.default_rng(4), -(-30_000 // batch_size)
+    for k in range(trainer.n_updates + 1):
+        if k % steps == 0:
+            order = random.permutation(30_000)
+        if k == trainer.n_updates and (again.parameters == net.parameters).all():
+            return
+        batch = order[k % steps * batch_size :][:batch_size]
+        other.step(images[batch], labels[batch])
+    np.testing.assert_array_equal(again.parameters, net.parameters)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: SGD(-0.1), ValueError, r"lr: got -0\.1, want 0\.0 or more"),
+        (lambda: SGD(math.nan), ValueError, "lr: got nan, want"),
+        (lambda: Adam(math.inf), ValueError, "lr: got inf, want"),
+        (lambda: SGD(momentum=1.0), ValueError, r"momentum: got 1\.0, want at least 0\.0 and bel"),
+        (lambda: SGD(momentum=-0.1), ValueError, r"momentum: got -0\.1"),
+        (lambda: SGD(weight_decay=-1.0), ValueError, r"weight_decay: got -1\.0"),
+        (lambda: Adam(beta1=1.0), ValueError, r"beta1: got 1\.0"),
+        (lambda: Adam(beta2=-0.5), ValueError, r"beta2: got -0\.5"),
+        (lambda: Adam(epsilon=-1e-8), ValueError, "epsilon: got -1e-08"),
+        (
+            lambda: Adam(schedule="cosine"),
+            ValueError,
+            "schedule: got 'cosine', want one of constant, paper, one_cycle, or a callable",
+        ),
+        (lambda: OneCycle(warm_up=1.0), ValueError, r"warm_up: got 1\.0, want at least 0"),
+        (lambda: OneCycle(start=2.0), ValueError, r"start: got 2\.0, want 0 to 1"),
+        (lambda: OneCycle(end=-0.1), ValueError, r"end: got -0\.1, want 0 to 1"),
+        (lambda: EarlyStopping(patience=0), ValueError, "patience: got 0, want at least 1"),
+        (lambda: Trainer("net"), TypeError, "network: got 'net', want a LeNet5"),
+        (lambda: Trainer(LeNet5(), "adam"), TypeError, r"optimizer: got 'adam', want SGD\("),
+        (lambda: Trainer(LeNet5(), Optimizer(0.1)), TypeError, "optimizer: got Optimizer, want"),
+        (lambda: Trainer(LeNet5(), batch_size=0), ValueError, "batch_size: got 0, want a whole"),
+        (lambda: Trainer(LeNet5(), batch_size=1.5), ValueError, r"batch_size: got 1\.5, want"),
+    ],
+)
+def test_bad_settings(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, "3", None])
+def test_bad_epochs(images: np.ndarray, epochs: Any) -> None:
+    with pytest.raises(ValueError, match=f"epochs: got {epochs!r}, want a whole number"):
+        Trainer(LeNet5()).fit(images, LABELS, epochs=epochs)
+
+
+def test_a_callback_that_fails_ends_the_run(images: np.ndarray) -> None:
+    class Failing(Callback):
+        def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+            raise RuntimeError("disk full")
+
+    trainer = Trainer(LeNet5(), callbacks=[Failing()])
+    with pytest.raises(RuntimeError, match="disk full"):
+        trainer.fit(images, LABELS, epochs=5)
+    assert len(trainer.history.epochs) == 1
