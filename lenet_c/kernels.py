@@ -85,7 +85,7 @@ def _conv_arguments(
 
 
 def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = None) -> Floats:
-    """Valid convolution with stride 1 (LeCun et al. 1998, section II.A), before squashing.
+    """Convolve: valid, stride 1 (LeCun et al. 1998, section II.A), before squashing.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def conv_backward(
 
 
 def subsample(x: ArrayLike, coefficient: ArrayLike, bias: ArrayLike) -> Floats:
-    """Sum of each 2x2 block, times a coefficient, plus a bias (section II.B), before squashing.
+    """Sum each 2x2 block, times a coefficient, plus a bias (section II.B), before squashing.
 
     Parameters
     ----------

@@ -13,11 +13,10 @@ ROOT = Path(__file__).parent.parent
 CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[["-pthread"], ["-fopenmp", "-DLENET_USE_OPENMP"]],
-    ids=["posix", "openmp"],
-)
+THREADS = {"posix": ["-pthread"], "openmp": ["-fopenmp", "-DLENET_USE_OPENMP"]}
+
+
+@pytest.fixture(scope="module", params=THREADS.values(), ids=THREADS)
 def program(request, tmp_path_factory):
     """The test program, built with the core's own threads and with OpenMP's."""
     if CC is None:
