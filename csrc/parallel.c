@@ -266,6 +266,8 @@ void lenet_parallel_for(int64_t n_tasks, int32_t n_threads, task_function *task,
 
 /* ---- how many threads ----------------------------------------------------------------------- */
 
+enum { MAX_THREADS = 4096 };
+
 static int32_t wanted_threads;
 
 void lenet_set_threads(int32_t n) { wanted_threads = n > 0 ? n : 0; }
@@ -328,7 +330,7 @@ int32_t lenet_get_threads(void)
     const char *text = getenv("OMP_NUM_THREADS");
     if (text) {
         long n = strtol(text, NULL, 10);  /* "4,2" gives 4: the outer level */
-        if (n > 0 && n < 1 << 20) return (int32_t)n;
+        if (n > 0) return n < MAX_THREADS ? (int32_t)n : MAX_THREADS;
     }
     int32_t processors = usable_processors(), granted = quota();
     return granted && granted < processors ? granted : processors;

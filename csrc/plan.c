@@ -104,7 +104,7 @@ static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, 
         break;
     case LENET_DENSE:
     case LENET_RBF:
-        if (layer->in_size > INT32_MAX / LENET_MAX_MAPS) return LENET_BAD_ARGUMENT;
+        if (layer->in_size > LENET_MAX_INPUTS) return LENET_BAD_ARGUMENT;
         layer->out_maps = from->maps;
         layer->out_height = layer->out_width = 1;
         if (from->kind == LENET_DENSE) {

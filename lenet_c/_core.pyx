@@ -292,7 +292,10 @@ cdef class Samples:
     def __cinit__(self, Network network, images, labels=None):
         cdef int64_t bad
         if not self._open_as_is(images):
-            array = np.asarray(images)
+            try:
+                array = np.asarray(images)
+            except ValueError as error:
+                raise ValueError(f"images: not an array ({error})") from None
             if array.dtype != np.uint8 and array.dtype != np.float32:
                 raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 "
                                 "background, 255 ink) or float32 (already normalised)")
@@ -362,7 +365,10 @@ cdef class Samples:
         return 0
 
     cdef int _read_labels(self, Network network, object labels) except -1:
-        array = np.asarray(labels)
+        try:
+            array = np.asarray(labels)
+        except ValueError as error:
+            raise ValueError(f"labels: not an array ({error})") from None
         if array.dtype.kind not in "iu":
             raise TypeError(f"labels: dtype {array.dtype}, want integers")
         if self.is_single and array.ndim == 0:

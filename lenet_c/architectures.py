@@ -6,6 +6,7 @@ Nothing here computes; the C core runs what an `Architecture` describes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ ACTIVATIONS = ("scaled_tanh", "tanh", "relu", "identity")
 MAX_MAPS = 4096
 MAX_SIDE = 1024
 MAX_VALUES = 2**28
+MAX_INPUTS = 2**24  # of a dense layer
 MAX_LAYERS = 64
 MAX_NAME = 64
 MAX_GREY = 1e6
@@ -233,6 +235,10 @@ class Dense(Layer):
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
         _check_size(f"layer {self.name!r}: units", self.units, MAX_MAPS)
         _check_activation(self.name, self.activation)
+        if math.prod(input_shape) > MAX_INPUTS:
+            raise ValueError(
+                f"layer {self.name!r}: input is {input_shape}, want at most {MAX_INPUTS} values"
+            )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Give the output's shape, (units, 1, 1)."""
@@ -384,9 +390,14 @@ class Architecture:
             if layer.name in names:
                 raise ValueError(f"layers[{position}]: name {layer.name!r} is taken, want another")
             names.add(layer.name)
-        for layer in layers[:-1]:
+        for layer, above in itertools.pairwise(layers):
             if isinstance(layer, RBF):
                 raise ValueError(f"layer {layer.name!r}: RBF before the end, want it last")
+            if isinstance(layer, Dense) and not isinstance(above, (Dense, RBF)):
+                raise ValueError(
+                    f"layer {above.name!r}: {above.kind} above the dense layer {layer.name!r}, "
+                    "want Dense or RBF"
+                )
         last = layers[-1]
         logits = isinstance(last, Dense) and last.activation == "identity"
         if not logits and not isinstance(last, RBF):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core
+from lenet_c.architectures import MAX_MAPS, MAX_SIDE
 
 Floats = NDArray[np.float32]
 TableLike = Sequence[Sequence[int]] | NDArray[Any]
@@ -20,13 +21,18 @@ TableLike = Sequence[Sequence[int]] | NDArray[Any]
 
 def _floats(name: str, value: ArrayLike, ndim: int) -> Floats:
     array = np.asarray(value)
+    if array.ndim == 4 and (array.shape[1] > MAX_MAPS or max(array.shape[2:]) > MAX_SIDE):
+        raise ValueError(
+            f"{name}: shape {array.shape}, want at most {MAX_MAPS} maps of {MAX_SIDE}x{MAX_SIDE}"
+        )
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: dtype {array.dtype}, want float32")
     if array.ndim != ndim:
         raise ValueError(f"{name}: shape {array.shape}, want {ndim} dimensions")
     if array.size == 0:
         raise ValueError(f"{name}: shape {array.shape} is empty")
-    array = np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
+        array = np.require(array, np.float32, ["C", "A"])
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
         raise ValueError(f"{name}: row {row} is NaN or infinite, want finite values")
@@ -180,6 +186,14 @@ def subsample_backward(
     return dx, dc, db
 
 
+def _rbf_arguments(x: ArrayLike, codes: ArrayLike) -> tuple[Floats, Floats]:
+    x, codes = _floats("x", x, 2), _floats("codes", codes, 2)
+    _expect("x", x, (len(x), codes.shape[1]))
+    if max(codes.shape) > MAX_MAPS:
+        raise ValueError(f"codes: shape {codes.shape}, want at most {MAX_MAPS} by {MAX_MAPS}")
+    return x, codes
+
+
 def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
     """Euclidean RBF units (eq. 7): squared distance of x to each code.
 
@@ -193,8 +207,7 @@ def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
     float32 array (N, classes)
         Penalties: the smallest wins.
     """
-    x, codes = _floats("x", x, 2), _floats("codes", codes, 2)
-    _expect("x", x, (len(x), codes.shape[1]))
+    x, codes = _rbf_arguments(x, codes)
     y = np.empty((len(x), len(codes)), np.float32)
     _core.rbf(x, codes, y)
     return y
@@ -212,8 +225,8 @@ def rbf_backward(x: ArrayLike, codes: ArrayLike, dy: ArrayLike) -> tuple[Floats,
     -------
     dx, dcodes : float32 arrays shaped like x and codes
     """
-    x, codes, dy = _floats("x", x, 2), _floats("codes", codes, 2), _floats("dy", dy, 2)
-    _expect("x", x, (len(x), codes.shape[1]))
+    x, codes = _rbf_arguments(x, codes)
+    dy = _floats("dy", dy, 2)
     _expect("dy", dy, (len(x), len(codes)))
     dx, dcodes = np.empty_like(x), np.empty_like(codes)
     _core.rbf_backward(x, codes, dy, dx, dcodes)

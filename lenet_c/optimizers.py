@@ -49,7 +49,7 @@ class OneCycle:
     warm_up : float
         Share of the updates until the full rate, in [0, 1).
     start, end : float
-        Factors of the first and the last update, in [0, 1].
+        Factors of the first update and of the one that would follow the last, in [0, 1].
     """
 
     warm_up: float = 0.2

@@ -362,7 +362,7 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"layers": (Dense("d", 3), Subsample("s"), END)},
         ValueError,
-        "layer 's': input is (3, 1, 1), want maps of at least 2x2",
+        "layer 's': subsample above the dense layer 'd', want Dense or RBF",
     ),
     (
         {"layers": (Conv("c", 3, 32), AveragePool("p"), END)},
@@ -608,3 +608,15 @@ def test_from_dict_leaves_its_argument_alone() -> None:
     before = copy.deepcopy(data)
     Architecture.from_dict(data)
     assert data == before
+
+
+def test_only_dense_layers_follow_a_dense_layer() -> None:
+    layers = (Dense("D", 9), Conv("C", 3, 1), Dense("o", 3, activation="identity"))
+    with pytest.raises(ValueError, match="layer 'C': conv above the dense layer 'D'"):
+        Architecture("a", layers, (8, 8))
+
+
+def test_a_dense_layer_has_a_largest_input() -> None:
+    layers = (Conv("C", 17, 1), Dense("o", 3, activation="identity"))
+    with pytest.raises(ValueError, match=r"layer 'o': input is \(17, 1024, 1024\), want at most"):
+        Architecture("a", layers, (1024, 1024))

@@ -344,3 +344,15 @@ def with_nan(array: np.ndarray) -> np.ndarray:
 def test_input_errors(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_sizes_beyond_the_core() -> None:
+    with pytest.raises(ValueError, match=r"codes: shape \(2, 5000\), want at most 4096"):
+        kernels.rbf(np.zeros((1, 5000)), np.zeros((2, 5000)))
+    with pytest.raises(ValueError, match=r"x: shape .* want at most 4096 maps of 1024x1024"):
+        kernels.conv(np.zeros((1, 1, 1, 2000)), np.zeros((1, 1, 1, 1)), np.zeros(1))
+
+
+def test_what_overflows_float32_is_an_error_without_a_warning() -> None:
+    with pytest.raises(ValueError, match="a: row 0 is NaN or infinite"):
+        kernels.squash(1e300)

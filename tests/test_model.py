@@ -790,3 +790,10 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 print(same())
 """
     assert python(code) == "True\n" * 4
+
+
+def test_ragged_input_is_named(net: LeNet5) -> None:
+    with pytest.raises(ValueError, match="images: not an array"):
+        net.predict([[[1, 2], [3]]])
+    with pytest.raises(ValueError, match="labels: not an array"):
+        net.evaluate(np.zeros((2, 28, 28), np.uint8), [[1, 2], [3]])
