@@ -21,7 +21,8 @@ lint:
 	done
 
 # A copy of the project, built with AddressSanitizer and UndefinedBehaviorSanitizer, passes the
-# tests. Python itself leaks by design, so leaks are not looked for.
+# tests. Python itself leaks by design, so leaks are not looked
+# for; allocations that cannot be granted fail as malloc does.
 SANITIZED = build/sanitize
 sanitize:
 	rm -rf $(SANITIZED)
@@ -31,7 +32,7 @@ sanitize:
 	cd $(SANITIZED) && LENET_C_SANITIZE=1 $(PYTHON) setup.py -q build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest -p no:cacheprovider
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(PYTHON) -m pytest -p no:cacheprovider
 
 clean:
 	rm -rf build dist *.egg-info lenet_c/*.so

@@ -797,3 +797,12 @@ def test_ragged_input_is_named(net: LeNet5) -> None:
         net.predict([[[1, 2], [3]]])
     with pytest.raises(ValueError, match="labels: not an array"):
         net.evaluate(np.zeros((2, 28, 28), np.uint8), [[1, 2], [3]])
+
+
+def test_a_file_of_format_1_still_loads() -> None:
+    """Written by the first version, with every kind of layer, a table and codes."""
+    net = LeNet5.load(Path(__file__).parent / "fixtures" / "model-format1.npz")
+    assert [layer.name for layer in net.architecture.layers] == "C1 S2 C3 S4 F6 output".split()
+    images = (np.arange(2 * 144).reshape(2, 12, 12) % 256).astype(np.uint8)
+    want = [[7.57208, 9.659435, 4.438975, 7.152182], [7.307984, 9.361837, 4.3279753, 6.7383246]]
+    np.testing.assert_allclose(net.forward(images), want, rtol=1e-5)
