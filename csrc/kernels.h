@@ -13,7 +13,10 @@
 
 #include "lenet.h"
 
-enum { LENET_MAX_LANES = 16 };
+enum {
+    LENET_MAX_LANES = 16,
+    LENET_ROW_SLACK = 4 * LENET_MAX_LANES  /* see the kernels for one image */
+};
 
 /* A convolution's connections, listed by output map (as the weights are stored) and by input
  * map. Connection c has kernel weights[c * kernel * kernel ..]. */
@@ -38,6 +41,7 @@ typedef struct lenet_dense_shape {
 typedef struct lenet_kernels {
     const char *name;
     int32_t lanes;
+    int32_t few;  /* so many images run faster one by one than as a group of lanes */
 
     /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
      * the pixels around and the lanes from n on become background. */
@@ -85,6 +89,22 @@ typedef struct lenet_kernels {
     void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
                                const float *delta, float *dcodes);
 
+    /* One image, a map's columns in lanes (kernels_rows.h): rows of an input map lie a whole number
+     * of vectors apart, as few as hold the width; those of an output lie out_stride floats apart,
+     * which is that or the plain width. Behind every buffer there are LENET_ROW_SLACK floats. */
+    void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
+                           float foreground, int out_height, int out_width,
+                           ptrdiff_t out_stride, float *out);
+    void (*conv_of_one)(const lenet_conv_shape *s, const float *weights, const float *bias,
+                        int activation, const float *in, ptrdiff_t out_stride, float *out);
+    void (*subsample_of_one)(int maps, int height, int width, const float *coefficient,
+                             const float *bias, int activation, const float *in,
+                             ptrdiff_t out_stride, float *out);
+    void (*dense_of_one)(const lenet_dense_shape *s, const float *weights, const float *bias,
+                         int activation, const float *in, float *out);
+    void (*rbf_of_one)(const lenet_dense_shape *s, const float *codes, const float *in,
+                       float *out);
+
     /* The squashing function, any alignment; a == y is allowed. */
     void (*squash)(int activation, const float *a, ptrdiff_t n, float *y);
     void (*squash_backward)(int activation, const float *y, const float *dy, ptrdiff_t n,
@@ -116,6 +136,7 @@ static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
 const lenet_kernels *lenet_kernels_portable(void);
 const lenet_kernels *lenet_kernels_avx2(void);
 const lenet_kernels *lenet_kernels_avx512(void);
+const lenet_kernels *lenet_kernels_neon(void);
 
 /* The table in use; picked at the first call (dispatch.c). */
 const lenet_kernels *lenet_kernels_active(void);

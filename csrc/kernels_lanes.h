@@ -22,7 +22,7 @@
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 /* Keeps values that were loaded before it from being kept for later: a tile's sums fill the
  * registers, and a second load is cheaper than a spill. */
@@ -32,8 +32,8 @@
 #define CASES_1_TO_6(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #define CASES_OF_ACTIVATIONS(CASE) \
     CASE(LENET_IDENTITY) CASE(LENET_SCALED_TANH) CASE(LENET_TANH) CASE(LENET_RELU)
-#define CASES_1_TO_10(CASE) \
-    CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#define CASES_1_TO_10(CASE) CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10)
+#define CASES_11_TO_14(CASE) CASE(11) CASE(12) CASE(13) CASE(14)
 
 /* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (pieces p =
  * cut(total, most); p.size; p = next(p)) has size p.size at p.start. */
@@ -1141,12 +1141,15 @@ static double multiply_adds(int64_t rounds, float *sink)
     return (double)SUMS * REPEATS * LANES;
 }
 
+#include "kernels_rows.h"
+
 #define LENET_DEFINE_KERNELS(isa)                                                         \
     const lenet_kernels *lenet_kernels_##isa(void)                                        \
     {                                                                                     \
         static const lenet_kernels table = {                                              \
             .name = #isa,                                                                 \
             .lanes = LANES,                                                               \
+            .few = FEW,                                                                   \
             .load_grey = load_grey,                                                       \
             .rows_to_lanes = rows_to_lanes,                                               \
             .lanes_to_rows = lanes_to_rows,                                               \
@@ -1161,6 +1164,11 @@ static double multiply_adds(int64_t rounds, float *sink)
             .rbf = rbf,                                                                   \
             .rbf_backward_input = rbf_backward_input,                                     \
             .rbf_backward_codes = rbf_backward_codes,                                     \
+            .load_grey_rows = load_grey_rows,                                             \
+            .conv_of_one = conv_of_one,                                                   \
+            .subsample_of_one = subsample_of_one,                                         \
+            .dense_of_one = dense_of_one,                                                 \
+            .rbf_of_one = rbf_of_one,                                                     \
             .squash = squash,                                                             \
             .squash_backward = squash_backward,                                           \
             .sum_lanes = sum_lanes,                                                       \

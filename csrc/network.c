@@ -28,6 +28,7 @@ typedef struct {
     int lanes, block;
     ptrdiff_t input, input_stride;
     ptrdiff_t out[LENET_MAX_LAYERS], stride[LENET_MAX_LAYERS];
+    ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that runs by itself */
     ptrdiff_t lane_sums;  /* [spatial parameter][lane] */
     ptrdiff_t scratch;    /* of dense_backward_weights */
     ptrdiff_t total;
@@ -62,6 +63,13 @@ static lenet_dense_shape dense_shape(const lenet_plan *plan, const layout *at, i
                                .out_stride = at->stride[l]};
 }
 
+/* How far rows of layer l's maps lie apart when an image runs by itself (l = -1: the image). */
+static ptrdiff_t one_stride(const lenet_plan *plan, int lanes, int l)
+{
+    const ptrdiff_t width = l < 0 ? plan->width : plan->layers[l].out_width;
+    return l + 1 < plan->first_flat ? (width + lanes - 1) / lanes * lanes : width;
+}
+
 static layout make_layout(const lenet_plan *plan, int training)
 {
     layout at = {.lanes = lenet_kernels_active()->lanes,
@@ -89,6 +97,15 @@ static layout make_layout(const lenet_plan *plan, int training)
         }
         at.scratch = reserve(&at, (ptrdiff_t)scratch);
         at.lane_sums = reserve(&at, plan->n_spatial_parameters * lanes);
+    }
+    if (!training) {
+        size = plan->height * one_stride(plan, at.lanes, -1);
+        at.one_input = reserve(&at, size + LENET_ROW_SLACK);
+        for (int l = 0; l < plan->n_layers; l++) {
+            const plan_layer *layer = &plan->layers[l];
+            size = (ptrdiff_t)layer->out_maps * layer->out_height * one_stride(plan, at.lanes, l);
+            at.one[l] = reserve(&at, size + LENET_ROW_SLACK);
+        }
     }
     /* a page between two threads' memories: neighbours would slow each other down */
     reserve(&at, 1024);
@@ -265,6 +282,51 @@ static int run_forward(const batch *b, float *memory, int64_t first, int n, int 
     return groups;
 }
 
+static void load_one(const batch *b, int64_t image, float *input)
+{
+    const lenet_images *images = b->images;
+    const lenet_plan *plan = b->plan;
+    const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
+    const ptrdiff_t stride = one_stride(plan, b->at.lanes, -1);
+    if (images->is_float) {
+        const float *from = (const float *)images->pixels + index_of(b, image) * size;
+        for (int y = 0; y < plan->height; y++)
+            memcpy(input + y * stride, from + (ptrdiff_t)y * plan->width,
+                   (size_t)plan->width * sizeof *from);
+    } else {
+        b->k->load_grey_rows((const uint8_t *)images->pixels + index_of(b, image) * size,
+                             images->height, images->width, plan->background, plan->foreground,
+                             plan->height, plan->width, stride, input);
+    }
+}
+
+/* Runs one image by itself and writes its outputs. */
+static void run_one(const batch *b, float *memory, int64_t image)
+{
+    const lenet_plan *plan = b->plan;
+    const float *in = memory + b->at.one_input;
+    load_one(b, image, memory + b->at.one_input);
+    for (int l = 0; l < plan->n_layers; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        const float *w = weights_of(b, layer), *bias = biases_of(b, layer);
+        const ptrdiff_t stride = one_stride(plan, b->at.lanes, l);
+        const lenet_dense_shape s = dense_shape(plan, &b->at, l, 1);
+        float *out = memory + b->at.one[l];
+        if (layer->kind == LENET_RBF)
+            b->k->rbf_of_one(&s, w, in, out);
+        else if (l >= plan->first_flat)
+            b->k->dense_of_one(&s, w, bias, layer->activation, in, out);
+        else if (layer->kind == LENET_CONV)
+            b->k->conv_of_one(&layer->conv, w, bias, layer->activation, in, stride, out);
+        else
+            b->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width,
+                                   layer->kind == LENET_SUBSAMPLE ? w : NULL, bias,
+                                   layer->activation, in, stride, out);
+        in = out;
+    }
+    memcpy(b->outputs + image * plan->classes, in, (size_t)plan->classes * sizeof *in);
+}
+
 /* Copies layer l's outputs of a block to rows of `to`. */
 static void copy_out(const batch *b, const float *memory, int l, int64_t first, int n, float *to)
 {
@@ -292,11 +354,15 @@ static void forward_task(void *context, int64_t i, int32_t thread)
     float *memory = b->memory + thread * b->at.total;
     int n;
     int64_t first = block_start(b, i, &n);
-    run_forward(b, memory, first, n, b->activations != NULL);
     if (!b->activations) {
+        int rest = n % b->at.lanes, alone = rest <= b->k->few ? rest : 0;
+        n -= alone;
+        if (n) run_forward(b, memory, first, n, 0);
         copy_out(b, memory, b->plan->n_layers - 1, first, n, b->outputs);
+        for (int k = 0; k < alone; k++) run_one(b, memory, first + n + k);
         return;
     }
+    run_forward(b, memory, first, n, 1);
     for (int l = 0; l < b->plan->n_layers; l++)
         if (b->activations[l]) copy_out(b, memory, l, first, n, b->activations[l]);
 }

@@ -11,6 +11,8 @@ enum {
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
+    COLUMN_ROWS = 8,
+    FEW = 4,
     CACHED_VECTORS = 512,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,
@@ -49,6 +51,12 @@ static inline vf vf_step(vf a)
 {
     return _mm256_and_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ),
                          _mm256_set1_ps(1.0f));
+}
+/* a0 + a1, a2 + a3, ... b0 + b1, b2 + b3, ... */
+static inline vf vf_add_pairs(vf a, vf b)
+{
+    __m256d halves = _mm256_castps_pd(_mm256_hadd_ps(a, b));  /* a, b, a, b */
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xd8));
 }
 static inline float vf_sum(vf a)
 {

@@ -11,6 +11,8 @@ enum {
     HOLD_WEIGHTS = 1,      /* registers for a tile's weights too */
     TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
+    COLUMN_ROWS = 14,      /* a tile of one image's map: 14 rows, 5 weights, 1 input */
+    FEW = 7,               /* images that run faster one by one, measured */
     CACHED_VECTORS = 256,  /* of deltas: a third of the innermost cache */
     DENSE_ROWS = 6,        /* a dense tile: 6 units x 4 groups, 4 inputs, 1 weight */
     DENSE_GROUPS = 4,
@@ -64,6 +66,13 @@ static inline vf vf_step(vf a)
 {
     __mmask16 positive = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ);
     return _mm512_maskz_mov_ps(positive, _mm512_set1_ps(1.0f));
+}
+/* a0 + a1, a2 + a3, ... b0 + b1, b2 + b3, ... */
+static inline vf vf_add_pairs(vf a, vf b)
+{
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_add_ps(_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b));
 }
 static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
 static inline vf vf_from_bytes(const uint8_t *p)

@@ -13,6 +13,8 @@ enum {
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
+    COLUMN_ROWS = 8,
+    FEW = 3,
     CACHED_VECTORS = 1024,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,
@@ -97,6 +99,16 @@ static inline vf vf_sqrt(vf a)
 {
     for (int i = 0; i < LANES; i++) VF_LANE(a, i) = sqrtf(VF_LANE(a, i));
     return a;
+}
+/* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
+static inline vf vf_add_pairs(vf a, vf b)
+{
+    vf r = a;
+    VF_LANE(r, 0) = VF_LANE(a, 0) + VF_LANE(a, 1);
+    VF_LANE(r, 1) = VF_LANE(a, 2) + VF_LANE(a, 3);
+    VF_LANE(r, 2) = VF_LANE(b, 0) + VF_LANE(b, 1);
+    VF_LANE(r, 3) = VF_LANE(b, 2) + VF_LANE(b, 3);
+    return r;
 }
 static inline float vf_sum(vf a)
 {
