@@ -1,13 +1,32 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test bench lint sanitize clean
+.PHONY: build test test-arm arm-tools bench lint sanitize clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
 
 test:
 	$(PYTHON) -m pytest
+
+# The C programs of tests/ on 64-bit ARM: cross-compiled, and run by an emulator. On such a machine
+# itself: make test-arm ARM_CC=cc ARM_RUN=env
+ARM_CC = aarch64-linux-gnu-gcc
+ARM_RUN = $(if $(shell command -v qemu-aarch64),qemu-aarch64,qemu-aarch64-static)
+ARM_FLAGS = -std=c11 -O2 -Wall -Wextra -Werror -static -pthread -Icsrc
+test-arm: arm-tools
+	mkdir -p build/arm
+	for name in c_api c_kernels; do \
+		$(ARM_CC) $(ARM_FLAGS) tests/$$name.c csrc/*.c -o build/arm/$$name -lm || exit 1; \
+		for isa in neon portable; do \
+			LENET_C_ISA=$$isa $(ARM_RUN) build/arm/$$name || exit 1; \
+		done; \
+	done
+
+arm-tools:
+	@{ echo '#include <stdio.h>' | $(ARM_CC) -E -x c - && command -v $(ARM_RUN); } >/dev/null 2>&1 || { \
+		echo "test-arm needs a cross compiler and an emulator; Debian's packages:" \
+			"gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"; exit 1; }
 
 bench:
 	$(PYTHON) -m pytest bench --benchmark-quiet
@@ -16,13 +35,16 @@ lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	for file in csrc/*.c; do \
-		$(CC) -std=c11 -O2 -Wall -Wextra -Werror -fsyntax-only $$file || exit 1; \
+	for compiler in $(CC) clang; do \
+		command -v $$compiler > /dev/null || continue; \
+		for file in csrc/*.c; do \
+			$$compiler -std=c11 -O2 -Wall -Wextra -Werror -c $$file -o /dev/null || exit 1; \
+		done; \
 	done
 
 # A copy of the project, built with AddressSanitizer and UndefinedBehaviorSanitizer, passes the
-# tests. Python itself leaks by design, so leaks are not looked
-# for; allocations that cannot be granted fail as malloc does.
+# tests. Python itself leaks by design, so leaks are not looked for; allocations that cannot be
+# granted fail as malloc does.
 SANITIZED = build/sanitize
 sanitize:
 	rm -rf $(SANITIZED)

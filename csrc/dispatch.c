@@ -67,6 +67,8 @@ static int available(const lenet_kernels *tables[4])
     int has = features();
     if (has & HAS_AVX512) tables[n++] = lenet_kernels_avx512();
     if (has & HAS_AVX2) tables[n++] = lenet_kernels_avx2();
+#elif defined(__aarch64__)
+    tables[n++] = lenet_kernels_neon();
 #endif
     tables[n++] = lenet_kernels_portable();
     return n;
@@ -76,6 +78,7 @@ static const lenet_kernels *active;
 
 lenet_status lenet_init(void)
 {
+    if (active) return LENET_OK;
     static const char *const known[] = {"portable", "avx2", "avx512", "neon"};
     const lenet_kernels *tables[4];
     int n = available(tables), is_known = 0;
@@ -97,8 +100,7 @@ lenet_status lenet_init(void)
 
 const lenet_kernels *lenet_kernels_active(void)
 {
-    if (!active && lenet_init() != LENET_OK) active = lenet_kernels_portable();
-    return active;
+    return lenet_init() == LENET_OK ? active : lenet_kernels_portable();
 }
 
 const char *lenet_isa(void) { return lenet_kernels_active()->name; }

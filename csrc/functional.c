@@ -8,22 +8,24 @@
 /* Cuts the caller's workspace into buffers. */
 typedef struct {
     float *next;
-} pool;
+} arena;
 
 static size_t lanes_size(ptrdiff_t features)
 {
     return ((size_t)features * LENET_MAX_LANES + 32) * sizeof(float);
 }
 
-static float *take(pool *p, ptrdiff_t features)
+static float *take(arena *p, ptrdiff_t features)
 {
     float *here = p->next;
     p->next += lanes_size(features) / sizeof(float);
     return here;
 }
 
-static lenet_status open_pool(void *workspace, size_t size, size_t needed, pool *p)
+static lenet_status open_arena(void *workspace, size_t size, size_t needed, arena *p)
 {
+    lenet_status ready = lenet_init();
+    if (ready != LENET_OK) return ready;
     if (size < needed || (uintptr_t)workspace % 64) return LENET_NO_MEMORY;
     p->next = workspace;
     memset(workspace, 0, needed);  /* sums over lanes begin at 0 */
@@ -104,10 +106,10 @@ lenet_status lenet_conv(const lenet_conv_call *call, const float *x, const float
 {
     const lenet_kernels *k = lenet_kernels_active();
     conv_plan c;
-    pool p;
+    arena p;
     lenet_status status = open_conv(call, &c);
     if (status != LENET_OK) return status;
-    status = open_pool(workspace, size, conv_workspace(&c), &p);
+    status = open_arena(workspace, size, conv_workspace(&c), &p);
     if (status == LENET_OK) {
         float *in = take(&p, c.in_size), *out = take(&p, c.out_size);
         const ptrdiff_t map = (ptrdiff_t)c.shape.out_height * c.shape.out_width * k->lanes;
@@ -127,10 +129,10 @@ lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
 {
     const lenet_kernels *k = lenet_kernels_active();
     conv_plan c;
-    pool p;
+    arena p;
     lenet_status status = open_conv(call, &c);
     if (status != LENET_OK) return status;
-    status = open_pool(workspace, size, conv_workspace(&c), &p);
+    status = open_arena(workspace, size, conv_workspace(&c), &p);
     if (status == LENET_OK) {
         float *in = take(&p, c.in_size), *delta = take(&p, c.out_size);
         float *dw_lanes = take(&p, c.n_weights), *db_lanes = take(&p, c.shape.out_maps);
@@ -172,9 +174,9 @@ lenet_status lenet_subsample(int32_t maps, int32_t height, int32_t width, const 
     const lenet_kernels *k = lenet_kernels_active();
     const ptrdiff_t in_map = (ptrdiff_t)height * width;
     const ptrdiff_t out_map = (ptrdiff_t)(height / 2) * (width / 2);
-    pool p;
+    arena p;
     if (bad_subsample(maps, height, width)) return LENET_BAD_ARGUMENT;
-    lenet_status status = open_pool(workspace, size,
+    lenet_status status = open_arena(workspace, size,
                                     lenet_subsample_workspace(maps, height, width), &p);
     if (status != LENET_OK) return status;
     float *in = take(&p, maps * in_map), *out = take(&p, maps * out_map);
@@ -196,9 +198,9 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
     const lenet_kernels *k = lenet_kernels_active();
     const ptrdiff_t in_size = (ptrdiff_t)maps * height * width;
     const ptrdiff_t out_size = (ptrdiff_t)maps * (height / 2) * (width / 2);
-    pool p;
+    arena p;
     if (bad_subsample(maps, height, width)) return LENET_BAD_ARGUMENT;
-    lenet_status status = open_pool(workspace, size,
+    lenet_status status = open_arena(workspace, size,
                                     lenet_subsample_workspace(maps, height, width), &p);
     if (status != LENET_OK) return status;
     float *in = take(&p, in_size), *delta = take(&p, out_size);
@@ -241,9 +243,9 @@ lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const fl
                        int64_t n, float *y, void *workspace, size_t size)
 {
     const lenet_kernels *k = lenet_kernels_active();
-    pool p;
+    arena p;
     if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
-    lenet_status status = open_pool(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
+    lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
     if (status != LENET_OK) return status;
     const lenet_dense_shape s = one_group(k, inputs, classes);
     float *in = take(&p, inputs), *out = take(&p, classes);
@@ -261,9 +263,9 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
 {
     const lenet_kernels *k = lenet_kernels_active();
     const ptrdiff_t n_codes = (ptrdiff_t)inputs * classes;
-    pool p;
+    arena p;
     if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
-    lenet_status status = open_pool(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
+    lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
     if (status != LENET_OK) return status;
     const lenet_dense_shape s = one_group(k, inputs, classes);
     float *in = take(&p, inputs), *delta = take(&p, classes), *group_dcodes = take(&p, n_codes);

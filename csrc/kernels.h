@@ -15,6 +15,7 @@
 
 enum {
     LENET_MAX_LANES = 16,
+    LENET_MAX_THREADS = 256,
     LENET_ROW_SLACK = 4 * LENET_MAX_LANES  /* see the kernels for one image */
 };
 

@@ -5,7 +5,8 @@
  *
  * A tile keeps its sums in registers: `INLINE` functions take tile sizes as arguments that are
  * constants at every call, so that the compiler unrolls the loops over them. The CASES macros
- * turn a size known at run time into such a constant. */
+ * turn a size known at run time into such a constant; `n <= MOST ? n : 1` in a case keeps those
+ * that cannot happen from being compiled with indices out of bounds. */
 #include <math.h>
 #include <string.h>
 
@@ -455,7 +456,8 @@ OUTLINE void gather_row(const lenet_conv_shape *s, const float *weights, const f
                 }
             }
         }
-        store_delta(in_activation, sum, columns, in + x0 * LANES);
+        for (int x = 0; x < columns; x++)
+            store_delta(in_activation, sum + x, 1, in + (x0 + x) * LANES);
     }
 }
 
@@ -791,43 +793,38 @@ INLINE void dense_backward_groups(const int GROUPS, const lenet_dense_shape *s,
     }
 }
 
+/* As many groups at once as a tile takes: 4 (where it does), 2 or 1. */
+INLINE int groups_at_once(int left)
+{
+    return DENSE_GROUPS == 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
 static void dense(const lenet_dense_shape *s, const float *weights, const float *bias,
                   int activation, const float *in, float *out)
 {
-    for (int g = 0; g < s->groups;) {
-        const float *from = in + g * s->in_stride;
-        float *to = out + g * s->out_stride;
-        int left = s->groups - g;
-        if (DENSE_GROUPS == 4 && left >= 4) {
-            dense_groups(DENSE_GROUPS, s, weights, bias, activation, from, to);
-            g += 4;
-        } else if (left >= 2) {
-            dense_groups(2, s, weights, bias, activation, from, to);
-            g += 2;
-        } else {
-            dense_groups(1, s, weights, bias, activation, from, to);
-            g += 1;
-        }
+    for (int g = 0, n; g < s->groups; g += n, in += n * s->in_stride, out += n * s->out_stride) {
+        n = groups_at_once(s->groups - g);
+        if (n == 4)
+            dense_groups(DENSE_GROUPS, s, weights, bias, activation, in, out);
+        else if (n == 2)
+            dense_groups(2, s, weights, bias, activation, in, out);
+        else
+            dense_groups(1, s, weights, bias, activation, in, out);
     }
 }
 
 static void dense_backward_input(const lenet_dense_shape *s, const float *weights,
                                  const float *delta, int in_activation, float *in)
 {
-    for (int g = 0; g < s->groups;) {
-        const float *from = delta + g * s->out_stride;
-        float *to = in + g * s->in_stride;
-        int left = s->groups - g;
-        if (DENSE_GROUPS == 4 && left >= 4) {
-            dense_backward_groups(DENSE_GROUPS, s, weights, from, in_activation, to);
-            g += 4;
-        } else if (left >= 2) {
-            dense_backward_groups(2, s, weights, from, in_activation, to);
-            g += 2;
-        } else {
-            dense_backward_groups(1, s, weights, from, in_activation, to);
-            g += 1;
-        }
+    for (int g = 0, n; g < s->groups;
+         g += n, in += n * s->in_stride, delta += n * s->out_stride) {
+        n = groups_at_once(s->groups - g);
+        if (n == 4)
+            dense_backward_groups(DENSE_GROUPS, s, weights, delta, in_activation, in);
+        else if (n == 2)
+            dense_backward_groups(2, s, weights, delta, in_activation, in);
+        else
+            dense_backward_groups(1, s, weights, delta, in_activation, in);
     }
 }
 
@@ -1000,14 +997,14 @@ static void rbf_backward_input(const lenet_dense_shape *s, const float *codes,
 static void rbf_backward_codes(const lenet_dense_shape *s, const float *codes, const float *in,
                                const float *delta, float *dcodes)
 {
-    for (int i = 0; i < s->outputs; i++) {
-        for (int j = 0; j < s->inputs; j++) {
-            vf sum = vf_set(0.0f), code = vf_set(codes[i * s->inputs + j]);
+    for (int i = 0; i < s->outputs; i++, delta += LANES) {
+        for (int j = 0; j < s->inputs; j++, codes++, dcodes++) {
+            vf sum = vf_set(0.0f), code = vf_set(*codes);
             for (int g = 0; g < s->groups; g++) {
                 vf distance = vf_sub(vf_load(in + g * s->in_stride + j * LANES), code);
-                sum = vf_fma(distance, vf_load(delta + g * s->out_stride + i * LANES), sum);
+                sum = vf_fma(distance, vf_load(delta + g * s->out_stride), sum);
             }
-            dcodes[i * s->inputs + j] = -2.0f * vf_sum(sum);
+            *dcodes = -2.0f * vf_sum(sum);
         }
     }
 }

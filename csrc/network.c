@@ -121,6 +121,7 @@ int64_t lenet_blocks(int32_t training, int64_t n)
 static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
 {
     if (n_threads < 1) n_threads = 1;
+    if (n_threads > LENET_MAX_THREADS) n_threads = LENET_MAX_THREADS;
     return n_threads > blocks ? (int32_t)(blocks > 1 ? blocks : 1) : n_threads;
 }
 
@@ -536,7 +537,7 @@ typedef struct {
     float *gradient;
     const lenet_optimizer *optimizer;
     float *parameters;
-    char finite[LENET_MAX_MAPS];  /* per chunk, modulo its length: two tasks may write the same 0 */
+    char finite[LENET_MAX_THREADS];  /* by thread */
 } chunks;
 
 static ptrdiff_t chunk_size(const chunks *c, int64_t i)
@@ -549,25 +550,23 @@ static void add_task(void *context, int64_t i, int32_t thread)
 {
     chunks *c = context;
     const ptrdiff_t first = i * UPDATE_CHUNK;
-    (void)thread;
     if (!c->b->k->sum_partials(c->b->partials + first, c->b->partial_stride, c->n_partials,
                                c->add, chunk_size(c, i), c->gradient + first))
-        c->finite[i % LENET_MAX_MAPS] = 0;
+        c->finite[thread] = 0;
 }
 
 static void update_task(void *context, int64_t i, int32_t thread)
 {
     chunks *c = context;
     const lenet_kernels *k = c->b->k;
-    (void)thread;
     int finite = (c->optimizer->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
         c->optimizer, c->gradient, i * UPDATE_CHUNK, chunk_size(c, i), c->parameters);
-    if (!finite) c->finite[i % LENET_MAX_MAPS] = 0;
+    if (!finite) c->finite[thread] = 0;
 }
 
 static lenet_status check_finite(const chunks *c)
 {
-    for (int i = 0; i < LENET_MAX_MAPS; i++)
+    for (int i = 0; i < LENET_MAX_THREADS; i++)
         if (!c->finite[i]) return LENET_NOT_FINITE;
     return LENET_OK;
 }

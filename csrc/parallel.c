@@ -51,7 +51,6 @@ static void run_alone(int64_t n_tasks, task_function *task, void *context)
 #if !defined(_WIN32) && !(defined(_OPENMP) && defined(LENET_USE_OPENMP))
 
 enum {
-    MAX_WORKERS = 255,
     SPIN_MICROSECONDS = 100,  /* how long a thread without work stays awake */
     STACK_SIZE = 1 << 20,
     OPEN = 1 << 16            /* in team.state: workers may join the loop; below: how many did */
@@ -202,7 +201,7 @@ static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, vo
     atomic_store(&team.loop.next, 0);
     atomic_store(&team.state, OPEN);
     atomic_fetch_add(&team.loops, 1);
-    start_workers(n_threads - 1 < MAX_WORKERS ? n_threads - 1 : MAX_WORKERS);
+    start_workers(n_threads - 1);
     pthread_mutex_lock(&team.lock);
     if (team.n_asleep) pthread_cond_broadcast(&team.work);
     pthread_mutex_unlock(&team.lock);
@@ -258,6 +257,7 @@ static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, vo
 void lenet_parallel_for(int64_t n_tasks, int32_t n_threads, task_function *task, void *context)
 {
     if (n_threads > n_tasks) n_threads = (int32_t)n_tasks;
+    if (n_threads > LENET_MAX_THREADS) n_threads = LENET_MAX_THREADS;
     if (n_threads > 1)
         run_team(n_tasks, n_threads, task, context);
     else
@@ -265,8 +265,6 @@ void lenet_parallel_for(int64_t n_tasks, int32_t n_threads, task_function *task,
 }
 
 /* ---- how many threads ----------------------------------------------------------------------- */
-
-enum { MAX_THREADS = 4096 };
 
 static int32_t wanted_threads;
 
@@ -297,31 +295,58 @@ static int32_t usable_processors(void)
 #endif
 }
 
-/* Processors that the control group grants, rounded up; 0: no limit. */
-static int32_t quota(void)
-{
 #if defined(__linux__)
+/* Quota over period of one control group; 0: no limit, or no such file. */
+static double share_of(const char *folder, const char *group)
+{
+    char path[4096];
     double limit = 0.0, period = 0.0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (file) {
-        if (fscanf(file, "%lf %lf", &limit, &period) != 2) limit = 0.0;  /* "max 100000" */
-        fclose(file);
-    } else {
-        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r");
-        if (!file) return 0;
-        if (fscanf(file, "%lf", &limit) != 1) limit = 0.0;
-        fclose(file);
-        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
-        if (!file) return 0;
-        if (fscanf(file, "%lf", &period) != 1) period = 0.0;
+    if (snprintf(path, sizeof path, "%s%s/cpu.max", folder, group) >= (int)sizeof path) return 0.0;
+    FILE *file = fopen(path, "r");
+    if (!file) return 0.0;
+    if (fscanf(file, "%lf %lf", &limit, &period) != 2) limit = 0.0;  /* "max 100000" */
+    fclose(file);
+    return limit > 0.0 && period > 0.0 ? limit / period : 0.0;
+}
+
+/* The same of version 1, which containers see as their own at the root. */
+static double old_share(void)
+{
+    static const char *const names[] = {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+                                        "/sys/fs/cgroup/cpu/cpu.cfs_period_us"};
+    double value[2] = {0.0, 0.0};
+    for (int i = 0; i < 2; i++) {
+        FILE *file = fopen(names[i], "r");
+        if (!file) return 0.0;
+        if (fscanf(file, "%lf", &value[i]) != 1) value[i] = 0.0;
         fclose(file);
     }
-    if (limit <= 0.0 || period <= 0.0) return 0;
-    double share = limit / period;
-    return share < 1.0 ? 1 : share > 1e6 ? 0 : (int32_t)(share + 0.999);
-#else
-    return 0;
+    return value[0] > 0.0 && value[1] > 0.0 ? value[0] / value[1] : 0.0;
+}
 #endif
+
+/* Processors that the control groups grant, rounded up; 0: no limit. The smallest share of this
+ * process's group and those above it counts. */
+static int32_t quota(void)
+{
+    double smallest = 0.0;
+#if defined(__linux__)
+    char line[4096], group[4096] = "";
+    FILE *file = fopen("/proc/self/cgroup", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "0::/", 4) == 0) strcpy(group, line + 3);
+    if (file) fclose(file);
+    group[strcspn(group, "\n")] = '\0';
+    for (;;) {
+        double share = share_of("/sys/fs/cgroup", group);
+        if (share > 0.0 && (smallest == 0.0 || share < smallest)) smallest = share;
+        char *end = strrchr(group, '/');
+        if (!end) break;
+        *end = '\0';
+    }
+    if (smallest == 0.0) smallest = old_share();
+#endif
+    return smallest <= 0.0 || smallest > 1e6 ? 0 : smallest < 1.0 ? 1 : (int32_t)(smallest + 0.999);
 }
 
 int32_t lenet_get_threads(void)
@@ -330,7 +355,7 @@ int32_t lenet_get_threads(void)
     const char *text = getenv("OMP_NUM_THREADS");
     if (text) {
         long n = strtol(text, NULL, 10);  /* "4,2" gives 4: the outer level */
-        if (n > 0) return n < MAX_THREADS ? (int32_t)n : MAX_THREADS;
+        if (n > 0) return n < LENET_MAX_THREADS ? (int32_t)n : LENET_MAX_THREADS;
     }
     int32_t processors = usable_processors(), granted = quota();
     return granted && granted < processors ? granted : processors;

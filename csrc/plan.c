@@ -25,18 +25,20 @@ lenet_status lenet_connect(const uint8_t *table, int32_t in_maps, int32_t out_ma
     }
     first[out_maps] = c;
 
-    int32_t t = 0;
-    for (int32_t i = 0; i < in_maps; i++) {
-        first_target[i] = t;
-        for (int32_t o = 0; o < out_maps; o++) {
-            for (int32_t k = first[o]; k < first[o + 1]; k++) {
-                if (source[k] != i) continue;
-                connection[t] = k;
-                target[t++] = o;
-            }
+    /* the same by input map: a counting sort, after which first_target[i] is where map i's
+     * connections end, which is where map i + 1's begin */
+    for (int32_t i = 0; i <= in_maps; i++) first_target[i] = 0;
+    for (int32_t k = 0; k < c; k++) first_target[source[k] + 1]++;
+    for (int32_t i = 0; i < in_maps; i++) first_target[i + 1] += first_target[i];
+    for (int32_t o = 0; o < out_maps; o++) {
+        for (int32_t k = first[o]; k < first[o + 1]; k++) {
+            int32_t t = first_target[source[k]]++;
+            connection[t] = k;
+            target[t] = o;
         }
     }
-    first_target[in_maps] = t;
+    for (int32_t i = in_maps; i > 0; i--) first_target[i] = first_target[i - 1];
+    first_target[0] = 0;
     shape->first = first;
     shape->source = source;
     shape->first_target = first_target;
@@ -181,6 +183,8 @@ lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int3
                                const float *codes, lenet_plan **out)
 {
     *out = NULL;
+    lenet_status ready = lenet_init();
+    if (ready != LENET_OK) return ready;
     if (n_layers < 1 || n_layers > LENET_MAX_LAYERS || height < 1 || width < 1
         || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE || !isfinite(background)
         || !isfinite(foreground))

@@ -181,6 +181,12 @@ def multiply_adds(int64_t rounds):
     return n
 
 
+def check_num_threads(n):
+    """Raises unless n is None or a whole number from 1 to 4096."""
+    if n is not None:
+        _checked_threads(n)
+
+
 cdef int32_t _checked_threads(object n) except -1:
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"num_threads: got {n!r}, want a whole number of at least 1")
@@ -286,7 +292,7 @@ cdef class Samples:
     cdef lenet_images images
     cdef readonly int64_t n
     cdef readonly bint is_single
-    cdef object labels
+    cdef readonly object labels
     cdef const int64_t[::1] label_values
 
     def __cinit__(self, Network network, images, labels=None):
@@ -366,7 +372,7 @@ cdef class Samples:
 
     cdef int _read_labels(self, Network network, object labels) except -1:
         try:
-            array = np.asarray(labels)
+            array = np.array(labels)  # a copy: what is checked here stays as it is
         except ValueError as error:
             raise ValueError(f"labels: not an array ({error})") from None
         if array.dtype.kind not in "iu":
@@ -380,7 +386,7 @@ cdef class Samples:
             row = int(bad.argmax())
             raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
                              f"{network.classes - 1}")
-        self.labels = np.ascontiguousarray(array, dtype=np.int64)
+        self.labels = array.astype(np.int64)
         self.label_values = self.labels
         return 0
 
@@ -533,8 +539,8 @@ cdef class Network:
         with nogil:
             status = lenet_forward(self.plan, &self.values[0], &samples.images, n, &out[0, 0],
                                    &run)
-        _give_back(workspace)
         _check(status)
+        _give_back(workspace)
         return outputs
 
     def forward(self, images, num_threads=None):
@@ -560,14 +566,6 @@ cdef class Network:
         with nogil:
             lenet_probabilities(self.plan, &outputs[0, 0], samples.n, &out[0, 0])
         return result
-
-    def classify(self, const float[:, ::1] outputs):
-        """Best class of each row of outputs."""
-        classes = np.empty(outputs.shape[0], np.int64)
-        cdef int64_t[::1] out = classes
-        if outputs.shape[0] and outputs.shape[1] == self.classes:
-            lenet_classify(self.plan, &outputs[0, 0], outputs.shape[0], &out[0])
-        return classes
 
     def activations(self, images, num_threads=None):
         """Every layer's outputs, a list of (N, maps, height, width) float32."""
@@ -597,19 +595,21 @@ cdef class Network:
         _check(status)
         return arrays
 
-    def score(self, const float[:, ::1] outputs, const int64_t[::1] labels, loss, double j):
-        """Mean loss and number of errors of outputs that forward gave."""
+    def evaluate(self, Samples samples, loss, double j, num_threads=None):
+        """Mean loss, number of errors and the class of each image, (N,) int64."""
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_report report
         cdef lenet_status status
-        if outputs.shape[1] != self.classes or outputs.shape[0] != labels.shape[0]:
-            raise ValueError("outputs and labels do not belong together")
+        samples._need_labels()
+        cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
+        classes = np.empty(samples.n, np.int64)
+        cdef int64_t[::1] out = classes
         with nogil:
-            status = lenet_score(self.plan, &outputs[0, 0] if labels.shape[0] else NULL,
-                                 &labels[0] if labels.shape[0] else NULL, labels.shape[0],
+            lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
+            status = lenet_score(self.plan, &outputs[0, 0], &samples.label_values[0], samples.n,
                                  &criterion, &report)
         _check(status)
-        return report.loss, report.n_errors
+        return report.loss, report.n_errors, classes
 
     def gradient(self, Samples samples, loss, double j, num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
@@ -628,8 +628,8 @@ cdef class Network:
             status = lenet_gradient(self.plan, &self.values[0], &samples.images,
                                     &samples.label_values[0], samples.n, &criterion, &out[0],
                                     &report, &run)
-        _give_back(workspace)
         _check(status)
+        _give_back(workspace)
         return report.loss, report.n_errors, gradient
 
     def step(self, Samples samples, const int64_t[::1] order, loss, double j,
@@ -656,8 +656,8 @@ cdef class Network:
         with nogil:
             status = lenet_step(self.plan, &self.values[0], &images, &samples.label_values[0], n,
                                 &criterion, &state.settings, &report, &run)
-        _give_back(workspace)
         _check(status)
+        _give_back(workspace)
         return report.loss, report.n_errors
 
 
@@ -684,8 +684,8 @@ def conv(const float[:, :, :, ::1] x, const float[::1] weights, const float[::1]
     with nogil:
         status = lenet_conv(&call, &x[0, 0, 0, 0], &weights[0], &bias[0], x.shape[0],
                             &y[0, 0, 0, 0], workspace.aligned, workspace.size)
-    _give_back(workspace)
     _check(status)
+    _give_back(workspace)
 
 
 def conv_backward(const float[:, :, :, ::1] x, const float[::1] weights, int32_t kernel,
@@ -699,8 +699,8 @@ def conv_backward(const float[:, :, :, ::1] x, const float[::1] weights, int32_t
         status = lenet_conv_backward(&call, &x[0, 0, 0, 0], &weights[0], &dy[0, 0, 0, 0],
                                      x.shape[0], &dx[0, 0, 0, 0], &dw[0], &db[0],
                                      workspace.aligned, workspace.size)
-    _give_back(workspace)
     _check(status)
+    _give_back(workspace)
 
 
 def subsample(const float[:, :, :, ::1] x, const float[::1] coefficient, const float[::1] bias,
@@ -712,8 +712,8 @@ def subsample(const float[:, :, :, ::1] x, const float[::1] coefficient, const f
     with nogil:
         status = lenet_subsample(maps, h, w, &x[0, 0, 0, 0], &coefficient[0], &bias[0],
                                  x.shape[0], &y[0, 0, 0, 0], workspace.aligned, workspace.size)
-    _give_back(workspace)
     _check(status)
+    _give_back(workspace)
 
 
 def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient,
@@ -728,8 +728,8 @@ def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient
                                           &dy[0, 0, 0, 0], x.shape[0], &dx[0, 0, 0, 0],
                                           &dcoefficient[0], &dbias[0], workspace.aligned,
                                           workspace.size)
-    _give_back(workspace)
     _check(status)
+    _give_back(workspace)
 
 
 def rbf(const float[:, ::1] x, const float[:, ::1] codes, float[:, ::1] y):
@@ -740,8 +740,8 @@ def rbf(const float[:, ::1] x, const float[:, ::1] codes, float[:, ::1] y):
     with nogil:
         status = lenet_rbf(inputs, classes, &x[0, 0], &codes[0, 0], x.shape[0], &y[0, 0],
                            workspace.aligned, workspace.size)
-    _give_back(workspace)
     _check(status)
+    _give_back(workspace)
 
 
 def rbf_backward(const float[:, ::1] x, const float[:, ::1] codes, const float[:, ::1] dy,
@@ -754,8 +754,8 @@ def rbf_backward(const float[:, ::1] x, const float[:, ::1] codes, const float[:
         status = lenet_rbf_backward(inputs, classes, &x[0, 0], &codes[0, 0], &dy[0, 0],
                                     x.shape[0], &dx[0, 0], &dcodes[0, 0], workspace.aligned,
                                     workspace.size)
-    _give_back(workspace)
     _check(status)
+    _give_back(workspace)
 
 
 def squash(const float[::1] a, activation, float[::1] y):

@@ -113,7 +113,7 @@ class Conv(Layer):
         _check_size(f"layer {self.name!r}: kernel", self.kernel, min(input_shape[1:]))
         _check_activation(self.name, self.activation)
         if self.table is not None:
-            _check_table(f"layer {self.name!r}: table", self.table, self.maps, input_shape[0])
+            check_table(f"layer {self.name!r}: table", self.table, self.maps, input_shape[0])
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Give the output's (maps, height, width) for an input of this shape."""
@@ -440,7 +440,7 @@ class Architecture:
     def fan_in(self) -> dict[str, tuple[int, ...]]:
         """Parameter name -> F_i, the number of inputs of the unit fed, by entry along axis 0.
 
-        Initial weights are uniform in [-2.4/F_i, 2.4/F_i] (LeCun et al. 1998, section II.B).
+        Initial weights are uniform in [-2.4/F_i, 2.4/F_i] (LeCun et al. 1998, appendix A).
         """
         inputs = self.input_shapes
         return {
@@ -643,7 +643,16 @@ def _check_block(layer: str, input_shape: Shape) -> None:
         raise ValueError(f"layer {layer!r}: input is {input_shape}, want maps of at least 2x2")
 
 
-def _check_table(what: str, table: object, maps: int, in_maps: int) -> None:
+def check_table(what: str, table: object, maps: int, in_maps: int) -> None:
+    """Raise ValueError or TypeError unless the table gives each map ascending input maps.
+
+    Parameters
+    ----------
+    what : str
+        Begins the message.
+    table : tuple of tuple of int
+    maps, in_maps : int
+    """
     if not isinstance(table, tuple):
         raise TypeError(f"{what} is a {type(table).__name__}, want a tuple of tuples of int")
     if len(table) != maps:

@@ -85,7 +85,7 @@ _LINEAR = Recipe(
 RECIPES: dict[str, Recipe] = {
     LENET5_1998.name: Recipe(
         loss="map",
-        j=5.0,
+        j=DEFAULT_J,
         optimizers={
             "adam": Adam(8e-3, schedule="one_cycle", weight_decay=0.05),
             "sgd": SGD(0.01, schedule="one_cycle", momentum=0.9),

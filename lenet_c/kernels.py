@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core
-from lenet_c.architectures import MAX_MAPS, MAX_SIDE
+from lenet_c.architectures import MAX_MAPS, MAX_SIDE, Table, check_table
 
 Floats = NDArray[np.float32]
 TableLike = Sequence[Sequence[int]] | NDArray[Any]
@@ -52,6 +52,25 @@ def _activation(activation: str) -> str:
     return activation
 
 
+def table_matrix(table: Table, in_maps: int) -> NDArray[np.uint8]:
+    """Make a 0/1 array (maps, in_maps) of a table.
+
+    Parameters
+    ----------
+    table : tuple of tuple of int
+        For each output map, the input maps it reads (Table I).
+    in_maps : int
+
+    Returns
+    -------
+    uint8 array (maps, in_maps)
+    """
+    matrix = np.zeros((len(table), in_maps), np.uint8)
+    for row, sources in zip(matrix, table, strict=True):
+        row[list(sources)] = 1
+    return matrix
+
+
 def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np.uint8] | None:
     """Read a table: for each output map its input maps, or a 0/1 matrix (maps, in_maps)."""
     if table is None:
@@ -59,13 +78,9 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if isinstance(table, np.ndarray) and table.ndim == 2:
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
-        rows = [list(row) for row in table]
-        matrix = np.zeros((len(rows), in_maps), np.uint8)
-        for o, sources in enumerate(rows):
-            for i in sources:
-                if not 0 <= i < in_maps:
-                    raise ValueError(f"table: map {o} reads map {i}, want 0 to {in_maps - 1}")
-                matrix[o, i] = 1
+        rows = tuple(tuple(row) for row in table)
+        check_table("table", rows, maps, in_maps)
+        matrix = table_matrix(rows, in_maps)
     if matrix.shape != (maps, in_maps):
         raise ValueError(f"table: for {matrix.shape} maps, want ({maps}, {in_maps})")
     if not matrix.any(axis=1).all():

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, codes, serialization
-from lenet_c.architectures import LENET5_1998, Architecture, Conv, Table
+from lenet_c.architectures import LENET5_1998, Architecture, Conv
+from lenet_c.kernels import table_matrix
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -55,22 +56,13 @@ def loss_for(network: LeNet5, loss: str | None, j: float) -> tuple[str, float]:
     return loss, float(j)
 
 
-def _table_matrix(table: Table | None, in_maps: int) -> NDArray[np.uint8] | None:
-    if table is None:
-        return None
-    matrix = np.zeros((len(table), in_maps), np.uint8)
-    for row, sources in zip(matrix, table, strict=True):
-        row[list(sources)] = 1
-    return matrix
-
-
 def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _core.Network:
     inputs = architecture.input_shapes
     layers = []
     for layer in architecture.layers:
         table = None
-        if isinstance(layer, Conv):
-            table = _table_matrix(layer.table, inputs[layer.name][0])
+        if isinstance(layer, Conv) and layer.table is not None:
+            table = table_matrix(layer.table, inputs[layer.name][0])
         layers.append(
             (
                 layer.kind,
@@ -114,7 +106,7 @@ class LeNet5:
     """A LeNet-5: the 1998 network, or another `Architecture`.
 
     The initial weights are uniform in [-2.4 / F, 2.4 / F], F the number of inputs of the unit
-    (LeCun et al. 1998, section III.C).
+    (LeCun et al. 1998, appendix A).
 
     Parameters
     ----------
@@ -136,9 +128,10 @@ class LeNet5:
     -----
     ``net["C3.weight"]`` is a named view into `parameters`, ``list(net)`` gives the names. Images
     are uint8 (N, 28, 28) or (N, 32, 32), raw grey with 0 for background and 255 for ink, or
-    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Every call takes
-    `num_threads`; results are the same bits for any number. One network may predict from many
-    Python threads at once.
+    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Calls that run the
+    network take `num_threads`; results are the same bits for any number. With the size of its batch
+    an image's outputs may differ in the last bits: few images run by other kernels than many. One
+    network may predict from many Python threads at once.
 
     Examples
     --------
@@ -166,7 +159,7 @@ class LeNet5:
             view[...] = limit * rng.uniform(-1.0, 1.0, view.shape)
 
     def _open(self, architecture: Architecture, codes: Floats | None) -> None:
-        self.architecture = architecture
+        self._architecture = architecture
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         self._network = _core_network(architecture, None if trained else codes)
@@ -184,9 +177,19 @@ class LeNet5:
                 codes = view
             else:
                 codes.flags.writeable = False  # the core has its own copy
-        self.codes: Floats | None = codes
+        self._codes = codes
 
     # ---- what it is ----
+
+    @property
+    def architecture(self) -> Architecture:
+        """The description that the network was made from."""
+        return self._architecture
+
+    @property
+    def codes(self) -> Floats | None:
+        """Codes of the classes, (classes, code length); a view if trained; None: no RBF output."""
+        return self._codes
 
     @property
     def parameters(self) -> Floats:
@@ -381,11 +384,11 @@ class LeNet5:
         Evaluation
         """
         samples = _core.Samples(self._network, images, labels)
-        outputs = self._network.forward(images, num_threads)
-        right = np.atleast_1d(np.asarray(labels)).astype(np.int64)
-        value, n_errors = self._network.score(outputs, right, *loss_for(self, loss, j))
+        value, n_errors, read = self._network.evaluate(
+            samples, *loss_for(self, loss, j), num_threads
+        )
         classes = self.architecture.classes
-        pairs = right * classes + self._network.classify(outputs)
+        pairs = samples.labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         error_rate = n_errors / samples.n
         return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
+
 from lenet_c import _core
 
 
@@ -27,7 +29,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class PaperSteps:
-    """The steps of LeCun et al. 1998, section III.C: rates fall after passes 2, 5, 8 and 12.
+    """The steps of LeCun et al. 1998, section III.B: rates fall after passes 2, 5, 8 and 12.
 
     The paper's 0.0005, 0.0002, 0.0001, 0.00005 and 0.00001, as factors of the first.
     """
@@ -81,8 +83,14 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not (low <= value < high and math.isfinite(value)):
-        limit = f"{low} or more" if high == math.inf else f"at least {low} and below {high}"
+    with np.errstate(over="ignore"):
+        rounded = float(np.float32(value))  # what the core computes with
+    if not (low <= rounded < high and math.isfinite(rounded)):
+        limit = (
+            f"{low} or more, finite in float32"
+            if high == math.inf
+            else f"at least {low} and below {high}"
+        )
         raise ValueError(f"{name}: got {value!r}, want {limit}")
 
 

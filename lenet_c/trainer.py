@@ -18,9 +18,6 @@ from lenet_c.optimizers import Adam, Optimizer
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Updates between two copies of the weights to fall back to when the loss is no longer finite.
-SNAPSHOT_EVERY = 64
-
 
 @dataclass
 class History:
@@ -55,6 +52,9 @@ class History:
 class Callback:
     """What a training run tells its callbacks. Any object with some of these methods will do."""
 
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Before the first pass; `trainer.validates` tells whether there is validation data."""
+
     def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
         """After an update: "step" and "n_steps" of the run, "images", "loss", "errors"."""
 
@@ -67,12 +67,25 @@ class Callback:
 
 def _monitored(record: dict[str, float], monitor: str) -> float:
     if monitor not in record:
-        hint = "; give validation_data to fit" if monitor.startswith("val_") else ""
-        raise ValueError(f"monitor: no {monitor!r} among {', '.join(record)}{hint}")
+        raise ValueError(f"monitor: no {monitor!r} among {', '.join(record)}")
     return record[monitor]
 
 
-class EarlyStopping(Callback):
+class _Monitor(Callback):
+    """Has a lowest value of something in the epoch's record, since the run began."""
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.best = np.inf
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget the run before."""
+        if self.monitor.startswith("val_") and not trainer.validates:
+            raise ValueError(f"monitor: {self.monitor!r} needs validation_data in fit")
+        self.best = np.inf
+
+
+class EarlyStopping(_Monitor):
     """Ends training when the monitored value has not fallen for some passes.
 
     Parameters
@@ -90,10 +103,14 @@ class EarlyStopping(Callback):
     ) -> None:
         if patience < 1:
             raise ValueError(f"patience: got {patience!r}, want at least 1")
-        self.monitor = monitor
+        super().__init__(monitor)
         self.patience = patience
         self.min_delta = min_delta
-        self.best = np.inf
+        self.since = 0
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget the run before."""
+        super().on_fit_begin(trainer)
         self.since = 0
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
@@ -107,7 +124,7 @@ class EarlyStopping(Callback):
             trainer.stop = True
 
 
-class BestWeights(Callback):
+class BestWeights(_Monitor):
     """Keeps the weights of the pass with the lowest monitored value.
 
     Parameters
@@ -126,12 +143,16 @@ class BestWeights(Callback):
         monitor: str = "val_error_rate",
         restore: bool = True,
     ) -> None:
+        super().__init__(monitor)
         self.path = path
-        self.monitor = monitor
         self.restore = restore
-        self.best = np.inf
         self.epoch: int | None = None
         self._parameters: np.ndarray | None = None
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget the run before."""
+        super().on_fit_begin(trainer)
+        self.epoch = self._parameters = None
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         """Copy and save the weights if this pass is the best so far."""
@@ -176,6 +197,8 @@ class Trainer:
     history : History
         Of the current or last `fit`.
     n_updates : int
+    validates : bool
+        Whether the current or last `fit` has validation data.
     stop : bool
         Set by a callback to end `fit` after this pass.
     """
@@ -205,13 +228,21 @@ class Trainer:
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = int(batch_size)
         self.callbacks = list(callbacks)
+        _core.check_num_threads(num_threads)
         self.num_threads = num_threads
+        self.validates = False
         self.history = History()
         self.n_updates = 0
         self.stop = False
         self._rng = np.random.default_rng(seed)
         self._state = optimizer.new_state(network.n_parameters)
         self._good: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer({self.network!r}, {self.optimizer!r}, loss={self.loss!r}, j={self.j:g}, "
+            f"batch_size={self.batch_size})"
+        )
 
     def fit(
         self,
@@ -242,15 +273,25 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss is no longer finite; the network then has the last good weights.
+            If the loss is no longer finite; the network then has the last weights whose loss was
+            finite, those before the last update.
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 1:
             raise ValueError(f"epochs: got {epochs!r}, want a whole number of at least 1")
         samples = _core.Samples(self.network._network, images, labels)
+        self.validates = validation_data is not None
         if validation_data is not None:
-            _core.Samples(self.network._network, *validation_data)  # its errors before training
+            # its errors before training
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise TypeError("validation_data: want a pair (images, labels)")
+            if validation_data[1] is None:
+                raise ValueError("validation_data: no labels")
+            _core.Samples(self.network._network, *validation_data)
         self.history = History()
         self.stop = False
+        for callback in self.callbacks:
+            if hasattr(callback, "on_fit_begin"):
+                callback.on_fit_begin(self)
         steps = -(-samples.n // self.batch_size)
         for epoch in range(1, int(epochs) + 1):
             record = self._run_epoch(samples, epoch, steps, steps * int(epochs))
@@ -282,7 +323,8 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss is no longer finite; the network then has the last good weights.
+            If the loss is no longer finite; the network then has the last weights whose loss was
+            finite, those before the last update.
         """
         samples = _core.Samples(self.network._network, images, labels)
         return self._update(samples, None, self.optimizer.lr)[0]
@@ -326,25 +368,28 @@ class Trainer:
         self, samples: _core.Samples, batch: np.ndarray | None, rate: float
     ) -> tuple[float, int]:
         parameters = self.network.parameters
-        # a copy is good once an update has found its loss finite
-        copy = parameters.copy() if self.n_updates % SNAPSHOT_EVERY == 0 else None
+        before = parameters.copy()
         try:
             result = self.network._network.step(
                 samples, batch, self.loss, self.j, self._state, rate, self.num_threads
             )
         except FloatingPointError:
-            good = copy if self._good is None else self._good
-            if good is not None:
-                parameters[...] = good
-            self._state = self.optimizer.new_state(parameters.size)
+            # the weights at hand may be what made the loss infinite: back to those before the
+            # last update, whose loss was finite
+            parameters[...] = before if self._good is None else self._good
+            self._forget_bad_moments()
             raise FloatingPointError(
                 f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
-                "the network has the last good weights again"
+                "the network has the last weights again whose loss was finite"
             ) from None
-        if copy is not None:
-            self._good = copy
+        self._good = before
         self.n_updates += 1
         return result
+
+    def _forget_bad_moments(self) -> None:
+        moments = (self._state.first, self._state.second)
+        if not all(m is None or np.isfinite(m).all() for m in moments):
+            self._state = self.optimizer.new_state(self.network.n_parameters)
 
     def _tell(self, event: str, what: object) -> None:
         for callback in self.callbacks:

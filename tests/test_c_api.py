@@ -16,25 +16,43 @@ CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil
 THREADS = {"posix": ["-pthread"], "openmp": ["-fopenmp", "-DLENET_USE_OPENMP"]}
 
 
-@pytest.fixture(scope="module", params=THREADS.values(), ids=THREADS)
-def program(request, tmp_path_factory):
-    """The test program, built with the core's own threads and with OpenMP's."""
+def build(name, threads, folder):
     if CC is None:
         pytest.skip("no C compiler here")
-    target = tmp_path_factory.mktemp("c_api") / "c_api"
-    sources = [ROOT / "tests" / "c_api.c", *sorted((ROOT / "csrc").glob("*.c"))]
+    target = folder / name
+    sources = [ROOT / "tests" / f"{name}.c", *sorted((ROOT / "csrc").glob("*.c"))]
     flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
     subprocess.run(
-        [CC, *flags, *request.param, *map(str, sources), "-o", str(target), "-lm"],
+        [CC, *flags, *threads, *map(str, sources), "-o", str(target), "-lm"],
         check=True,
     )
     return target
+
+
+@pytest.fixture(scope="module", params=THREADS.values(), ids=THREADS)
+def program(request, tmp_path_factory):
+    """The test program, built with the core's own threads and with OpenMP's."""
+    return build("c_api", request.param, tmp_path_factory.mktemp("c_api"))
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    return build("c_kernels", THREADS["posix"], tmp_path_factory.mktemp("c_kernels"))
 
 
 @pytest.mark.parametrize("isa", cpu_info()["available"])
 def test_a_c_program_trains_and_reads(program, isa):
     result = subprocess.run(
         [program], env={**os.environ, "LENET_C_ISA": isa}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+    assert f"on {isa}" in result.stdout
+
+
+@pytest.mark.parametrize("isa", cpu_info()["available"])
+def test_each_kernel_agrees_with_plain_loops(kernels, isa):
+    result = subprocess.run(
+        [kernels], env={**os.environ, "LENET_C_ISA": isa}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout
     assert f"on {isa}" in result.stdout

@@ -356,3 +356,16 @@ def test_sizes_beyond_the_core() -> None:
 def test_what_overflows_float32_is_an_error_without_a_warning() -> None:
     with pytest.raises(ValueError, match="a: row 0 is NaN or infinite"):
         kernels.squash(1e300)
+
+
+def test_a_table_must_be_ascending() -> None:
+    x, b = np.ones((1, 3, 3, 3)), np.zeros(2)
+    with pytest.raises(ValueError, match=r"table\[0\] has 0 after 2, want ascending"):
+        kernels.conv(x, np.ones((3, 2, 2)), b, [[2, 0], [1]])
+
+
+def test_many_maps_are_connected_at_once() -> None:
+    """A plan's connections take time in proportion to their number."""
+    x = np.random.default_rng(0).random((1, 1024, 1, 1))
+    y = kernels.conv(x, np.ones((1024, 1024, 1, 1)), np.zeros(1024))
+    np.testing.assert_allclose(y[0, :, 0, 0], x.sum(), rtol=1e-5)

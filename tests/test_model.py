@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -807,3 +808,37 @@ def test_a_file_of_format_1_still_loads() -> None:
     images = (np.arange(2 * 144).reshape(2, 12, 12) % 256).astype(np.uint8)
     want = [[7.57208, 9.659435, 4.438975, 7.152182], [7.307984, 9.361837, 4.3279753, 6.7383246]]
     np.testing.assert_allclose(net.forward(images), want, rtol=1e-5)
+
+
+def test_what_the_network_is_cannot_be_replaced(net: LeNet5) -> None:
+    with pytest.raises(AttributeError):
+        net.codes = np.zeros((10, 84), np.float32)
+    with pytest.raises(AttributeError):
+        net.architecture = LENET5_MODERN
+
+
+def test_labels_may_change_during_a_call(net: LeNet5) -> None:
+    """They are copied when they are checked."""
+    images, labels = np.zeros((2000, 28, 28), np.uint8), np.zeros(2000, np.int64)
+    want, _ = net.loss_and_gradient(images, labels)
+    stop = threading.Event()
+
+    def spoil() -> None:
+        while not stop.is_set():
+            labels[:] = 1 << 40
+            labels[:] = 0
+
+    thread = threading.Thread(target=spoil)
+    thread.start()
+    try:
+        for _ in range(20):
+            with contextlib.suppress(ValueError):  # the labels when they were bad
+                assert net.loss_and_gradient(images, labels)[0] == want
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_evaluate_needs_labels(net: LeNet5) -> None:
+    with pytest.raises(ValueError, match="labels: none were given"):
+        net.evaluate(np.zeros((1, 28, 28), np.uint8), None)

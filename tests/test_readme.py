@@ -20,7 +20,8 @@ def test_the_python_example(tmp_path):
         datasets.mnist(download=False)
     except OSError:
         pytest.importorskip("sklearn")
-        code = code.replace("datasets.mnist()", "datasets.digits()").replace("epochs=3", "epochs=30")
+        code = code.replace("datasets.mnist()", "datasets.digits()")
+        code = code.replace("epochs=3", "epochs=30")
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )

@@ -328,7 +328,7 @@ def test_weights_spoiled_in_mid_run(images: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD(3e38), SGD(1e300), Adam(1e-3, epsilon=0.0), Adam(3e38, weight_decay=1e10)]
+    "optimizer", [SGD(3e38), Adam(1e-3, epsilon=0.0), Adam(3e38, weight_decay=1e10)]
 )
 def test_an_update_never_leaves_weights_that_are_not_finite(optimizer: Optimizer) -> None:
     """An error, or finite weights: also when it was the last update."""
@@ -433,3 +433,63 @@ def test_a_callback_that_fails_ends_the_run(images: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match="disk full"):
         trainer.fit(images, LABELS, epochs=5)
     assert len(trainer.history.epochs) == 1
+
+
+def test_callbacks_forget_the_run_before() -> None:
+    images, labels = np.zeros((8, 28, 28), np.uint8), [0] * 8
+    net = LeNet5(RELU)
+    best, early = BestWeights(monitor="loss"), EarlyStopping("loss", patience=2)
+    trainer = Trainer(net, SGD(0.0), "mse", callbacks=[best, early])
+    assert len(trainer.fit(images, labels, epochs=9).epochs) == 3
+    first = net.parameters.copy()
+    net.parameters[...] *= 0.5
+    assert len(trainer.fit(images, labels, epochs=9).epochs) == 3
+    assert not np.array_equal(net.parameters, first)
+    assert best.epoch == 1
+
+
+def test_validation_data_is_checked_before_training() -> None:
+    images, labels = np.zeros((2, 28, 28), np.uint8), [0, 1]
+    trainer = Trainer(LeNet5(RELU), callbacks=[BestWeights()])
+    with pytest.raises(ValueError, match="'val_error_rate' needs validation_data"):
+        trainer.fit(images, labels)
+    for bad in (images, (images,), (images, labels, 1)):
+        with pytest.raises(TypeError, match="validation_data: want a pair"):
+            trainer.fit(images, labels, validation_data=bad)
+    with pytest.raises(ValueError, match="validation_data: no labels"):
+        trainer.fit(images, labels, validation_data=(images, None))
+    assert trainer.n_updates == 0
+
+
+def test_a_bad_image_costs_one_update() -> None:
+    """Not the run so far: the weights are those before the last good update."""
+    net = LeNet5(RELU)
+    trainer = Trainer(net, Adam(1e-3))
+    one = np.zeros((28, 28), np.uint8)
+    copies = []
+    for k in range(10):
+        one[k] = 255
+        copies.append(net.parameters.copy())
+        trainer.step(one, k)
+    height, width = RELU.input_shape
+    with pytest.raises(FloatingPointError):
+        trainer.step(np.full((height, width), 3e38, np.float32), 0)
+    np.testing.assert_array_equal(net.parameters, copies[-1])
+    assert np.isfinite(trainer.step(one, 3))
+
+
+def test_bad_threads_are_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="num_threads: got 'x'"):
+        Trainer(LeNet5(RELU), num_threads="x")
+
+
+def test_settings_that_round_to_a_bad_number() -> None:
+    with pytest.raises(ValueError, match="beta2: got"):
+        Adam(beta2=1 - 1e-12)
+    with pytest.raises(ValueError, match="lr: got"):
+        SGD(1e39)
+
+
+def test_repr() -> None:
+    start = "Trainer(LeNet5('lenet5-1998', 60,000 parameters), Adam"
+    assert repr(Trainer(LeNet5())).startswith(start)

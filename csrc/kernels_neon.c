@@ -1,0 +1,15 @@
+/* The kernels for 64-bit ARM, where NEON with fused multiply-adds is always there. */
+#if defined(__aarch64__)
+
+/* gcc's scheduler before register allocation, which x86 does without, would move a tile's loads
+ * so far ahead that its sums spill. */
+#if !defined(__clang__)
+#pragma GCC optimize("no-schedule-insns")
+#endif
+#include "simd_neon.h"
+
+#include "kernels_lanes.h"
+
+LENET_DEFINE_KERNELS(neon)
+
+#endif
