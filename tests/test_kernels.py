@@ -281,17 +281,17 @@ def with_nan(array: np.ndarray) -> np.ndarray:
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [1], [2], [3]]),
             ValueError,
-            "table: map 3 reads map 3, want 0 to 2",
+            r"table\[3\] has 3, want input maps 0 to 2",
         ),
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [1], [2]]),
             ValueError,
-            r"table: for \(3, 3\) maps, want \(4, 3\)",
+            "table has 3 entries, want one per map, 4",
         ),
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [], [2], [1]]),
             ValueError,
-            "table: map 1 reads no map",
+            r"table\[1\] is empty, want at least one input map",
         ),
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [0, 1], [2], [1]]),
