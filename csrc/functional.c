@@ -61,21 +61,8 @@ typedef struct {
 
 static lenet_status open_conv(const lenet_conv_call *call, conv_plan *c)
 {
-    memset(c, 0, sizeof *c);
-    if (call->in_maps < 1 || call->in_maps > LENET_MAX_MAPS || call->out_maps < 1
-        || call->out_maps > LENET_MAX_MAPS || call->kernel < 1 || call->kernel > call->height
-        || call->kernel > call->width || call->height > LENET_MAX_SIDE
-        || call->width > LENET_MAX_SIDE)
-        return LENET_BAD_ARGUMENT;
-    lenet_conv_shape *s = &c->shape;
-    s->in_maps = call->in_maps;
-    s->in_height = call->height;
-    s->in_width = call->width;
-    s->out_maps = call->out_maps;
-    s->out_height = call->height - call->kernel + 1;
-    s->out_width = call->width - call->kernel + 1;
-    s->kernel = call->kernel;
-    lenet_status status = lenet_connect(call->table, s->in_maps, s->out_maps, s, &c->memory);
+    const lenet_conv_shape *s = &c->shape;
+    lenet_status status = lenet_connect(call, &c->shape, &c->memory);
     if (status != LENET_OK) {
         free(c->memory);
         return status;

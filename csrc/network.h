@@ -39,9 +39,10 @@ static inline int plan_is_rbf(const lenet_plan *plan)
     return plan->layers[plan->n_layers - 1].kind == LENET_RBF;
 }
 
-/* Connections of a convolution from its table, in memory that free(*memory) releases. */
-lenet_status lenet_connect(const uint8_t *table, int32_t in_maps, int32_t out_maps,
-                           lenet_conv_shape *shape, int32_t **memory);
+/* A convolution's shape and connections, from its sizes and table; the connections lie in memory
+ * that free(*memory) releases, on failure too. */
+lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
+                           int32_t **memory);
 
 /* Loss of one image from its outputs y, its gradient dy (may be NULL), and whether the best
  * class is another than the label (loss.c). */

@@ -5,10 +5,25 @@
 
 #include "network.h"
 
-lenet_status lenet_connect(const uint8_t *table, int32_t in_maps, int32_t out_maps,
-                           lenet_conv_shape *shape, int32_t **memory)
+lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
+                           int32_t **memory)
 {
-    size_t total = (size_t)in_maps * (size_t)out_maps, n = 0;
+    const int32_t in_maps = call->in_maps, out_maps = call->out_maps, k = call->kernel;
+    const uint8_t *table = call->table;
+    *memory = NULL;
+    if (in_maps < 1 || in_maps > LENET_MAX_MAPS || out_maps < 1 || out_maps > LENET_MAX_MAPS
+        || k < 1 || k > call->height || k > call->width || call->height > LENET_MAX_SIDE
+        || call->width > LENET_MAX_SIDE)
+        return LENET_BAD_ARGUMENT;
+    *shape = (lenet_conv_shape){.in_maps = in_maps,
+                                .in_height = call->height,
+                                .in_width = call->width,
+                                .out_maps = out_maps,
+                                .out_height = call->height - k + 1,
+                                .out_width = call->width - k + 1,
+                                .kernel = k};
+    const size_t total = (size_t)in_maps * (size_t)out_maps;
+    size_t n = 0;
     for (size_t i = 0; i < total; i++) n += !table || table[i];
     int32_t *ints = malloc(((size_t)in_maps + (size_t)out_maps + 2 + 3 * n) * sizeof *ints);
     *memory = ints;
@@ -49,28 +64,23 @@ lenet_status lenet_connect(const uint8_t *table, int32_t in_maps, int32_t out_ma
 
 static lenet_status add_conv(const lenet_layer *from, plan_layer *layer)
 {
-    int32_t k = from->kernel;
-    if (k < 1 || k > layer->in_height || k > layer->in_width) return LENET_BAD_ARGUMENT;
-    layer->out_maps = from->maps;
-    layer->out_height = layer->in_height - k + 1;
-    layer->out_width = layer->in_width - k + 1;
-
+    const lenet_conv_call call = {.in_maps = layer->in_maps,
+                                  .height = layer->in_height,
+                                  .width = layer->in_width,
+                                  .out_maps = from->maps,
+                                  .kernel = from->kernel,
+                                  .table = from->table};
     lenet_conv_shape *s = &layer->conv;
-    s->in_maps = layer->in_maps;
-    s->in_height = layer->in_height;
-    s->in_width = layer->in_width;
-    s->out_maps = layer->out_maps;
-    s->out_height = layer->out_height;
-    s->out_width = layer->out_width;
-    s->kernel = k;
     int32_t *memory;
-    lenet_status status = lenet_connect(from->table, s->in_maps, s->out_maps, s, &memory);
+    lenet_status status = lenet_connect(&call, s, &memory);
     s->first = memory;  /* what lenet_plan_free releases, on failure too */
-    if (status == LENET_OK) {
-        layer->n_weights = (ptrdiff_t)s->first[s->out_maps] * k * k;
-        layer->n_biases = layer->out_maps;
-    }
-    return status;
+    if (status != LENET_OK) return status;
+    layer->out_maps = s->out_maps;
+    layer->out_height = s->out_height;
+    layer->out_width = s->out_width;
+    layer->n_weights = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
+    layer->n_biases = s->out_maps;
+    return LENET_OK;
 }
 
 static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, int is_last,
