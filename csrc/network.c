@@ -370,8 +370,8 @@ static void forward_task(void *context, int64_t i, int32_t thread)
 
 /* ---- backward ------------------------------------------------------------------------------- */
 
-/* As float, and 0 where that would be so small that it slows the multiply-adds down (numbers below
- * 1e-38 take some processors a hundred times as long, and penalties of 100 are common). */
+/* As float, and 0 where that would be so small that it slows the multiply-adds down: some
+ * processors are slow with numbers below 1e-38, and penalties of 100 are common. */
 static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
 
 /* Replaces the outputs of a block by the gradient of the batch's mean loss for them. */

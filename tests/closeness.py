@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def assert_close(got: np.ndarray, want: ArrayLike, tolerance: float = 2e-6) -> None:
-    """Every value within `tolerance` of the largest wanted one, which must not be 0."""
+def assert_close(got: np.ndarray, want: ArrayLike, tolerance: float = 2e-6) -> float:
+    """Every value within `tolerance` of the largest wanted one, which must not be 0; gives how far off."""
     want = np.asarray(want, np.float64)
     assert got.shape == want.shape
     scale = np.abs(want).max()
@@ -18,3 +18,4 @@ def assert_close(got: np.ndarray, want: ArrayLike, tolerance: float = 2e-6) -> N
         f"off by {off.max() / scale:.1e} of the largest value at "
         f"{tuple(int(i) for i in np.unravel_index(np.argmax(off), off.shape))}"
     )
+    return float(off.max() / scale)

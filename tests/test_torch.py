@@ -95,7 +95,8 @@ def both(architecture, rng, n=70):
 def test_outputs(rng, architecture, run):
     net, images, x, parameters = both(architecture, rng)
     outputs = run(parameters, net.codes, x)
-    assert_close(net.forward(images), outputs.detach().numpy(), TOLERANCE)
+    off = assert_close(net.forward(images), outputs.detach().numpy(), TOLERANCE)
+    print(f"{architecture.name}: outputs {off:.1e}")
 
 
 @NETWORKS
@@ -109,9 +110,10 @@ def test_losses_and_gradients(rng, architecture, run, loss):
     want.backward()
     value, gradient = net.loss_and_gradient(images, labels, loss, j=J)
     assert value == pytest.approx(want.item(), rel=TOLERANCE)
-    start = 0
+    start, worst = 0, 0.0
     for tensor in parameters.values():
         part = gradient[start : start + tensor.numel()].reshape(tuple(tensor.shape))
-        assert_close(part, tensor.grad.numpy(), TOLERANCE)
+        worst = max(worst, assert_close(part, tensor.grad.numpy(), TOLERANCE))
         start += tensor.numel()
     assert start == net.n_parameters
+    print(f"{architecture.name}, {loss}: gradients {worst:.1e}")
