@@ -17,8 +17,8 @@ from lenet_c.kernels import table_matrix
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-# Penalty of the rubbish class. On a validation split of MNIST 3, 5 and 8 were equal within the noise
-# of three seeds, and 0.1, 1 and 20 worse.
+# Penalty of the rubbish class. On a validation split of MNIST 3, 5 and 8 were equal within the
+# noise of three seeds, and 0.1, 1 and 20 worse.
 DEFAULT_J = 5.0
 
 

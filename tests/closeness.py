@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 
 def assert_close(got: np.ndarray, want: ArrayLike, tolerance: float = 2e-6) -> float:
-    """Every value within `tolerance` of the largest wanted one, which must not be 0; gives how far off."""
+    """Hold every value within `tolerance` of the largest wanted one, not 0; give how far off."""
     want = np.asarray(want, np.float64)
     assert got.shape == want.shape
     scale = np.abs(want).max()
