@@ -79,12 +79,26 @@ typedef struct lenet_images {
     const int64_t *order;   /* image i of the batch is pixels[order[i]]; NULL: pixels[i] */
 } lenet_images;
 
+enum { LENET_MAX_LAYERS = 64 };
+
+typedef enum lenet_part {
+    LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS,
+    LENET_UPDATE, LENET_PARTS
+} lenet_part;
+
+/* Where the time goes, by part and, where a layer does it, layer. */
+typedef struct lenet_profile {
+    double last;                                  /* when the last part ended */
+    double seconds[LENET_PARTS][LENET_MAX_LAYERS];  /* added to */
+} lenet_profile;
+
 typedef struct lenet_run {
     void *workspace;                      /* aligned to 64 bytes */
     size_t workspace_size;                /* at least what lenet_workspace_size says */
     int32_t n_threads;                    /* 1 or more */
     int32_t (*interrupted)(void *context);  /* asked now and then on the calling thread, or NULL */
     void *context;
+    lenet_profile *profile;               /* NULL, or filled by calls with one thread */
 } lenet_run;
 
 typedef enum lenet_loss_kind {

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "network.h"
 
@@ -160,7 +161,24 @@ typedef struct {
     ptrdiff_t partial_stride;
     double block_loss[ROUND];
     int64_t block_errors[ROUND];
+    lenet_profile *profile;      /* NULL: nobody asked */
 } batch;
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What ran since the last lap was this part of this layer. */
+static void lap(const batch *b, lenet_part part, int layer)
+{
+    if (!b->profile) return;
+    double now = seconds_now();
+    b->profile->seconds[part][layer] += now - b->profile->last;
+    b->profile->last = now;
+}
 
 static const float *weights_of(const batch *b, const plan_layer *layer)
 {
@@ -209,16 +227,19 @@ static void run_pool(const batch *b, const plan_layer *layer, const float *in,
 
 /* A convolution and the 2x2 layer above it, two rows at a time: the second finds its input in
  * the innermost cache. keep: the convolution's outputs have room for all rows. */
-static void run_conv_and_pool(const batch *b, const plan_layer *conv, const plan_layer *pool,
-                              int keep, const float *in, float *between, float *out)
+static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, float *between,
+                              float *out)
 {
+    const plan_layer *conv = &b->plan->layers[l], *pool = conv + 1;
     const int lanes = b->at.lanes, width = conv->out_width;
     const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : 2) * width * lanes;
     const float *w = weights_of(b, conv), *bias = biases_of(b, conv);
     for (int y = 0; y < pool->out_height; y++) {
         float *rows = between + (keep ? (ptrdiff_t)2 * y * width * lanes : 0);
         b->k->conv(&conv->conv, w, bias, conv->activation, in, 2 * y, 2, stride, rows);
+        lap(b, LENET_FORWARD, l);
         run_pool(b, pool, rows, stride, y, 1, out);
+        lap(b, LENET_FORWARD, l + 1);
     }
     if (keep && conv->out_height % 2) {
         int last = conv->out_height - 1;
@@ -239,7 +260,7 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
             float *between = out;
             l++;
             out = memory + at->out[l] + group * at->stride[l];
-            run_conv_and_pool(b, layer, layer + 1, training, in, between, out);
+            run_conv_and_pool(b, l - 1, training, in, between, out);
         } else if (layer->kind == LENET_CONV) {
             b->k->conv(&layer->conv, weights_of(b, layer), biases_of(b, layer),
                        layer->activation, in, 0, layer->out_height,
@@ -248,6 +269,7 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
             run_pool(b, layer, in, (ptrdiff_t)layer->in_height * layer->in_width * at->lanes, 0,
                      layer->out_height, out);
         }
+        lap(b, LENET_FORWARD, l);
         in = out;
     }
 }
@@ -265,6 +287,7 @@ static void run_flat(const batch *b, float *memory, int groups)
         else
             b->k->dense(&s, weights_of(b, layer), biases_of(b, layer), layer->activation, in,
                         out);
+        lap(b, LENET_FORWARD, l);
         in = out;
     }
 }
@@ -277,6 +300,7 @@ static int run_forward(const batch *b, float *memory, int64_t first, int n, int 
         int left = n - g * lanes;
         load_group(b, first + g * lanes, left < lanes ? left : lanes,
                    memory + b->at.input + g * b->at.input_stride);
+        lap(b, LENET_LOAD, 0);
         run_spatial(b, memory, g, training);
     }
     run_flat(b, memory, groups);
@@ -307,6 +331,7 @@ static void run_one(const batch *b, float *memory, int64_t image)
     const lenet_plan *plan = b->plan;
     const float *in = memory + b->at.one_input;
     load_one(b, image, memory + b->at.one_input);
+    lap(b, LENET_LOAD, 0);
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         const float *w = weights_of(b, layer), *bias = biases_of(b, layer);
@@ -323,6 +348,7 @@ static void run_one(const batch *b, float *memory, int64_t image)
             b->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width,
                                    layer->kind == LENET_SUBSAMPLE ? w : NULL, bias,
                                    layer->activation, in, stride, out);
+        lap(b, LENET_FORWARD, l);
         in = out;
     }
     memcpy(b->outputs + image * plan->classes, in, (size_t)plan->classes * sizeof *in);
@@ -418,12 +444,15 @@ static void back_flat(const batch *b, float *memory, int groups, float *gradient
         if (layer->kind == LENET_RBF) {
             if (layer->trained)
                 b->k->rbf_backward_codes(&s, w, in, delta, gradient + layer->weights);
+            lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->rbf_backward_input(&s, w, delta, below, in);
         } else {
             b->k->dense_backward_weights(&s, in, delta, memory + b->at.scratch,
                                          gradient + layer->weights, gradient + layer->biases);
+            lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->dense_backward_input(&s, w, delta, below, in);
         }
+        lap(b, LENET_BACKWARD_INPUT, l);
     }
 }
 
@@ -441,6 +470,7 @@ static void back_spatial(const batch *b, float *memory, int group)
         int below = activation_below(plan, l);
         if (layer->kind == LENET_CONV) {
             b->k->conv_backward_weights(&layer->conv, in, delta, dw, db);
+            lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->conv_backward_input(&layer->conv, weights_of(b, layer), delta, below, in);
         } else if (layer->kind == LENET_SUBSAMPLE) {
             b->k->subsample_backward(layer->out_maps, layer->in_height, layer->in_width,
@@ -449,6 +479,7 @@ static void back_spatial(const batch *b, float *memory, int group)
             b->k->subsample_backward(layer->out_maps, layer->in_height, layer->in_width, NULL,
                                      delta, below, in, NULL, NULL);
         }
+        lap(b, LENET_BACKWARD_INPUT, l);
     }
 }
 
@@ -462,10 +493,12 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     int64_t first = block_start(b, i, &n);
     int groups = run_forward(b, memory, first, n, 1);
     run_loss(b, memory, i, first, n, groups);
+    lap(b, LENET_LOSS, 0);
     back_flat(b, memory, groups, gradient);
     memset(memory + b->at.lane_sums, 0, (size_t)(spatial * b->at.lanes) * sizeof(float));
     for (int g = 0; g < groups; g++) back_spatial(b, memory, g);
     b->k->sum_lanes(memory + b->at.lane_sums, spatial, gradient);
+    lap(b, LENET_UPDATE, 0);
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -489,7 +522,9 @@ static lenet_status open_batch(const lenet_plan *plan, const float *parameters,
                  .parameters = parameters,
                  .images = images,
                  .n = n,
-                 .memory = run->workspace};
+                 .memory = run->workspace,
+                 .profile = run->n_threads == 1 ? run->profile : NULL};
+    if (b->profile) b->profile->last = seconds_now();
     return LENET_OK;
 }
 
@@ -662,5 +697,6 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     optimizer->step++;
     lenet_parallel_for((plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK,
                        clamp_threads(run->n_threads, lenet_blocks(1, n)), update_task, &c);
+    lap(&b, LENET_UPDATE, 0);
     return check_finite(&c);
 }

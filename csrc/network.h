@@ -5,7 +5,6 @@
 #include "kernels.h"
 
 enum {
-    LENET_MAX_LAYERS = 64,
     LENET_MAX_MAPS = 4096,   /* bounds that keep every product below far from overflow */
     LENET_MAX_SIDE = 1024,
     LENET_MAX_INPUTS = 1 << 24  /* of a dense layer */
