@@ -17,6 +17,7 @@
 #define OUTLINE static __declspec(noinline)
 #define UNROLL
 #define FORGET()
+#define PIN(pointer)
 #else
 #define INLINE static inline __attribute__((always_inline))
 #define OUTLINE static __attribute__((noinline))
@@ -28,6 +29,9 @@
 /* Keeps values that were loaded before it from being kept for later: a tile's sums fill the
  * registers, and a second load is cheaper than a spill. */
 #define FORGET() __asm__ volatile("" ::: "memory")
+/* Keeps a pointer as it is in a register: left to itself gcc takes unrolled rows apart into sums of
+ * offsets, more than there are registers for. */
+#define PIN(pointer) __asm__("" : "+r"(pointer))
 #endif
 
 #define CASES_1_TO_6(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
@@ -92,8 +96,8 @@ static const tanh_fit FIT_SCALED_TANH = {
     {2.056726813e-01f, 4.719487391e-03f, 2.118890552e-05f, 9.857004990e-09f},
     11.7f};
 
-/* The operands' order makes NaN pass through min and max. */
-INLINE vf rational_tanh(const tanh_fit *fit, vf a)
+/* a = numerator / denominator. The operands' order makes NaN pass through min and max. */
+INLINE void tanh_fraction(const tanh_fit *fit, vf a, vf *numerator, vf *denominator)
 {
     a = vf_min(vf_set(fit->limit), vf_max(vf_set(-fit->limit), a));
     vf t = vf_mul(a, a);
@@ -103,8 +107,15 @@ INLINE vf rational_tanh(const tanh_fit *fit, vf a)
     q = vf_fma(q, t, vf_set(fit->q[1]));
     p = vf_fma(p, t, vf_set(fit->p[0]));
     q = vf_fma(q, t, vf_set(fit->q[0]));
-    q = vf_fma(q, t, vf_set(1.0f));
-    return vf_quotient(vf_mul(a, p), q);
+    *denominator = vf_fma(q, t, vf_set(1.0f));
+    *numerator = vf_mul(a, p);
+}
+
+INLINE vf rational_tanh(const tanh_fit *fit, vf a)
+{
+    vf p, q;
+    tanh_fraction(fit, a, &p, &q);
+    return vf_quotient(p, q);
 }
 
 INLINE vf squash_one(int activation, vf a)
@@ -130,21 +141,61 @@ INLINE vf slope(int activation, vf y)
     }
 }
 
+/* Four at once share one reciprocal, of the product of their denominators, which are between 1 and
+ * 200: four instructions and a half each instead of six. */
+INLINE void rational_tanh_4(const tanh_fit *fit, vf a[4])
+{
+    vf p[4], q[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) tanh_fraction(fit, a[i], &p[i], &q[i]);
+    vf low = vf_mul(q[0], q[1]), high = vf_mul(q[2], q[3]);
+    vf r = vf_reciprocal(vf_mul(low, high));
+    low = vf_mul(low, r);    /* 1 / (q2 q3) */
+    high = vf_mul(high, r);  /* 1 / (q0 q1) */
+    a[0] = vf_mul(p[0], vf_mul(high, q[1]));
+    a[1] = vf_mul(p[1], vf_mul(high, q[0]));
+    a[2] = vf_mul(p[2], vf_mul(low, q[3]));
+    a[3] = vf_mul(p[3], vf_mul(low, q[2]));
+}
+
+/* n vectors, in registers. */
+INLINE void squash_some(const int activation, const int N, vf *a)
+{
+    const int tanh = activation == LENET_SCALED_TANH || activation == LENET_TANH;
+    int i = 0;
+    UNROLL
+    for (; SHARED_RECIPROCAL && tanh && i + 4 <= N; i += 4)
+        rational_tanh_4(activation == LENET_TANH ? &FIT_TANH : &FIT_SCALED_TANH, a + i);
+    UNROLL
+    for (; i < N; i++) a[i] = squash_one(activation, a[i]);
+}
+
 /* In place on n vectors of lanes. */
+INLINE void squash_in_place(const int activation, ptrdiff_t n, float *values)
+{
+    enum { AT_ONCE = SHARED_RECIPROCAL ? 4 : 1 };
+    ptrdiff_t i = 0;
+    for (; i + AT_ONCE <= n; i += AT_ONCE, values += AT_ONCE * LANES) {
+        vf a[AT_ONCE];
+        UNROLL
+        for (int k = 0; k < AT_ONCE; k++) a[k] = vf_load(values + k * LANES);
+        squash_some(activation, AT_ONCE, a);
+        UNROLL
+        for (int k = 0; k < AT_ONCE; k++) vf_store(values + k * LANES, a[k]);
+    }
+    for (; i < n; i++, values += LANES) vf_store(values, squash_one(activation, vf_load(values)));
+}
+
 OUTLINE void squash_lanes(int activation, ptrdiff_t n, float *values)
 {
-#define LOOP(kind)                                                                        \
-    case kind:                                                                            \
-        for (ptrdiff_t i = 0; i < n; i++)                                                 \
-            vf_store(values + i * LANES, squash_one(kind, vf_load(values + i * LANES)));  \
-        break;
     switch (activation) {
-        LOOP(LENET_SCALED_TANH)
-        LOOP(LENET_TANH)
-        LOOP(LENET_RELU)
+#define CASE(kind) case kind: squash_in_place(kind, n, values); break;
+        CASE(LENET_SCALED_TANH)
+        CASE(LENET_TANH)
+        CASE(LENET_RELU)
+#undef CASE
     default: break;
     }
-#undef LOOP
 }
 
 /* in[i] = sum[i] * f'(a), for the n vectors of outputs f(a) in `in`. */
@@ -182,6 +233,24 @@ static void squash_backward(int activation, const float *y, const float *dy, ptr
 
 /* ---- images to lanes and back ------------------------------------------------------------ */
 
+INLINE void fill(vf value, ptrdiff_t n, float *out)
+{
+    for (ptrdiff_t i = 0; i < n; i++) vf_store(out + i * LANES, value);
+}
+
+/* What lies around the middle height x width. */
+static void fill_border(vf value, int height, int width, int out_height, int out_width, float *out)
+{
+    const ptrdiff_t top = (out_height - height) / 2, left = (out_width - width) / 2;
+    const ptrdiff_t between = out_width - width, first = top * out_width + left;
+    /* the right of a row and the left of the next are one piece */
+    fill(value, first, out);
+    for (int y = 1; y < height; y++)
+        fill(value, between, out + (first + (ptrdiff_t)y * out_width - between) * LANES);
+    const ptrdiff_t end = first + (ptrdiff_t)height * out_width - between;
+    fill(value, (ptrdiff_t)out_height * out_width - end, out + end * LANES);
+}
+
 static void load_grey(const uint8_t *const *images, int n, int height, int width,
                       float background, float foreground, int out_height, int out_width,
                       float *out)
@@ -190,8 +259,7 @@ static void load_grey(const uint8_t *const *images, int n, int height, int width
     const int top = (out_height - height) / 2, left = (out_width - width) / 2;
     const ptrdiff_t size = (ptrdiff_t)height * width;
 
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)out_height * out_width; i++)
-        vf_store(out + i * LANES, base);
+    fill_border(base, height, width, out_height, out_width, out);
     out += ((ptrdiff_t)top * out_width + left) * LANES;
     for (ptrdiff_t i = 0, x = 0; i < size;) {
         uint8_t bytes[STRIP * LANES];
@@ -236,6 +304,7 @@ static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const 
 INLINE void conv_row(const int TAPS, const int COLUMNS, const float *w, const float *in,
                      vf *sum)
 {
+    PIN(in);
     if (HOLD_WEIGHTS) {
         vf weight[5];
         UNROLL
@@ -263,6 +332,7 @@ INLINE void conv_row(const int TAPS, const int COLUMNS, const float *w, const fl
 INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_w,
                           const float *lower_w, const float *in, vf *upper, vf *lower)
 {
+    PIN(in);
     if (HOLD_WEIGHTS) {
         vf upper_weight[5], lower_weight[5];
         UNROLL
@@ -296,6 +366,39 @@ INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_
     }
 }
 
+/* The first kernel row for the upper sums and the last one for the lower: neither shares its
+ * inputs, but together they have enough sums for one not to wait for another. */
+INLINE void conv_outer_rows(const int TAPS, const int COLUMNS, const float *upper_w,
+                            const float *lower_w, const float *upper_in, const float *lower_in,
+                            vf *upper, vf *lower)
+{
+    PIN(upper_in);
+    PIN(lower_in);
+    if (HOLD_WEIGHTS) {
+        vf upper_weight[5], lower_weight[5];
+        UNROLL
+        for (int j = 0; j < TAPS; j++) {
+            upper_weight[j] = vf_in_register(vf_set(upper_w[j]));
+            lower_weight[j] = vf_in_register(vf_set(lower_w[j]));
+        }
+        UNROLL
+        for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
+            vf upper_pixel = vf_in_register(vf_load(upper_in + at * LANES));
+            vf lower_pixel = vf_in_register(vf_load(lower_in + at * LANES));
+            UNROLL
+            for (int j = 0; j < TAPS; j++) {
+                if (at < j || at - j >= COLUMNS) continue;
+                vf_accumulate(&upper[at - j], upper_pixel, upper_weight[j]);
+                vf_accumulate(&lower[at - j], lower_pixel, lower_weight[j]);
+            }
+        }
+        FORGET();
+        return;
+    }
+    conv_row(TAPS, COLUMNS, upper_w, upper_in, upper);
+    conv_row(TAPS, COLUMNS, lower_w, lower_in, lower);
+}
+
 INLINE void conv_tile(const int TAPS, const int ROWS, const int COLUMNS,
                       const lenet_conv_shape *s, const float *weights, float bias, int map,
                       const float *in, float *out)
@@ -310,15 +413,15 @@ INLINE void conv_tile(const int TAPS, const int ROWS, const int COLUMNS,
         const float *w = weights + (ptrdiff_t)c * K * K;
         for (int j = 0; j < K; j += TAPS, w += TAPS) {
             const float *row = in + s->source[c] * in_map + j * LANES;
-            conv_row(TAPS, COLUMNS, w, row, upper);
-            for (int i = 1; i < K; i++) {
-                row += in_row;
-                if (ROWS == 2)
-                    conv_row_pair(TAPS, COLUMNS, w + i * K, w + (i - 1) * K, row, upper, lower);
-                else
-                    conv_row(TAPS, COLUMNS, w + i * K, row, upper);
+            if (ROWS == 1) {
+                for (int i = 0; i < K; i++)
+                    conv_row(TAPS, COLUMNS, w + i * K, row + i * in_row, upper);
+                continue;
             }
-            if (ROWS == 2) conv_row(TAPS, COLUMNS, w + (K - 1) * K, row + in_row, lower);
+            conv_outer_rows(TAPS, COLUMNS, w, w + (K - 1) * K, row, row + K * in_row, upper, lower);
+            for (int i = 1; i < K; i++)
+                conv_row_pair(TAPS, COLUMNS, w + i * K, w + (i - 1) * K, row + i * in_row, upper,
+                              lower);
         }
     }
     UNROLL
@@ -395,6 +498,25 @@ static void conv(const lenet_conv_shape *s, const float *weights, const float *b
  * input map feeds scatters its deltas: the delta at column x belongs to the sums x .. x + K-1.
  * No multiply-add is spent on the border. Widths not listed below gather instead. */
 
+INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, const float *w_row, vf *sum)
+{
+    PIN(d_row); PIN(w_row);
+    vf held[11];
+    UNROLL
+    for (int x = 0; HOLD_WEIGHTS && x < OUT_WIDTH; x++)
+        held[x] = vf_in_register(vf_load(d_row + x * LANES));
+    UNROLL
+    for (int j = 0; j < K; j++) {
+        vf weight = vf_in_register(vf_set(w_row[j]));
+        UNROLL
+        for (int x = 0; x < OUT_WIDTH; x++) {
+            vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * LANES);
+            vf_accumulate(&sum[x + j], here, weight);
+        }
+    }
+    FORGET();
+}
+
 INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape *s,
                         const float *weights, const float *delta, int map, int row,
                         int in_activation, float *in)
@@ -403,28 +525,15 @@ INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape
     const int in_width = OUT_WIDTH + K - 1;
     UNROLL
     for (int x = 0; x < in_width; x++) sum[x] = vf_set(0.0f);
+    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * OUT_WIDTH * LANES;
     int lowest = row - (s->out_height - 1) > 0 ? row - (s->out_height - 1) : 0;
     int highest = row < K - 1 ? row : K - 1;
 
-    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
-        const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
-        const float *d = delta + (ptrdiff_t)s->target[t] * s->out_height * OUT_WIDTH * LANES;
-        for (int i = lowest; i <= highest; i++) {
-            const float *d_row = d + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
-            vf held[11];
-            UNROLL
-            for (int x = 0; HOLD_WEIGHTS && x < OUT_WIDTH; x++)
-                held[x] = vf_in_register(vf_load(d_row + x * LANES));
-            UNROLL
-            for (int j = 0; j < K; j++) {
-                vf weight = vf_set(w[i * K + j]);
-                UNROLL
-                for (int x = 0; x < OUT_WIDTH; x++) {
-                    vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * LANES);
-                    vf_accumulate(&sum[x + j], here, weight);
-                }
-            }
-        }
+    for (int i = lowest; i <= highest; i++) {
+        const float *d = delta + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
+        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
+            scatter_taps(K, OUT_WIDTH, d + s->target[t] * out_map,
+                         weights + ((ptrdiff_t)s->connection[t] * K + i) * K, sum);
     }
     store_delta(in_activation, sum, in_width, in);
 }
@@ -485,7 +594,7 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
  * position's inputs serve all those maps and its deltas all those taps. */
 
 INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
-                        int tap, int row, int n_rows, const float *in, const float *delta,
+                        int tap, int n_rows, const float *in, const float *delta,
                         float *dweights)
 {
     const int K = s->kernel;
@@ -495,7 +604,7 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
     vf sum[WEIGHT_MAPS][5];
     UNROLL
     for (int o = 0; o < MAPS; o++) {
-        d[o] = delta + s->target[first + o] * out_map + (ptrdiff_t)row * s->out_width * LANES;
+        d[o] = delta + s->target[first + o] * out_map;
         dw[o] = dweights + ((ptrdiff_t)s->connection[first + o] * K * K + tap) * LANES;
         UNROLL
         for (int j = 0; j < TAPS; j++) sum[o][j] = vf_load(dw[o] + j * LANES);
@@ -529,76 +638,91 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
     }
 }
 
-INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, int map,
-                        const float *in, const float *delta, float *dweights)
+/* Adds a map's deltas, n vectors, to its bias's gradient. Four sums, so that one addition need not
+ * wait for another. */
+INLINE void add_bias(const float *delta, ptrdiff_t n, float *dbias)
 {
+    vf sum[4] = {vf_load(dbias), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4, delta += 4 * LANES) {
+        UNROLL
+        for (int k = 0; k < 4; k++) sum[k] = vf_add(sum[k], vf_load(delta + k * LANES));
+    }
+    for (; i < n; i++, delta += LANES) sum[0] = vf_add(sum[0], vf_load(delta));
+    vf_store(dbias, vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+}
+
+/* All that one input map feeds, from some rows of deltas. */
+INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, int map,
+                        int n_rows, const float *in, const float *delta, float *dweights,
+                        float *dbias)
+{
+    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     int n = s->first_target[map + 1] - s->first_target[map];
     if (n == 0) return;  /* a map that feeds nothing */
     for (pieces p = cut(n, WEIGHT_MAPS); p.size; p = next(p)) {
         int first = s->first_target[map] + p.start;
-        /* some rows at a time, so that all kernel rows find their deltas in the cache */
-        const int at_once = CACHED_VECTORS / (p.size * s->out_width) + 1;
-        for (int y = 0; y < s->out_height; y += at_once) {
-            int n_rows = s->out_height - y < at_once ? s->out_height - y : at_once;
-            for (int tap = 0; tap < K * K; tap += TAPS) {
-                const float *from
-                    = in + ((ptrdiff_t)(y + tap / K) * s->in_width + tap % K) * LANES;
-                switch (p.size) {
+        for (int tap = 0; tap < K * K; tap += TAPS) {
+            const float *from = in + ((ptrdiff_t)(tap / K) * s->in_width + tap % K) * LANES;
+            switch (p.size) {
 #define CASE(m)                                                                           \
     case m:                                                                               \
         if (m <= WEIGHT_MAPS)                                                             \
-            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, y, n_rows, from,   \
+            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, n_rows, from,      \
                         delta, dweights);                                                 \
         break;
-                    CASES_1_TO_6(CASE)
+                CASES_1_TO_6(CASE)
 #undef CASE
-                }
             }
+        }
+        /* while the deltas are in the cache; once for each output map */
+        for (int t = first; t < first + p.size; t++) {
+            const int o = s->target[t];
+            if (s->connection[t] == s->first[o])
+                add_bias(delta + o * out_map, (ptrdiff_t)n_rows * s->out_width,
+                         dbias + o * LANES);
         }
     }
 }
 
-OUTLINE void weight_rows_5x5(const lenet_conv_shape *s, int map, const float *in,
-                             const float *delta, float *dweights)
+OUTLINE void weight_rows_5x5(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                             const float *delta, float *dweights, float *dbias)
 {
-    weight_rows(5, 5, s, map, in, delta, dweights);
+    weight_rows(5, 5, s, map, n_rows, in, delta, dweights, dbias);
 }
 
-OUTLINE void weight_rows_3x3(const lenet_conv_shape *s, int map, const float *in,
-                             const float *delta, float *dweights)
+OUTLINE void weight_rows_3x3(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                             const float *delta, float *dweights, float *dbias)
 {
-    weight_rows(3, 3, s, map, in, delta, dweights);
+    weight_rows(3, 3, s, map, n_rows, in, delta, dweights, dbias);
 }
 
-OUTLINE void weight_rows_any(const lenet_conv_shape *s, int map, const float *in,
-                             const float *delta, float *dweights)
+OUTLINE void weight_rows_any(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                             const float *delta, float *dweights, float *dbias)
 {
-    weight_rows(s->kernel, 1, s, map, in, delta, dweights);
+    weight_rows(s->kernel, 1, s, map, n_rows, in, delta, dweights, dbias);
 }
 
 static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
                                   const float *delta, float *dweights, float *dbias)
 {
-    const ptrdiff_t in_map = (ptrdiff_t)s->in_height * s->in_width * LANES;
-    const ptrdiff_t positions = (ptrdiff_t)s->out_height * s->out_width;
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, in_map = s->in_height * in_row;
+    const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
     for (int map = 0; map < s->in_maps; map++, in += in_map) {
-        if (s->kernel == 5)
-            weight_rows_5x5(s, map, in, delta, dweights);
-        else if (s->kernel == 3)
-            weight_rows_3x3(s, map, in, delta, dweights);
-        else
-            weight_rows_any(s, map, in, delta, dweights);
-    }
-    for (int map = 0; map < s->out_maps; map++) {
-        /* two sums, so that one addition need not wait for the other */
-        vf even = vf_load(dbias + map * LANES), odd = vf_set(0.0f);
-        ptrdiff_t i = 0;
-        for (; i + 2 <= positions; i += 2, delta += 2 * LANES) {
-            even = vf_add(even, vf_load(delta));
-            odd = vf_add(odd, vf_load(delta + LANES));
+        /* some rows at a time, so that all kernel rows find their deltas in the cache */
+        const int fed = s->first_target[map + 1] - s->first_target[map];
+        const int maps_at_once = fed < WEIGHT_MAPS ? fed : WEIGHT_MAPS;
+        const int at_once = CACHED_VECTORS / (maps_at_once * s->out_width + 1) + 1;
+        for (int y = 0, n; y < s->out_height; y += n) {
+            n = s->out_height - y < at_once ? s->out_height - y : at_once;
+            const float *from = in + y * in_row, *d = delta + y * out_row;
+            if (s->kernel == 5)
+                weight_rows_5x5(s, map, n, from, d, dweights, dbias);
+            else if (s->kernel == 3)
+                weight_rows_3x3(s, map, n, from, d, dweights, dbias);
+            else
+                weight_rows_any(s, map, n, from, d, dweights, dbias);
         }
-        for (; i < positions; i++, delta += LANES) even = vf_add(even, vf_load(delta));
-        vf_store(dbias + map * LANES, vf_add(even, odd));
     }
 }
 
@@ -608,6 +732,19 @@ INLINE vf block_sum(const float *upper, const float *lower)
 {
     return vf_add(vf_add(vf_load(upper), vf_load(upper + LANES)),
                   vf_add(vf_load(lower), vf_load(lower + LANES)));
+}
+
+/* N blocks side by side. */
+INLINE void subsample_some(const int N, const int activation, vf scale, vf shift,
+                           const float *upper, const float *lower, float *out)
+{
+    vf y[4];
+    UNROLL
+    for (int x = 0; x < N; x++)
+        y[x] = vf_fma(block_sum(upper + 2 * x * LANES, lower + 2 * x * LANES), scale, shift);
+    squash_some(activation, N, y);
+    UNROLL
+    for (int x = 0; x < N; x++) vf_store(out + x * LANES, y[x]);
 }
 
 INLINE void subsample_any(int maps, int width, const float *coefficient, const float *bias,
@@ -622,9 +759,14 @@ INLINE void subsample_any(int maps, int width, const float *coefficient, const f
         for (int y = 0; y < n_rows; y++) {
             const float *upper = in + map * in_stride + (ptrdiff_t)2 * y * width * LANES;
             const float *lower = upper + (ptrdiff_t)width * LANES;
-            for (int x = 0; x < out_width; x++, to += LANES) {
-                vf sum = block_sum(upper + 2 * x * LANES, lower + 2 * x * LANES);
-                vf_store(to, squash_one(activation, vf_fma(sum, scale, shift)));
+            for (int left = out_width, n; left > 0; left -= n, to += n * LANES) {
+                n = left >= 4 ? 4 : 1;
+                if (n == 4)
+                    subsample_some(4, activation, scale, shift, upper, lower, to);
+                else
+                    subsample_some(1, activation, scale, shift, upper, lower, to);
+                upper += 2 * n * LANES;
+                lower += 2 * n * LANES;
             }
         }
     }
@@ -645,6 +787,21 @@ static void subsample(int maps, int width, const float *coefficient, const float
     }
 }
 
+/* The deltas d f'(a) of a block, from its outputs f(a), which they replace; gives their sum. */
+INLINE vf block_backward(const int activation, vf d, float *upper, float *lower)
+{
+    vf y[4] = {vf_in_register(vf_load(upper)), vf_in_register(vf_load(upper + LANES)),
+               vf_in_register(vf_load(lower)), vf_in_register(vf_load(lower + LANES))};
+    vf sum = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
+    UNROLL
+    for (int i = 0; i < 4; i++) y[i] = vf_mul(d, slope(activation, y[i]));
+    vf_store(upper, y[0]);
+    vf_store(upper + LANES, y[1]);
+    vf_store(lower, y[2]);
+    vf_store(lower + LANES, y[3]);
+    return sum;
+}
+
 INLINE void subsample_backward_any(int maps, int height, int width, const float *coefficient,
                                    const float *delta, const int in_activation, float *in,
                                    float *dcoefficient, float *dbias)
@@ -655,22 +812,17 @@ INLINE void subsample_backward_any(int maps, int height, int width, const float 
         const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
         vf d_scale = vf_set(0.0f), d_shift = vf_set(0.0f);
         for (int y = 0; y < out_height; y++) {
-            float *upper = in + 2 * y * row, *lower = upper + row;
-            for (int x = 0; x < out_width; x++, delta += LANES) {
-                vf d = vf_load(delta), sum = block_sum(upper, lower);
+            float *upper = in + 2 * y * row;
+            for (int x = 0; x < out_width; x++, delta += LANES, upper += 2 * LANES) {
+                vf d = vf_in_register(vf_load(delta));
+                vf sum = block_backward(in_activation, vf_mul(d, scale), upper, upper + row);
                 d_scale = vf_fma(d, sum, d_scale);
                 d_shift = vf_add(d_shift, d);
-                d = vf_mul(d, scale);
-                const vf pair[2] = {d, d};
-                store_delta(in_activation, pair, 2, upper);
-                store_delta(in_activation, pair, 2, lower);
-                upper += 2 * LANES;
-                lower += 2 * LANES;
             }
             /* an odd last column or row feeds nothing */
             if (width % 2) {
                 vf_store(upper, vf_set(0.0f));
-                vf_store(lower, vf_set(0.0f));
+                vf_store(upper + row, vf_set(0.0f));
             }
         }
         if (height % 2) memset(in + (height - 1) * row, 0, (size_t)row * sizeof *in);

@@ -496,7 +496,8 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     lap(b, LENET_LOSS, 0);
     back_flat(b, memory, groups, gradient);
     memset(memory + b->at.lane_sums, 0, (size_t)(spatial * b->at.lanes) * sizeof(float));
-    for (int g = 0; g < groups; g++) back_spatial(b, memory, g);
+    /* the last group first: its maps are still in the cache */
+    for (int g = groups - 1; g >= 0; g--) back_spatial(b, memory, g);
     b->k->sum_lanes(memory + b->at.lane_sums, spatial, gradient);
     lap(b, LENET_UPDATE, 0);
 }

@@ -18,6 +18,7 @@ enum {
     DENSE_GROUPS = 4,
     OUTER_ROWS = 5,        /* a dense weight gradient tile: 5 units x 5 vectors of inputs */
     OUTER_VECTORS = 5,
+    SHARED_RECIPROCAL = 1, /* a division takes 16 cycles */
     STRIP = 16             /* pixels that bytes_to_lanes turns at once */
 };
 
@@ -45,6 +46,12 @@ static inline vf vf_quotient(vf a, vf b)
 {
     vf r = _mm512_rcp14_ps(b), q = _mm512_mul_ps(a, r);
     return _mm512_fmadd_ps(q, _mm512_fnmadd_ps(b, r, _mm512_set1_ps(1.0f)), q);
+}
+/* 1 / a, likewise. */
+static inline vf vf_reciprocal(vf a)
+{
+    vf r = _mm512_rcp14_ps(a);
+    return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, _mm512_set1_ps(1.0f)), r);
 }
 static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
