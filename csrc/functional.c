@@ -132,8 +132,8 @@ lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
                 to_rows(k, in, i, here, c.in_size, dx);
             }
         }
-        k->sum_lanes(dw_lanes, c.n_weights, dw);
-        k->sum_lanes(db_lanes, c.shape.out_maps, db);
+        k->sum_lanes(dw_lanes, c.n_weights, 0, dw);
+        k->sum_lanes(db_lanes, c.shape.out_maps, 0, db);
     }
     free(c.memory);
     return status;
@@ -199,8 +199,8 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
                               dc_lanes, db_lanes);
         to_rows(k, in, i, here, in_size, dx);
     }
-    k->sum_lanes(dc_lanes, maps, dcoefficient);
-    k->sum_lanes(db_lanes, maps, dbias);
+    k->sum_lanes(dc_lanes, maps, 0, dcoefficient);
+    k->sum_lanes(db_lanes, maps, 0, dbias);
     return LENET_OK;
 }
 
@@ -260,7 +260,7 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
     for (int64_t i = 0; i < n; i += k->lanes) {
         int here = to_lanes(k, x, i, n, inputs, in);
         to_lanes(k, dy, i, n, classes, delta);
-        k->rbf_backward_codes(&s, codes, in, delta, group_dcodes);
+        k->rbf_backward_codes(&s, codes, in, delta, 0, group_dcodes);
         for (ptrdiff_t c = 0; c < n_codes; c++) dcodes[c] += group_dcodes[c];
         k->rbf_backward_input(&s, codes, delta, LENET_IDENTITY, in);
         to_rows(k, in, i, here, inputs, dx);

@@ -78,17 +78,17 @@ typedef struct lenet_kernels {
                   int activation, const float *in, float *out);
     void (*dense_backward_input)(const lenet_dense_shape *s, const float *weights,
                                  const float *delta, int in_activation, float *in);
-    /* Sets dweights [outputs][inputs] and dbias [outputs], summed over all lanes. scratch:
-     * lenet_dense_scratch(s) floats. */
+    /* dweights [outputs][inputs] and dbias [outputs], summed over all lanes; those sums are set, or
+     * added if `add`. scratch: lenet_dense_scratch(s) floats. */
     void (*dense_backward_weights)(const lenet_dense_shape *s, const float *in,
-                                   const float *delta, float *scratch, float *dweights,
+                                   const float *delta, float *scratch, int add, float *dweights,
                                    float *dbias);
 
     void (*rbf)(const lenet_dense_shape *s, const float *codes, const float *in, float *out);
     void (*rbf_backward_input)(const lenet_dense_shape *s, const float *codes,
                                const float *delta, int in_activation, float *in);
     void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
-                               const float *delta, float *dcodes);
+                               const float *delta, int add, float *dcodes);
 
     /* One image, a map's columns in lanes (kernels_rows.h): rows of an input map lie a whole number
      * of vectors apart, as few as hold the width; those of an output lie out_stride floats apart,
@@ -111,8 +111,8 @@ typedef struct lenet_kernels {
     void (*squash_backward)(int activation, const float *y, const float *dy, ptrdiff_t n,
                             float *da);
 
-    /* sums[i] = sum over lanes of in[i][lane]. */
-    void (*sum_lanes)(const float *in, ptrdiff_t n, float *sums);
+    /* sums[i] = sum over lanes of in[i][lane], or that is added if `add`. */
+    void (*sum_lanes)(const float *in, ptrdiff_t n, int add, float *sums);
     /* sum[i] = partials[0][i] + partials[1][i] + ..., in that order, added to sum[i] if `add`.
      * Returns 0 if one of the sums is not finite, else 1. */
     int (*sum_partials)(const float *partials, ptrdiff_t stride, int n_partials, int add,

@@ -161,13 +161,13 @@ INLINE void rational_tanh_4(const tanh_fit *fit, vf a[4])
 /* n vectors, in registers. */
 INLINE void squash_some(const int activation, const int N, vf *a)
 {
-    const int tanh = activation == LENET_SCALED_TANH || activation == LENET_TANH;
-    int i = 0;
+    const tanh_fit *fit = activation == LENET_SCALED_TANH ? &FIT_SCALED_TANH
+                          : activation == LENET_TANH      ? &FIT_TANH
+                                                          : NULL;
+    const int fours = SHARED_RECIPROCAL && fit ? N / 4 : 0;
+    for (int i = 0; i < fours; i++) rational_tanh_4(fit, a + 4 * i);
     UNROLL
-    for (; SHARED_RECIPROCAL && tanh && i + 4 <= N; i += 4)
-        rational_tanh_4(activation == LENET_TANH ? &FIT_TANH : &FIT_SCALED_TANH, a + i);
-    UNROLL
-    for (; i < N; i++) a[i] = squash_one(activation, a[i]);
+    for (int i = 4 * fours; i < N; i++) a[i] = squash_one(activation, a[i]);
 }
 
 /* In place on n vectors of lanes. */
@@ -1000,11 +1000,26 @@ static void transpose(const float *in, ptrdiff_t in_stride, int groups, int feat
     }
 }
 
+/* The first n floats of some vectors to `to`, or added to what is there. */
+INLINE void store_sums(const int VECTORS, const vf *sum, int n, int add, float *to)
+{
+    if (n >= VECTORS * LANES) {
+        UNROLL
+        for (int v = 0; v < VECTORS; v++)
+            vf_storeu(to + v * LANES, add ? vf_add(vf_loadu(to + v * LANES), sum[v]) : sum[v]);
+        return;
+    }
+    float all[OUTER_VECTORS * LANES];
+    UNROLL
+    for (int v = 0; v < VECTORS; v++) vf_storeu(all + v * LANES, sum[v]);
+    for (int k = 0; k < n; k++) to[k] = add ? to[k] + all[k] : all[k];
+}
+
 /* dw[o][k] for some units and some vectors of inputs: inputs in lanes here, so that no sum over
  * lanes is needed. The last vector may stick out of the row: `width` is what is left of it. */
 INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const float *in,
                        ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride,
-                       int width, ptrdiff_t dw_stride, float *dw)
+                       int width, int add, ptrdiff_t dw_stride, float *dw)
 {
     vf sum[OUTER_ROWS][OUTER_VECTORS];
     UNROLL
@@ -1024,17 +1039,12 @@ INLINE void outer_tile(const int ROWS, const int VECTORS, int images, const floa
         }
     }
     UNROLL
-    for (int r = 0; r < ROWS; r++) {
-        UNROLL
-        for (int v = 0; v < VECTORS; v++) {
-            store_part(dw + r * dw_stride + v * LANES, sum[r][v], width - v * LANES);
-        }
-    }
+    for (int r = 0; r < ROWS; r++) store_sums(VECTORS, sum[r], width, add, dw + r * dw_stride);
 }
 
 INLINE void outer_rows(const int VECTORS, const lenet_dense_shape *s, const float *in,
                        ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride,
-                       int first, float *dw)
+                       int first, int add, float *dw)
 {
     const int images = s->groups * LANES;
     for (pieces p = cut(s->outputs, OUTER_ROWS); p.size; p = next(p)) {
@@ -1044,7 +1054,7 @@ INLINE void outer_rows(const int VECTORS, const lenet_dense_shape *s, const floa
     case n:                                                                               \
         if (n <= OUTER_ROWS)                                                              \
             outer_tile(n <= OUTER_ROWS ? n : 1, VECTORS, images, in + first, in_stride,   \
-                       delta + o, delta_stride, s->inputs - first, s->inputs,             \
+                       delta + o, delta_stride, s->inputs - first, add, s->inputs,        \
                        dw + (ptrdiff_t)o * s->inputs + first);                            \
         break;
             CASES_1_TO_6(CASE)
@@ -1054,7 +1064,7 @@ INLINE void outer_rows(const int VECTORS, const lenet_dense_shape *s, const floa
 }
 
 static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
-                                   const float *delta, float *scratch, float *dweights,
+                                   const float *delta, float *scratch, int add, float *dweights,
                                    float *dbias)
 {
     const int images = s->groups * LANES;
@@ -1072,7 +1082,7 @@ static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
     case m:                                                                               \
         if (m <= OUTER_VECTORS)                                                           \
             outer_rows(m <= OUTER_VECTORS ? m : 1, s, in_rows, in_stride, delta_rows,     \
-                       delta_stride, p.start * LANES, dweights);                                            \
+                       delta_stride, p.start * LANES, add, dweights);                     \
         break;
             CASES_1_TO_6(CASE)
 #undef CASE
@@ -1082,7 +1092,7 @@ static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
         vf sum = vf_set(0.0f);
         for (int g = 0; g < s->groups; g++)
             sum = vf_add(sum, vf_load(delta + g * s->out_stride + o * LANES));
-        dbias[o] = vf_sum(sum);
+        dbias[o] = (add ? dbias[o] : 0.0f) + vf_sum(sum);
     }
 }
 
@@ -1147,7 +1157,7 @@ static void rbf_backward_input(const lenet_dense_shape *s, const float *codes,
 
 /* dE/dw_ij = -2 (x_j - w_ij) dE/dy_i, summed over the images */
 static void rbf_backward_codes(const lenet_dense_shape *s, const float *codes, const float *in,
-                               const float *delta, float *dcodes)
+                               const float *delta, int add, float *dcodes)
 {
     for (int i = 0; i < s->outputs; i++, delta += LANES) {
         for (int j = 0; j < s->inputs; j++, codes++, dcodes++) {
@@ -1156,16 +1166,29 @@ static void rbf_backward_codes(const lenet_dense_shape *s, const float *codes, c
                 vf distance = vf_sub(vf_load(in + g * s->in_stride + j * LANES), code);
                 sum = vf_fma(distance, vf_load(delta + g * s->out_stride), sum);
             }
-            *dcodes = -2.0f * vf_sum(sum);
+            *dcodes = (add ? *dcodes : 0.0f) - 2.0f * vf_sum(sum);
         }
     }
 }
 
 /* ---- sums and updates ------------------------------------------------------------------------ */
 
-static void sum_lanes(const float *in, ptrdiff_t n, float *sums)
+static void sum_lanes(const float *in, ptrdiff_t n, int add, float *sums)
 {
-    for (ptrdiff_t i = 0; i < n; i++) sums[i] = vf_sum(vf_load(in + i * LANES));
+    ptrdiff_t i = 0;
+    /* LANES sums at once: neighbours are added in pairs until one vector has them all */
+    for (; i + LANES <= n; i += LANES, in += LANES * LANES) {
+        vf part[LANES];
+        UNROLL
+        for (int k = 0; k < LANES; k++) part[k] = vf_load(in + k * LANES);
+        UNROLL
+        for (int left = LANES / 2; left > 0; left /= 2) {
+            UNROLL
+            for (int k = 0; k < left; k++) part[k] = vf_add_pairs(part[2 * k], part[2 * k + 1]);
+        }
+        vf_storeu(sums + i, add ? vf_add(vf_loadu(sums + i), part[0]) : part[0]);
+    }
+    for (; i < n; i++, in += LANES) sums[i] = (add ? sums[i] : 0.0f) + vf_sum(vf_load(in));
 }
 
 static int sum_partials(const float *partials, ptrdiff_t stride, int n_partials, int add,

@@ -126,10 +126,12 @@ static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
     return n_threads > blocks ? (int32_t)(blocks > 1 ? blocks : 1) : n_threads;
 }
 
-/* Memory that all threads share in training: a gradient, and one for each block of a round. */
-static size_t shared_floats(const lenet_plan *plan, int64_t blocks)
+/* Memory that all threads share in training: a gradient, and one for each block of a round unless
+ * a single thread adds them up as they come. */
+static size_t shared_floats(const lenet_plan *plan, int64_t blocks, int32_t n_threads)
 {
     size_t row = ((size_t)plan->n_parameters + 15) / 16 * 16 + 16;
+    if (clamp_threads(n_threads, blocks) == 1) return row;
     return row * (size_t)(1 + (blocks < ROUND ? blocks : ROUND));
 }
 
@@ -139,7 +141,7 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
     layout at = make_layout(plan, training);
     int64_t blocks = lenet_blocks(training, n);
     size_t floats = (size_t)at.total * (size_t)clamp_threads(n_threads, blocks);
-    if (training) floats += shared_floats(plan, blocks);
+    if (training) floats += shared_floats(plan, blocks, n_threads);
     return floats * sizeof(float);
 }
 
@@ -157,7 +159,9 @@ typedef struct {
     float *outputs;              /* [n][classes], or */
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* at.total floats a thread */
-    float *partials;             /* [ROUND][partial_stride] */
+    /* [ROUND][partial_stride], a gradient for each block; or, with stride 0, the one gradient to
+     * which a single thread adds them as they come, in the same order */
+    float *partials;
     ptrdiff_t partial_stride;
     double block_loss[ROUND];
     int64_t block_errors[ROUND];
@@ -432,7 +436,7 @@ static int activation_below(const lenet_plan *plan, int l)
 
 /* On entry each layer's outputs, and the last one's deltas, are in memory; a layer's outputs
  * become its deltas when the layer above is done with them. */
-static void back_flat(const batch *b, float *memory, int groups, float *gradient)
+static void back_flat(const batch *b, float *memory, int groups, int add, float *gradient)
 {
     const lenet_plan *plan = b->plan;
     for (int l = plan->n_layers - 1; l >= plan->first_flat; l--) {
@@ -443,11 +447,11 @@ static void back_flat(const batch *b, float *memory, int groups, float *gradient
         int below = activation_below(plan, l);
         if (layer->kind == LENET_RBF) {
             if (layer->trained)
-                b->k->rbf_backward_codes(&s, w, in, delta, gradient + layer->weights);
+                b->k->rbf_backward_codes(&s, w, in, delta, add, gradient + layer->weights);
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->rbf_backward_input(&s, w, delta, below, in);
         } else {
-            b->k->dense_backward_weights(&s, in, delta, memory + b->at.scratch,
+            b->k->dense_backward_weights(&s, in, delta, memory + b->at.scratch, add,
                                          gradient + layer->weights, gradient + layer->biases);
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->dense_backward_input(&s, w, delta, below, in);
@@ -488,17 +492,18 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     batch *b = context;
     float *memory = b->memory + thread * b->at.total;
     float *gradient = b->partials + i * b->partial_stride;
+    const int add = b->partial_stride == 0 && b->first_block + i > 0;
     const ptrdiff_t spatial = b->plan->n_spatial_parameters;
     int n;
     int64_t first = block_start(b, i, &n);
     int groups = run_forward(b, memory, first, n, 1);
     run_loss(b, memory, i, first, n, groups);
     lap(b, LENET_LOSS, 0);
-    back_flat(b, memory, groups, gradient);
+    back_flat(b, memory, groups, add, gradient);
     memset(memory + b->at.lane_sums, 0, (size_t)(spatial * b->at.lanes) * sizeof(float));
     /* the last group first: its maps are still in the cache */
     for (int g = groups - 1; g >= 0; g--) back_spatial(b, memory, g);
-    b->k->sum_lanes(memory + b->at.lane_sums, spatial, gradient);
+    b->k->sum_lanes(memory + b->at.lane_sums, spatial, add, gradient);
     lap(b, LENET_UPDATE, 0);
 }
 
@@ -611,28 +616,43 @@ static lenet_status check_finite(const chunks *c)
     return LENET_OK;
 }
 
+static int64_t n_chunks(const chunks *c)
+{
+    return (c->b->plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK;
+}
+
+static void add_up_round(chunks *c, int32_t threads, int n_partials, int add)
+{
+    c->n_partials = n_partials;
+    c->add = add;
+    lenet_parallel_for(n_chunks(c), threads, add_task, c);
+}
+
 /* Gradient of the mean loss over the batch into `gradient`; not finite: LENET_NOT_FINITE. */
 static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
                                     lenet_report *report)
 {
     const int64_t blocks = lenet_blocks(1, b->n);
-    const int64_t n_chunks = (b->plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK;
     const int32_t threads = clamp_threads(run->n_threads, blocks);
     double loss = 0.0;
     report->n_errors = 0;
     memset(c->finite, 1, sizeof c->finite);
+    const int alone = threads == 1;
+    if (alone) {
+        b->partials = c->gradient;
+        b->partial_stride = 0;
+    }
     for (b->first_block = 0; b->first_block < blocks; b->first_block += ROUND) {
         int64_t left = blocks - b->first_block, here = left < ROUND ? left : ROUND;
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
         lenet_parallel_for(here, threads, gradient_task, b);
-        c->n_partials = (int)here;
-        c->add = b->first_block > 0;
-        lenet_parallel_for(n_chunks, threads, add_task, c);
+        if (!alone) add_up_round(c, threads, (int)here, b->first_block > 0);
         for (int64_t i = 0; i < here; i++) {
             loss += b->block_loss[i];
             report->n_errors += b->block_errors[i];
         }
     }
+    if (alone) add_up_round(c, 1, 1, 0);  /* only looks whether the sums are finite */
     report->loss = loss / (double)b->n;
     return isfinite(report->loss) ? check_finite(c) : LENET_NOT_FINITE;
 }
@@ -696,8 +716,8 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     status = add_up_gradient(&b, run, &c, report);
     if (status != LENET_OK) return status;
     optimizer->step++;
-    lenet_parallel_for((plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK,
-                       clamp_threads(run->n_threads, lenet_blocks(1, n)), update_task, &c);
+    lenet_parallel_for(n_chunks(&c), clamp_threads(run->n_threads, lenet_blocks(1, n)), update_task,
+                       &c);
     lap(&b, LENET_UPDATE, 0);
     return check_finite(&c);
 }
