@@ -111,7 +111,7 @@ class Conv(Layer):
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
         _check_size(f"layer {self.name!r}: maps", self.maps, MAX_MAPS)
         _check_size(f"layer {self.name!r}: kernel", self.kernel, min(input_shape[1:]))
-        _check_activation(self.name, self.activation)
+        _check_activation(f"layer {self.name!r}: activation", self.activation)
         if self.table is not None:
             check_table(f"layer {self.name!r}: table", self.table, self.maps, input_shape[0])
 
@@ -165,7 +165,7 @@ class Subsample(Layer):
 
     def check(self, input_shape: Shape) -> None:
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
-        _check_activation(self.name, self.activation)
+        _check_activation(f"layer {self.name!r}: activation", self.activation)
         _check_block(self.name, input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -234,7 +234,7 @@ class Dense(Layer):
     def check(self, input_shape: Shape) -> None:
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
         _check_size(f"layer {self.name!r}: units", self.units, MAX_MAPS)
-        _check_activation(self.name, self.activation)
+        _check_activation(f"layer {self.name!r}: activation", self.activation)
         if math.prod(input_shape) > MAX_INPUTS:
             raise ValueError(
                 f"layer {self.name!r}: input is {input_shape}, want at most {MAX_INPUTS} values"
@@ -470,6 +470,77 @@ class Architecture:
         last = self.layers[-1]
         return self.input_shapes[last.name][0] if isinstance(last, RBF) else None
 
+    def with_activation(self, activation: str) -> Architecture:
+        """Give the same network with another activation in its layers, say "relu".
+
+        The last layer keeps its own. So does the layer below an `RBF`, whose outputs have to come
+        near codes of +1 and -1.
+
+        Parameters
+        ----------
+        activation : str
+            One of `ACTIVATIONS`.
+
+        Returns
+        -------
+        Architecture
+            Its name ends in the activation's: "lenet5-modern-relu".
+
+        Raises
+        ------
+        ValueError
+            If there is no such activation.
+        """
+        _check_activation("activation", activation)
+        kept = 2 if self.code_length is not None else 1
+        layers = [
+            dataclasses.replace(layer, activation=activation)
+            if isinstance(layer, (Conv, Subsample, Dense))
+            else layer
+            for layer in self.layers[:-kept]
+        ]
+        name = f"{self.name[: MAX_NAME - 1 - len(activation)]}-{activation}"
+        return dataclasses.replace(self, name=name, layers=(*layers, *self.layers[-kept:]))
+
+    def with_classes(self, classes: int, code_length: int | None = None) -> Architecture:
+        """Give the same network for another number of classes.
+
+        Parameters
+        ----------
+        classes : int
+            Outputs of the last layer.
+        code_length : int, optional
+            Components of a class's code: the layer below the `RBF` gets as many units. By default
+            what it has.
+
+        Returns
+        -------
+        Architecture
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a number is out of range, or a code length is given and there is no `RBF` or no
+            layer below it whose units can be chosen.
+        """
+        *layers, last = self.layers
+        if code_length not in (None, self.code_length):
+            below = layers[-1] if layers and isinstance(last, RBF) else None
+            if isinstance(below, Dense):
+                layers[-1] = dataclasses.replace(below, units=code_length)
+            elif isinstance(below, Conv):
+                layers[-1] = dataclasses.replace(below, maps=code_length)
+            else:
+                raise ValueError(
+                    f"code_length is {_short(code_length)}, want None: {self.name} has no Dense or "
+                    "Conv layer below an RBF"
+                )
+        if isinstance(last, RBF):
+            last = dataclasses.replace(last, classes=classes)
+        elif isinstance(last, Dense):
+            last = dataclasses.replace(last, units=classes)
+        return dataclasses.replace(self, layers=(*layers, last))
+
     def rows(self) -> list[LayerRow]:
         """One row a layer, with its counts, for a summary.
 
@@ -630,12 +701,9 @@ def _check_size(what: str, value: object, most: int) -> None:
         raise ValueError(f"{what} is {_short(value)}, want 1 to {most}")
 
 
-def _check_activation(layer: str, activation: object) -> None:
+def _check_activation(what: str, activation: object) -> None:
     if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"layer {layer!r}: activation is {_short(activation)}, "
-            f"want one of {', '.join(ACTIVATIONS)}"
-        )
+        raise ValueError(f"{what} is {_short(activation)}, want one of {', '.join(ACTIVATIONS)}")
 
 
 def _check_block(layer: str, input_shape: Shape) -> None:

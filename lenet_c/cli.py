@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import lenet_c
 from lenet_c import _core, datasets, preprocess
 from lenet_c.architectures import (
+    ACTIVATIONS,
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
@@ -142,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: argparse.Namespace) -> None:
     architecture = ARCHITECTURES[arguments.architecture]
     recipe = RECIPES[architecture.name]
+    if arguments.activation is not None:
+        architecture = architecture.with_activation(arguments.activation)
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     _check_output(arguments.output)
     network = LeNet5(architecture, seed=arguments.seed)
@@ -179,6 +182,11 @@ def _train(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     network = LeNet5.load(arguments.model)
     name, _, test = _dataset(arguments)
+    classes = network.architecture.classes
+    if test[1].max() >= classes:
+        raise ValueError(
+            f"{arguments.model}: reads {classes} classes, {name} has labels 0 to {test[1].max()}"
+        )
     print(f"reading the test images of {name} with {network.architecture.name}")
     _report(network.evaluate(*test), loss_for(network, None, DEFAULT_J)[0])
 
@@ -445,6 +453,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_architecture(train, LENET5_1998.name)
     _add_data(train)
     option = train.add_argument
+    option(
+        "--activation",
+        choices=[kind for kind in ACTIVATIONS if kind != "identity"],
+        help="of every layer but the last (1998: but F6 too); default: the architecture's",
+    )
     option("--loss", choices=_core.LOSSES, help="default: the architecture's")
     option("--j", type=_number, help="constant of the loss map, above 0")
     option(

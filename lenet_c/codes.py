@@ -1,43 +1,76 @@
 """The codes of the classes: 7x12 pictures of their characters, in +1 and -1.
 
 The targets of F6 (LeCun et al. 1998, section II.B and figure 3): characters that look alike have
-codes that lie close.
+codes that lie close. The digits are the paper's; the other printable ASCII characters are drawn in
+their spirit.
 """
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ROWS, COLUMNS = 12, 7
 
-# The digits 0 to 9, left to right; "#" is +1.
-_DIGITS_ART = """
-.#####. ...##.. .#####. ####### .#####. .#####. ..####. ####### .#####. .#####.
-....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
-..###.. .####.. .#####. ....##. ....... ####### ##..... .....## ##...## ##...##
-.##.##. ...##.. ##...## ...##.. .##..## ##..... ##..... ....##. ##...## ##...##
-##...## ...##.. #....## ..####. .##..## ##..... ######. ...##.. .#####. ##..###
-##...## ...##.. ....##. .....## ###..## .####.. ###..## ...##.. ##...## .######
-##...## ...##.. ..###.. .....## ##...## ..####. ##...## ..##... ##...## .....##
-##...## ...##.. .##.... .....## ##...## .....## ##...## ..##... ##...## .....##
-.##.##. ...##.. ##..... ##...## ##..### ##...## ###..## ..##... ##...## ....##.
-..###.. .###### ####### .#####. .###### .#####. .#####. ..##... .#####. .####..
-....... ....... ....... ....... .....## ....... ....... ....... ....... .......
-....... ....... ....... ....... .....## ....... ....... ....... ....... .......
-"""
+CHARACTERS = "".join(map(chr, range(32, 127)))
+"""The characters that have codes: printable ASCII, in its order."""
 
 
 def _read(art: str) -> NDArray[np.float32]:
-    lines = [line.split() for line in art.splitlines() if line]
-    pictures = ["".join(rows) for rows in zip(*lines, strict=True)]
-    codes = np.array([[1 if c == "#" else -1 for c in p] for p in pictures], dtype=np.float32)
+    """Read blocks of pictures side by side, each under its character; "#" is +1."""
+    pictures: dict[str, str] = {}
+    for block in art.rstrip("\n").split("\n\n"):
+        names, *lines = block.split("\n")
+        columns = zip(*(line.split() for line in lines), strict=True)
+        for k, rows in enumerate(columns):
+            pictures[names[k * (COLUMNS + 1)]] = "".join(rows)
+    codes = np.array(
+        [[1 if dot == "#" else -1 for dot in pictures[c]] for c in CHARACTERS], np.float32
+    )
     codes.flags.writeable = False
     return codes
 
 
-DIGITS: NDArray[np.float32] = _read(_DIGITS_ART)
+with open(os.path.join(os.path.dirname(__file__), "ascii.txt"), encoding="ascii") as _file:
+    ASCII: NDArray[np.float32] = _read(_file.read())
+"""Codes of `CHARACTERS`, float32 (95, 84), row by row, read-only."""
+
+
+def of(text: str) -> NDArray[np.float32]:
+    """Give the codes of some characters, in the order of the text.
+
+    Parameters
+    ----------
+    text : str
+        Printable ASCII characters, say "ABC", or `CHARACTERS` for all of them.
+
+    Returns
+    -------
+    float32 array (len(text), 84)
+        +1 and -1, row by row; what `LeNet5` takes as `codes`.
+
+    Raises
+    ------
+    ValueError
+        If `text` is empty or has another character in it.
+    TypeError
+        If `text` is no str.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text is a {type(text).__name__}, want a str")
+    if not text:
+        raise ValueError("text is empty, want printable ASCII characters")
+    for c in text:
+        if c not in CHARACTERS:
+            raise ValueError(f"text has {c!r}, want printable ASCII characters, ' ' to '~'")
+    return ASCII[[CHARACTERS.index(c) for c in text]]
+
+
+DIGITS: NDArray[np.float32] = of("0123456789")
 """Codes of the digits, float32 (10, 84), row by row, read-only: LeCun et al. 1998, figure 3."""
+DIGITS.flags.writeable = False
 
 
 def show(code: int | str | ArrayLike) -> str:
@@ -46,7 +79,8 @@ def show(code: int | str | ArrayLike) -> str:
     Parameters
     ----------
     code : int, str or array_like
-        A digit, 3 or "3", or the 84 components of a code or of an F6 output.
+        A printable ASCII character, a digit as a number, or the 84 components of a code or of an
+        F6 output.
 
     Returns
     -------
@@ -56,21 +90,39 @@ def show(code: int | str | ArrayLike) -> str:
     Raises
     ------
     ValueError
-        If `code` is no digit and does not have shape (84,).
+        If `code` is no such character or digit and does not have shape (84,).
     TypeError
         If its components are not real numbers.
+
+    Examples
+    --------
+    >>> print(show("A"))
+    ..###..
+    .##.##.
+    ##...##
+    ##...##
+    ##...##
+    #######
+    ##...##
+    ##...##
+    ##...##
+    ##...##
+    .......
+    .......
     """
     if isinstance(code, str):
-        if len(code) != 1 or code not in "0123456789":
-            raise ValueError(f"code is {code!r}, want a digit, '0' to '9'")
-        code = int(code)
+        if len(code) != 1 or code not in CHARACTERS:
+            raise ValueError(f"code is {code!r}, want one printable ASCII character, ' ' to '~'")
+        code = of(code)[0]
     if isinstance(code, (int, np.integer)) and not isinstance(code, bool):
         if not 0 <= code < len(DIGITS):
             raise ValueError(f"code is {code}, want a digit, 0 to {len(DIGITS) - 1}")
         code = DIGITS[code]
     values = np.asarray(code)
     if values.shape != (ROWS * COLUMNS,):
-        raise ValueError(f"code has shape {values.shape}, want a digit or ({ROWS * COLUMNS},)")
+        raise ValueError(
+            f"code has shape {values.shape}, want a character, a digit or ({ROWS * COLUMNS},)"
+        )
     if values.dtype.kind not in "fiu":
         raise TypeError(f"code has dtype {values.dtype}, want real numbers")
     return "\n".join(

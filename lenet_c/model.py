@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, codes, serialization
+from lenet_c import _core, codes, initial, serialization
 from lenet_c.architectures import LENET5_1998, Architecture, Conv
 from lenet_c.kernels import table_matrix
 
@@ -83,6 +83,27 @@ def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _co
     return network
 
 
+def _architecture_for(codes: ArrayLike | None) -> Architecture:
+    """Give the 1998 network with as many classes, and units in F6, as the codes ask for."""
+    if codes is None:
+        return LENET5_1998
+    shape = _numbers(codes).shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"codes: shape {shape}, want (classes, code length)")
+    return LENET5_1998.with_classes(*shape)
+
+
+def _numbers(given: ArrayLike) -> NDArray[Any]:
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"codes: not an array ({error})") from None
+    if array.dtype.kind not in "fiub":
+        hint = f", say codes.of({given!r})" if isinstance(given, str) else ""
+        raise TypeError(f"codes: dtype {array.dtype}, want real numbers{hint}")
+    return array
+
+
 def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Floats | None:
     length = architecture.code_length
     if length is None:
@@ -95,28 +116,42 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
             raise ValueError(f"codes: none given, want an array {wanted} for this architecture")
         given = codes.DIGITS
     with np.errstate(over="ignore"):  # what overflows is infinite, and told below
-        array = np.array(given, np.float32, order="C")
+        array = np.array(_numbers(given), np.float32, order="C")
     if array.shape != wanted:
-        raise ValueError(f"codes: shape {array.shape}, want {wanted}")
+        raise ValueError(
+            f"codes: shape {array.shape}, want {wanted} for {architecture.name} "
+            "(Architecture.with_classes changes it)"
+        )
     if not np.isfinite(array).all():
         raise ValueError("codes: some are NaN or infinite, want finite values")
     return array
 
 
+def _check_distinct(codes: Floats) -> None:
+    seen: dict[bytes, int] = {}
+    for row, code in enumerate(codes):
+        before = seen.setdefault((code + 0.0).tobytes(), row)  # -0.0 becomes 0.0
+        if before != row:
+            raise ValueError(
+                f"codes: rows {before} and {row} are equal, want a code of its own for each class"
+            )
+
+
 class LeNet5:
     """A LeNet-5: the 1998 network, or another `Architecture`.
 
-    The initial weights are uniform in [-2.4 / F, 2.4 / F], F the number of inputs of the unit
-    (LeCun et al. 1998, appendix A).
-
     Parameters
     ----------
-    architecture : Architecture
+    architecture : Architecture, optional
+        The 1998 network by default, with as many classes and units in F6 as `codes` ask for.
     seed : int
         Of the initial weights.
     codes : array (classes, code length), optional
-        What the RBF units compare F6 with; the paper's ten digits by default. Where the
-        architecture trains its codes, these are where they begin.
+        What the RBF units compare F6 with, say ``codes.of("ABC")``; the paper's ten digits by
+        default. Where the architecture trains its codes, these are where they begin.
+    init : str, optional
+        How the weights begin: "paper", "he" or "glorot" (see `lenet_c.initial`). By default "he"
+        in layers of rectified units, "paper" in all others.
 
     Attributes
     ----------
@@ -143,21 +178,25 @@ class LeNet5:
 
     def __init__(
         self,
-        architecture: Architecture = LENET5_1998,
+        architecture: Architecture | None = None,
         *,
         seed: int | np.random.SeedSequence | None = 0,
         codes: ArrayLike | None = None,
+        init: str | None = None,
     ) -> None:
+        if architecture is None:
+            architecture = _architecture_for(codes)
         if not isinstance(architecture, Architecture):
             raise TypeError(f"architecture: got {architecture!r}, want an Architecture")
-        self._open(architecture, _checked_codes(architecture, codes))
+        initial.check(init)
+        checked = _checked_codes(architecture, codes)
+        self._open(architecture, checked)
+        if checked is not None and not self._code_names:
+            _check_distinct(checked)
         rng = np.random.default_rng(seed)
-        for name, fan_in in architecture.fan_in.items():
-            view = self[name]
-            if name in self._code_names:
-                continue  # codes begin as codes
-            limit = 2.4 / np.array(fan_in, float).reshape(-1, *[1] * (view.ndim - 1))
-            view[...] = limit * rng.uniform(-1.0, 1.0, view.shape)
+        for name, view in self._views.items():
+            if name not in self._code_names:  # codes begin as codes
+                view[...] = initial.draw(architecture, name, init, rng)
 
     def _open(self, architecture: Architecture, codes: Floats | None) -> None:
         self._architecture = architecture

@@ -620,3 +620,125 @@ def test_a_dense_layer_has_a_largest_input() -> None:
     layers = (Conv("C", 17, 1), Dense("o", 3, activation="identity"))
     with pytest.raises(ValueError, match=r"layer 'o': input is \(17, 1024, 1024\), want at most"):
         Architecture("a", layers, (1024, 1024))
+
+
+# ---- variants of a network -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "architecture", [LENET5_MODERN, LENET5_28, LENET_3X3], ids=lambda a: a.name
+)
+def test_relu_variants_of_the_tutorials_networks(architecture: Architecture) -> None:
+    relu = architecture.with_activation("relu")
+    assert relu.name == f"{architecture.name}-relu"
+    assert relu.parameter_shapes == architecture.parameter_shapes
+    pairs = zip(architecture.layers, relu.layers, strict=True)
+    for before, after in pairs:
+        kind = getattr(before, "activation", None)
+        wanted = "relu" if kind == "tanh" else kind
+        assert getattr(after, "activation", None) == wanted
+        assert (after.name, after.kind) == (before.name, before.kind)
+    assert relu.layers[-1] is architecture.layers[-1]
+    assert {getattr(layer, "activation", "relu") for layer in relu.layers[:-1]} == {"relu"}
+
+
+def test_activation_below_an_rbf_layer_stays() -> None:
+    relu = LENET5_1998.with_activation("relu")
+    kinds = [getattr(layer, "activation", None) for layer in relu.layers]
+    assert kinds == ["relu"] * 5 + ["scaled_tanh", None]
+    assert relu.layers[2] == dataclasses.replace(LENET5_1998.layers[2], activation="relu")
+    long = dataclasses.replace(LENET5_1998, name="n" * 64)
+    assert long.with_activation("relu").name == "n" * 59 + "-relu"
+
+
+@pytest.mark.parametrize("activation", ["gelu", None, ["relu"]])
+def test_with_activation_refuses(activation: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        LENET5_28.with_activation(activation)
+    assert str(caught.value) == (
+        f"activation is {activation!r}, want one of scaled_tanh, tanh, relu, identity"
+    )
+
+
+def test_with_classes() -> None:
+    ascii_net = LENET5_1998.with_classes(95)
+    assert ascii_net.output_shapes["output"] == (95, 1, 1)
+    assert ascii_net.classes == 95
+    assert ascii_net.code_length == 84
+    assert ascii_net.n_parameters == 60_000
+    short = LENET5_1998.with_classes(3, 20)
+    assert short.parameter_shapes["F6.weight"] == (20, 120)
+    assert (short.classes, short.code_length) == (3, 20)
+    assert LENET5_1998.with_classes(10, 84) == LENET5_1998
+    letters = LENET5_28.with_classes(26)
+    assert letters.parameter_shapes["output.weight"] == (26, 84)
+    assert letters.n_parameters == 44_426 + 16 * 85
+    convolution = build(Conv("c", 5, 32), RBF("r", 4)).with_classes(3, 7)
+    assert convolution.parameter_shapes == {"c.weight": (7, 1, 32, 32), "c.bias": (7,)}
+
+
+NARROW = build(Conv("c", 5, 31), AveragePool("p"), RBF("r", 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (
+            lambda: LENET5_1998.with_classes(0),
+            ValueError,
+            "layer 'output': classes is 0, want 1 to 4096",
+        ),
+        (
+            lambda: LENET5_28.with_classes(2.0),  # type: ignore[arg-type]
+            TypeError,
+            "layer 'output': units is 2.0, want an int",
+        ),
+        (
+            lambda: LENET5_1998.with_classes(5, -1),
+            ValueError,
+            "layer 'F6': units is -1, want 1 to 4096",
+        ),
+        (
+            lambda: LENET5_28.with_classes(5, 84),
+            ValueError,
+            "code_length is 84, want None: lenet5-28 has no Dense or Conv layer below an RBF",
+        ),
+        (
+            lambda: NARROW.with_classes(5, 6),
+            ValueError,
+            "code_length is 6, want None: n has no Dense or Conv layer below an RBF",
+        ),
+    ],
+)
+def test_with_classes_refuses(call: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        # The first pooling leaves 14x14, the second convolution 2x2, and the third wants more.
+        (
+            (Conv("a", 4, 5), AveragePool("b"), Conv("c", 4, 13), Conv("d", 4, 3), END),
+            "layer 'd': kernel is 3, want 1 to 2",
+        ),
+        (
+            (Conv("a", 4, 31), Subsample("b"), Subsample("c"), END),
+            "layer 'c': input is (4, 1, 1), want maps of at least 2x2",
+        ),
+        (
+            (Conv("a", 4, 5), RBF("b", 3)),
+            "layer 'b': input is (4, 28, 28), want flat, (n, 1, 1)",
+        ),
+        (
+            (Conv("a", 4, 5), Conv("c", 2, 3, ((0, 1), (3, 4))), END),
+            "layer 'c': table[1] has 4, want input maps 0 to 3",
+        ),
+    ],
+)
+def test_impossible_shapes_name_the_layer(layers: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        build(*layers)
+    assert str(caught.value) == message

@@ -431,7 +431,36 @@ def test_loss_errors(net: LeNet5, arguments: dict[str, Any], message: str) -> No
     ("make", "error", "message"),
     [
         (lambda: LeNet5("lenet5-1998"), TypeError, "architecture: got 'lenet5-1998', want an Arch"),
-        (lambda: LeNet5(codes=np.ones((10, 83))), ValueError, r"\(10, 83\), want \(10, 84\)"),
+        (
+            lambda: LeNet5(LENET5_1998, codes=np.ones((10, 83))),
+            ValueError,
+            r"codes: shape \(10, 83\), want \(10, 84\) for lenet5-1998 \(Architecture.with_cl",
+        ),
+        (
+            lambda: LeNet5(codes=np.ones(84)),
+            ValueError,
+            r"codes: shape \(84,\), want \(classes, code length\)",
+        ),
+        (
+            lambda: LeNet5(codes=np.ones((0, 84))),
+            ValueError,
+            r"codes: shape \(0, 84\), want \(classes, code length\)",
+        ),
+        (lambda: LeNet5(codes=np.ones((2, 5000))), ValueError, "'F6': units is 5000, want 1 to"),
+        (lambda: LeNet5(codes=np.eye(5000, 3)), ValueError, "'output': classes is 5000, want 1 to"),
+        (
+            lambda: LeNet5(codes=lenet_c.codes.of("ABCA")),
+            ValueError,
+            "codes: rows 0 and 3 are equal, want a code of its own for each class",
+        ),
+        (
+            lambda: LeNet5(codes="ABC"),  # type: ignore[arg-type]
+            TypeError,
+            r"codes: dtype <U3, want real numbers, say codes.of\('ABC'\)",
+        ),
+        (lambda: LeNet5(codes=np.eye(3) * 1j), TypeError, "codes: dtype complex128, want real"),
+        (lambda: LeNet5(codes=[[1, 2], [3]]), ValueError, "codes: not an array"),
+        (lambda: LeNet5(init="zeros"), ValueError, "init: got 'zeros', want one of paper, he, gl"),
         (lambda: LeNet5(codes=np.full((10, 84), np.inf)), ValueError, "codes: some are NaN or inf"),
         (lambda: LeNet5(SMALL_TRAINED), ValueError, r"codes: none given, want an array \(4, 6\)"),
         (

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from lenet_c import datasets, preprocess
+from lenet_c import LENET_3X3, LeNet5, datasets, preprocess
 
 
 def seven(height=120, width=160, top=20, left=30, size=70, stroke=9):
@@ -437,3 +437,33 @@ def test_without_pillow(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r"lenet_c\[cli\]"):
         preprocess.load_image("a.png")
+
+
+def test_columns_have_length_one():
+    images = np.zeros((2, 3, 4), np.uint8)
+    images[0, :, 0] = [3, 0, 4]
+    images[0, 1, 1] = 1
+    images[1, :, 3] = 255
+    columns = preprocess.normalize_columns(images)
+    assert columns.dtype == np.float32
+    wanted = np.zeros((2, 3, 4))
+    wanted[0, :, 0] = [0.6, 0, 0.8]
+    wanted[0, 1, 1] = 1
+    wanted[1, :, 3] = 3**-0.5
+    np.testing.assert_allclose(columns, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(preprocess.normalize_columns(images[0]), columns[0])
+    assert images.max() == 255  # the caller's is left alone
+
+
+def test_the_3x3_network_takes_normalized_columns(rng):
+    images = rng.integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    net = LeNet5(LENET_3X3, seed=1)
+    assert (net.forward(preprocess.normalize_columns(images)) != net.forward(images)).any()
+
+
+@pytest.mark.parametrize(
+    ("images", "error"), [(np.zeros((2, 3)), TypeError), (np.zeros(3, np.uint8), ValueError)]
+)
+def test_normalize_columns_takes_raw_images_only(images, error):
+    with pytest.raises(error, match=r"images: .*; wanted"):
+        preprocess.normalize_columns(images)
