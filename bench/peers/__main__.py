@@ -35,7 +35,7 @@ pass over MNIST each contender's weights read the test set. Everything is float3
 
 Peers get float32 images that are already padded and normalised, in the layout that they like best,
 and keep weights in it; lenet_c gets the raw uint8 images. Each peer runs in several documented
-settings, and the one that was fastest in a trial beforehand is measured; the last column says
+settings, and the one that was fastest in trials beforehand is measured; the last column says
 which ("64 at a time": the batch is cut up). Compilation and warming up are not counted. Training
 takes batches of one image by plain SGD, batches of 128 by Adam; a pass over MNIST is 60,000 images
 by Adam in batches of 128, with the shuffling. "cores" is processor time over wall time."""

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 N_WINDOWS = 20
-TRIAL_SECONDS = 0.3
+N_TRIALS = 3
+TRIAL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)

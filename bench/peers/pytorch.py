@@ -153,6 +153,12 @@ class Compiled(ChannelsLast):
     Channels-last: in trials both layouts were compiled, and this one was never the slower.
     """
 
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        # one function is compiled for many sizes and settings; beyond the limit it would run eager
+        torch._dynamo.config.recompile_limit = 64
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+
     def _models(self, network: Network, x: torch.Tensor) -> dict[str, Call]:
         best = {"max_autotune": True, "freezing": True, "cpp_wrapper": True}
         with torch.inference_mode():
