@@ -59,25 +59,6 @@ INLINE pieces next(pieces p)
     return p;
 }
 
-/* The first n floats, or a whole vector; what is not loaded is 0. */
-INLINE vf load_part(const float *from, ptrdiff_t n)
-{
-    float all[LANES] = {0};
-    for (int i = 0; i < n && i < LANES; i++) all[i] = from[i];
-    return vf_loadu(all);
-}
-
-INLINE void store_part(float *to, vf a, ptrdiff_t n)
-{
-    if (n >= LANES) {
-        vf_storeu(to, a);
-    } else {
-        float all[LANES];
-        vf_storeu(all, a);
-        for (int i = 0; i < n; i++) to[i] = all[i];
-    }
-}
-
 /* ---- the squashing function --------------------------------------------------------------
  *
  * tanh(a) = a p(a^2) / q(a^2), p of degree 3 and q of degree 4: a minimax fit for the relative
@@ -210,7 +191,7 @@ static void squash(int activation, const float *a, ptrdiff_t n, float *y)
 {
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES) vf_storeu(y + i, squash_one(activation, vf_loadu(a + i)));
-    if (i < n) store_part(y + i, squash_one(activation, load_part(a + i, n - i)), n - i);
+    if (i < n) vf_store_part(y + i, squash_one(activation, vf_load_part(a + i, n - i)), n - i);
 }
 
 INLINE vf squash_backward_one(int activation, vf y, vf dy)
@@ -225,9 +206,9 @@ static void squash_backward(int activation, const float *y, const float *dy, ptr
     for (; i + LANES <= n; i += LANES)
         vf_storeu(da + i, squash_backward_one(activation, vf_loadu(y + i), vf_loadu(dy + i)));
     if (i < n)
-        store_part(da + i,
-                   squash_backward_one(activation, load_part(y + i, n - i),
-                                       load_part(dy + i, n - i)),
+        vf_store_part(da + i,
+                   squash_backward_one(activation, vf_load_part(y + i, n - i),
+                                       vf_load_part(dy + i, n - i)),
                    n - i);
 }
 
@@ -1236,11 +1217,11 @@ static int update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t
         probe = vf_fma(p, vf_set(0.0f), probe);
     }
     if (left) {
-        if (velocity) v = load_part(velocity + whole, left);
-        vf p = sgd_one(o, load_part(gradient + whole, left), velocity ? &v : NULL,
-                       load_part(parameters + whole, left));
-        if (velocity) store_part(velocity + whole, v, left);
-        store_part(parameters + whole, p, left);
+        if (velocity) v = vf_load_part(velocity + whole, left);
+        vf p = sgd_one(o, vf_load_part(gradient + whole, left), velocity ? &v : NULL,
+                       vf_load_part(parameters + whole, left));
+        if (velocity) vf_store_part(velocity + whole, v, left);
+        vf_store_part(parameters + whole, p, left);
         probe = vf_fma(p, vf_set(0.0f), probe);
     }
     return vf_sum(probe) == 0.0f;
@@ -1278,14 +1259,14 @@ static int update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_
         probe = vf_fma(p, vf_set(0.0f), probe);
     }
     if (left) {
-        vf m = load_part(first_moment + whole, left), v = load_part(second_moment + whole, left);
-        vf p = adam_one(o, m_scale, v_scale, load_part(gradient + whole, left), &m, &v,
-                        load_part(parameters + whole, left));
-        store_part(first_moment + whole, m, left);
-        store_part(second_moment + whole, v, left);
+        vf m = vf_load_part(first_moment + whole, left), v = vf_load_part(second_moment + whole, left);
+        vf p = adam_one(o, m_scale, v_scale, vf_load_part(gradient + whole, left), &m, &v,
+                        vf_load_part(parameters + whole, left));
+        vf_store_part(first_moment + whole, m, left);
+        vf_store_part(second_moment + whole, v, left);
         /* lanes past the end hold 0/0 when epsilon is 0: only what is stored counts */
-        store_part(parameters + whole, p, left);
-        p = load_part(parameters + whole, left);
+        vf_store_part(parameters + whole, p, left);
+        p = vf_load_part(parameters + whole, left);
         probe = vf_fma(p, vf_set(0.0f), probe);
     }
     return vf_sum(probe) == 0.0f;

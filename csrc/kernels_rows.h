@@ -56,7 +56,7 @@ INLINE void conv_column_tile(const int TAPS, const int ROWS, const lenet_conv_sh
                             sum);
     }
     UNROLL
-    for (int y = 0; y < ROWS; y++) store_part(out + y * out_stride, sum[y], columns);
+    for (int y = 0; y < ROWS; y++) vf_store_part(out + y * out_stride, sum[y], columns);
 }
 
 /* One map. */
@@ -116,7 +116,7 @@ static void subsample_of_one(int maps, int height, int width, const float *coeff
                 vf left = vf_add(vf_loadu(upper), vf_loadu(lower));
                 vf right = vf_add(vf_loadu(upper + LANES), vf_loadu(lower + LANES));
                 vf sum = vf_fma(vf_add_pairs(left, right), scale, shift);
-                store_part(row + x, sum, out_stride % LANES ? out_width - x : LANES);
+                vf_store_part(row + x, sum, out_stride % LANES ? out_width - x : LANES);
             }
         }
     }

@@ -54,6 +54,35 @@ static inline vf vf_step(vf a)
     return _mm256_and_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ),
                          _mm256_set1_ps(1.0f));
 }
+/* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
+ * are. */
+static inline __m256i vf_first_lanes(ptrdiff_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < 8 ? (int)n : 8),
+                              _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+static inline vf vf_load_part(const float *p, ptrdiff_t n)
+{
+    return _mm256_maskload_ps(p, vf_first_lanes(n));
+}
+static inline void vf_store_part(float *p, vf a, ptrdiff_t n)
+{
+    _mm256_maskstore_ps(p, vf_first_lanes(n), a);
+}
+/* a with 0 in all lanes but the first n */
+static inline vf vf_first(vf a, ptrdiff_t n)
+{
+    return _mm256_and_ps(a, _mm256_castsi256_ps(vf_first_lanes(n)));
+}
+/* a0 a0 a1 a1 ... of the first half of a, and of the second */
+static inline vf vf_double_low(vf a)
+{
+    return _mm256_permutevar8x32_ps(a, _mm256_set_epi32(3, 3, 2, 2, 1, 1, 0, 0));
+}
+static inline vf vf_double_high(vf a)
+{
+    return _mm256_permutevar8x32_ps(a, _mm256_set_epi32(7, 7, 6, 6, 5, 5, 4, 4));
+}
 /* a0 + a1, a2 + a3, ... b0 + b1, b2 + b3, ... */
 static inline vf vf_add_pairs(vf a, vf b)
 {

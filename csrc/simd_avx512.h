@@ -74,6 +74,36 @@ static inline vf vf_step(vf a)
     __mmask16 positive = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ);
     return _mm512_maskz_mov_ps(positive, _mm512_set1_ps(1.0f));
 }
+/* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
+ * are. */
+static inline __mmask16 vf_first_lanes(ptrdiff_t n)
+{
+    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+}
+static inline vf vf_load_part(const float *p, ptrdiff_t n)
+{
+    return _mm512_maskz_loadu_ps(vf_first_lanes(n), p);
+}
+static inline void vf_store_part(float *p, vf a, ptrdiff_t n)
+{
+    _mm512_mask_storeu_ps(p, vf_first_lanes(n), a);
+}
+/* a with 0 in all lanes but the first n */
+static inline vf vf_first(vf a, ptrdiff_t n)
+{
+    return _mm512_maskz_mov_ps(vf_first_lanes(n), a);
+}
+/* a0 a0 a1 a1 ... of the first half of a, and of the second */
+static inline vf vf_double_low(vf a)
+{
+    return _mm512_permutexvar_ps(
+        _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0), a);
+}
+static inline vf vf_double_high(vf a)
+{
+    return _mm512_permutexvar_ps(
+        _mm512_set_epi32(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8), a);
+}
 /* a0 + a1, a2 + a3, ... b0 + b1, b2 + b3, ... */
 static inline vf vf_add_pairs(vf a, vf b)
 {

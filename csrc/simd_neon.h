@@ -60,6 +60,30 @@ static inline vf vf_step(vf a)
     uint32x4_t one = vreinterpretq_u32_f32(vdupq_n_f32(1.0f));
     return vreinterpretq_f32_u32(vandq_u32(vcgtzq_f32(a), one));
 }
+/* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
+ * are. */
+static inline vf vf_load_part(const float *p, ptrdiff_t n)
+{
+    float all[LANES] = {0};
+    for (int i = 0; i < n && i < LANES; i++) all[i] = p[i];
+    return vld1q_f32(all);
+}
+static inline void vf_store_part(float *p, vf a, ptrdiff_t n)
+{
+    float all[LANES];
+    vst1q_f32(all, a);
+    for (int i = 0; i < n && i < LANES; i++) p[i] = all[i];
+}
+/* a with 0 in all lanes but the first n */
+static inline vf vf_first(vf a, ptrdiff_t n)
+{
+    static const uint32_t lanes[LANES] = {0, 1, 2, 3};
+    uint32x4_t first = vcltq_u32(vld1q_u32(lanes), vdupq_n_u32(n < LANES ? (uint32_t)n : LANES));
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), first));
+}
+/* a0 a0 a1 a1 and a2 a2 a3 a3 */
+static inline vf vf_double_low(vf a) { return vzip1q_f32(a, a); }
+static inline vf vf_double_high(vf a) { return vzip2q_f32(a, a); }
 /* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
 static inline vf vf_add_pairs(vf a, vf b) { return vpaddq_f32(a, b); }
 static inline float vf_sum(vf a) { return vaddvq_f32(a); }

@@ -102,6 +102,38 @@ static inline vf vf_sqrt(vf a)
     for (int i = 0; i < LANES; i++) VF_LANE(a, i) = sqrtf(VF_LANE(a, i));
     return a;
 }
+/* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
+ * are. */
+static inline vf vf_load_part(const float *p, ptrdiff_t n)
+{
+    vf r = vf_set(0.0f);
+    for (int i = 0; i < n && i < LANES; i++) VF_LANE(r, i) = p[i];
+    return r;
+}
+static inline void vf_store_part(float *p, vf a, ptrdiff_t n)
+{
+    for (int i = 0; i < n && i < LANES; i++) p[i] = VF_LANE(a, i);
+}
+/* a with 0 in all lanes but the first n */
+static inline vf vf_first(vf a, ptrdiff_t n)
+{
+    for (int i = 0; i < LANES; i++)
+        if (i >= n) VF_LANE(a, i) = 0.0f;
+    return a;
+}
+/* a0 a0 a1 a1 and a2 a2 a3 a3 */
+static inline vf vf_double_low(vf a)
+{
+    VF_LANE(a, 3) = VF_LANE(a, 2) = VF_LANE(a, 1);
+    VF_LANE(a, 1) = VF_LANE(a, 0);
+    return a;
+}
+static inline vf vf_double_high(vf a)
+{
+    VF_LANE(a, 0) = VF_LANE(a, 1) = VF_LANE(a, 2);
+    VF_LANE(a, 2) = VF_LANE(a, 3);
+    return a;
+}
 /* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
 static inline vf vf_add_pairs(vf a, vf b)
 {
