@@ -520,6 +520,7 @@ static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int traini
     enum { FORWARD_ROUND = 256 };  /* blocks between two looks for an interrupt */
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = clamp_threads(run->n_threads, blocks);
+    if (b->images->distortion) return LENET_BAD_ARGUMENT;
     for (b->first_block = 0; b->first_block < blocks; b->first_block += FORWARD_ROUND) {
         int64_t left = blocks - b->first_block;
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
