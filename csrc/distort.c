@@ -14,7 +14,7 @@
 
 static const float LEAST_SMOOTHNESS = 2.0f;  /* bounds the grid */
 
-enum { STRIP = 16 };  /* rows that are made at once: whole vectors, whatever the width */
+enum { STRIP = 8 };  /* rows that are made at once: whole vectors, whatever the width */
 
 /* Where one call keeps things, in its workspace. */
 typedef struct {
@@ -27,9 +27,10 @@ typedef struct {
     int32_t *place, *found;
     float *part_x, *part_y;
     float *move_x, *move_y;  /* [width], the displacements of the row at hand */
-    /* elastic: random values on a grid, and each grid column's weight in each pixel column */
+    /* elastic: a grid of random values, smoothed along its rows, and the weight of each column of
+     * the grid in each column of pixels */
     int32_t grid_rows, grid_columns;
-    float *grid_x, *grid_y;  /* [grid_rows][grid_columns] */
+    float *grid_x, *grid_y;  /* [grid_rows][width] */
     float *weight;           /* [grid_columns][width] */
 } canvas;
 
@@ -64,8 +65,7 @@ static ptrdiff_t words(int32_t height, int32_t width)
 {
     const float spacing = grid_spacing(LEAST_SMOOTHNESS);
     const ptrdiff_t rows = grid_points(height, spacing), columns = grid_points(width, spacing);
-    return corners_size(height, width) + (4 * STRIP + 2 + columns) * (ptrdiff_t)width
-           + 2 * rows * columns;
+    return corners_size(height, width) + (4 * STRIP + 2 + 2 * rows + columns) * (ptrdiff_t)width;
 }
 
 size_t lenet_distort_workspace(int32_t height, int32_t width)
@@ -88,8 +88,8 @@ static canvas make_canvas(int32_t height, int32_t width, float spacing, void *wo
     c.grid_rows = spacing != 0.0f ? grid_points(height, spacing) : 0;
     c.grid_columns = spacing != 0.0f ? grid_points(width, spacing) : 0;
     c.grid_x = c.move_y + width;
-    c.grid_y = c.grid_x + (ptrdiff_t)c.grid_rows * c.grid_columns;
-    c.weight = c.grid_y + (ptrdiff_t)c.grid_rows * c.grid_columns;
+    c.grid_y = c.grid_x + (ptrdiff_t)c.grid_rows * width;
+    c.weight = c.grid_y + (ptrdiff_t)c.grid_rows * width;
     c.padded = (uint8_t *)(c.corners + words(height, width));
     /* an image without displacements moves by 0 */
     memset(c.move_x, 0, 2 * (size_t)width * sizeof(float));
@@ -249,36 +249,38 @@ static void fill_weights(const canvas *c, float spacing)
     }
 }
 
-/* Values of standard deviation `elastic` after smoothing: a uniform number has one of 1/sqrt(3),
- * and the squares of a row of splines sum to 151/315 in the mean. */
+/* Values of standard deviation `elastic` after smoothing along rows and columns: a uniform number
+ * has one of 1/sqrt(3), and the squares of a row of splines sum to 151/315 in the mean. */
 static void draw_grid(const canvas *c, float elastic, uint64_t image)
 {
     const float size = elastic * (1.7320508f * 315.0f / 151.0f);
-    const int32_t n = c->grid_rows * c->grid_columns;
-    for (int32_t i = 0; i < 2 * n; i++)
-        c->grid_x[i] = size * uniform(image, GRID + (uint64_t)i);  /* grid_y lies behind grid_x */
+    const int32_t w = c->width;
+    uint64_t index = GRID;
+    for (int32_t row = 0; row < 2 * c->grid_rows; row++) {  /* grid_y lies behind grid_x */
+        float *restrict values = c->grid_x + (ptrdiff_t)row * w;
+        memset(values, 0, (size_t)w * sizeof *values);
+        for (int32_t i = 0; i < c->grid_columns; i++) {
+            const float *restrict weight = c->weight + (ptrdiff_t)i * w;
+            const float value = size * uniform(image, index++);
+            for (int32_t x = 0; x < w; x++) values[x] += value * weight[x];
+        }
+    }
 }
 
-static void displace_row(const canvas *c, const float *grid, const float across[4],
-                         float *restrict move)
+static void smooth_down(const float *grid, const float weight[4], int32_t w, float *restrict move)
 {
-    const int32_t w = c->width, columns = c->grid_columns;
-    memset(move, 0, (size_t)w * sizeof *move);
-    for (int32_t i = 0; i < columns; i++) {
-        const float *restrict weight = c->weight + (ptrdiff_t)i * w;
-        const float value = across[0] * grid[i] + across[1] * grid[columns + i]
-                            + across[2] * grid[2 * columns + i] + across[3] * grid[3 * columns + i];
-        for (int32_t x = 0; x < w; x++) move[x] += value * weight[x];
-    }
+    const float *a = grid, *b = a + w, *d = b + w, *e = d + w;
+    for (int32_t x = 0; x < w; x++)
+        move[x] = weight[0] * a[x] + weight[1] * b[x] + weight[2] * d[x] + weight[3] * e[x];
 }
 
 /* The displacements of row y. */
 static void displace(const canvas *c, float spacing, int32_t y)
 {
     float weight[4];
-    const ptrdiff_t at = (ptrdiff_t)splines(y, spacing, weight) * c->grid_columns;
-    displace_row(c, c->grid_x + at, weight, c->move_x);
-    displace_row(c, c->grid_y + at, weight, c->move_y);
+    const ptrdiff_t at = (ptrdiff_t)splines(y, spacing, weight) * c->width;
+    smooth_down(c->grid_x + at, weight, c->width, c->move_x);
+    smooth_down(c->grid_y + at, weight, c->width, c->move_y);
 }
 
 /* One image; spacing 0: without displacements. */
