@@ -211,14 +211,6 @@ static void interpolate(const canvas *c, ptrdiff_t n, uint8_t *restrict out)
     }
 }
 
-/* Pixels of the strip, whose places are known, to out. */
-static void make_strip(const canvas *c, int32_t rows, uint8_t *out)
-{
-    const ptrdiff_t n = (ptrdiff_t)rows * c->width;
-    look_up(c, n);
-    interpolate(c, n, out);
-}
-
 /* ---- elastic displacements --------------------------------------------------------------------
  *
  * Simard, Steinkraus and Platt 2003 smooth a random displacement of every pixel with a Gaussian.
@@ -294,7 +286,8 @@ static void make_image(const canvas *c, const affine *a, float spacing, const ui
             if (spacing != 0.0f) displace(c, spacing, y + row);
             find_places(c, a, y + row, row);
         }
-        make_strip(c, rows, out + (ptrdiff_t)y * c->width);
+        look_up(c, (ptrdiff_t)rows * c->width);
+        interpolate(c, (ptrdiff_t)rows * c->width, out + (ptrdiff_t)y * c->width);
     }
 }
 

@@ -109,8 +109,10 @@ int main(void)
     free(room);
     lenet_images distorted = images;
     distorted.distortion = &distortion;
-    CHECK(lenet_step(plan, parameters, &distorted, labels, IMAGES, &loss, &optimizer, &report, &run)
-          == LENET_OK);
+    lenet_report of_distorted;
+    CHECK(lenet_step(plan, parameters, &distorted, labels, IMAGES, &loss, &optimizer,
+                     &of_distorted, &run) == LENET_OK);
+    CHECK(of_distorted.loss > report.loss);
     CHECK(optimizer.step == 41);
 
     /* what cannot be is refused, and nothing changes */
