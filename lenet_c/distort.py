@@ -19,7 +19,7 @@ from lenet_c.architectures import MAX_SIDE
 __all__ = ["AFFINE", "Distortion", "preview", "transform"]
 
 _LEAST_SMOOTHNESS = 2.0
-_FIELDS = {  # how large a strength may be, and whether it may be just that
+_FIELDS: dict[str, tuple[float, bool]] = {  # how large a strength may be, and whether it may be just that
     "translation": (MAX_SIDE, False),
     "scaling": (1, False),
     "squeezing": (1, False),
