@@ -19,7 +19,8 @@ from lenet_c.architectures import MAX_SIDE
 __all__ = ["AFFINE", "Distortion", "preview", "transform"]
 
 _LEAST_SMOOTHNESS = 2.0
-_FIELDS: dict[str, tuple[float, bool]] = {  # how large a strength may be, and whether it may be just that
+# How large a strength may be, and whether it may be just that.
+_FIELDS: dict[str, tuple[float, bool]] = {
     "translation": (MAX_SIDE, False),
     "scaling": (1, False),
     "squeezing": (1, False),
@@ -79,8 +80,9 @@ class Distortion:
             if not isinstance(value, (int, float, np.integer, np.floating)):
                 raise TypeError(f"{field.name}: got {value!r}, want a number")
             high, inclusive = _FIELDS[field.name]
-            low = _LEAST_SMOOTHNESS if field.name == "elastic_smoothness" else 0
-            rounded = float(np.float32(value)) if abs(value) < 2 * MAX_SIDE else math.inf
+            low = _LEAST_SMOOTHNESS if field.name == "elastic_smoothness" else 0.0
+            with np.errstate(over="ignore"):
+                rounded = float(np.float32(value))  # what the core computes with
             if not (low <= rounded < high or (inclusive and rounded == high)):
                 limit = f"{low:g} to {high}" if inclusive else f"at least {low:g} and below {high}"
                 raise ValueError(f"{field.name}: got {value!r}, want {limit}")
