@@ -70,6 +70,44 @@ int64_t lenet_plan_parameters(const lenet_plan *plan);
 int32_t lenet_plan_classes(const lenet_plan *plan);
 void lenet_plan_shape(const lenet_plan *plan, int32_t layer, int32_t shape[3]);
 
+/* ---- distortions of uint8 images ---------------------------------------------------------- */
+
+/* A map of the plane: what lies (x, y) pixels from the middle of the image, y downward, goes to
+ * R H S (x, y) + (dx, dy), where S stretches x by scale * squeeze and y by scale / squeeze, H adds
+ * shear * y to x, and R turns by `rotation` degrees, clockwise. */
+typedef struct lenet_transform {
+    float dx, dy, scale, squeeze, shear, rotation;
+} lenet_transform;
+
+/* Random maps: dx and dy are uniform in +-translation, scale in 1 +- scaling, squeeze in
+ * 1 +- squeezing, shear in +-shearing and rotation in +-rotation. Each pixel also moves by a random
+ * field, smooth over about `smoothness` pixels, of standard deviation `elastic`. The random
+ * numbers of image i of a call depend on seed and first + i, and on nothing else. */
+typedef struct lenet_distortion {
+    float translation;  /* pixels */
+    float scaling;      /* below 1 */
+    float squeezing;    /* below 1 */
+    float shearing;     /* pixels a row */
+    float rotation;     /* degrees, up to 180 */
+    float elastic;      /* pixels; 0: no field */
+    float smoothness;   /* pixels, at least 2 (of no account when elastic is 0) */
+    uint64_t seed, first;
+} lenet_distortion;
+
+/* LENET_OK if the strengths lie within the bounds above; pixels below 1024. */
+lenet_status lenet_distortion_check(const lenet_distortion *distortion);
+
+/* Images of height x width to `out`, bilinear, with 0 outside. workspace: aligned to 4 bytes, of
+ * lenet_distort_workspace(height, width) bytes or more. */
+size_t lenet_distort_workspace(int32_t height, int32_t width);
+lenet_status lenet_distort(const lenet_distortion *distortion, const uint8_t *images, int64_t n,
+                           int32_t height, int32_t width, uint8_t *out, void *workspace,
+                           size_t size);
+/* The same map for all images. */
+lenet_status lenet_transform_images(const lenet_transform *transform, const uint8_t *images,
+                                    int64_t n, int32_t height, int32_t width, uint8_t *out,
+                                    void *workspace, size_t size);
+
 /* ---- running it ------------------------------------------------------------------------ */
 
 typedef struct lenet_images {
@@ -77,6 +115,8 @@ typedef struct lenet_images {
     int32_t is_float;       /* 1: float, already normalised; 0: uint8, raw grey */
     int32_t height, width;  /* uint8 may be smaller than the network's input, then centred */
     const int64_t *order;   /* image i of the batch is pixels[order[i]]; NULL: pixels[i] */
+    /* lenet_gradient and lenet_step, uint8 only: each image is distorted first; NULL: as it is */
+    const lenet_distortion *distortion;
 } lenet_images;
 
 enum { LENET_MAX_LAYERS = 64 };

@@ -32,6 +32,8 @@ typedef struct {
     ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that runs by itself */
     ptrdiff_t lane_sums;  /* [spatial parameter][lane] */
     ptrdiff_t scratch;    /* of dense_backward_weights */
+    ptrdiff_t distorted;  /* uint8 images of a group */
+    ptrdiff_t distorting; /* workspace */
     ptrdiff_t total;
 } layout;
 
@@ -98,6 +100,9 @@ static layout make_layout(const lenet_plan *plan, int training)
         }
         at.scratch = reserve(&at, (ptrdiff_t)scratch);
         at.lane_sums = reserve(&at, plan->n_spatial_parameters * lanes);
+        at.distorted = reserve(&at, ((ptrdiff_t)plan->height * plan->width * lanes + 3) / 4);
+        at.distorting = reserve(
+            &at, ((ptrdiff_t)lenet_distort_workspace(plan->height, plan->width) + 3) / 4);
     }
     if (!training) {
         size = plan->height * one_stride(plan, at.lanes, -1);
@@ -201,8 +206,20 @@ static int64_t index_of(const batch *b, int64_t i)
 
 /* ---- forward -------------------------------------------------------------------------------- */
 
-static void load_group(const batch *b, int64_t first, int n, float *input)
+/* Replaces images by distorted copies in the thread's memory. */
+static void distort_group(const batch *b, int64_t first, int n, float *memory,
+                          const uint8_t **rows)
 {
+    const lenet_images *images = b->images;
+    uint8_t *to = (uint8_t *)(memory + b->at.distorted);
+    lenet_distort_some(images->distortion, (uint64_t)first, rows, n, images->height,
+                       images->width, to, memory + b->at.distorting);
+    for (int i = 0; i < n; i++) rows[i] = to + (ptrdiff_t)i * images->height * images->width;
+}
+
+static void load_group(const batch *b, int64_t first, int n, float *memory, int group)
+{
+    float *input = memory + b->at.input + group * b->at.input_stride;
     const lenet_images *images = b->images;
     const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
     if (images->is_float) {
@@ -211,9 +228,10 @@ static void load_group(const batch *b, int64_t first, int n, float *input)
             rows[i] = (const float *)images->pixels + index_of(b, first + i) * size;
         b->k->rows_to_lanes(rows, n, size, input);
     } else {
-        const uint8_t *rows[LENET_MAX_LANES];
+        const uint8_t *rows[LENET_MAX_LANES] = {NULL};
         for (int i = 0; i < n; i++)
             rows[i] = (const uint8_t *)images->pixels + index_of(b, first + i) * size;
+        if (images->distortion) distort_group(b, first, n, memory, rows);
         b->k->load_grey(rows, n, images->height, images->width, b->plan->background,
                         b->plan->foreground, b->plan->height, b->plan->width, input);
     }
@@ -302,8 +320,7 @@ static int run_forward(const batch *b, float *memory, int64_t first, int n, int 
     const int lanes = b->at.lanes, groups = (n + lanes - 1) / lanes;
     for (int g = 0; g < groups; g++) {
         int left = n - g * lanes;
-        load_group(b, first + g * lanes, left < lanes ? left : lanes,
-                   memory + b->at.input + g * b->at.input_stride);
+        load_group(b, first + g * lanes, left < lanes ? left : lanes, memory, g);
         lap(b, LENET_LOAD, 0);
         run_spatial(b, memory, g, training);
     }
@@ -544,6 +561,7 @@ static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int traini
     enum { FORWARD_ROUND = 256 };  /* blocks between two looks for an interrupt */
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = clamp_threads(run->n_threads, blocks);
+    if (b->images->distortion) return LENET_BAD_ARGUMENT;
     for (b->first_block = 0; b->first_block < blocks; b->first_block += FORWARD_ROUND) {
         int64_t left = blocks - b->first_block;
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
@@ -676,6 +694,11 @@ static lenet_status open_training(const lenet_plan *plan, const float *parameter
     if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
         || (loss->kind == LENET_MAP && !(loss->j > 0.0)))
         return LENET_BAD_ARGUMENT;
+    if (images->distortion) {
+        if (images->is_float) return LENET_BAD_ARGUMENT;
+        status = lenet_distortion_check(images->distortion);
+        if (status != LENET_OK) return status;
+    }
     b->labels = labels;
     b->loss = loss;
     b->partial_stride = (plan->n_parameters + 15) / 16 * 16 + 16;

@@ -43,6 +43,11 @@ static inline int plan_is_rbf(const lenet_plan *plan)
 lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
                            int32_t **memory);
 
+/* Distorts images `first` .. of a call to `out`, one behind the other; checks nothing
+ * (distort.c). */
+void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t *const *images,
+                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace);
+
 /* Loss of one image from its outputs y, its gradient dy (may be NULL), and whether the best
  * class is another than the label (loss.c). */
 double lenet_loss_of_one(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y,

@@ -1,6 +1,6 @@
 """LeNet-5 of 1998 on a CPU, with a hand-optimised C core."""
 
-from lenet_c import codes, datasets, kernels, preprocess
+from lenet_c import codes, datasets, distort, kernels, preprocess
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,
@@ -14,6 +14,7 @@ from lenet_c.architectures import (
     Subsample,
 )
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
+from lenet_c.distort import Distortion
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.optimizers import SGD, Adam, Constant, OneCycle, PaperSteps
 from lenet_c.serialization import ModelFileError
@@ -36,6 +37,7 @@ __all__ = [
     "Constant",
     "Conv",
     "Dense",
+    "Distortion",
     "EarlyStopping",
     "Evaluation",
     "History",
@@ -48,6 +50,7 @@ __all__ = [
     "codes",
     "cpu_info",
     "datasets",
+    "distort",
     "get_num_threads",
     "kernels",
     "preprocess",

@@ -28,6 +28,7 @@ class Samples:
     n: int
     labels: Integers
     is_single: bool
+    is_grey: bool
     def __init__(
         self, network: Network, images: ArrayLike, labels: ArrayLike | None = None
     ) -> None: ...
@@ -82,8 +83,13 @@ class Network:
         state: OptimizerState,
         rate: float,
         num_threads: int | None = None,
+        distortion: tuple[Sequence[float], int, int] | None = None,
     ) -> tuple[float, int]: ...
 
+def distort(
+    strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes
+) -> None: ...
+def transform(parameters: Sequence[float], images: Bytes, out: Bytes) -> None: ...
 def conv(
     x: Floats, weights: Floats, bias: Floats, kernel: int, table: Bytes | None, y: Floats
 ) -> None: ...

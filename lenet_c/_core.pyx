@@ -10,7 +10,7 @@ optimizer remembers. Every call borrows a workspace that its Python thread keeps
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -31,10 +31,16 @@ cdef extern from "lenet.h" nogil:
         const uint8_t *table
     ctypedef struct lenet_plan:
         pass
+    ctypedef struct lenet_transform:
+        float dx, dy, scale, squeeze, shear, rotation
+    ctypedef struct lenet_distortion:
+        float translation, scaling, squeezing, shearing, rotation, elastic, smoothness
+        uint64_t seed, first
     ctypedef struct lenet_images:
         const void *pixels
         int32_t is_float, height, width
         const int64_t *order
+        const lenet_distortion *distortion
     ctypedef struct lenet_run:
         void *workspace
         size_t workspace_size
@@ -63,6 +69,11 @@ cdef extern from "lenet.h" nogil:
     int64_t lenet_plan_parameters(const lenet_plan *)
     int32_t lenet_plan_classes(const lenet_plan *)
     void lenet_plan_shape(const lenet_plan *, int32_t, int32_t *)
+    size_t lenet_distort_workspace(int32_t, int32_t)
+    lenet_status lenet_distort(const lenet_distortion *, const uint8_t *, int64_t, int32_t,
+                               int32_t, uint8_t *, void *, size_t)
+    lenet_status lenet_transform_images(const lenet_transform *, const uint8_t *, int64_t, int32_t,
+                                        int32_t, uint8_t *, void *, size_t)
     size_t lenet_workspace_size(const lenet_plan *, int32_t, int64_t, int32_t)
     int64_t lenet_blocks(int32_t, int64_t)
     lenet_status lenet_forward(const lenet_plan *, const float *, const lenet_images *, int64_t,
@@ -368,6 +379,7 @@ cdef class Samples:
         self.images.width = <int32_t>shape[1]
         self.images.pixels = self.view.buf
         self.images.order = NULL
+        self.images.distortion = NULL
         return 0
 
     cdef int _read_labels(self, Network network, object labels) except -1:
@@ -389,6 +401,11 @@ cdef class Samples:
         self.labels = array.astype(np.int64)
         self.label_values = self.labels
         return 0
+
+    @property
+    def is_grey(self):
+        """Whether the images are uint8."""
+        return not self.images.is_float
 
     cdef int _need_labels(self) except -1:
         if self.labels is None:
@@ -633,8 +650,12 @@ cdef class Network:
         return report.loss, report.n_errors, gradient
 
     def step(self, Samples samples, const int64_t[::1] order, loss, double j,
-             OptimizerState state, float rate, num_threads=None):
-        """One update on the samples that `order` names (None: all); mean loss, errors."""
+             OptimizerState state, float rate, num_threads=None, distortion=None):
+        """One update on the samples that `order` names (None: all); mean loss, errors.
+
+        distortion: (strengths, seed, number of the first image), as for `distort`, or None.
+        """
+        cdef lenet_distortion distorted
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
@@ -646,6 +667,10 @@ cdef class Network:
             _check_order(order, n)
             n = order.shape[0]
             images.order = &order[0]
+        if distortion is not None:
+            strengths, seed, first = distortion
+            distorted = _distortion(strengths, seed, first)
+            images.distortion = &distorted
         if state.first is not None and len(state.first) != self.parameters.shape[0]:
             raise ValueError(f"optimizer state: for {len(state.first)} parameters, want "
                              f"{self.parameters.shape[0]}")
@@ -659,6 +684,48 @@ cdef class Network:
         _check(status)
         _give_back(workspace)
         return report.loss, report.n_errors
+
+
+# ---- distortions (distort.py checks shapes and strengths) ------------------------------------------
+
+cdef lenet_distortion _distortion(object strengths, uint64_t seed, uint64_t first) except *:
+    cdef lenet_distortion d
+    (d.translation, d.scaling, d.squeezing, d.shearing, d.rotation, d.elastic,
+     d.smoothness) = strengths
+    d.seed = seed
+    d.first = first
+    return d
+
+
+def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] images,
+            uint8_t[:, :, ::1] out):
+    """Distorts images first, first + 1, .. of a sequence, each by numbers of its own.
+
+    strengths: translation, scaling, squeezing, shearing, rotation, elastic, smoothness.
+    """
+    cdef lenet_distortion d = _distortion(strengths, seed, first)
+    cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
+    cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
+    cdef lenet_status status
+    with nogil:
+        status = lenet_distort(&d, &images[0, 0, 0], images.shape[0], h, w, &out[0, 0, 0],
+                               workspace.aligned, workspace.size)
+    _check(status)
+    _give_back(workspace)
+
+
+def transform(parameters, const uint8_t[:, :, ::1] images, uint8_t[:, :, ::1] out):
+    """Applies one map to all images. parameters: dx, dy, scale, squeeze, shear, rotation."""
+    cdef lenet_transform t
+    cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
+    cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
+    cdef lenet_status status
+    t.dx, t.dy, t.scale, t.squeeze, t.shear, t.rotation = parameters
+    with nogil:
+        status = lenet_transform_images(&t, &images[0, 0, 0], images.shape[0], h, w,
+                                        &out[0, 0, 0], workspace.aligned, workspace.size)
+    _check(status)
+    _give_back(workspace)
 
 
 # ---- single kernels (kernels.py checks shapes) -----------------------------------------------------

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, datasets, preprocess
+from lenet_c import _core, datasets, distort, preprocess
 from lenet_c.architectures import (
     ACTIVATIONS,
     LENET5_28,
@@ -154,6 +154,7 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments.loss or recipe.loss,
         j=recipe.j if arguments.j is None else arguments.j,
         batch_size=arguments.batch_size or recipe.batch_size,
+        distort=distort.AFFINE if arguments.distort else None,
         seed=arguments.seed,
     )
     name, (images, labels), test = _dataset(arguments)
@@ -281,7 +282,10 @@ def _settings(trainer: Trainer) -> str:
         words.append(f"momentum {optimizer.momentum:g}")
     if optimizer.weight_decay:
         words.append(f"weight decay {optimizer.weight_decay:g}")
-    return "; ".join([*words, f"batch {trainer.batch_size}"])
+    words.append(f"batch {trainer.batch_size}")
+    if trainer.distort is not None:
+        words.append("distorted")
+    return "; ".join(words)
 
 
 def _check_output(path: str) -> None:
@@ -471,6 +475,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
     option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
+    option("--distort", action="store_true", help="show the images randomly moved and deformed")
     _add_threads(train)
     option("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
     option(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lenet_c import _core
+from lenet_c.distort import Distortion
 from lenet_c.model import DEFAULT_J, LeNet5, loss_for
 from lenet_c.optimizers import Adam, Optimizer
 
@@ -185,8 +186,11 @@ class Trainer:
         The constant of "map" (eq. 9), above 0.
     batch_size : int
         Images an update.
+    distort : Distortion, optional
+        Distort each image anew in each pass and each `step`; then images must be uint8. None:
+        train on the images as they are.
     seed : int
-        Of the order of the images.
+        Of the order of the images and of their distortions.
     callbacks : iterable
         Objects with some of `Callback`'s methods.
     num_threads : int, optional
@@ -211,6 +215,7 @@ class Trainer:
         *,
         j: float = DEFAULT_J,
         batch_size: int = 64,
+        distort: Distortion | None = None,
         seed: int | None = 0,
         callbacks: Iterable[Any] = (),
         num_threads: int | None = None,
@@ -223,10 +228,13 @@ class Trainer:
             raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...) or Adam(...)")
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size!r}, want a whole number of at least 1")
+        if distort is not None and not isinstance(distort, Distortion):
+            raise TypeError(f"distort: got {distort!r}, want a Distortion or None")
         self.network = network
         self.optimizer = optimizer
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = int(batch_size)
+        self.distort = distort
         self.callbacks = list(callbacks)
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
@@ -234,7 +242,10 @@ class Trainer:
         self.history = History()
         self.n_updates = 0
         self.stop = False
-        self._rng = np.random.default_rng(seed)
+        seeds = np.random.SeedSequence(seed)
+        self._rng = np.random.default_rng(seeds)
+        self._distort_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
+        self._n_images = 0  # that training has seen, each time counted
         self._state = optimizer.new_state(network.n_parameters)
         self._good: np.ndarray | None = None
 
@@ -278,7 +289,7 @@ class Trainer:
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 1:
             raise ValueError(f"epochs: got {epochs!r}, want a whole number of at least 1")
-        samples = _core.Samples(self.network._network, images, labels)
+        samples = self._samples(images, labels)
         self.validates = validation_data is not None
         if validation_data is not None:
             # its errors before training
@@ -326,8 +337,14 @@ class Trainer:
             If the loss is no longer finite; the network then has the last weights whose loss was
             finite, those before the last update.
         """
-        samples = _core.Samples(self.network._network, images, labels)
+        samples = self._samples(images, labels)
         return self._update(samples, None, self.optimizer.lr)[0]
+
+    def _samples(self, images: ArrayLike, labels: ArrayLike) -> _core.Samples:
+        samples = _core.Samples(self.network._network, images, labels)
+        if self.distort is not None and not samples.is_grey:
+            raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
+        return samples
 
     def _run_epoch(
         self, samples: _core.Samples, epoch: int, steps: int, n_steps: int
@@ -369,9 +386,12 @@ class Trainer:
     ) -> tuple[float, int]:
         parameters = self.network.parameters
         before = parameters.copy()
+        distortion = None
+        if self.distort is not None:
+            distortion = (astuple(self.distort), self._distort_seed, self._n_images)
         try:
             result = self.network._network.step(
-                samples, batch, self.loss, self.j, self._state, rate, self.num_threads
+                samples, batch, self.loss, self.j, self._state, rate, self.num_threads, distortion
             )
         except FloatingPointError:
             # the weights at hand may be what made the loss infinite: back to those before the
@@ -384,6 +404,7 @@ class Trainer:
             ) from None
         self._good = before
         self.n_updates += 1
+        self._n_images += samples.n if batch is None else len(batch)
         return result
 
     def _forget_bad_moments(self) -> None:

@@ -83,7 +83,44 @@ int main(void)
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
 
+    /* distorted images: known shifts, the same numbers for the same seed, and a step on them */
+    static uint8_t moved[IMAGES][SIDE * SIDE], again[IMAGES][SIDE * SIDE];
+    size_t distorting = lenet_distort_workspace(SIDE, SIDE);
+    void *room = malloc(distorting);
+    CHECK(room && lenet_distort_workspace(0, SIDE) == 0);
+    const lenet_transform shift = {.dx = 2, .dy = -1, .scale = 1, .squeeze = 1};
+    CHECK(lenet_transform_images(&shift, pixels[0], IMAGES, SIDE, SIDE, moved[0], room, distorting)
+          == LENET_OK);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++)
+            CHECK(moved[5][y * SIDE + x]
+                  == (x < 2 || y > SIDE - 2 ? 0 : pixels[5][(y + 1) * SIDE + x - 2]));
+    lenet_distortion distortion = {
+        .translation = 1, .shearing = 0.1f, .elastic = 0.5f, .smoothness = 2, .seed = 9};
+    CHECK(lenet_distort(&distortion, pixels[0], IMAGES, SIDE, SIDE, moved[0], room, distorting)
+          == LENET_OK);
+    distortion.first = 3;
+    CHECK(lenet_distort(&distortion, pixels[3], 2, SIDE, SIDE, again[0], room, distorting)
+          == LENET_OK);
+    CHECK(memcmp(moved[3], again[0], 2 * sizeof again[0]) == 0);
+    CHECK(memcmp(moved[3], pixels[3], sizeof moved[3]) != 0);
+    CHECK(lenet_distort(&distortion, pixels[0], 1, SIDE, SIDE, moved[0], room, distorting - 1)
+          == LENET_NO_MEMORY);
+    free(room);
+    lenet_images distorted = images;
+    distorted.distortion = &distortion;
+    lenet_report of_distorted;
+    CHECK(lenet_step(plan, parameters, &distorted, labels, IMAGES, &loss, &optimizer,
+                     &of_distorted, &run) == LENET_OK);
+    CHECK(of_distorted.loss > report.loss);
+    CHECK(optimizer.step == 41);
+
     /* what cannot be is refused, and nothing changes */
+    CHECK(lenet_forward(plan, parameters, &distorted, IMAGES, &outputs[0][0], &run)
+          == LENET_BAD_ARGUMENT);
+    distortion.scaling = 1.0f;
+    CHECK(lenet_step(plan, parameters, &distorted, labels, IMAGES, &loss, &optimizer, &report, &run)
+          == LENET_BAD_ARGUMENT);
     lenet_plan *none = NULL;
     CHECK(lenet_plan_create(layers, 2, SIDE, SIDE, 0, 1, NULL, &none) == LENET_BAD_ARGUMENT);
     CHECK(none == NULL);
@@ -94,7 +131,7 @@ int main(void)
     run.workspace_size = 64;
     CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
           == LENET_NO_MEMORY);
-    CHECK(optimizer.step == 40);
+    CHECK(optimizer.step == 41);
 
     lenet_plan_free(plan);
     free(parameters);

@@ -381,3 +381,107 @@ def four_point_gradient(
             at.append(f(moved))
         slopes.append((at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h))
     return np.array(slopes)
+
+
+# ---- distortions ----
+
+
+def _splitmix(z: int) -> int:
+    """The output function of SplitMix64 on 64-bit integers."""
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def _sequence(key: int, index: int) -> int:
+    """Number `index` of the SplitMix64 generator whose state begins at `key`."""
+    return _splitmix((key + (index + 1) * 0x9E3779B97F4A7C15) % 2**64)
+
+
+def distortion_number(seed: int, image: int, index: int) -> float:
+    """Random number `index` of an image of a sequence, in [-1, 1)."""
+    key = _sequence(_splitmix(seed), image)
+    return (_sequence(key, index) >> 40) / 2**23 - 1
+
+
+def cubic_spline(t: Array) -> Array:
+    """The uniform cubic B-spline around 0: positive on (-2, 2), integral 1."""
+    t = np.abs(t)
+    inner = 2 / 3 - t**2 + t**3 / 2
+    outer = (2 - t) ** 3 / 6
+    return np.where(t < 1, inner, np.where(t < 2, outer, 0.0))
+
+
+def elastic_field(
+    height: int, width: int, elastic: float, smoothness: float, seed: int, image: int
+) -> Array:
+    """Displacements (2, height, width), in x and in y, of every pixel.
+
+    Random values on a grid of cubic B-splines whose standard deviation is `smoothness`.
+    """
+    spacing = smoothness * math.sqrt(3)
+    rows, columns = int((height - 1) / spacing) + 4, int((width - 1) / spacing) + 4
+    numbers = [distortion_number(seed, image, 6 + i) for i in range(2 * rows * columns)]
+    grid = np.reshape(numbers, (2, rows, columns))
+    # spline i is centred on i - 1 spacings
+    down = cubic_spline(np.arange(height)[:, None] / spacing - (np.arange(rows) - 1))
+    along = cubic_spline(np.arange(width)[:, None] / spacing - (np.arange(columns) - 1))
+    # the variance of a uniform number, twice the integral of the squared spline
+    return elastic * math.sqrt(3) / (151 / 315) * (down @ grid @ along.T)
+
+
+def transform_image(
+    image: NDArray[np.uint8],
+    dx: float = 0.0,
+    dy: float = 0.0,
+    scale: float = 1.0,
+    squeeze: float = 1.0,
+    shear: float = 0.0,
+    rotation: float = 0.0,
+    field: Array | None = None,
+) -> Array:
+    """The image (height, width) after an affine map and displacements; grey levels unrounded."""
+    height, width = image.shape
+    angle = math.radians(rotation)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    slide = np.array([[1, shear], [0, 1]])
+    inverse = np.linalg.inv(turn @ slide @ np.diag([scale * squeeze, scale / squeeze]))
+    middle = np.array([width - 1, height - 1]) / 2
+    out = np.zeros(image.shape)
+    for y in range(height):
+        for x in range(width):
+            source = inverse @ (np.array([x - dx, y - dy]) - middle) + middle
+            if field is not None:
+                source = source + field[:, y, x]
+            out[y, x] = _bilinear(image, source[0], source[1])
+    return out
+
+
+def _bilinear(image: NDArray[np.uint8], x: float, y: float) -> float:
+    left, top = math.floor(x), math.floor(y)
+    value = 0.0
+    for row, part_y in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, part_x in ((left, 1 - (x - left)), (left + 1, x - left)):
+            if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
+                value += part_y * part_x * int(image[row, column])
+    return value
+
+
+def distort_image(image: NDArray[np.uint8], distortion: Any, seed: int, number: int) -> Array:
+    """Image `number` of a sequence, distorted at random; grey levels unrounded."""
+    u = [distortion_number(seed, number, index) for index in range(6)]
+    field = None
+    if distortion.elastic:
+        field = elastic_field(
+            *image.shape, distortion.elastic, distortion.elastic_smoothness, seed, number
+        )
+    return transform_image(
+        image,
+        dx=distortion.translation * u[0],
+        dy=distortion.translation * u[1],
+        scale=1 + distortion.scaling * u[2],
+        squeeze=1 + distortion.squeezing * u[3],
+        shear=distortion.shearing * u[4],
+        rotation=distortion.rotation * u[5],
+        field=field,
+    )

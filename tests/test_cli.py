@@ -192,6 +192,14 @@ def test_options_reach_the_training(monkeypatch, capsys, tmp_path):
     assert f"loss map {same.evaluate(*test, 'map', j=0.5).loss:.4f}\n" in output
 
 
+def test_distort_shows_other_images(monkeypatch, capsys, tmp_path):
+    network, output = train_here(monkeypatch, capsys, tmp_path, "--distort")
+    assert "batch 64; distorted; seed 0;" in output
+    plain, output = train_here(monkeypatch, capsys, tmp_path)
+    assert "distorted" not in output
+    assert not np.array_equal(network.parameters, plain.parameters)
+
+
 def test_quiet_leaves_the_epochs_out(tmp_path):
     output = succeeded(run("train", "--quiet", "--dataset", "digits", "--epochs", 2, cwd=tmp_path))
     assert not re.search(r"^epoch", output, re.M)

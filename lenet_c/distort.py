@@ -1,0 +1,202 @@
+"""Random distortions of grey images, made while training: planar affine maps and elastic ones.
+
+LeCun et al. 1998, section III.B, enlarge the training set by affine maps: translation, scaling,
+squeezing and shearing. Small rotations and the elastic fields of Simard et al. 2003 are options.
+`Trainer(distort=...)` makes new ones for each image in each pass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet_c import _core
+from lenet_c.architectures import MAX_SIDE
+
+__all__ = ["AFFINE", "Distortion", "preview", "transform"]
+
+_LEAST_SMOOTHNESS = 2.0
+# How large a strength may be, and whether it may be just that.
+_FIELDS: dict[str, tuple[float, bool]] = {
+    "translation": (MAX_SIDE, False),
+    "scaling": (1, False),
+    "squeezing": (1, False),
+    "shearing": (MAX_SIDE, False),
+    "rotation": (180, True),
+    "elastic": (MAX_SIDE, False),
+    "elastic_smoothness": (MAX_SIDE, False),
+}
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """How strongly images are distorted at random; 0 everywhere changes nothing.
+
+    Every image gets numbers of its own, uniform in the ranges below. Pixels are interpolated
+    bilinearly; what comes from outside the image is background (0). With AVX-512 affine maps add
+    about a sixth to a training step of the 1998 network, and elastic ones as well about a quarter
+    (docs/distortions.md).
+
+    Parameters
+    ----------
+    translation : float
+        Pixels: shifts in x and in y are within +-translation.
+    scaling : float
+        Fraction, below 1: both sides are multiplied by a factor within 1 +- scaling.
+    squeezing : float
+        Fraction, below 1: the width is multiplied and the height divided by a factor within
+        1 +- squeezing.
+    shearing : float
+        Pixels a row: rows slide sideways by up to +-shearing times their distance from the middle.
+    rotation : float
+        Degrees, at most 180: the image turns about its middle by an angle within +-rotation.
+    elastic : float
+        Pixels: standard deviation, in x and in y, of a smooth random displacement of each pixel.
+        The fields of Simard et al. (sigma 4, alpha 34) have 1.4 at `elastic_smoothness` 4.
+    elastic_smoothness : float
+        Pixels, at least 2: standard deviation of the Gaussian that the displacements are as
+        smooth as.
+
+    Raises
+    ------
+    ValueError
+        If a field is negative, too large or not finite.
+    """
+
+    translation: float = 0.0
+    scaling: float = 0.0
+    squeezing: float = 0.0
+    shearing: float = 0.0
+    rotation: float = 0.0
+    elastic: float = 0.0
+    elastic_smoothness: float = 4.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, (int, float, np.integer, np.floating)):
+                raise TypeError(f"{field.name}: got {value!r}, want a number")
+            high, inclusive = _FIELDS[field.name]
+            low = _LEAST_SMOOTHNESS if field.name == "elastic_smoothness" else 0.0
+            with np.errstate(over="ignore"):
+                rounded = float(np.float32(value))  # what the core computes with
+            if not (low <= rounded < high or (inclusive and rounded == high)):
+                limit = f"{low:g} to {high}" if inclusive else f"at least {low:g} and below {high}"
+                raise ValueError(f"{field.name}: got {value!r}, want {limit}")
+
+
+AFFINE = Distortion(translation=1, scaling=0.1, squeezing=0.1, shearing=0.2, rotation=10)
+"""The paper's kinds of distortion and small rotations, chosen on a validation split."""
+
+
+def preview(
+    images: ArrayLike, distortion: Distortion = AFFINE, *, n: int = 10, seed: int = 0
+) -> NDArray[np.uint8]:
+    """Distort images, to look at them.
+
+    Parameters
+    ----------
+    images : uint8 array (N, height, width), or (height, width) for one image
+        Raw grey, 0 background.
+    distortion : Distortion
+    n : int
+        How often each image is distorted.
+    seed : int
+        0 or more.
+
+    Returns
+    -------
+    uint8 array (N, n, height, width), or (n, height, width) for one image
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said.
+    """
+    grey = _grey(images)
+    if not isinstance(distortion, Distortion):
+        raise TypeError(f"distortion: got {distortion!r}, want a Distortion")
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n: got {n!r}, want a whole number of at least 1")
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed: got {seed!r}, want a whole number of at least 0, below 2**64")
+    height, width = grey.shape[-2:]
+    repeated = np.repeat(grey.reshape(-1, height, width), n, axis=0)
+    out = np.empty_like(repeated)
+    _core.distort(astuple(distortion), seed, 0, repeated, out)
+    return out.reshape(*grey.shape[:-2], n, height, width)
+
+
+def transform(
+    images: ArrayLike,
+    *,
+    dx: float = 0.0,
+    dy: float = 0.0,
+    scale: float = 1.0,
+    squeeze: float = 1.0,
+    shear: float = 0.0,
+    rotation: float = 0.0,
+) -> NDArray[np.uint8]:
+    """Apply one affine map, the same to all images.
+
+    About the middle of the image: x is multiplied by scale * squeeze and y by scale / squeeze, then
+    x grows by shear * y, then all turns by the rotation, then it moves by (dx, dy). x points right,
+    y down.
+
+    Parameters
+    ----------
+    images : uint8 array (N, height, width), or (height, width) for one image
+        Raw grey, 0 background.
+    dx, dy : float
+        Pixels.
+    scale, squeeze : float
+        Above 0.
+    shear : float
+        Pixels a row.
+    rotation : float
+        Degrees, clockwise.
+
+    Returns
+    -------
+    uint8 array, shaped as the images
+        Interpolated bilinearly, 0 where nothing came from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said.
+    """
+    grey = _grey(images)
+    parameters = {
+        "dx": dx, "dy": dy, "scale": scale, "squeeze": squeeze, "shear": shear, "rotation": rotation
+    }  # fmt: skip
+    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
+        values = [float(np.float32(value)) for value in parameters.values()]
+    for (name, given), value in zip(parameters.items(), values, strict=True):
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: got {given!r}, want a finite number")
+        if name in ("scale", "squeeze") and value <= 0:
+            raise ValueError(f"{name}: got {given!r}, want a number above 0")
+    out = np.empty_like(grey)
+    shape = (-1, *grey.shape[-2:])
+    _core.transform(values, grey.reshape(shape), out.reshape(shape))
+    return out
+
+
+def _grey(images: ArrayLike) -> NDArray[np.uint8]:
+    array = np.asarray(images)
+    if array.dtype != np.uint8:
+        raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 background)")
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"images: shape {array.shape}, want (N, height, width), or "
+            "(height, width) for one image"
+        )
+    if array.size == 0 or max(array.shape[-2:]) > MAX_SIDE:
+        raise ValueError(
+            f"images: shape {array.shape}, want at least one image of 1x1 to {MAX_SIDE}x{MAX_SIDE}"
+        )
+    return np.require(array, requirements=["C", "A"])
