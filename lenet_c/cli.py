@@ -34,6 +34,7 @@ from lenet_c.architectures import (
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.model import DEFAULT_J, Evaluation, LeNet5, loss_for
 from lenet_c.optimizers import SCHEDULES, SGD, Adam, Optimizer
+from lenet_c.rejection import REJECTED, SCORES, Rejection
 from lenet_c.trainer import Trainer
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -192,8 +193,9 @@ def _predict(arguments: argparse.Namespace) -> None:
         except ValueError as error:
             raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
         probabilities = network.predict_proba(image)[0]
-        best = int(probabilities.argmax())
-        print(f"{path}\t{best}\t{probabilities[best]:.4f}")
+        answer = int(network.predict(image, reject=arguments.reject)[0])
+        read = "rejected" if answer == REJECTED else answer
+        print(f"{path}\t{read}\t{probabilities.max():.4f}")
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -429,6 +431,18 @@ def _number(text: str) -> float:
     return value
 
 
+def _rejection(text: str) -> Rejection:
+    thresholds = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in SCORES or name in thresholds:
+            raise argparse.ArgumentTypeError(
+                f"got {text!r}, want margin=M, penalty=P or margin=M,penalty=P"
+            )
+        thresholds[name] = _number(value)
+    return Rejection(**thresholds)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="lenet-c", description=lenet_c.__doc__)
     parser.add_argument("--version", action="version", version=f"lenet-c {lenet_c.__version__}")
@@ -476,6 +490,12 @@ def _parser() -> argparse.ArgumentParser:
     predict = command("predict", _predict, "read pictures of one character each")
     predict.add_argument("model", help="file that train saved")
     predict.add_argument("images", nargs="+", metavar="image", help="PNG, JPEG or PGM file")
+    predict.add_argument(
+        "--reject",
+        type=_rejection,
+        metavar="margin=M,penalty=P",
+        help="reject answers whose best two are closer than M or whose penalty is above P",
+    )
     _add_threads(predict)
 
     summary = command("summary", _summary, "show a network's layers")

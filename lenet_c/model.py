@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, codes, serialization
 from lenet_c.architectures import LENET5_1998, Architecture, Conv
 from lenet_c.kernels import table_matrix
+from lenet_c.rejection import REJECTED, Rejection, RejectionCurve, best_two, curve
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -274,19 +275,35 @@ class LeNet5:
         """
         return self._network.forward(images, num_threads)
 
-    def predict(self, images: ArrayLike, *, num_threads: int | None = None) -> Integers:
+    def predict(
+        self,
+        images: ArrayLike,
+        *,
+        reject: Rejection | None = None,
+        num_threads: int | None = None,
+    ) -> Integers:
         """Read the images: the class of each.
 
         Parameters
         ----------
         images : as for `forward`
+        reject : Rejection, optional
+            Which answers are rejected; by default none is.
         num_threads : int, optional
 
         Returns
         -------
         int64 array (N,)
+            -1 where the answer is rejected.
         """
-        return self._network.predict(images, num_threads)
+        if reject is None:
+            return self._network.predict(images, num_threads)
+        if not isinstance(reject, Rejection):
+            raise TypeError(f"reject: got {reject!r}, want Rejection(penalty=..., margin=...)")
+        outputs = self.forward(images, num_threads=num_threads)
+        classes, penalty, margin = best_two(outputs, self.codes is not None)
+        classes[reject(penalty, margin)] = REJECTED
+        return classes
 
     def predict_proba(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
         """Give each class's probability: the softmax of the logits or negated penalties.
@@ -393,6 +410,38 @@ class LeNet5:
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         error_rate = n_errors / samples.n
         return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
+
+    def rejection_curve(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        by: str = "margin",
+        *,
+        num_threads: int | None = None,
+    ) -> RejectionCurve:
+        """Read images whose classes are known: the error rate against the share rejected.
+
+        Parameters
+        ----------
+        images, labels, num_threads : as for `evaluate`
+        by : str
+            The threshold that varies, "margin" or "penalty" (see `Rejection`).
+
+        Returns
+        -------
+        RejectionCurve
+
+        Examples
+        --------
+        Leave as many answers as it takes for one error in two hundred::
+
+            point = net.rejection_curve(images, labels).reaching(0.005)
+            net.predict(others, reject=point.rejection)
+        """
+        samples = _core.Samples(self._network, images, labels)
+        outputs = self.forward(images, num_threads=num_threads)
+        classes, penalty, margin = best_two(outputs, self.codes is not None)
+        return curve(by, penalty if by == "penalty" else margin, classes != samples.labels)
 
     # ---- keeping ----
 

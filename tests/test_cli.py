@@ -281,6 +281,21 @@ def test_predict_reads_png_jpeg_and_pgm(trained, clear, tmp_path):
     assert all(0.5 < float(row[2]) <= 1 for row in rows)
 
 
+def test_predict_rejects(trained, clear, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(clear[0][0]).save("a.png")
+    for limit, rejected in (
+        ("margin=0.1", False),
+        ("margin=1e6", True),
+        ("penalty=1e6", False),
+        ("penalty=1e-6", True),
+        ("penalty=1e6,margin=1e6", True),
+    ):
+        assert cli.main(["predict", str(trained[0]), "a.png", "--reject", limit]) == 0
+        wanted = "rejected" if rejected else str(clear[0][1])
+        assert capsys.readouterr().out.split("\t")[:2] == ["a.png", wanted]
+
+
 def test_predict_prints_what_came_before_a_bad_image(trained, clear, tmp_path):
     image, label = clear[0]
     Image.fromarray(image).save(tmp_path / "good.png")
@@ -396,6 +411,9 @@ def test_the_script_is_the_module():
         (["evaluate", "."], ["."]),
         (["predict", "none.npz", "a.png"], ["none.npz"]),
         (["predict", "none.npz"], ["image"]),
+        (["predict", "a", "b", "--reject", "2"], ["--reject", "'2'", "margin=M"]),
+        (["predict", "a", "b", "--reject", "margin=1,margin=2"], ["--reject", "margin=M"]),
+        (["predict", "a", "b", "--reject", "margin=x"], ["--reject", "'x'", "at least 0"]),
         (["summary", "none.npz", "--architecture", "lenet5-1998"], ["not allowed with"]),
     ],
 )
