@@ -470,6 +470,24 @@ class Architecture:
         last = self.layers[-1]
         return self.input_shapes[last.name][0] if isinstance(last, RBF) else None
 
+    def with_classes(self, classes: int) -> Architecture:
+        """Give the same network with another number of outputs.
+
+        Parameters
+        ----------
+        classes : int
+
+        Returns
+        -------
+        Architecture
+        """
+        last = self.layers[-1]
+        if isinstance(last, RBF):
+            last = dataclasses.replace(last, classes=classes)
+        elif isinstance(last, Dense):
+            last = dataclasses.replace(last, units=classes)
+        return dataclasses.replace(self, layers=(*self.layers[:-1], last))
+
     def rows(self) -> list[LayerRow]:
         """One row a layer, with its counts, for a summary.
 

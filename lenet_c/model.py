@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -166,11 +166,13 @@ class LeNet5:
         trained = bool(getattr(last, "trained", False))
         self._network = _core_network(architecture, None if trained else codes)
         self._views: dict[str, Floats] = {}
+        self._ranges: dict[str, tuple[int, int]] = {}
         start = 0
         for name, shape in architecture.parameter_shapes.items():
-            size = int(np.prod(shape))
-            self._views[name] = self.parameters[start : start + size].reshape(shape)
-            start += size
+            end = start + int(np.prod(shape))
+            self._views[name] = self.parameters[start:end].reshape(shape)
+            self._ranges[name] = start, end
+            start = end
         self._code_names = {f"{last.name}.weight"} if trained else set()
         if codes is not None:
             if trained:
@@ -225,6 +227,62 @@ class LeNet5:
 
     def __repr__(self) -> str:
         return f"LeNet5({self.architecture.name!r}, {self.n_parameters:,} parameters)"
+
+    def _names_of(self, names: Iterable[str], argument: str) -> list[str]:
+        """Names of the parameters of some layers ("C3") and of single ones ("C3.bias"), in order.
+
+        `argument` is what an error calls `names`.
+        """
+        if isinstance(names, str):
+            raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
+        layers = [layer.name for layer in self.architecture.layers]
+        wanted = set()
+        for name in names:
+            if name not in layers and name not in self:
+                raise ValueError(
+                    f"{argument}: got {name!r}, want some of {', '.join([*layers, *self])}"
+                )
+            wanted.add(name)
+        return [name for name in self if wanted & {name, name.partition(".")[0]}]
+
+    def copy_from(self, other: LeNet5, layers: Iterable[str] | None = None) -> None:
+        """Take parameters over from another network, to start from what it has learnt.
+
+        Parameters
+        ----------
+        other : LeNet5
+        layers : iterable of str, optional
+            Names of layers, or of single parameters, that both networks have and that are alike.
+            By default every layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a name that one of the networks lacks, or a layer that differs between them;
+            nothing is then copied.
+
+        Examples
+        --------
+        Other classes on top of what was learnt from MNIST::
+
+            letters = LeNet5(LENET5_1998.with_classes(26), codes=codes_of_letters)
+            letters.copy_from(digits, ["C1", "S2", "C3", "S4", "C5"])
+        """
+        if not isinstance(other, LeNet5):
+            raise TypeError(f"other: got {other!r}, want a LeNet5")
+        own = {layer.name: layer for layer in self.architecture.layers}
+        theirs = {layer.name: layer for layer in other.architecture.layers}
+        names = self._names_of(own if layers is None else layers, "layers")
+        for name in names:
+            layer = name.partition(".")[0]
+            if layer not in theirs:
+                raise ValueError(
+                    f"layers: the other network has no {layer!r}, want some of {', '.join(theirs)}"
+                )
+            if own[layer] != theirs[layer] or self[name].shape != other[name].shape:
+                raise ValueError(f"layers: {layer!r} differs between the two networks")
+        for name in names:
+            self[name][...] = other[name]
 
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.

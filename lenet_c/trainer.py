@@ -187,6 +187,9 @@ class Trainer:
         Images an update.
     seed : int
         Of the order of the images.
+    freeze : iterable of str
+        Layers, "C1", or single parameters, "C3.bias", that keep their bits: no update, weight
+        decay or moment touches them.
     callbacks : iterable
         Objects with some of `Callback`'s methods.
     num_threads : int, optional
@@ -212,6 +215,7 @@ class Trainer:
         j: float = DEFAULT_J,
         batch_size: int = 64,
         seed: int | None = 0,
+        freeze: Iterable[str] = (),
         callbacks: Iterable[Any] = (),
         num_threads: int | None = None,
     ) -> None:
@@ -235,7 +239,10 @@ class Trainer:
         self.n_updates = 0
         self.stop = False
         self._rng = np.random.default_rng(seed)
-        self._state = optimizer.new_state(network.n_parameters)
+        self._frozen = network._names_of(freeze, "freeze")
+        if len(self._frozen) == len(network):
+            raise ValueError("freeze: got every layer that has parameters, want some left to train")
+        self._state = self._new_state()
         self._good: np.ndarray | None = None
 
     def __repr__(self) -> str:
@@ -389,7 +396,12 @@ class Trainer:
     def _forget_bad_moments(self) -> None:
         moments = (self._state.first, self._state.second)
         if not all(m is None or np.isfinite(m).all() for m in moments):
-            self._state = self.optimizer.new_state(self.network.n_parameters)
+            self._state = self._new_state()
+
+    def _new_state(self) -> _core.OptimizerState:
+        state = self.optimizer.new_state(self.network.n_parameters)
+        state.freeze([self.network._ranges[name] for name in self._frozen])
+        return state
 
     def _tell(self, event: str, what: object) -> None:
         for callback in self.callbacks:

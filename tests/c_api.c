@@ -83,6 +83,15 @@ int main(void)
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
 
+    /* what is frozen stays as it is */
+    const int64_t frozen[] = {1, n};
+    const float kept = parameters[1], moved = parameters[0];
+    optimizer.frozen = frozen;
+    optimizer.n_frozen = 1;
+    CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
+          == LENET_OK);
+    CHECK(parameters[1] == kept && parameters[0] != moved);
+
     /* what cannot be is refused, and nothing changes */
     lenet_plan *none = NULL;
     CHECK(lenet_plan_create(layers, 2, SIDE, SIDE, 0, 1, NULL, &none) == LENET_BAD_ARGUMENT);
@@ -94,7 +103,7 @@ int main(void)
     run.workspace_size = 64;
     CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
           == LENET_NO_MEMORY);
-    CHECK(optimizer.step == 40);
+    CHECK(optimizer.step == 41);
 
     lenet_plan_free(plan);
     free(parameters);
