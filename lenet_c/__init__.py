@@ -1,6 +1,6 @@
 """LeNet-5 of 1998 on a CPU, with a hand-optimised C core."""
 
-from lenet_c import codes, datasets, kernels, preprocess
+from lenet_c import codes, datasets, kernels, plot, preprocess
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,
@@ -53,6 +53,7 @@ __all__ = [
     "datasets",
     "get_num_threads",
     "kernels",
+    "plot",
     "preprocess",
     "set_num_threads",
 ]
