@@ -162,6 +162,9 @@ typedef struct lenet_optimizer {
     float weight_decay;       /* decoupled: p -= rate * weight_decay * p */
     int64_t step;             /* steps taken so far; lenet_step adds one */
     float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v */
+    const int64_t *frozen;    /* [n_frozen][2]: parameters first .. end - 1 and what is remembered of
+                               * them stay as they are; ascending, apart; NULL when n_frozen is 0 */
+    int32_t n_frozen;
 } lenet_optimizer;
 
 typedef struct lenet_report {

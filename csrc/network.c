@@ -622,9 +622,19 @@ static void update_task(void *context, int64_t i, int32_t thread)
 {
     chunks *c = context;
     const lenet_kernels *k = c->b->k;
-    int finite = (c->optimizer->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
-        c->optimizer, c->gradient, i * UPDATE_CHUNK, chunk_size(c, i), c->parameters);
-    if (!finite) c->finite[thread] = 0;
+    const lenet_optimizer *o = c->optimizer;
+    const int64_t end = i * UPDATE_CHUNK + chunk_size(c, i);
+    int64_t first = i * UPDATE_CHUNK;
+    for (int32_t r = 0; r <= o->n_frozen; r++) {  /* what lies before frozen range r, then past it */
+        int64_t stop = r < o->n_frozen && o->frozen[2 * r] < end ? o->frozen[2 * r] : end;
+        if (stop > first) {
+            int finite = (o->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
+                o, c->gradient, first, stop - first, c->parameters);
+            if (!finite) c->finite[thread] = 0;
+        }
+        if (stop == end) break;
+        if (o->frozen[2 * r + 1] > first) first = o->frozen[2 * r + 1];
+    }
 }
 
 static lenet_status check_finite(const chunks *c)
@@ -673,6 +683,17 @@ static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
     if (alone) add_up_round(c, 1, 1, 0);  /* only looks whether the sums are finite */
     report->loss = loss / (double)b->n;
     return isfinite(report->loss) ? check_finite(c) : LENET_NOT_FINITE;
+}
+
+static int frozen_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
+{
+    int64_t after = 0;
+    if (o->n_frozen < 0 || (o->n_frozen && !o->frozen)) return 0;
+    for (int32_t r = 0; r < o->n_frozen; r++) {
+        if (o->frozen[2 * r] < after || o->frozen[2 * r + 1] < o->frozen[2 * r]) return 0;
+        after = o->frozen[2 * r + 1];
+    }
+    return after <= n_parameters;
 }
 
 static lenet_status check_labels(const lenet_plan *plan, const lenet_images *images,
@@ -730,7 +751,8 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     if (status != LENET_OK) return status;
     if ((optimizer->kind == LENET_ADAM && !(optimizer->first && optimizer->second))
         || (optimizer->kind == LENET_SGD && optimizer->momentum != 0.0f && !optimizer->first)
-        || (optimizer->kind != LENET_SGD && optimizer->kind != LENET_ADAM))
+        || (optimizer->kind != LENET_SGD && optimizer->kind != LENET_ADAM)
+        || !frozen_is_valid(optimizer, plan->n_parameters))
         return LENET_BAD_ARGUMENT;
     chunks c = {.b = &b,
                 .gradient = b.partials - b.partial_stride,

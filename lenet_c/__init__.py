@@ -1,6 +1,6 @@
 """LeNet-5 of 1998 on a CPU, with a hand-optimised C core."""
 
-from lenet_c import codes, datasets, distort, kernels, preprocess
+from lenet_c import codes, datasets, distort, kernels, plot, preprocess
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,
@@ -17,6 +17,7 @@ from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.distort import Distortion
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.optimizers import SGD, Adam, Constant, OneCycle, PaperSteps
+from lenet_c.rejection import Rejection, RejectionCurve
 from lenet_c.serialization import ModelFileError
 from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
 
@@ -45,6 +46,8 @@ __all__ = [
     "ModelFileError",
     "OneCycle",
     "PaperSteps",
+    "Rejection",
+    "RejectionCurve",
     "Subsample",
     "Trainer",
     "codes",
@@ -53,6 +56,7 @@ __all__ = [
     "distort",
     "get_num_threads",
     "kernels",
+    "plot",
     "preprocess",
     "set_num_threads",
 ]

@@ -48,6 +48,7 @@ class OptimizerState:
         epsilon: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None: ...
+    def freeze(self, ranges: Sequence[tuple[int, int]]) -> None: ...
 
 class Network:
     parameters: Floats

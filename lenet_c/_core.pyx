@@ -56,6 +56,8 @@ cdef extern from "lenet.h" nogil:
         int64_t step
         float *first
         float *second
+        const int64_t *frozen
+        int32_t n_frozen
     ctypedef struct lenet_report:
         double loss
         int64_t n_errors
@@ -442,6 +444,7 @@ cdef class OptimizerState:
 
     cdef lenet_optimizer settings
     cdef readonly object first, second
+    cdef object frozen
 
     def __init__(self, kind, int64_t n, *, float momentum=0.0, float beta1=0.0, float beta2=0.0,
                  float epsilon=0.0, float weight_decay=0.0):
@@ -462,6 +465,13 @@ cdef class OptimizerState:
             self.second = np.zeros(n, np.float32)
             values = self.second
             self.settings.second = &values[0]
+
+    def freeze(self, ranges):
+        """Keeps parameters as they are: a list of (first, end), ascending and apart."""
+        self.frozen = np.array(ranges, np.int64).reshape(-1, 2)
+        cdef const int64_t[:, ::1] values = self.frozen
+        self.settings.n_frozen = <int32_t>len(self.frozen)
+        self.settings.frozen = &values[0, 0] if len(self.frozen) else NULL
 
     @property
     def step(self):

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, datasets, distort, preprocess
+from lenet_c import _core, codes, datasets, distort, plot, preprocess
 from lenet_c.architectures import (
     ACTIVATIONS,
     LENET5_28,
@@ -35,6 +35,7 @@ from lenet_c.architectures import (
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.model import DEFAULT_J, Evaluation, LeNet5, loss_for
 from lenet_c.optimizers import SCHEDULES, SGD, Adam, Optimizer
+from lenet_c.rejection import REJECTED, SCORES, Rejection, best_two
 from lenet_c.trainer import Trainer
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -147,6 +148,7 @@ def _train(arguments: argparse.Namespace) -> None:
         architecture = architecture.with_activation(arguments.activation)
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     _check_output(arguments.output)
+    _check_plots(arguments.plot)
     network = LeNet5(architecture, seed=arguments.seed)
     trainer = Trainer(
         network,
@@ -169,7 +171,7 @@ def _train(arguments: argparse.Namespace) -> None:
         if progress is not None:
             trainer.callbacks.append(progress)
         try:
-            trainer.fit(images, labels, epochs)
+            trainer.fit(images, labels, epochs, test if arguments.plot is not None else None)
         except FloatingPointError as error:
             reason = str(error).partition(";")[0]
             raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
@@ -178,9 +180,13 @@ def _train(arguments: argparse.Namespace) -> None:
     _report(network.evaluate(*test, trainer.loss, j=trainer.j), trainer.loss)
     print(f"training took {seconds:.1f} s")
     print(f"saved {arguments.output}")
+    if arguments.plot is not None:
+        curves = plot.learning_curves(trainer.history, validation="test")
+        _save_plots(arguments.plot, {"learning_curves": curves, **_plots(network, test)})
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    _check_plots(arguments.plot)
     network = LeNet5.load(arguments.model)
     name, _, test = _dataset(arguments)
     classes = network.architecture.classes
@@ -190,6 +196,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         )
     print(f"reading the test images of {name} with {network.architecture.name}")
     _report(network.evaluate(*test), loss_for(network, None, DEFAULT_J)[0])
+    if arguments.plot is not None:
+        _save_plots(arguments.plot, _plots(network, test))
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -201,8 +209,9 @@ def _predict(arguments: argparse.Namespace) -> None:
         except ValueError as error:
             raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
         probabilities = network.predict_proba(image)[0]
-        best = int(probabilities.argmax())
-        print(f"{path}\t{best}\t{probabilities[best]:.4f}")
+        answer = int(network.predict(image, reject=arguments.reject)[0])
+        read = "rejected" if answer == REJECTED else answer
+        print(f"{path}\t{read}\t{probabilities.max():.4f}")
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -299,6 +308,47 @@ def _check_output(path: str) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, f"cannot write here ({error.strerror})", folder) from None
+
+
+def _check_plots(folder: str | None) -> None:
+    """Raise unless pictures can be drawn, and written to `folder`, which is made."""
+    if folder is None:
+        return
+    plot.new_figure(1, 1)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write here ({error.strerror})", folder) from None
+    _check_output(os.path.join(folder, "plot.png"))
+
+
+def _plots(network: LeNet5, test: Split) -> dict[str, Any]:
+    """Draw a network and what it makes of the test images; by the names of the files."""
+    images, labels = test
+    answers, _, margin = best_two(network.forward(images), network.codes is not None)
+    unsure = margin.argsort(kind="stable")[:60]
+    rejection = plot.rejection_curve(network.rejection_curve(images, labels, "margin"))
+    plot.rejection_curve(network.rejection_curve(images, labels, "penalty"), rejection)
+    drawn = {
+        "confusion_matrix": plot.confusion_matrix(network.evaluate(images, labels)),
+        "misclassified": plot.misclassified(images, labels, answers),
+        "least_sure": plot.predictions(images[unsure], labels[unsure], answers[unsure]),
+        "rejection": rejection,
+        "feature_maps": plot.feature_maps(network, images[0]),
+    }
+    for layer in network.architecture.layers:
+        # a deep layer has a thousand kernels and more: too small to be seen
+        if layer.kind == "conv" and network[f"{layer.name}.weight"].size <= 10_000:
+            drawn[f"filters_{layer.name}"] = plot.filters(network, layer.name)
+    if network.architecture.code_length == codes.DIGITS.shape[1]:
+        drawn["codes"] = plot.codes(network)
+    return drawn
+
+
+def _save_plots(folder: str, drawn: dict[str, Any]) -> None:
+    for name, picture in drawn.items():
+        plot.save(picture, os.path.join(folder, f"{name}.png"))
+    print(f"plotted {', '.join(f'{name}.png' for name in drawn)} in {folder}")
 
 
 def _report(result: Evaluation, loss: str) -> None:
@@ -441,6 +491,18 @@ def _number(text: str) -> float:
     return value
 
 
+def _rejection(text: str) -> Rejection:
+    thresholds = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in SCORES or name in thresholds:
+            raise argparse.ArgumentTypeError(
+                f"got {text!r}, want margin=M, penalty=P or margin=M,penalty=P"
+            )
+        thresholds[name] = _number(value)
+    return Rejection(**thresholds)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="lenet-c", description=lenet_c.__doc__)
     parser.add_argument("--version", action="version", version=f"lenet-c {lenet_c.__version__}")
@@ -484,16 +546,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="where to save the network, in place of an older one (default: model.npz)",
     )
+    _add_plot(train)
     option("--quiet", action="store_true", help="report only the result, not the progress")
 
     evaluate = command("evaluate", _evaluate, "test a saved network")
     evaluate.add_argument("model", help="file that train saved")
     _add_data(evaluate)
+    _add_plot(evaluate)
     _add_threads(evaluate)
 
     predict = command("predict", _predict, "read pictures of one character each")
     predict.add_argument("model", help="file that train saved")
     predict.add_argument("images", nargs="+", metavar="image", help="PNG, JPEG or PGM file")
+    predict.add_argument(
+        "--reject",
+        type=_rejection,
+        metavar="margin=M,penalty=P",
+        help="reject answers whose best two are closer than M or whose penalty is above P",
+    )
     _add_threads(predict)
 
     summary = command("summary", _summary, "show a network's layers")
@@ -521,6 +591,14 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="default: mnist if it is there or can be downloaded, else digits",
     )
     parser.add_argument("--data", metavar="FOLDER", help="with MNIST's four files")
+
+
+def _add_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plot",
+        metavar="DIR",
+        help="also draw the network and its results, as PNG files in this folder",
+    )
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, codes, initial, serialization
 from lenet_c.architectures import LENET5_1998, Architecture, Conv
 from lenet_c.kernels import table_matrix
+from lenet_c.rejection import REJECTED, Rejection, RejectionCurve, best_two, curve
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -204,11 +205,13 @@ class LeNet5:
         trained = bool(getattr(last, "trained", False))
         self._network = _core_network(architecture, None if trained else codes)
         self._views: dict[str, Floats] = {}
+        self._ranges: dict[str, tuple[int, int]] = {}
         start = 0
         for name, shape in architecture.parameter_shapes.items():
-            size = int(np.prod(shape))
-            self._views[name] = self.parameters[start : start + size].reshape(shape)
-            start += size
+            end = start + int(np.prod(shape))
+            self._views[name] = self.parameters[start:end].reshape(shape)
+            self._ranges[name] = start, end
+            start = end
         self._code_names = {f"{last.name}.weight"} if trained else set()
         if codes is not None:
             if trained:
@@ -264,6 +267,62 @@ class LeNet5:
     def __repr__(self) -> str:
         return f"LeNet5({self.architecture.name!r}, {self.n_parameters:,} parameters)"
 
+    def _names_of(self, names: Iterable[str], argument: str) -> list[str]:
+        """Names of the parameters of some layers ("C3") and of single ones ("C3.bias"), in order.
+
+        `argument` is what an error calls `names`.
+        """
+        if isinstance(names, str):
+            raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
+        layers = [layer.name for layer in self.architecture.layers]
+        wanted = set()
+        for name in names:
+            if name not in layers and name not in self:
+                raise ValueError(
+                    f"{argument}: got {name!r}, want some of {', '.join([*layers, *self])}"
+                )
+            wanted.add(name)
+        return [name for name in self if wanted & {name, name.partition(".")[0]}]
+
+    def copy_from(self, other: LeNet5, layers: Iterable[str] | None = None) -> None:
+        """Take parameters over from another network, to start from what it has learnt.
+
+        Parameters
+        ----------
+        other : LeNet5
+        layers : iterable of str, optional
+            Names of layers, or of single parameters, that both networks have and that are alike.
+            By default every layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a name that one of the networks lacks, or a layer that differs between them;
+            nothing is then copied.
+
+        Examples
+        --------
+        Other classes on top of what was learnt from MNIST::
+
+            letters = LeNet5(LENET5_1998.with_classes(26), codes=codes_of_letters)
+            letters.copy_from(digits, ["C1", "S2", "C3", "S4", "C5"])
+        """
+        if not isinstance(other, LeNet5):
+            raise TypeError(f"other: got {other!r}, want a LeNet5")
+        own = {layer.name: layer for layer in self.architecture.layers}
+        theirs = {layer.name: layer for layer in other.architecture.layers}
+        names = self._names_of(own if layers is None else layers, "layers")
+        for name in names:
+            layer = name.partition(".")[0]
+            if layer not in theirs:
+                raise ValueError(
+                    f"layers: the other network has no {layer!r}, want some of {', '.join(theirs)}"
+                )
+            if own[layer] != theirs[layer] or self[name].shape != other[name].shape:
+                raise ValueError(f"layers: {layer!r} differs between the two networks")
+        for name in names:
+            self[name][...] = other[name]
+
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
 
@@ -313,19 +372,35 @@ class LeNet5:
         """
         return self._network.forward(images, num_threads)
 
-    def predict(self, images: ArrayLike, *, num_threads: int | None = None) -> Integers:
+    def predict(
+        self,
+        images: ArrayLike,
+        *,
+        reject: Rejection | None = None,
+        num_threads: int | None = None,
+    ) -> Integers:
         """Read the images: the class of each.
 
         Parameters
         ----------
         images : as for `forward`
+        reject : Rejection, optional
+            Which answers are rejected; by default none is.
         num_threads : int, optional
 
         Returns
         -------
         int64 array (N,)
+            -1 where the answer is rejected.
         """
-        return self._network.predict(images, num_threads)
+        if reject is None:
+            return self._network.predict(images, num_threads)
+        if not isinstance(reject, Rejection):
+            raise TypeError(f"reject: got {reject!r}, want Rejection(penalty=..., margin=...)")
+        outputs = self.forward(images, num_threads=num_threads)
+        classes, penalty, margin = best_two(outputs, self.codes is not None)
+        classes[reject(penalty, margin)] = REJECTED
+        return classes
 
     def predict_proba(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
         """Give each class's probability: the softmax of the logits or negated penalties.
@@ -432,6 +507,38 @@ class LeNet5:
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         error_rate = n_errors / samples.n
         return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
+
+    def rejection_curve(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        by: str = "margin",
+        *,
+        num_threads: int | None = None,
+    ) -> RejectionCurve:
+        """Read images whose classes are known: the error rate against the share rejected.
+
+        Parameters
+        ----------
+        images, labels, num_threads : as for `evaluate`
+        by : str
+            The threshold that varies, "margin" or "penalty" (see `Rejection`).
+
+        Returns
+        -------
+        RejectionCurve
+
+        Examples
+        --------
+        Leave as many answers as it takes for one error in two hundred::
+
+            point = net.rejection_curve(images, labels).reaching(0.005)
+            net.predict(others, reject=point.rejection)
+        """
+        samples = _core.Samples(self._network, images, labels)
+        outputs = self.forward(images, num_threads=num_threads)
+        classes, penalty, margin = best_two(outputs, self.codes is not None)
+        return curve(by, penalty if by == "penalty" else margin, classes != samples.labels)
 
     # ---- keeping ----
 

@@ -1,16 +1,97 @@
-"""Pictures, with matplotlib (extra "plot")."""
+"""Pictures, with matplotlib (extra "plot").
+
+Every function draws on the axes or the figure that it is given, or on a new figure that pyplot does
+not know of, and returns what it drew on; `save` writes it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet_c.architectures import Conv
+from lenet_c.codes import COLUMNS, ROWS
+from lenet_c.model import Evaluation, LeNet5
+from lenet_c.rejection import REJECTED, RejectionCurve
+from lenet_c.serialization import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from lenet_c.trainer import History
 
+__all__ = [
+    "codes",
+    "confusion_matrix",
+    "feature_maps",
+    "filters",
+    "learning_curves",
+    "misclassified",
+    "predictions",
+    "rejection_curve",
+    "save",
+]
 
-def learning_curves(history: History, ax: Axes | None = None) -> Axes:
+_RIGHT, _WRONG, _QUIET = "#2a7f3f", "#c0272d", "#777777"
+_PAPER = "#e8e8e8"  # where a mosaic has nothing
+_MOST_COUNTS = 40  # classes whose counts a cell can still show
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure that pyplot does not know of.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError('plots need matplotlib: pip install "lenet_c[plot]"') from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(drawn: Axes | Figure, path: str | os.PathLike[str], dpi: float = 100) -> None:
+    """Write a picture: a PNG file, in place of an older one once it is complete.
+
+    Parameters
+    ----------
+    drawn : matplotlib Axes or Figure
+        Axes stand for their whole figure.
+    path : path
+    dpi : float
+        Pixels an inch.
+    """
+    from PIL import Image  # matplotlib needs it too
+
+    figure: Any = getattr(drawn, "figure", drawn)
+    full = io.BytesIO()
+    figure.savefig(full, format="png", dpi=dpi)
+    # a palette makes the file less than half as large
+    picture = Image.open(full).convert("RGB").quantize(256)
+    with replacing(path) as file:
+        picture.save(file, "PNG", optimize=True)
+
+
+def learning_curves(
+    history: History, ax: Axes | None = None, *, validation: str = "validation"
+) -> Axes:
     """Draw the error rates of training and validation over the passes.
 
     Parameters
@@ -18,6 +99,8 @@ def learning_curves(history: History, ax: Axes | None = None) -> Axes:
     history : History
     ax : matplotlib Axes, optional
         A new figure's by default.
+    validation : str
+        What the legend calls the validation data.
 
     Returns
     -------
@@ -28,19 +111,412 @@ def learning_curves(history: History, ax: Axes | None = None) -> Axes:
     ImportError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError('plots need matplotlib: pip install "lenet_c[plot]"') from None
-    if ax is None:
-        _, ax = pyplot.subplots()
+    ax = _axes(ax, 6.0, 4.0)
     passes = [record["epoch"] for record in history.epochs]
-    for key, label in (("error_rate", "training"), ("val_error_rate", "validation")):
+    for key, label in (("error_rate", "training"), ("val_error_rate", validation)):
         if history.epochs and key in history.epochs[0]:
-            ax.plot(passes, [100 * record[key] for record in history.epochs], "o-", label=label)
+            rates = [100 * record[key] for record in history.epochs]
+            ax.plot(passes, rates, "o-", markersize=4, label=label)
     ax.set_xlabel("pass over the training set")
     ax.set_ylabel("error rate (%)")
     ax.set_ylim(bottom=0)
+    ax.locator_params(axis="x", integer=True)
     if history.epochs:
         ax.legend()
+        ax.set_ylim(top=1.1 * max(_highest(line.get_ydata()) for line in ax.get_lines()) or None)
+    return _quiet(ax)
+
+
+def rejection_curve(curve: RejectionCurve, ax: Axes | None = None) -> Axes:
+    """Draw the error rate of what is left against the share rejected.
+
+    Parameters
+    ----------
+    curve : RejectionCurve
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = _axes(ax, 6.0, 4.0)
+    # the axis is logarithmic: what is gained is gained with the first few percent
+    ax.step(100 * curve.rejected, 100 * curve.error_rate, where="post", label=f"by {curve.by}")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("rejected (%)")
+    ax.set_ylabel("error rate of what is left (%)")
+    ax.set_ylim(bottom=0)
+    ax.legend()
+    return _quiet(ax)
+
+
+def confusion_matrix(
+    result: Evaluation | ArrayLike, ax: Axes | None = None, *, names: Sequence[str] | None = None
+) -> Axes:
+    """Draw how many images of each class were read as which.
+
+    The colour is of the errors alone: beside the right answers they would not be seen.
+
+    Parameters
+    ----------
+    result : Evaluation, or its confusion, integer array (classes, classes)
+    ax : matplotlib Axes, optional
+    names : sequence of str, optional
+        Of the classes; by default their numbers.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    counts = np.asarray(result.confusion if isinstance(result, Evaluation) else result)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ValueError(f"result: shape {counts.shape}, want (classes, classes)")
+    classes = len(counts)
+    names = _checked_names(names, classes)
+    ax = _axes(ax, 6.0, 6.0)
+    errors = np.ma.masked_array(counts, np.eye(classes, dtype=bool))
+    most = int(errors.max()) if classes > 1 else 0
+    _image(ax, errors, "Reds", 0, max(1, most))
+    for row, column in np.argwhere(counts > 0) if classes <= _MOST_COUNTS else ():
+        on_dark = row != column and counts[row, column] > 0.6 * most
+        colour = _QUIET if row == column else "white" if on_dark else "black"
+        ax.text(
+            column, row, str(counts[row, column]), ha="center", va="center", size=9, color=colour
+        )
+    ax.set_xticks(range(classes), names)
+    ax.set_yticks(range(classes), names)
+    ax.set_xlabel("class read")
+    ax.set_ylabel("right class")
+    n = int(counts.sum())
+    wrong = n - int(np.trace(counts))
+    ax.set_title(f"{wrong:,} of {n:,} misread" + (f" ({wrong / n:.2%})" if n else ""))
     return ax
+
+
+def filters(network: LeNet5, layer: str = "C1", ax: Axes | None = None) -> Axes:
+    """Draw the kernels of a convolution: a column for each of its maps, a row for each input map.
+
+    Red weights are above zero, blue ones below, on one scale; a field is empty where Table I has
+    no connection.
+
+    Parameters
+    ----------
+    network : LeNet5
+    layer : str
+        Name of a convolution.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If the network has no convolution of this name.
+    """
+    convolutions = {each.name: each for each in network.architecture.layers if each.kind == "conv"}
+    conv = convolutions.get(layer)
+    if not isinstance(conv, Conv):
+        raise ValueError(f"layer: got {layer!r}, want one of {', '.join(convolutions)}")
+    kernels = _kernels(network, conv)
+    maps, inputs, side, _ = kernels.shape
+    mosaic = _mosaic(kernels.swapaxes(0, 1).reshape(-1, side, side), maps)
+    height, width = mosaic.shape
+    scale = min(0.12, 7 / width)  # inches a weight
+    ax = _axes(ax, max(2.5, width * scale + 0.7), max(1.5, height * scale + 0.7))
+    limit = float(np.abs(kernels[np.isfinite(kernels)]).max())
+    _image(ax, mosaic, "RdBu_r", -limit, limit)
+    step = max(1, maps // 30)
+    ax.set_xticks([m * (side + 1) + (side - 1) / 2 for m in range(0, maps, step)])
+    ax.set_xticklabels([str(m) for m in range(0, maps, step)])
+    ax.set_yticks([i * (side + 1) + (side - 1) / 2 for i in range(inputs)])
+    ax.set_yticklabels([str(i) for i in range(inputs)])
+    ax.set_xlabel(f"map of {layer}")
+    ax.set_ylabel("input map")
+    ax.tick_params(length=0)
+    return ax
+
+
+def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None) -> Figure:
+    """Draw what every layer makes of one image, from left to right.
+
+    Dark is ink in the image and above zero in a layer; each layer has a scale of its own. The
+    units of a layer of the codes' length lie as in a code.
+
+    Parameters
+    ----------
+    network : LeNet5
+    image : one image, as for `LeNet5.forward`
+    figure : matplotlib Figure, optional
+
+    Returns
+    -------
+    matplotlib Figure
+        With an axes for the image and one for each layer, in order.
+    """
+    shown = np.asarray(image)
+    if shown.ndim == 3 and len(shown) == 1:
+        shown = shown[0]
+    if shown.ndim != 2:
+        raise ValueError(f"image: shape {shown.shape}, want one image (height, width)")
+    outputs = {name: array[0] for name, array in network.activations(shown).items()}
+    last = network.architecture.layers[-1].name
+    mosaics = [(layer, _laid_out(array)) for layer, array in outputs.items() if layer != last]
+    widths = [1.0, *(_width(m) for _, m in mosaics), 0.7]
+    figure = figure or new_figure(1.1 * sum(widths) + 0.5, 4.2)
+    axes = figure.subplots(1, len(outputs) + 1, width_ratios=widths)
+    _image(axes[0], shown, "gray_r")
+    axes[0].set_title("input", size=9)
+    for ax, (layer, mosaic) in zip(axes[1:], mosaics, strict=False):
+        limit = float(np.nanmax(np.abs(mosaic))) or 1.0
+        _image(ax, mosaic, "gray_r", -limit, limit)
+        ax.set_title(layer, size=9)
+    for ax in axes[:-1]:
+        ax.set_xticks([])
+        ax.set_yticks([])
+    _bars(axes[-1], outputs[last], network.codes is not None)
+    axes[-1].set_title(last, size=9)
+    return figure
+
+
+def codes(
+    codes: LeNet5 | ArrayLike, ax: Axes | None = None, *, names: Sequence[str] | None = None
+) -> Axes:
+    """Draw the codes of the classes as pictures, as figure 3 of LeCun et al. 1998 does.
+
+    Parameters
+    ----------
+    codes : LeNet5, or array (classes, 84)
+    ax : matplotlib Axes, optional
+    names : sequence of str, optional
+        Of the classes; by default their numbers.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If the network has no codes, or they are no pictures of 7x12.
+    """
+    if isinstance(codes, LeNet5):
+        if codes.codes is None:
+            raise ValueError(f"codes: {codes!r} has none, want a network with an RBF output")
+        codes = codes.codes
+    array = np.asarray(codes, np.float32)
+    if array.ndim != 2 or array.shape[1] != ROWS * COLUMNS or not len(array):
+        raise ValueError(f"codes: shape {array.shape}, want (classes, {ROWS * COLUMNS})")
+    names = _checked_names(names, len(array))
+    return _gallery(array.reshape(-1, ROWS, COLUMNS), names, None, ax, per_row=16, inch=0.5)
+
+
+def misclassified(
+    images: ArrayLike,
+    labels: ArrayLike,
+    answers: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    most: int = 100,
+) -> Axes:
+    """Draw the images that were misread: below each its class and, after the arrow, the answer.
+
+    Parameters
+    ----------
+    images : array (N, height, width)
+    labels : integer array (N,)
+        The right classes.
+    answers : integer array (N,)
+        What `LeNet5.predict` gave; what it rejected is not misread.
+    ax : matplotlib Axes, optional
+    most : int
+        Draw no more than the first so many.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    images, labels, answers = _batch(images, labels, answers)
+    all_wrong = np.flatnonzero((answers != labels) & (answers != REJECTED))
+    wrong = all_wrong[:most]
+    texts = [f"{labels[i]}→{answers[i]}" for i in wrong]
+    ax = _gallery(images[wrong], texts, [_WRONG] * len(wrong), ax)
+    first = f", the first {len(wrong)}" if len(wrong) < len(all_wrong) else ""
+    ax.set_title(f"{len(all_wrong):,} of {len(images):,} misread{first}")
+    return ax
+
+
+def predictions(
+    images: ArrayLike,
+    labels: ArrayLike,
+    answers: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    most: int = 60,
+) -> Axes:
+    """Draw a batch: below each image the answer, and where it is wrong the class before an arrow.
+
+    Parameters
+    ----------
+    images, labels, answers, ax, most : as for `misclassified`
+        A rejected answer is a question mark.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    images, labels, answers = (part[:most] for part in _batch(images, labels, answers))
+    texts, colours = [], []
+    for label, answer in zip(labels, answers, strict=True):
+        read = "?" if answer == REJECTED else str(answer)
+        texts.append(read if answer == label else f"{label}→{read}")
+        wrong = _QUIET if answer == REJECTED else _WRONG
+        colours.append(_RIGHT if answer == label else wrong)
+    ax = _gallery(images, texts, colours, ax)
+    n_right = int((answers == labels).sum())
+    ax.set_title(f"{n_right} of {len(images)} read right")
+    return ax
+
+
+# ---- what the functions share ----
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    return new_figure(width, height).subplots() if ax is None else ax
+
+
+def _quiet(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def _highest(rates: ArrayLike) -> float:
+    """Give the highest error rate, without that of the first pass where it dwarfs the others."""
+    first, *rest = np.asarray(rates, float)
+    return float(max(rest) if rest and first > 3 * max(rest) > 0 else max([first, *rest]))
+
+
+def _image(
+    ax: Axes,
+    values: NDArray[Any],
+    colours: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> None:
+    """Draw values, of which those masked or NaN are left out."""
+    ax.set_facecolor(_PAPER)
+    ax.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    ax.spines[:].set_visible(False)
+
+
+def _mosaic(tiles: NDArray[Any], per_row: int, gap: int = 1, below: int = 0) -> NDArray[np.float32]:
+    """Lay tiles (n, h, w) out in rows, a gap between them, and room below each; NaN is empty."""
+    n, height, width = tiles.shape
+    rows = -(-n // per_row)
+    down, across = height + gap + below, width + gap
+    mosaic = np.full((rows * down - gap, per_row * across - gap), np.nan, np.float32)
+    for i, tile in enumerate(tiles):
+        top, left = i // per_row * down, i % per_row * across
+        mosaic[top : top + height, left : left + width] = tile
+    return mosaic
+
+
+def _kernels(network: LeNet5, conv: Conv) -> NDArray[np.float32]:
+    """Weights (maps, input maps, k, k), NaN where there is no connection."""
+    weights = network[f"{conv.name}.weight"]
+    if conv.table is None:
+        return weights
+    inputs = network.architecture.input_shapes[conv.name][0]
+    full = np.full((conv.maps, inputs, conv.kernel, conv.kernel), np.nan, np.float32)
+    pairs = [(m, i) for m, row in enumerate(conv.table) for i in row]
+    for (m, i), kernel in zip(pairs, weights, strict=True):
+        full[m, i] = kernel
+    return full
+
+
+def _laid_out(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make a layer's outputs for one image one picture, higher than wide."""
+    if outputs.ndim == 3 and outputs.shape[1:] != (1, 1):
+        return _mosaic(outputs, max(1, len(outputs) // 8), gap=max(1, outputs.shape[1] // 9))
+    units = outputs.reshape(-1)
+    columns = COLUMNS if len(units) == ROWS * COLUMNS else max(1, round((len(units) / 3) ** 0.5))
+    return _mosaic(units.reshape(-1, 1, 1), columns, gap=0)
+
+
+def _width(mosaic: NDArray[np.float32]) -> float:
+    height, width = mosaic.shape
+    return float(min(1.0, max(0.4, 3.2 * width / height)))
+
+
+def _bars(ax: Axes, values: NDArray[np.float32], is_rbf: bool) -> None:
+    best = values.argmin() if is_rbf else values.argmax()
+    classes = np.arange(len(values))
+    ax.barh(classes, values, color=[_RIGHT if c == best else "#bbbbbb" for c in classes])
+    ax.invert_yaxis()
+    ax.tick_params(labelsize=7, length=2)
+    if len(classes) <= _MOST_COUNTS:
+        ax.set_yticks(classes)
+        ax.get_yticklabels()[best].set(color=_RIGHT, weight="bold")
+    ax.set_xlabel("penalty" if is_rbf else "logit", size=8)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _gallery(
+    images: NDArray[Any],
+    texts: Sequence[str],
+    colours: Sequence[str] | None,
+    ax: Axes | None,
+    per_row: int = 20,
+    inch: float = 0.45,
+) -> Axes:
+    """Draw pictures (n, h, w) in rows, a text below each."""
+    if not len(images):
+        ax = _axes(ax, 3.0, 1.0)
+        ax.axis("off")
+        return ax
+    height, width = images.shape[1:]
+    below = round(0.5 * width)
+    per_row = min(per_row, len(images))
+    gap = max(2, width // 8)
+    mosaic = _mosaic(images, per_row, gap, below)
+    scale = inch / (width + gap)
+    ax = _axes(ax, max(2.5, mosaic.shape[1] * scale), mosaic.shape[0] * scale + 0.3)
+    # ink dark: grey levels and codes alike have it above the background
+    _image(ax, mosaic, "gray_r", float(images.min()), float(images.max()))
+    ax.set_facecolor("white")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for i, text in enumerate(texts):
+        ax.text(
+            i % per_row * (width + gap) + (width - 1) / 2,
+            i // per_row * (height + gap + below) + height,
+            text,
+            ha="center",
+            va="top",
+            size=8,
+            color="black" if colours is None else colours[i],
+        )
+    return ax
+
+
+def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
+    if names is None:
+        return [str(c) for c in range(classes)]
+    if len(names) != classes:
+        raise ValueError(f"names: got {len(names)}, want {classes}, one for each class")
+    return list(names)
+
+
+def _batch(
+    images: ArrayLike, labels: ArrayLike, answers: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    arrays = np.asarray(images), np.asarray(labels), np.asarray(answers)
+    if arrays[0].ndim != 3:
+        raise ValueError(f"images: shape {arrays[0].shape}, want (N, height, width)")
+    for name, array in zip(("labels", "answers"), arrays[1:], strict=True):
+        if array.shape != arrays[0].shape[:1]:
+            raise ValueError(f"{name}: shape {array.shape}, want ({len(arrays[0])},)")
+    return arrays

@@ -22,6 +22,8 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow
 _MAX_PIXELS = 64 << 20
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP")
 _MIN_CONTRAST = 1 / 16  # of the range from black to white
+_SPECK = 0.05  # share of the largest piece's ink below which a piece is none of the character
+_PIECES = 96  # cells along the longer side of the grid in which pieces are told apart
 
 
 def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
@@ -35,7 +37,8 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     Returns
     -------
     ndarray of uint8, (H, W)
-        The picture, upright if it says how it was held, on white where it is transparent.
+        The picture, upright if it says how it was held, on white where it is transparent, or on
+        black if on white nothing is to be seen.
 
     Raises
     ------
@@ -67,14 +70,16 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 def character(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Bring a picture of one character into MNIST's form.
 
-    The border tells the background; what stands out from it is ink, dark or light. The ink is
-    cropped, scaled to 20 pixels on its longer side and centred by its mass. A picture that has
-    this form already is returned as it is.
+    The border tells the background, also where the light falls unevenly; what stands out from it
+    is ink, dark or light, but for small specks apart from the rest. The ink is cropped, scaled to
+    20 pixels on its longer side and centred by its mass. A picture that has this form already is
+    returned as it is.
 
     Parameters
     ----------
-    image : array, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Grey, RGB or RGBA; uint8, bool or floating. Floats may run from 0 to 1 or to 255.
+    image : array, (H, W) or (H, W, channels)
+        Grey, grey and alpha, RGB or RGBA; uint8, uint16, bool or floating. Floats may run from 0
+        to 1 or to 255. What is transparent is white, or black if on white nothing is to be seen.
 
     Returns
     -------
@@ -88,26 +93,23 @@ def character(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """
     given = np.asarray(image)
     grey, white = _grey(given)
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    beyond = np.mean(border > (grey.min() + grey.max()) / 2)
-    # Ink all along the border of a tight crop: there the larger part of the whole is background.
-    paper = grey if 0.25 < beyond < 0.75 else border
-    background = float(np.median(paper))
-    ink = grey - background
-    # Cubes: a few pixels of ink far from the background outweigh any amount of faint noise.
-    if np.sum(np.power(ink, 3, dtype=np.float64)) < 0:
-        ink = -ink
-    elif _is_mnist_like(given, ink, background):
-        return given.astype(np.uint8, copy=True)
-    level = ink.max()
-    unevenness = float(np.median(np.abs(paper - background)))
-    if level < white * _MIN_CONTRAST or level < 3 * unevenness:
+    while True:
+        ink, unevenness = _ink(grey)
+        if _is_mnist_like(given, grey, ink):
+            return given.astype(np.uint8, copy=True)
+        level = float(ink.max())
+        # Noise that hides where a stroke ends is averaged away, as long as strokes stay.
+        if level > 18 * unevenness or min(ink.shape) < 4 * _SIZE:
+            break
+        grey = _halved(grey)
+    if level < white * _MIN_CONTRAST or level < 8 * unevenness:
         raise ValueError(
             f"image: no character stands out (contrast {level / white:.0%} of black to white, "
             f"uneven by {unevenness / white:.0%})"
         )
     # Shades of the paper and JPEG's ripples are not ink, but a soft edge is.
     ink[ink < max(0.1 * level, min(9 * unevenness, 0.5 * level))] = 0
+    _clear_specks(ink)
     rows, columns = _extent(ink)
     cropped = ink[rows, columns]
     height, width = cropped.shape
@@ -261,34 +263,129 @@ def _grey(image: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], float]:
     if image.dtype == bool:
         image = image.astype(np.uint8)
         white = 1.0
-    elif image.dtype == np.uint8:
-        white = 255.0
+    elif image.dtype in (np.uint8, np.uint16):
+        white = float(np.iinfo(image.dtype).max)
     elif np.issubdtype(image.dtype, np.floating):
         largest = np.abs(image).max(initial=0)
         if not largest <= 255:  # NaN included
             raise ValueError(f"image: has values up to {largest}; wanted 0 to 1 or 0 to 255")
         white = 1.0 if largest <= 2 else 255.0
     else:
-        raise TypeError(f"image: dtype {image.dtype}; wanted uint8, bool or floating")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-        raise ValueError(f"image: shape {image.shape}; wanted (H, W), (H, W, 3) or (H, W, 4)")
+        raise TypeError(f"image: dtype {image.dtype}; wanted uint8, uint16, bool or floating")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
+        raise ValueError(f"image: shape {image.shape}; wanted (H, W) or (H, W, 1 to 4)")
     if 0 in image.shape:
         raise ValueError(f"image: shape {image.shape} is empty")
     if image.ndim == 2:
         return image.astype(np.float32), white
-    if image.shape[2] == 1:
-        return image[:, :, 0].astype(np.float32), white
-    grey = image[:, :, :3].astype(np.float32) @ _GREY
-    if image.shape[2] == 4:
-        alpha = image[:, :, 3].astype(np.float32) / white
-        grey = alpha * grey + (1 - alpha) * white
-    return grey, white
+    channels = image.astype(np.float32)
+    grey = channels[:, :, :3] @ _GREY if image.shape[2] > 2 else channels[:, :, 0]
+    return (_on_paper(grey, channels[:, :, -1], white) if image.shape[2] in (2, 4) else grey), white
+
+
+def _on_paper(
+    grey: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32], white: float
+) -> npt.NDArray[np.float32]:
+    """Return the picture on white, or on black if nothing is to be seen on white."""
+    share = alpha / np.float32(white)
+    on_white = share * grey + (1 - share) * np.float32(white)
+    on_black = share * grey
+    return on_black if np.ptp(on_white) < white * _MIN_CONTRAST < np.ptp(on_black) else on_white
+
+
+def _ink(grey: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
+    """Return what stands out from the paper as positive values, and how uneven the paper is."""
+    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    beyond = np.mean(border > (grey.min() + grey.max()) / 2)
+    # Ink all along the border of a tight crop: there the larger part of the whole is background.
+    paper = grey if 0.25 < beyond < 0.75 else border
+    background = float(np.median(paper))
+    unevenness = float(np.median(np.abs(paper - background)))
+    ink = grey - background
+    if unevenness > 0:
+        light, left = _light(grey)
+        # a border full of ink has no say about the light unless light explains nearly all of it
+        if left < (0.7 if paper is border else 0.3) * unevenness:
+            ink, unevenness = grey - _surface(light, grey.shape), left
+    # Cubes: a few pixels of ink far from the background outweigh any amount of faint noise.
+    if np.sum(ink * ink * ink, dtype=np.float64) < 0:
+        ink = -ink
+    return ink, unevenness
+
+
+def _light(grey: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], float]:
+    """Fit a quadratic surface to the border, whatever ink may touch it, and tell what is left."""
+    edge = np.zeros(grey.shape, bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    (y, x), values = np.nonzero(edge), grey[edge].astype(np.float64)
+    v, u = (2 * at / max(1, side - 1) - 1 for at, side in zip((y, x), grey.shape, strict=True))
+    terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+    weights = np.ones_like(values)
+    for _ in range(10):
+        solved = np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0]
+        light = solved.astype(np.float64, copy=False)
+        distance = np.abs(values - terms @ light)
+        # Cauchy's weights: what lies far off counts less and less
+        weights = 1 / np.sqrt(1 + (distance / (2 * np.median(distance) + 1e-6)) ** 2)
+    return light, float(np.median(distance))
+
+
+def _surface(light: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return the values of a surface that `_light` fitted."""
+    v, u = (np.linspace(-1, 1, side) for side in shape)
+    along = light[0] + light[1] * u + light[3] * u * u
+    down = light[2] * v + light[5] * v * v
+    surface: npt.NDArray[np.float64] = along + down[:, None] + light[4] * np.outer(v, u)
+    return surface.astype(np.float32)
+
+
+def _halved(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the means of 2x2 blocks; an odd last row or column is left out."""
+    height, width = (side // 2 for side in grey.shape)
+    blocks = grey[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    means: npt.NDArray[np.float32] = blocks.mean(axis=(1, 3))
+    return means
+
+
+def _clear_specks(ink: npt.NDArray[np.float32]) -> None:
+    """Set to 0 what is not connected with a good part of the ink."""
+    step = -(-max(ink.shape) // _PIECES)
+    height, width = (-(-side // step) for side in ink.shape)
+    padded = np.pad(
+        ink, [(0, n * step - side) for n, side in zip((height, width), ink.shape, strict=True)]
+    )
+    mass = padded.reshape(height, step, width, step).sum(axis=(1, 3))
+    pieces = _pieces(mass > 0)
+    masses = np.bincount(pieces.ravel(), mass.ravel())
+    masses[0] = 0
+    kept = (masses >= _SPECK * masses.max())[pieces]
+    ink *= np.repeat(np.repeat(kept, step, axis=0), step, axis=1)[: ink.shape[0], : ink.shape[1]]
+
+
+def _pieces(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Give each connected piece of a mask, corners included, a number above 0; 0 is outside."""
+    height, width = mask.shape
+    number = np.zeros((height + 2, width + 2), np.int64)
+    number[1:-1, 1:-1] = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    inside = number > 0
+    while True:
+        wide = np.maximum(np.maximum(number[:, :-2], number[:, 2:]), number[:, 1:-1])
+        most = np.maximum(np.maximum(wide[:-2], wide[2:]), wide[1:-1])
+        most[~mask] = 0
+        # a piece takes the largest number that one of its pixels has for neighbour
+        leader = np.arange(mask.size + 1)
+        np.maximum.at(leader, number[inside], most[mask])
+        while not np.array_equal(further := leader[leader], leader):
+            leader = further
+        if (leader[number[inside]] == number[inside]).all():
+            return number[1:-1, 1:-1]
+        number[inside] = leader[number[inside]]
 
 
 def _is_mnist_like(
-    image: npt.NDArray[Any], ink: npt.NDArray[np.float32], background: float
+    image: npt.NDArray[Any], grey: npt.NDArray[np.float32], ink: npt.NDArray[np.float32]
 ) -> bool:
-    if image.shape != (_SIZE, _SIZE) or image.dtype != np.uint8 or background != 0:
+    if image.shape != (_SIZE, _SIZE) or image.dtype != np.uint8 or (ink != grey).any():
         return False
     if image.max() < 128:
         return False
@@ -309,14 +406,11 @@ def _extent(ink: npt.NDArray[np.float32]) -> tuple[slice, slice]:
 
 
 def _grey_of_file(image: Any) -> npt.NDArray[np.uint8]:
-    from PIL import Image
-
     if image.mode == "I" or image.mode.startswith("I;16"):
         return np.rint(np.clip(np.asarray(image, np.float64) / 257, 0, 255)).astype(np.uint8)
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image)
+        grey, _ = _grey(np.asarray(image.convert("RGBA")))
+        return np.rint(grey).astype(np.uint8)
     return np.array(image.convert("L"))

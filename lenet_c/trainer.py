@@ -191,6 +191,9 @@ class Trainer:
         train on the images as they are.
     seed : int
         Of the order of the images and of their distortions.
+    freeze : iterable of str
+        Layers, "C1", or single parameters, "C3.bias", that keep their bits: no update, weight
+        decay or moment touches them.
     callbacks : iterable
         Objects with some of `Callback`'s methods.
     num_threads : int, optional
@@ -217,6 +220,7 @@ class Trainer:
         batch_size: int = 64,
         distort: Distortion | None = None,
         seed: int | None = 0,
+        freeze: Iterable[str] = (),
         callbacks: Iterable[Any] = (),
         num_threads: int | None = None,
     ) -> None:
@@ -246,7 +250,10 @@ class Trainer:
         self._rng = np.random.default_rng(seeds)
         self._distort_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
         self._n_images = 0  # that training has seen, each time counted
-        self._state = optimizer.new_state(network.n_parameters)
+        self._frozen = network._names_of(freeze, "freeze")
+        if len(self._frozen) == len(network):
+            raise ValueError("freeze: got every layer that has parameters, want some left to train")
+        self._state = self._new_state()
         self._good: np.ndarray | None = None
 
     def __repr__(self) -> str:
@@ -410,7 +417,12 @@ class Trainer:
     def _forget_bad_moments(self) -> None:
         moments = (self._state.first, self._state.second)
         if not all(m is None or np.isfinite(m).all() for m in moments):
-            self._state = self.optimizer.new_state(self.network.n_parameters)
+            self._state = self._new_state()
+
+    def _new_state(self) -> _core.OptimizerState:
+        state = self.optimizer.new_state(self.network.n_parameters)
+        state.freeze([self.network._ranges[name] for name in self._frozen])
+        return state
 
     def _tell(self, event: str, what: object) -> None:
         for callback in self.callbacks:

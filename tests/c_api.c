@@ -83,6 +83,17 @@ int main(void)
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
 
+    /* what is frozen stays as it is */
+    const int64_t frozen[] = {1, n};
+    const float kept = parameters[1], other = parameters[0];
+    optimizer.frozen = frozen;
+    optimizer.n_frozen = 1;
+    CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
+          == LENET_OK);
+    CHECK(parameters[1] == kept && parameters[0] != other);
+    optimizer.frozen = NULL;
+    optimizer.n_frozen = 0;
+
     /* distorted images: known shifts, the same numbers for the same seed, and a step on them */
     static uint8_t moved[IMAGES][SIDE * SIDE], again[IMAGES][SIDE * SIDE];
     size_t distorting = lenet_distort_workspace(SIDE, SIDE);
@@ -113,7 +124,7 @@ int main(void)
     CHECK(lenet_step(plan, parameters, &distorted, labels, IMAGES, &loss, &optimizer,
                      &of_distorted, &run) == LENET_OK);
     CHECK(of_distorted.loss > report.loss);
-    CHECK(optimizer.step == 41);
+    CHECK(optimizer.step == 42);
 
     /* what cannot be is refused, and nothing changes */
     CHECK(lenet_forward(plan, parameters, &distorted, IMAGES, &outputs[0][0], &run)
@@ -131,7 +142,7 @@ int main(void)
     run.workspace_size = 64;
     CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)
           == LENET_NO_MEMORY);
-    CHECK(optimizer.step == 41);
+    CHECK(optimizer.step == 42);
 
     lenet_plan_free(plan);
     free(parameters);

@@ -265,6 +265,54 @@ def test_mnist_that_was_asked_for_is_not_replaced(tmp_path, offline):
     assert not (tmp_path / "model.npz").exists()
 
 
+# ---- plots ----
+
+PLOTS = {
+    *("confusion_matrix.png", "misclassified.png", "least_sure.png", "rejection.png"),
+    *("feature_maps.png", "filters_C1.png", "filters_C3.png"),
+}
+
+
+def assert_plots(folder, names):
+    assert set(os.listdir(folder)) == names
+    for name in names:
+        with Image.open(folder / name) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 50
+        assert (folder / name).stat().st_size < 100_000
+
+
+def test_evaluate_plots(trained, tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "new" / "plots"
+    plain = succeeded(run("evaluate", trained[0], "--dataset", "digits", "--threads", 1))
+    output = succeeded(
+        run("evaluate", trained[0], "--dataset", "digits", "--threads", 1, "--plot", folder)
+    )
+    assert output.startswith(plain)
+    assert output.endswith(f" in {folder}\n")
+    assert_plots(folder, {*PLOTS, "codes.png"})
+
+
+def test_train_plots(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ("--architecture", "lenet5-28")
+    plain, _ = train_here(monkeypatch, capsys, tmp_path, *arguments)
+    drawn, output = train_here(monkeypatch, capsys, tmp_path, *arguments, "--plot", "plots")
+    np.testing.assert_array_equal(drawn.parameters, plain.parameters)
+    assert "plotted learning_curves.png, " in output
+    assert_plots(tmp_path / "plots", {*PLOTS, "learning_curves.png"})
+
+
+def test_plots_without_matplotlib(trained, tmp_path):
+    pytest.importorskip("matplotlib")
+    for command in (("train", "--dataset", "digits"), ("evaluate", trained[0])):
+        result = run_without("matplotlib.figure", *command, "--plot", "plots", cwd=tmp_path)
+        failed(result, "matplotlib", "lenet_c[plot]")
+        assert result.stdout == ""
+        assert os.listdir(tmp_path) == []
+
+
 # ---- predict ----
 
 
@@ -287,6 +335,21 @@ def test_predict_reads_png_jpeg_and_pgm(trained, clear, tmp_path):
     assert [row[0] for row in rows] == ["a.png", "b.jpg", "c.pgm"]
     assert [int(row[1]) for row in rows] == [label for _, label in clear]
     assert all(0.5 < float(row[2]) <= 1 for row in rows)
+
+
+def test_predict_rejects(trained, clear, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(clear[0][0]).save("a.png")
+    for limit, rejected in (
+        ("margin=0.1", False),
+        ("margin=1e6", True),
+        ("penalty=1e6", False),
+        ("penalty=1e-6", True),
+        ("penalty=1e6,margin=1e6", True),
+    ):
+        assert cli.main(["predict", str(trained[0]), "a.png", "--reject", limit]) == 0
+        wanted = "rejected" if rejected else str(clear[0][1])
+        assert capsys.readouterr().out.split("\t")[:2] == ["a.png", wanted]
 
 
 def test_predict_prints_what_came_before_a_bad_image(trained, clear, tmp_path):
@@ -399,11 +462,16 @@ def test_the_script_is_the_module():
         (["train", "--output", "file/model.npz"], ["file", "cannot write"]),
         (["train", "--output", "."], ["not a regular file"]),
         (["train", "--dataset", "digits", "--rate", "1e30"], ["no longer finite", "--rate"]),
+        (["train", "--plot", "file"], ["file: cannot write here"]),
+        (["evaluate", "none.npz", "--plot", "file"], ["file: cannot write here"]),
         (["evaluate", "none.npz"], ["none.npz: No such file"]),
         (["evaluate", "file"], ["file: not a model file"]),
         (["evaluate", "."], ["."]),
         (["predict", "none.npz", "a.png"], ["none.npz"]),
         (["predict", "none.npz"], ["image"]),
+        (["predict", "a", "b", "--reject", "2"], ["--reject", "'2'", "margin=M"]),
+        (["predict", "a", "b", "--reject", "margin=1,margin=2"], ["--reject", "margin=M"]),
+        (["predict", "a", "b", "--reject", "margin=x"], ["--reject", "'x'", "at least 0"]),
         (["summary", "none.npz", "--architecture", "lenet5-1998"], ["not allowed with"]),
     ],
 )

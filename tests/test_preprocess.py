@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from lenet_c import LENET_3X3, LeNet5, datasets, preprocess
+from lenet_c import LENET_3X3, Adam, LeNet5, Trainer, datasets, preprocess
 
 
 def seven(height=120, width=160, top=20, left=30, size=70, stroke=9):
@@ -176,6 +176,132 @@ def test_noise_and_shade(draw):
     assert difference(preprocess.character(shaded)) < 8
 
 
+def on_paper(ink, noise=0.0, light=0.0, specks=0):
+    """Ink at 20% on paper at 60%, which is noisy, lit from a side, or has specks."""
+    random = np.random.RandomState(0)
+    ink = ink.copy()
+    for y, x in random.rand(specks, 2) * np.array(ink.shape):
+        ink[int(y) : int(y) + 2, int(x) : int(x) + 2] = 1
+    slope = np.add.outer(np.linspace(-1, 1, ink.shape[0]), np.linspace(1, -1, ink.shape[1]))
+    grey = (0.6 - 0.4 * ink) * (1 + light * slope / 2) + random.normal(0, noise, ink.shape)
+    return np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ({"noise": 0.06}, 8),
+        ({"noise": 0.12}, 12),
+        ({"light": 0.5}, 10),
+        ({"light": 0.5, "noise": 0.03}, 10),
+        ({"specks": 6}, 1),
+        ({"specks": 4, "light": 0.3, "noise": 0.05}, 10),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("inverted", [False, True])
+def test_paper(settings, limit, inverted):
+    # specks stay off the character
+    ink = np.pad(np.kron(seven(), np.ones((3, 3)))[:, :330], ((120, 0), (200, 0)))
+    picture = on_paper(ink, **settings)
+    image = preprocess.character(255 - picture if inverted else picture)
+    assert difference(image) < limit
+
+
+def test_pieces_apart_are_kept():
+    for parts in ([(10, 16), (24, 80)], [(20, 32), (50, 62)], [(10, 14), (30, 80)]):
+        ink = np.zeros((100, 60))
+        for top, end in parts:  # an i, an =, and an i with a flat dot
+            ink[top:end, 25:35] = 1
+        rows = preprocess.character(dark(ink)).any(axis=1)
+        assert np.count_nonzero(np.diff(rows.astype(int)) == 1) == 2
+
+
+def test_pieces_are_those_of_a_flood():
+    random = np.random.RandomState(3)
+    for density in (0.1, 0.4, 0.5, 0.9):
+        mask = random.rand(19, 23) < density
+        pieces = preprocess._pieces(mask)
+        np.testing.assert_array_equal(pieces > 0, mask)
+        seen = np.zeros_like(mask)
+        numbers = set()
+        for start in np.argwhere(mask):
+            if seen[tuple(start)]:
+                continue
+            flood, found = [tuple(start)], set()
+            while flood:
+                y, x = flood.pop()
+                if 0 <= y < 19 and 0 <= x < 23 and mask[y, x] and not seen[y, x]:
+                    seen[y, x] = True
+                    found.add(int(pieces[y, x]))
+                    flood += [(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            assert len(found) == 1
+            assert not found & numbers
+            numbers |= found
+
+
+def test_grey_with_alpha_and_16_bits():
+    picture = dark(seven())
+    opaque = np.dstack([picture, np.full_like(picture, 255)])
+    np.testing.assert_array_equal(preprocess.character(opaque), WANTED)
+    only_alpha = np.dstack([np.zeros_like(picture), light(seven())])
+    np.testing.assert_array_equal(preprocess.character(only_alpha), WANTED)
+    deep = picture.astype(np.uint16) * 257
+    np.testing.assert_array_equal(preprocess.character(deep), WANTED)
+    np.testing.assert_array_equal(preprocess.character(np.dstack([deep] * 3)), WANTED)
+    with pytest.raises(ValueError, match="no character stands out"):
+        preprocess.character(np.full((30, 30), 40_000, np.uint16))
+
+
+def test_white_on_transparent():
+    rgba = np.full((120, 160, 4), 255, np.uint8)
+    rgba[:, :, 3] = light(seven())
+    np.testing.assert_array_equal(preprocess.character(rgba), WANTED)
+    with pytest.raises(ValueError, match="no character stands out"):
+        preprocess.character(np.full((30, 30, 4), (255, 255, 255, 0), np.uint8))
+
+
+@pytest.mark.parametrize("digit", "0123456789")
+def test_rendered_digits(digit):
+    """One form for every size, place, polarity and colour."""
+    matplotlib = pytest.importorskip("matplotlib")
+    image_module = pytest.importorskip("PIL.Image")
+    draw, font = pytest.importorskip("PIL.ImageDraw"), pytest.importorskip("PIL.ImageFont")
+    file = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+    def render(size, place, canvas, paper, pen):
+        picture = image_module.new("RGB", canvas, paper)
+        draw.Draw(picture).text(place, digit, fill=pen, font=font.truetype(file, size))
+        return preprocess.character(np.asarray(picture))
+
+    wanted = render(200, (100, 50), (400, 400), "white", "black")
+    assert_mnist_form(wanted)
+    for image in (
+        render(60, (5, 0), (70, 90), "white", "black"),
+        render(60, (200, 300), (300, 400), "black", "yellow"),
+        render(120, (300, 20), (400, 200), "#f5e6c8", "#203070"),
+        render(400, (20, 500), (900, 1000), "#204030", "white"),
+        render(30, (500, 300), (640, 480), "#dddddd", "#555555"),
+    ):
+        assert_mnist_form(image)
+        assert difference(image, wanted) < 22  # a pixel of shift costs so much
+
+
+def test_a_network_reads_pictures():
+    """Digits enlarged, off-centre, dark on noisy paper: read about as well as they were."""
+    pytest.importorskip("sklearn")
+    (x, y), (xt, yt) = datasets.digits()
+    net = LeNet5(seed=0)
+    Trainer(net, Adam(4e-3, schedule="one_cycle"), batch_size=32).fit(x, y, epochs=15)
+    pictures = []
+    for k, image in enumerate(xt):
+        ink = np.kron(image / 255, np.ones((4, 4)))
+        ink = np.pad(ink, ((k % 60, 7 * k % 50), (5 * k % 70, 3 * k % 40)))
+        pictures.append(preprocess.character(on_paper(ink, noise=0.03, light=0.2)))
+    assert np.mean(net.predict(xt) != yt) < 0.05
+    assert np.mean(net.predict(np.stack(pictures)) != yt) < 0.07
+
+
 @pytest.mark.parametrize("value", [0, 7, 128, 255])
 @pytest.mark.parametrize("shape", [(1, 1), (28, 28), (50, 80), (30, 30, 3), (30, 30, 4)])
 def test_blank(value, shape):
@@ -198,7 +324,7 @@ def test_hopeless():
     [
         (np.zeros(28, np.uint8), ValueError, r"shape \(28,\)"),
         (np.zeros((2, 28, 28), np.uint8), ValueError, r"shape \(2, 28, 28\)"),
-        (np.zeros((28, 28, 2), np.uint8), ValueError, "wanted"),
+        (np.zeros((28, 28, 5), np.uint8), ValueError, "wanted"),
         (np.zeros((0, 28), np.uint8), ValueError, "empty"),
         (np.zeros((0, 28)), ValueError, "empty"),
         (np.zeros((28, 28), np.int64), TypeError, "dtype int64; wanted uint8"),
@@ -321,6 +447,14 @@ def test_load_jpeg(tmp_path, image_module):
     got = preprocess.load_image(tmp_path / "a.jpg")
     assert got.shape == picture.shape
     assert difference(preprocess.character(got)) < 4
+
+
+def test_load_white_on_transparent(tmp_path, image_module):
+    rgba = np.full((120, 160, 4), 255, np.uint8)
+    rgba[:, :, 3] = light(seven())
+    image_module.fromarray(rgba).save(tmp_path / "a.png")
+    got = preprocess.load_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(got, light(seven()))
 
 
 def test_load_colour_palette_and_bits(tmp_path, image_module):

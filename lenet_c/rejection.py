@@ -1,0 +1,198 @@
+"""Rejection: answers that had better be left to somebody else, and what leaving them gains.
+
+Every class of an image has a penalty, of which the smallest wins: an RBF output as it is, and for
+logits minus the logarithm of the class's probability. An answer is rejected when its penalty is
+too high, as for a picture of no character, or when the second best penalty is too close (LeCun et
+al. 1998, section III, rejects by the difference between the best two).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+REJECTED = -1
+"""What `LeNet5.predict` gives for an image whose answer is rejected."""
+
+SCORES = ("margin", "penalty")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Which answers are rejected.
+
+    Parameters
+    ----------
+    penalty : float
+        The answer's penalty may be so high. RBF outputs: the smallest output. Logits: minus the
+        logarithm of the largest probability, so that 0.7 asks for a probability of one half.
+    margin : float
+        The second smallest penalty must be so much higher. RBF outputs: the difference of the
+        two. Logits: the difference of the largest two logits. Either way the logarithm of the
+        ratio of the two classes' probabilities.
+
+    Raises
+    ------
+    ValueError
+        If one is negative or NaN, or the margin is infinite.
+
+    Examples
+    --------
+    >>> Rejection(margin=2.0)
+    Rejection(penalty=inf, margin=2.0)
+    """
+
+    penalty: float = math.inf
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the thresholds."""
+        if not self.penalty >= 0.0:
+            raise ValueError(f"penalty: got {self.penalty!r}, want a number of at least 0")
+        if not 0.0 <= self.margin < math.inf:
+            raise ValueError(f"margin: got {self.margin!r}, want a finite number of at least 0")
+
+    def __call__(self, penalty: Reals, margin: Reals) -> NDArray[np.bool_]:
+        """Tell which answers, given the penalty and the margin of each, are rejected."""
+        # what is not a number is rejected as well
+        return ~((penalty <= self.penalty) & (margin >= self.margin))
+
+
+class RejectionPoint(NamedTuple):
+    """A point of a `RejectionCurve`.
+
+    Attributes
+    ----------
+    rejection : Rejection
+        For `LeNet5.predict`.
+    rejected : float
+        Share of the images that it rejects.
+    error_rate : float
+        Share of wrong answers among those that are left.
+    """
+
+    rejection: Rejection
+    rejected: float
+    error_rate: float
+
+
+@dataclass(frozen=True)
+class RejectionCurve:
+    """Error rate against the share rejected, over all thresholds that make a difference.
+
+    Attributes
+    ----------
+    by : str
+        "margin" or "penalty": which threshold varies; the other rejects nothing.
+    thresholds : float64 array (points,)
+        Halfway between the scores of the last image accepted and of the first one rejected.
+    rejected : float64 array (points,)
+        Share of the images that is rejected, ascending from 0.
+    error_rate : float64 array (points,)
+        Share of wrong answers among the images that are left.
+    """
+
+    by: str
+    thresholds: Reals
+    rejected: Reals
+    error_rate: Reals
+
+    def reaching(self, error_rate: float) -> RejectionPoint:
+        """Find the threshold that rejects the fewest images for an error rate.
+
+        Parameters
+        ----------
+        error_rate : float
+            Wanted among the images that are left, in [0, 1].
+
+        Returns
+        -------
+        RejectionPoint
+
+        Raises
+        ------
+        ValueError
+            If no threshold reaches it.
+        """
+        if not 0.0 <= error_rate <= 1.0:
+            raise ValueError(f"error_rate: got {error_rate!r}, want 0 to 1")
+        reached = np.flatnonzero(self.error_rate <= error_rate)
+        if not len(reached):
+            raise ValueError(
+                f"error_rate: got {error_rate!r}, want at least {self.error_rate.min():g}, "
+                f"the lowest that rejecting by {self.by} reaches on these images"
+            )
+        k = int(reached[0])
+        rejection = Rejection(**{self.by: float(self.thresholds[k])})
+        return RejectionPoint(rejection, float(self.rejected[k]), float(self.error_rate[k]))
+
+
+def best_two(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Reals, Reals]:
+    """Give each image's class, its penalty and its margin.
+
+    Parameters
+    ----------
+    outputs : float32 array (N, classes)
+        What `LeNet5.forward` gives.
+    is_rbf : bool
+        Whether they are penalties, or else logits.
+
+    Returns
+    -------
+    classes : int64 array (N,)
+        The first of equals, as `LeNet5.predict`.
+    penalty, margin : float64 array (N,)
+        As `Rejection` has them; the margin of a network of one class is infinite.
+    """
+    penalties = outputs.astype(np.float64) if is_rbf else -outputs.astype(np.float64)
+    classes = penalties.argmin(axis=1)
+    lowest = penalties.min(axis=1)
+    with np.errstate(invalid="ignore"):  # spoiled weights give NaN, which is rejected
+        if penalties.shape[1] == 1:
+            margin = np.full(len(penalties), np.inf)
+        else:
+            margin = np.partition(penalties, 1, axis=1)[:, 1] - lowest
+        if not is_rbf:
+            # -log of the softmax's largest, which is 1 / the sum of e^(logit - largest logit)
+            lowest = np.log(np.exp(lowest[:, None] - penalties).sum(axis=1))
+    return classes, lowest, margin
+
+
+def curve(by: str, scores: Reals, wrong: NDArray[np.bool_]) -> RejectionCurve:
+    """Draw up the curve from each image's score.
+
+    Parameters
+    ----------
+    by : str
+        "margin" or "penalty": what the scores are.
+    scores : float64 array (N,)
+    wrong : bool array (N,)
+        Whether the answer is.
+
+    Returns
+    -------
+    RejectionCurve
+    """
+    if by not in SCORES:
+        raise ValueError(f"by: got {by!r}, want one of {', '.join(SCORES)}")
+    sign = 1.0 if by == "penalty" else -1.0
+    order = np.argsort(sign * scores, kind="stable")  # the surest first
+    scores, n_wrong = scores[order], np.cumsum(wrong[order])
+    # images of one score are accepted or rejected together
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))[::-1]
+    nothing = math.inf if by == "penalty" else 0.0
+    between = (scores[last[1:]] + scores[last[1:] + 1]) / 2
+    accepted = last + 1
+    return RejectionCurve(
+        by,
+        np.append(nothing, between),
+        1.0 - accepted / len(scores),
+        n_wrong[last] / accepted,
+    )
