@@ -42,7 +42,8 @@ typedef struct lenet_dense_shape {
 typedef struct lenet_kernels {
     const char *name;
     int32_t lanes;
-    int32_t few;  /* so many images run faster one by one than as a group of lanes */
+    int32_t few;  /* so many images run faster one by one than as a group of lanes, */
+    int32_t few_in_training;  /* and so many learn faster */
 
     /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
      * the pixels around and the lanes from n on become background. */
@@ -90,21 +91,51 @@ typedef struct lenet_kernels {
     void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
                                const float *delta, int add, float *dcodes);
 
-    /* One image, a map's columns in lanes (kernels_rows.h): rows of an input map lie a whole number
-     * of vectors apart, as few as hold the width; those of an output lie out_stride floats apart,
-     * which is that or the plain width. Behind every buffer there are LENET_ROW_SLACK floats. */
+    /* One image, a map's columns in lanes (kernels_rows.h): rows of a map lie a stride apart, for the
+     * input of a convolution or a 2x2 layer whole vectors that hold the width, for an output that or
+     * the plain width. What lies past the width, and in the LENET_ROW_SLACK floats behind every
+     * buffer, is finite. */
     void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
                            ptrdiff_t out_stride, float *out);
     void (*conv_of_one)(const lenet_conv_shape *s, const float *weights, const float *bias,
-                        int activation, const float *in, ptrdiff_t out_stride, float *out);
+                        int activation, const float *in, ptrdiff_t in_stride,
+                        ptrdiff_t out_stride, float *out);
     void (*subsample_of_one)(int maps, int height, int width, const float *coefficient,
                              const float *bias, int activation, const float *in,
-                             ptrdiff_t out_stride, float *out);
+                             ptrdiff_t in_stride, ptrdiff_t out_stride, float *out);
     void (*dense_of_one)(const lenet_dense_shape *s, const float *weights, const float *bias,
                          int activation, const float *in, float *out);
     void (*rbf_of_one)(const lenet_dense_shape *s, const float *codes, const float *in,
                        float *out);
+
+    /* Backward for one image. A convolution's delta rows are whole vectors that hold its width and,
+     * but for a first layer's, kernel - 1 more; past the width they are 0, and so are LENET_ROW_SLACK
+     * floats before them. Gradients of a convolution and of a 2x2 layer are set and await
+     * sum_lanes. */
+    void (*conv_backward_weights_of_one)(const lenet_conv_shape *s, const float *in,
+                                         ptrdiff_t in_stride, const float *delta,
+                                         ptrdiff_t delta_stride, float *dweights, float *dbias);
+    void (*conv_backward_input_of_one)(const lenet_conv_shape *s, const float *weights,
+                                       const float *delta, ptrdiff_t delta_stride,
+                                       int in_activation, float *in, ptrdiff_t in_stride);
+    void (*subsample_backward_of_one)(int maps, int height, int width, const float *coefficient,
+                                      const float *delta, ptrdiff_t delta_stride,
+                                      int in_activation, float *in, ptrdiff_t in_stride,
+                                      float *dcoefficient, float *dbias);
+    /* Both backward steps of a dense layer in one pass over its weights; gradients are set, or added
+     * if `add`. */
+    void (*dense_backward_of_one)(const lenet_dense_shape *s, const float *weights,
+                                  const float *delta, int in_activation, int add, float *in,
+                                  float *dweights, float *dbias);
+    /* The same with a step of SGD without momentum instead of gradients: the bits that
+     * dense_backward_of_one and update_sgd give. Returns as update_sgd. */
+    int (*dense_step_of_one)(const lenet_dense_shape *s, const lenet_optimizer *o,
+                             const float *delta, int in_activation, float *in, float *weights,
+                             float *biases);
+    /* dcodes NULL: the codes are fixed. */
+    void (*rbf_backward_of_one)(const lenet_dense_shape *s, const float *codes, const float *delta,
+                                int in_activation, int add, float *in, float *dcodes);
 
     /* The squashing function, any alignment; a == y is allowed. */
     void (*squash)(int activation, const float *a, ptrdiff_t n, float *y);

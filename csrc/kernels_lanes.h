@@ -151,32 +151,34 @@ INLINE void squash_some(const int activation, const int N, vf *a)
     for (int i = 4 * fours; i < N; i++) a[i] = squash_one(activation, a[i]);
 }
 
-/* In place on n vectors of lanes. */
-INLINE void squash_in_place(const int activation, ptrdiff_t n, float *values)
+INLINE void squash_all(const int activation, const float *a, ptrdiff_t n, float *y)
 {
     enum { AT_ONCE = SHARED_RECIPROCAL ? 4 : 1 };
-    ptrdiff_t i = 0;
-    for (; i + AT_ONCE <= n; i += AT_ONCE, values += AT_ONCE * LANES) {
-        vf a[AT_ONCE];
+    for (; n >= AT_ONCE * LANES; n -= AT_ONCE * LANES, a += AT_ONCE * LANES, y += AT_ONCE * LANES) {
+        vf v[AT_ONCE];
         UNROLL
-        for (int k = 0; k < AT_ONCE; k++) a[k] = vf_load(values + k * LANES);
-        squash_some(activation, AT_ONCE, a);
+        for (int k = 0; k < AT_ONCE; k++) v[k] = vf_loadu(a + k * LANES);
+        squash_some(activation, AT_ONCE, v);
         UNROLL
-        for (int k = 0; k < AT_ONCE; k++) vf_store(values + k * LANES, a[k]);
+        for (int k = 0; k < AT_ONCE; k++) vf_storeu(y + k * LANES, v[k]);
     }
-    for (; i < n; i++, values += LANES) vf_store(values, squash_one(activation, vf_load(values)));
+    for (; n > 0; n -= LANES, a += LANES, y += LANES)
+        vf_store_part(y, squash_one(activation, vf_load_part(a, n)), n);
 }
 
-OUTLINE void squash_lanes(int activation, ptrdiff_t n, float *values)
+OUTLINE void squash(int activation, const float *a, ptrdiff_t n, float *y)
 {
     switch (activation) {
-#define CASE(kind) case kind: squash_in_place(kind, n, values); break;
-        CASE(LENET_SCALED_TANH)
-        CASE(LENET_TANH)
-        CASE(LENET_RELU)
+#define CASE(kind) case kind: squash_all(kind, a, n, y); break;
+        CASES_OF_ACTIVATIONS(CASE)
 #undef CASE
-    default: break;
     }
+}
+
+/* In place on n vectors of lanes. */
+INLINE void squash_lanes(int activation, ptrdiff_t n, float *values)
+{
+    if (activation != LENET_IDENTITY) squash(activation, values, n * LANES, values);
 }
 
 /* in[i] = sum[i] * f'(a), for the n vectors of outputs f(a) in `in`. */
@@ -185,13 +187,6 @@ INLINE void store_delta(int activation, const vf *sum, int n, float *in)
     UNROLL
     for (int i = 0; i < n; i++)
         vf_store(in + i * LANES, vf_mul(sum[i], slope(activation, vf_load(in + i * LANES))));
-}
-
-static void squash(int activation, const float *a, ptrdiff_t n, float *y)
-{
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) vf_storeu(y + i, squash_one(activation, vf_loadu(a + i)));
-    if (i < n) vf_store_part(y + i, squash_one(activation, vf_load_part(a + i, n - i)), n - i);
 }
 
 INLINE vf squash_backward_one(int activation, vf y, vf dy)
@@ -1303,6 +1298,7 @@ static double multiply_adds(int64_t rounds, float *sink)
             .name = #isa,                                                                 \
             .lanes = LANES,                                                               \
             .few = FEW,                                                                   \
+            .few_in_training = FEW_IN_TRAINING,                                           \
             .load_grey = load_grey,                                                       \
             .rows_to_lanes = rows_to_lanes,                                               \
             .lanes_to_rows = lanes_to_rows,                                               \
@@ -1322,6 +1318,12 @@ static double multiply_adds(int64_t rounds, float *sink)
             .subsample_of_one = subsample_of_one,                                         \
             .dense_of_one = dense_of_one,                                                 \
             .rbf_of_one = rbf_of_one,                                                     \
+            .conv_backward_weights_of_one = conv_backward_weights_of_one,                 \
+            .conv_backward_input_of_one = conv_backward_input_of_one,                     \
+            .subsample_backward_of_one = subsample_backward_of_one,                       \
+            .dense_backward_of_one = dense_backward_of_one,                               \
+            .dense_step_of_one = dense_step_of_one,                                       \
+            .rbf_backward_of_one = rbf_backward_of_one,                                   \
             .squash = squash,                                                             \
             .squash_backward = squash_backward,                                           \
             .sum_lanes = sum_lanes,                                                       \

@@ -1,13 +1,11 @@
 /* The kernels for one image: a map's columns in lanes, or a dense layer's inputs.
  *
  * The tail of kernels_lanes.h. A map is rows of `stride` floats: a whole number of vectors where
- * a convolution or a 2x2 layer reads it (row_stride), the plain width where a dense layer does.
- * Columns past the width hold numbers without meaning; ROW_SLACK floats behind the last row may be
- * read and written. */
+ * a convolution or a 2x2 layer reads it, the plain width where a dense layer does. Columns past the
+ * width hold finite numbers without meaning, but deltas are 0 there; LENET_ROW_SLACK floats behind the last
+ * row may be read and written. */
 #ifndef LENET_KERNELS_ROWS_H
 #define LENET_KERNELS_ROWS_H
-
-INLINE ptrdiff_t row_stride(int width) { return ((ptrdiff_t)width + LANES - 1) / LANES * LANES; }
 
 static void load_grey_rows(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
@@ -41,10 +39,10 @@ INLINE void conv_column(const int TAPS, const int ROWS, int K, const float *w, c
 
 INLINE void conv_column_tile(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                              const float *weights, float bias, int map, const float *in,
-                             ptrdiff_t out_stride, int columns, float *out)
+                             ptrdiff_t in_stride, ptrdiff_t out_stride, int columns, float *out)
 {
     const int K = TAPS > 1 ? TAPS : s->kernel;
-    const ptrdiff_t in_stride = row_stride(s->in_width), in_map = s->in_height * in_stride;
+    const ptrdiff_t in_map = s->in_height * in_stride;
     vf sum[COLUMN_ROWS];
     UNROLL
     for (int y = 0; y < ROWS; y++) sum[y] = vf_set(bias);
@@ -59,11 +57,19 @@ INLINE void conv_column_tile(const int TAPS, const int ROWS, const lenet_conv_sh
     for (int y = 0; y < ROWS; y++) vf_store_part(out + y * out_stride, sum[y], columns);
 }
 
+/* 0 to the vectors of each row that no column of the map is in. */
+INLINE void clear_past(int rows, int width, ptrdiff_t stride, float *map)
+{
+    for (int y = 0; y < rows; y++)
+        for (ptrdiff_t x = (width + LANES - 1) / LANES * LANES; x < stride; x += LANES)
+            vf_storeu(map + y * stride + x, vf_set(0.0f));
+}
+
 /* One map. */
 INLINE void conv_columns(const int TAPS, const lenet_conv_shape *s, const float *weights,
-                         float bias, int map, const float *in, ptrdiff_t out_stride, float *out)
+                         float bias, int map, const float *in, ptrdiff_t in_stride,
+                         ptrdiff_t out_stride, float *out)
 {
-    const ptrdiff_t in_stride = row_stride(s->in_width);
     for (int x = 0; x < s->out_width; x += LANES) {
         /* whole vectors where the rows have room for them */
         int columns = out_stride % LANES ? s->out_width - x : LANES;
@@ -75,7 +81,7 @@ INLINE void conv_columns(const int TAPS, const lenet_conv_shape *s, const float 
     case n:                                                                               \
         if (n <= COLUMN_ROWS)                                                             \
             conv_column_tile(TAPS, n <= COLUMN_ROWS ? n : 1, s, weights, bias, map, from, \
-                             out_stride, columns, to);                                    \
+                             in_stride, out_stride, columns, to);                         \
         break;
                 CASES_1_TO_10(CASE)
                 CASES_11_TO_14(CASE)
@@ -86,25 +92,26 @@ INLINE void conv_columns(const int TAPS, const lenet_conv_shape *s, const float 
 }
 
 static void conv_of_one(const lenet_conv_shape *s, const float *weights, const float *bias,
-                             int activation, const float *in, ptrdiff_t out_stride, float *out)
+                        int activation, const float *in, ptrdiff_t in_stride,
+                        ptrdiff_t out_stride, float *out)
 {
     const ptrdiff_t out_map = s->out_height * out_stride;
     for (int map = 0; map < s->out_maps; map++, out += out_map) {
         if (s->kernel == 5)
-            conv_columns(5, s, weights, bias[map], map, in, out_stride, out);
+            conv_columns(5, s, weights, bias[map], map, in, in_stride, out_stride, out);
         else if (s->kernel == 3)
-            conv_columns(3, s, weights, bias[map], map, in, out_stride, out);
+            conv_columns(3, s, weights, bias[map], map, in, in_stride, out_stride, out);
         else
-            conv_columns(1, s, weights, bias[map], map, in, out_stride, out);
+            conv_columns(1, s, weights, bias[map], map, in, in_stride, out_stride, out);
+        if (out_stride % LANES == 0) clear_past(s->out_height, s->out_width, out_stride, out);
         squash(activation, out, out_map, out);
     }
 }
 
 static void subsample_of_one(int maps, int height, int width, const float *coefficient,
-                                  const float *bias, int activation, const float *in,
-                                  ptrdiff_t out_stride, float *out)
+                             const float *bias, int activation, const float *in,
+                             ptrdiff_t stride, ptrdiff_t out_stride, float *out)
 {
-    const ptrdiff_t stride = row_stride(width);
     const int out_height = height / 2, out_width = width / 2;
     for (int map = 0; map < maps; map++, in += height * stride) {
         const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
@@ -187,6 +194,349 @@ static void rbf_of_one(const lenet_dense_shape *s, const float *codes, const flo
         }
         out[i] = vf_sum(sum);
         for (int k = whole; k < n; k++) out[i] += (in[k] - codes[k]) * (in[k] - codes[k]);
+    }
+}
+
+/* ---- backward ----------------------------------------------------------------------------------
+ *
+ * A layer's outputs become its deltas in place, as with one image per lane. Where a row of deltas
+ * ends there are zeros, at least one fewer than the kernel of the convolution that made the map has
+ * columns, and as many before the first row: a vector of them may start before a row and end behind
+ * it. Gradients of convolutions and 2x2 layers are left for sum_lanes to add up. */
+
+/* dw for one kernel row, some of its taps and some of the maps that an input map feeds. */
+INLINE void weight_tile_of_one(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
+                               int tap, const float *in, ptrdiff_t in_stride, const float *delta,
+                               ptrdiff_t delta_stride, float *dweights)
+{
+    const ptrdiff_t out_map = s->out_height * delta_stride;
+    const float *d[WEIGHT_MAPS];
+    vf sum[WEIGHT_MAPS][5];
+    UNROLL
+    for (int o = 0; o < MAPS; o++) {
+        d[o] = delta + s->target[first + o] * out_map;
+        UNROLL
+        for (int j = 0; j < TAPS; j++) sum[o][j] = vf_set(0.0f);
+    }
+    for (int x = 0; x < s->out_width; x += LANES) {
+        const float *row = in + x;
+        ptrdiff_t at = x;
+        for (int y = 0; y < s->out_height; y++, row += in_stride, at += delta_stride) {
+            vf pixel[5];
+            UNROLL
+            for (int j = 0; j < TAPS; j++) pixel[j] = vf_in_register(vf_loadu(row + j));
+            UNROLL
+            for (int o = 0; o < MAPS; o++) {
+                vf here = vf_in_register(vf_loadu(d[o] + at));
+                UNROLL
+                for (int j = 0; j < TAPS; j++) vf_accumulate(&sum[o][j], pixel[j], here);
+            }
+        }
+    }
+    UNROLL
+    for (int o = 0; o < MAPS; o++) {
+        float *dw = dweights + ((ptrdiff_t)s->connection[first + o] * s->kernel * s->kernel + tap) * LANES;
+        UNROLL
+        for (int j = 0; j < TAPS; j++) vf_store(dw + j * LANES, sum[o][j]);
+    }
+}
+
+/* All that one input map feeds. */
+INLINE void weights_of_one(const int K, const int TAPS, const lenet_conv_shape *s, int map,
+                           const float *in, ptrdiff_t in_stride, const float *delta,
+                           ptrdiff_t delta_stride, float *dweights)
+{
+    int n = s->first_target[map + 1] - s->first_target[map];
+    if (n == 0) return;
+    for (pieces p = cut(n, WEIGHT_MAPS); p.size; p = next(p)) {
+        int first = s->first_target[map] + p.start;
+        for (int tap = 0; tap < K * K; tap += TAPS) {
+            const float *from = in + tap / K * in_stride + tap % K;
+            switch (p.size) {
+#define CASE(m)                                                                           \
+    case m:                                                                               \
+        if (m <= WEIGHT_MAPS)                                                             \
+            weight_tile_of_one(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, from,       \
+                               in_stride, delta, delta_stride, dweights);                 \
+        break;
+                CASES_1_TO_6(CASE)
+#undef CASE
+            }
+        }
+    }
+}
+
+static void conv_backward_weights_of_one(const lenet_conv_shape *s, const float *in,
+                                         ptrdiff_t in_stride, const float *delta,
+                                         ptrdiff_t delta_stride, float *dweights, float *dbias)
+{
+    const ptrdiff_t in_map = s->in_height * in_stride;
+    for (int map = 0; map < s->in_maps; map++, in += in_map) {
+        if (s->kernel == 5)
+            weights_of_one(5, 5, s, map, in, in_stride, delta, delta_stride, dweights);
+        else if (s->kernel == 3)
+            weights_of_one(3, 3, s, map, in, in_stride, delta, delta_stride, dweights);
+        else
+            weights_of_one(s->kernel, 1, s, map, in, in_stride, delta, delta_stride, dweights);
+    }
+    for (int map = 0; map < s->out_maps; map++, delta += s->out_height * delta_stride) {
+        vf sum = vf_set(0.0f);
+        for (int y = 0; y < s->out_height; y++)
+            for (int x = 0; x < s->out_width; x += LANES)
+                sum = vf_add(sum, vf_loadu(delta + y * delta_stride + x));
+        vf_store(dbias + map * LANES, sum);
+    }
+}
+
+/* One column of the kernel: the delta of output row y belongs to input rows y .. y + K - 1. */
+INLINE void scatter_column(const int K, const int OUT_ROWS, const float *w, const float *delta,
+                           ptrdiff_t stride, vf *sum)
+{
+    if (HOLD_WEIGHTS) {
+        vf weight[5];
+        UNROLL
+        for (int i = 0; i < K; i++) weight[i] = vf_in_register(vf_set(w[i * K]));
+        UNROLL
+        for (int y = 0; y < OUT_ROWS; y++) {
+            vf d = vf_in_register(vf_loadu(delta + y * stride));
+            UNROLL
+            for (int i = 0; i < K; i++) vf_accumulate(&sum[y + i], d, weight[i]);
+        }
+        FORGET();
+        return;
+    }
+    UNROLL
+    for (int i = 0; i < K; i++) {
+        vf weight = vf_set(w[i * K]);
+        UNROLL
+        for (int y = 0; y < OUT_ROWS; y++)
+            sum[y + i] = vf_fma(vf_loadu(delta + y * stride), weight, sum[y + i]);
+        FORGET();
+    }
+}
+
+/* All rows of a vector of columns of one input map. */
+INLINE void scatter_rows_of_one(const int K, const int OUT_ROWS, const lenet_conv_shape *s,
+                                const float *weights, const float *delta, ptrdiff_t delta_stride,
+                                int map, int in_activation, float *in, ptrdiff_t in_stride)
+{
+    vf sum[16];
+    UNROLL
+    for (int y = 0; y < OUT_ROWS + K - 1; y++) sum[y] = vf_set(0.0f);
+    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+        const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
+        const float *d = delta + s->target[t] * OUT_ROWS * delta_stride;
+        for (int j = 0; j < K; j++) scatter_column(K, OUT_ROWS, w + j, d - j, delta_stride, sum);
+    }
+    UNROLL
+    for (int y = 0; y < OUT_ROWS + K - 1; y++) {
+        float *to = in + y * in_stride;
+        vf_storeu(to, vf_mul(sum[y], slope(in_activation, vf_loadu(to))));
+    }
+}
+
+/* The same for any size. */
+OUTLINE void gather_rows_of_one(const lenet_conv_shape *s, const float *weights,
+                                const float *delta, ptrdiff_t delta_stride, int map,
+                                int in_activation, float *in, ptrdiff_t in_stride)
+{
+    const int K = s->kernel;
+    for (int row = 0; row < s->in_height; row++, in += in_stride) {
+        vf sum = vf_set(0.0f);
+        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+            const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
+            const float *d = delta + s->target[t] * s->out_height * delta_stride;
+            for (int i = 0; i < K; i++) {
+                int y = row - i;
+                if (y < 0 || y >= s->out_height) continue;
+                for (int j = 0; j < K; j++)
+                    sum = vf_fma(vf_loadu(d + y * delta_stride - j), vf_set(w[i * K + j]), sum);
+            }
+        }
+        vf_storeu(in, vf_mul(sum, slope(in_activation, vf_loadu(in))));
+    }
+}
+
+static void conv_backward_input_of_one(const lenet_conv_shape *s, const float *weights,
+                                       const float *delta, ptrdiff_t delta_stride,
+                                       int in_activation, float *in, ptrdiff_t in_stride)
+{
+    for (int map = 0; map < s->in_maps; map++, in += s->in_height * in_stride) {
+        for (int x = 0; x < s->in_width; x += LANES) {
+#define SCATTER(K, ROWS)                                                                  \
+    scatter_rows_of_one(K, ROWS, s, weights, delta + x, delta_stride, map, in_activation, \
+                        in + x, in_stride)
+            if (s->kernel == 5 && s->out_height == 10)
+                SCATTER(5, 10);
+            else if (s->kernel == 5 && s->out_height == 8)
+                SCATTER(5, 8);
+            else if (s->kernel == 3 && s->out_height == 11)
+                SCATTER(3, 11);
+            else
+                gather_rows_of_one(s, weights, delta + x, delta_stride, map, in_activation, in + x,
+                                   in_stride);
+#undef SCATTER
+        }
+        clear_past(s->in_height, s->in_width, in_stride, in);
+    }
+}
+
+/* A vector of blocks: d, doubled, belongs to two vectors of each of two rows, of which the second
+ * may lie past the row's end. Gives their sum, each times its d. */
+INLINE vf blocks_backward(const int activation, vf d, vf scale, int has_second, float *upper,
+                          float *lower)
+{
+    const vf doubled[2] = {vf_double_low(d), vf_double_high(d)};
+    vf sum = vf_set(0.0f);
+    for (int half = 0; half < 1 + has_second; half++, upper += LANES, lower += LANES) {
+        const vf y[2] = {vf_loadu(upper), vf_loadu(lower)};
+        const vf delta = vf_mul(doubled[half], scale);
+        sum = vf_fma(doubled[half], vf_add(y[0], y[1]), sum);
+        vf_storeu(upper, vf_mul(delta, slope(activation, y[0])));
+        vf_storeu(lower, vf_mul(delta, slope(activation, y[1])));
+    }
+    return sum;
+}
+
+static void subsample_backward_of_one(int maps, int height, int width, const float *coefficient,
+                                      const float *delta, ptrdiff_t delta_stride,
+                                      int in_activation, float *in, ptrdiff_t in_stride,
+                                      float *dcoefficient, float *dbias)
+{
+    const int out_height = height / 2, out_width = width / 2;
+    for (int map = 0; map < maps; map++, in += height * in_stride) {
+        const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
+        vf d_scale = vf_set(0.0f), d_shift = vf_set(0.0f);
+        for (int y = 0; y < out_height; y++, delta += delta_stride) {
+            float *upper = in + 2 * y * in_stride, *lower = upper + in_stride;
+            for (int x = 0; 2 * x < in_stride; x += LANES) {
+                vf d = vf_first(vf_loadu(delta + x), out_width - x > 0 ? out_width - x : 0);
+                vf sum = blocks_backward(in_activation, d, scale, 2 * x + LANES < in_stride,
+                                         upper + 2 * x, lower + 2 * x);
+                d_scale = vf_add(d_scale, sum);
+                d_shift = vf_add(d_shift, d);
+            }
+        }
+        if (height % 2) memset(in + (height - 1) * in_stride, 0, (size_t)in_stride * sizeof *in);
+        if (coefficient) {
+            vf_store(dcoefficient + map * LANES, d_scale);
+            vf_store(dbias + map * LANES, d_shift);
+        }
+    }
+}
+
+/* What becomes of a dense layer's weights on the way back: their gradient is set, added, or at once
+ * used for a step of plain SGD. */
+typedef enum { SET, ADD, STEP } use_of_gradient;
+
+/* Some vectors of inputs, of which `left` floats belong to the row; `to` has the weights' place in
+ * the gradient, or for a step is `w` itself. Returns 0 times the new weights. */
+INLINE vf dense_tile_of_one(const use_of_gradient USE, const int VECTORS, const int IS_PART,
+                            const lenet_dense_shape *s, ptrdiff_t left, const float *w,
+                            const float *delta, vf rate, vf keep, int in_activation, float *in,
+                            float *to)
+{
+    vf sum[8], probe = vf_set(0.0f);
+    UNROLL
+    for (int v = 0; v < VECTORS; v++) sum[v] = vf_set(0.0f);
+    for (int o = 0; o < s->outputs; o++, w += s->inputs, to += s->inputs) {
+        const vf d = vf_set(delta[o]);
+        UNROLL
+        for (int v = 0; v < VECTORS; v++) {
+            const ptrdiff_t at = v * LANES;
+            vf weight = IS_PART ? vf_load_part(w + at, left) : vf_loadu(w + at);
+            vf x = IS_PART ? vf_load_part(in + at, left) : vf_loadu(in + at), g = vf_mul(d, x);
+            sum[v] = vf_fma(d, weight, sum[v]);
+            if (USE == ADD)
+                g = vf_add(IS_PART ? vf_load_part(to + at, left) : vf_loadu(to + at), g);
+            if (USE == STEP) {
+                g = vf_fma(g, rate, vf_mul(weight, keep));
+                probe = vf_fma(g, vf_set(0.0f), probe);
+            }
+            if (IS_PART)
+                vf_store_part(to + at, g, left);
+            else
+                vf_storeu(to + at, g);
+        }
+    }
+    UNROLL
+    for (int v = 0; v < VECTORS; v++) {
+        const ptrdiff_t at = v * LANES;
+        vf x = IS_PART ? vf_load_part(in + at, left) : vf_loadu(in + at);
+        vf dx = vf_mul(sum[v], slope(in_activation, x));
+        if (IS_PART)
+            vf_store_part(in + at, dx, left);
+        else
+            vf_storeu(in + at, dx);
+    }
+    return probe;
+}
+
+INLINE vf dense_layer_of_one(const use_of_gradient USE, const lenet_dense_shape *s, const float *w,
+                             const float *delta, vf rate, vf keep, int in_activation, float *in,
+                             float *to)
+{
+    const int whole = s->inputs / LANES;
+    vf probe = vf_set(0.0f);
+    for (pieces p = whole ? cut(whole, 8) : (pieces){0}; p.size; p = next(p)) {
+        const ptrdiff_t at = (ptrdiff_t)p.start * LANES;
+        switch (p.size) {
+#define CASE(n)                                                                           \
+    case n:                                                                               \
+        probe = vf_add(probe, dense_tile_of_one(USE, n, 0, s, 0, w + at, delta, rate,     \
+                                                keep, in_activation, in + at, to + at));  \
+        break;
+            CASES_1_TO_6(CASE)
+            CASE(7)
+            CASE(8)
+#undef CASE
+        }
+    }
+    const ptrdiff_t at = (ptrdiff_t)whole * LANES, left = s->inputs - at;
+    if (left)
+        probe = vf_add(probe, dense_tile_of_one(USE, 1, 1, s, left, w + at, delta, rate, keep,
+                                                in_activation, in + at, to + at));
+    return probe;
+}
+
+static void dense_backward_of_one(const lenet_dense_shape *s, const float *weights,
+                                  const float *delta, int in_activation, int add, float *in,
+                                  float *dweights, float *dbias)
+{
+    const vf none = vf_set(0.0f);
+    for (int o = 0; o < s->outputs; o++) dbias[o] = add ? dbias[o] + delta[o] : delta[o];
+    if (add)
+        dense_layer_of_one(ADD, s, weights, delta, none, none, in_activation, in, dweights);
+    else
+        dense_layer_of_one(SET, s, weights, delta, none, none, in_activation, in, dweights);
+}
+
+static int dense_step_of_one(const lenet_dense_shape *s, const lenet_optimizer *o,
+                             const float *delta, int in_activation, float *in, float *weights,
+                             float *biases)
+{
+    const vf keep = vf_set(1.0f - o->rate * o->weight_decay);
+    vf probe = dense_layer_of_one(STEP, s, weights, delta, vf_set(-o->rate), keep, in_activation, in,
+                                  weights);
+    return update_sgd(o, delta, 0, s->outputs, biases) && vf_sum(probe) == 0.0f;
+}
+
+static void rbf_backward_of_one(const lenet_dense_shape *s, const float *codes, const float *delta,
+                                int in_activation, int add, float *in, float *dcodes)
+{
+    for (ptrdiff_t k = 0; k < s->inputs; k += LANES) {
+        const ptrdiff_t left = s->inputs - k;
+        const vf x = vf_load_part(in + k, left);
+        vf sum = vf_set(0.0f);
+        for (int i = 0; i < s->outputs; i++) {
+            const ptrdiff_t at = (ptrdiff_t)i * s->inputs + k;
+            vf d = vf_mul(vf_set(2.0f * delta[i]), vf_sub(x, vf_load_part(codes + at, left)));
+            sum = vf_add(sum, d);
+            if (!dcodes) continue;
+            vf before = add ? vf_load_part(dcodes + at, left) : vf_set(0.0f);
+            vf_store_part(dcodes + at, vf_sub(before, d), left);
+        }
+        vf_store_part(in + k, vf_mul(sum, slope(in_activation, x)), left);
     }
 }
 

@@ -10,113 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "network.h"
+#include "batch.h"
 
-enum {
-    INFERENCE_BLOCK = 64,  /* images */
-    TRAINING_BLOCK = 32,   /* fewer: every layer's maps are kept until the way back */
-    ROUND = 16,            /* blocks whose gradients are kept before they are added up */
-    UPDATE_CHUNK = 4096    /* parameters that one task adds up or updates */
-};
-
-/* ---- where things lie in a thread's memory ---------------------------------------------------
- *
- * All offsets are in floats. Features of a group of lanes are consecutive; in training each
- * layer has room for all groups of a block, otherwise the spatial layers but the last reuse
- * the room of one group (stride 0), and a convolution under a 2x2 layer that of two rows. */
-
-typedef struct {
-    int lanes, block;
-    ptrdiff_t input, input_stride;
-    ptrdiff_t out[LENET_MAX_LAYERS], stride[LENET_MAX_LAYERS];
-    ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that runs by itself */
-    ptrdiff_t lane_sums;  /* [spatial parameter][lane] */
-    ptrdiff_t scratch;    /* of dense_backward_weights */
-    ptrdiff_t distorted;  /* uint8 images of a group */
-    ptrdiff_t distorting; /* workspace */
-    ptrdiff_t total;
-} layout;
-
-static ptrdiff_t reserve(layout *at, ptrdiff_t floats)
-{
-    ptrdiff_t here = at->total;
-    at->total += (floats + 15) / 16 * 16 + 16;
-    return here;
-}
-
-static int is_pool(const plan_layer *layer)
-{
-    return layer->kind == LENET_SUBSAMPLE || layer->kind == LENET_AVERAGE_POOL;
-}
-
-/* A convolution whose rows the 2x2 layer above takes as soon as they are made. */
-static int is_under_pool(const lenet_plan *plan, int l)
-{
-    return plan->layers[l].kind == LENET_CONV && l + 1 < plan->n_layers
-           && is_pool(&plan->layers[l + 1]);
-}
-
-static lenet_dense_shape dense_shape(const lenet_plan *plan, const layout *at, int l, int groups)
-{
-    const plan_layer *layer = &plan->layers[l];
-    return (lenet_dense_shape){.inputs = (int32_t)layer->in_size,
-                               .outputs = (int32_t)layer->out_size,
-                               .groups = groups,
-                               .in_stride = l ? at->stride[l - 1] : at->input_stride,
-                               .out_stride = at->stride[l]};
-}
-
-/* How far rows of layer l's maps lie apart when an image runs by itself (l = -1: the image). */
-static ptrdiff_t one_stride(const lenet_plan *plan, int lanes, int l)
-{
-    const ptrdiff_t width = l < 0 ? plan->width : plan->layers[l].out_width;
-    return l + 1 < plan->first_flat ? (width + lanes - 1) / lanes * lanes : width;
-}
-
-static layout make_layout(const lenet_plan *plan, int training)
-{
-    layout at = {.lanes = lenet_kernels_active()->lanes,
-                 .block = training ? TRAINING_BLOCK : INFERENCE_BLOCK};
-    const ptrdiff_t lanes = at.lanes, groups = at.block / lanes;
-    ptrdiff_t size = (ptrdiff_t)plan->height * plan->width * lanes;
-    int all = training || plan->first_flat == 0;
-    at.input_stride = all ? size : 0;
-    at.input = reserve(&at, all ? size * groups : size);
-    for (int l = 0; l < plan->n_layers; l++) {
-        const plan_layer *layer = &plan->layers[l];
-        size = layer->out_size * lanes;
-        all = training || l + 1 >= plan->first_flat;
-        if (!all && is_under_pool(plan, l))
-            size = (ptrdiff_t)layer->out_maps * 2 * layer->out_width * lanes;
-        at.stride[l] = all ? size : 0;
-        at.out[l] = reserve(&at, all ? size * groups : size);
-    }
-    if (training) {
-        size_t scratch = 0;
-        for (int l = plan->first_flat; l < plan->n_layers; l++) {
-            lenet_dense_shape s = dense_shape(plan, &at, l, (int)groups);
-            size_t needed = lenet_dense_scratch(&s);
-            scratch = needed > scratch ? needed : scratch;
-        }
-        at.scratch = reserve(&at, (ptrdiff_t)scratch);
-        at.lane_sums = reserve(&at, plan->n_spatial_parameters * lanes);
-        at.distorted = reserve(&at, ((ptrdiff_t)plan->height * plan->width * lanes + 3) / 4);
-        at.distorting = reserve(
-            &at, ((ptrdiff_t)lenet_distort_workspace(plan->height, plan->width) + 3) / 4);
-    }
-    if (!training) {
-        size = plan->height * one_stride(plan, at.lanes, -1);
-        at.one_input = reserve(&at, size + LENET_ROW_SLACK);
-        for (int l = 0; l < plan->n_layers; l++) {
-            const plan_layer *layer = &plan->layers[l];
-            size = (ptrdiff_t)layer->out_maps * layer->out_height * one_stride(plan, at.lanes, l);
-            at.one[l] = reserve(&at, size + LENET_ROW_SLACK);
-        }
-    }
-    /* a page between two threads' memories: neighbours would slow each other down */
-    reserve(&at, 1024);
-    return at;
-}
+enum { UPDATE_CHUNK = 4096 };  /* parameters that one task adds up or updates */
 
 int64_t lenet_blocks(int32_t training, int64_t n)
 {
@@ -143,35 +39,11 @@ static size_t shared_floats(const lenet_plan *plan, int64_t blocks, int32_t n_th
 size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
                             int32_t n_threads)
 {
-    layout at = make_layout(plan, training);
     int64_t blocks = lenet_blocks(training, n);
-    size_t floats = (size_t)at.total * (size_t)clamp_threads(n_threads, blocks);
+    size_t floats = (size_t)plan->layout[training != 0].total * (size_t)clamp_threads(n_threads, blocks);
     if (training) floats += shared_floats(plan, blocks, n_threads);
     return floats * sizeof(float);
 }
-
-/* ---- a batch that is being worked on ------------------------------------------------------- */
-
-typedef struct {
-    const lenet_plan *plan;
-    const lenet_kernels *k;
-    layout at;
-    const float *parameters;
-    const lenet_images *images;
-    const int64_t *labels;
-    int64_t n, first_block;      /* images; the first block of this round */
-    const lenet_loss *loss;
-    float *outputs;              /* [n][classes], or */
-    float *const *activations;   /* a layer's outputs each */
-    float *memory;               /* at.total floats a thread */
-    /* [ROUND][partial_stride], a gradient for each block; or, with stride 0, the one gradient to
-     * which a single thread adds them as they come, in the same order */
-    float *partials;
-    ptrdiff_t partial_stride;
-    double block_loss[ROUND];
-    int64_t block_errors[ROUND];
-    lenet_profile *profile;      /* NULL: nobody asked */
-} batch;
 
 static double seconds_now(void)
 {
@@ -180,28 +52,11 @@ static double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What ran since the last lap was this part of this layer. */
-static void lap(const batch *b, lenet_part part, int layer)
+void lenet_lap(const batch *b, lenet_part part, int layer)
 {
-    if (!b->profile) return;
     double now = seconds_now();
     b->profile->seconds[part][layer] += now - b->profile->last;
     b->profile->last = now;
-}
-
-static const float *weights_of(const batch *b, const plan_layer *layer)
-{
-    return layer->weights < 0 ? b->plan->codes : b->parameters + layer->weights;
-}
-
-static const float *biases_of(const batch *b, const plan_layer *layer)
-{
-    return layer->biases < 0 ? NULL : b->parameters + layer->biases;
-}
-
-static int64_t index_of(const batch *b, int64_t i)
-{
-    return b->images->order ? b->images->order[i] : i;
 }
 
 /* ---- forward -------------------------------------------------------------------------------- */
@@ -211,15 +66,15 @@ static void distort_group(const batch *b, int64_t first, int n, float *memory,
                           const uint8_t **rows)
 {
     const lenet_images *images = b->images;
-    uint8_t *to = (uint8_t *)(memory + b->at.distorted);
+    uint8_t *to = (uint8_t *)(memory + b->at->distorted);
     lenet_distort_some(images->distortion, (uint64_t)first, rows, n, images->height,
-                       images->width, to, memory + b->at.distorting);
+                       images->width, to, memory + b->at->distorting);
     for (int i = 0; i < n; i++) rows[i] = to + (ptrdiff_t)i * images->height * images->width;
 }
 
 static void load_group(const batch *b, int64_t first, int n, float *memory, int group)
 {
-    float *input = memory + b->at.input + group * b->at.input_stride;
+    float *input = memory + b->at->input + group * b->at->input_stride;
     const lenet_images *images = b->images;
     const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
     if (images->is_float) {
@@ -240,11 +95,11 @@ static void load_group(const batch *b, int64_t first, int n, float *memory, int 
 static void run_pool(const batch *b, const plan_layer *layer, const float *in,
                      ptrdiff_t in_stride, int row, int n_rows, float *out)
 {
-    const ptrdiff_t out_map = (ptrdiff_t)layer->out_height * layer->out_width * b->at.lanes;
+    const ptrdiff_t out_map = (ptrdiff_t)layer->out_height * layer->out_width * b->at->lanes;
     const int trained = layer->kind == LENET_SUBSAMPLE;
     b->k->subsample(layer->out_maps, layer->in_width, trained ? weights_of(b, layer) : NULL,
                     biases_of(b, layer), layer->activation, in, in_stride, n_rows, out_map,
-                    out + (ptrdiff_t)row * layer->out_width * b->at.lanes);
+                    out + (ptrdiff_t)row * layer->out_width * b->at->lanes);
 }
 
 /* A convolution and the 2x2 layer above it, two rows at a time: the second finds its input in
@@ -253,7 +108,7 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
                               float *out)
 {
     const plan_layer *conv = &b->plan->layers[l], *pool = conv + 1;
-    const int lanes = b->at.lanes, width = conv->out_width;
+    const int lanes = b->at->lanes, width = conv->out_width;
     const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : 2) * width * lanes;
     const float *w = weights_of(b, conv), *bias = biases_of(b, conv);
     for (int y = 0; y < pool->out_height; y++) {
@@ -273,12 +128,12 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
 static void run_spatial(const batch *b, float *memory, int group, int training)
 {
     const lenet_plan *plan = b->plan;
-    const layout *at = &b->at;
+    const lenet_layout *at = b->at;
     const float *in = memory + at->input + group * at->input_stride;
     for (int l = 0; l < plan->first_flat; l++) {
         const plan_layer *layer = &plan->layers[l];
         float *out = memory + at->out[l] + group * at->stride[l];
-        if (is_under_pool(plan, l)) {
+        if (plan_is_under_pool(plan, l)) {
             float *between = out;
             l++;
             out = memory + at->out[l] + group * at->stride[l];
@@ -298,12 +153,12 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
 
 static void run_flat(const batch *b, float *memory, int groups)
 {
-    const float *in = memory + b->at.input;
-    if (b->plan->first_flat) in = memory + b->at.out[b->plan->first_flat - 1];
+    const float *in = memory + b->at->input;
+    if (b->plan->first_flat) in = memory + b->at->out[b->plan->first_flat - 1];
     for (int l = b->plan->first_flat; l < b->plan->n_layers; l++) {
         const plan_layer *layer = &b->plan->layers[l];
-        lenet_dense_shape s = dense_shape(b->plan, &b->at, l, groups);
-        float *out = memory + b->at.out[l];
+        lenet_dense_shape s = plan_dense(b->plan, b->at, l, groups);
+        float *out = memory + b->at->out[l];
         if (layer->kind == LENET_RBF)
             b->k->rbf(&s, weights_of(b, layer), in, out);
         else
@@ -317,7 +172,7 @@ static void run_flat(const batch *b, float *memory, int groups)
 /* Runs images first .. first + n - 1; returns the number of groups. */
 static int run_forward(const batch *b, float *memory, int64_t first, int n, int training)
 {
-    const int lanes = b->at.lanes, groups = (n + lanes - 1) / lanes;
+    const int lanes = b->at->lanes, groups = (n + lanes - 1) / lanes;
     for (int g = 0; g < groups; g++) {
         int left = n - g * lanes;
         load_group(b, first + g * lanes, left < lanes ? left : lanes, memory, g);
@@ -328,86 +183,43 @@ static int run_forward(const batch *b, float *memory, int64_t first, int n, int 
     return groups;
 }
 
-static void load_one(const batch *b, int64_t image, float *input)
-{
-    const lenet_images *images = b->images;
-    const lenet_plan *plan = b->plan;
-    const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
-    const ptrdiff_t stride = one_stride(plan, b->at.lanes, -1);
-    if (images->is_float) {
-        const float *from = (const float *)images->pixels + index_of(b, image) * size;
-        for (int y = 0; y < plan->height; y++)
-            memcpy(input + y * stride, from + (ptrdiff_t)y * plan->width,
-                   (size_t)plan->width * sizeof *from);
-    } else {
-        b->k->load_grey_rows((const uint8_t *)images->pixels + index_of(b, image) * size,
-                             images->height, images->width, plan->background, plan->foreground,
-                             plan->height, plan->width, stride, input);
-    }
-}
-
-/* Runs one image by itself and writes its outputs. */
-static void run_one(const batch *b, float *memory, int64_t image)
-{
-    const lenet_plan *plan = b->plan;
-    const float *in = memory + b->at.one_input;
-    load_one(b, image, memory + b->at.one_input);
-    lap(b, LENET_LOAD, 0);
-    for (int l = 0; l < plan->n_layers; l++) {
-        const plan_layer *layer = &plan->layers[l];
-        const float *w = weights_of(b, layer), *bias = biases_of(b, layer);
-        const ptrdiff_t stride = one_stride(plan, b->at.lanes, l);
-        const lenet_dense_shape s = dense_shape(plan, &b->at, l, 1);
-        float *out = memory + b->at.one[l];
-        if (layer->kind == LENET_RBF)
-            b->k->rbf_of_one(&s, w, in, out);
-        else if (l >= plan->first_flat)
-            b->k->dense_of_one(&s, w, bias, layer->activation, in, out);
-        else if (layer->kind == LENET_CONV)
-            b->k->conv_of_one(&layer->conv, w, bias, layer->activation, in, stride, out);
-        else
-            b->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width,
-                                   layer->kind == LENET_SUBSAMPLE ? w : NULL, bias,
-                                   layer->activation, in, stride, out);
-        lap(b, LENET_FORWARD, l);
-        in = out;
-    }
-    memcpy(b->outputs + image * plan->classes, in, (size_t)plan->classes * sizeof *in);
-}
-
 /* Copies layer l's outputs of a block to rows of `to`. */
 static void copy_out(const batch *b, const float *memory, int l, int64_t first, int n, float *to)
 {
-    const int lanes = b->at.lanes;
+    const int lanes = b->at->lanes;
     const ptrdiff_t size = b->plan->layers[l].out_size;
     for (int g = 0; g * lanes < n; g++) {
         float *rows[LENET_MAX_LANES];
         int here = n - g * lanes < lanes ? n - g * lanes : lanes;
         for (int i = 0; i < here; i++) rows[i] = to + (first + g * lanes + i) * size;
-        b->k->lanes_to_rows(memory + b->at.out[l] + g * b->at.stride[l], here, size, rows);
+        b->k->lanes_to_rows(memory + b->at->out[l] + g * b->at->stride[l], here, size, rows);
     }
 }
 
 /* The images of block i of this round. */
 static int64_t block_start(const batch *b, int64_t i, int *n)
 {
-    int64_t first = (b->first_block + i) * b->at.block, left = b->n - first;
-    *n = left < b->at.block ? (int)left : b->at.block;
+    int64_t first = (b->first_block + i) * b->at->block, left = b->n - first;
+    *n = left < b->at->block ? (int)left : b->at->block;
     return first;
 }
 
 static void forward_task(void *context, int64_t i, int32_t thread)
 {
     const batch *b = context;
-    float *memory = b->memory + thread * b->at.total;
+    float *memory = b->memory + thread * b->at->total;
     int n;
     int64_t first = block_start(b, i, &n);
     if (!b->activations) {
-        int rest = n % b->at.lanes, alone = rest <= b->k->few ? rest : 0;
+        int rest = n % b->at->lanes, alone = rest <= b->k->few ? rest : 0;
         n -= alone;
         if (n) run_forward(b, memory, first, n, 0);
         copy_out(b, memory, b->plan->n_layers - 1, first, n, b->outputs);
-        for (int k = 0; k < alone; k++) run_one(b, memory, first + n + k);
+        for (int k = 0; k < alone; k++) {
+            const float *outputs = lenet_forward_of_one(b, memory, first + n + k);
+            memcpy(b->outputs + (first + n + k) * b->plan->classes, outputs,
+                   (size_t)b->plan->classes * sizeof *outputs);
+        }
         return;
     }
     run_forward(b, memory, first, n, 1);
@@ -421,34 +233,28 @@ static void forward_task(void *context, int64_t i, int32_t thread)
  * processors are slow with numbers below 1e-38, and penalties of 100 are common. */
 static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
 
+void lenet_lose(batch *b, int64_t block, int64_t i, const float *y, float *dy)
+{
+    const int classes = b->plan->classes;
+    double d[LENET_MAX_MAPS];
+    int is_error;
+    b->block_loss[block] += lenet_loss_of_one(b->loss, plan_is_rbf(b->plan), classes, y,
+                                              b->labels[index_of(b, i)], d, &is_error);
+    b->block_errors[block] += is_error;
+    for (int c = 0; c < classes; c++) dy[c] = without_dust(d[c] / (double)b->n);
+}
+
 /* Replaces the outputs of a block by the gradient of the batch's mean loss for them. */
 static void run_loss(batch *b, float *memory, int64_t block, int64_t first, int n, int groups)
 {
-    const lenet_plan *plan = b->plan;
-    const int last = plan->n_layers - 1, classes = plan->classes, lanes = b->at.lanes;
+    const int last = b->plan->n_layers - 1, classes = b->plan->classes, lanes = b->at->lanes;
     float y[LENET_MAX_MAPS];
-    double dy[LENET_MAX_MAPS], sum = 0.0;
-    int64_t n_errors = 0;
     for (int i = 0; i < groups * lanes; i++) {
-        float *out = memory + b->at.out[last] + (i / lanes) * b->at.stride[last] + i % lanes;
-        if (i >= n) {  /* a lane without an image */
-            for (int c = 0; c < classes; c++) out[c * lanes] = 0.0f;
-            continue;
-        }
-        int is_error;
-        for (int c = 0; c < classes; c++) y[c] = out[c * lanes];
-        sum += lenet_loss_of_one(b->loss, plan_is_rbf(plan), classes, y,
-                                 b->labels[index_of(b, first + i)], dy, &is_error);
-        n_errors += is_error;
-        for (int c = 0; c < classes; c++) out[c * lanes] = without_dust(dy[c] / (double)b->n);
+        float *out = memory + b->at->out[last] + (i / lanes) * b->at->stride[last] + i % lanes;
+        for (int c = 0; c < classes; c++) y[c] = i < n ? out[c * lanes] : 0.0f;
+        if (i < n) lenet_lose(b, block, first + i, y, y);
+        for (int c = 0; c < classes; c++) out[c * lanes] = y[c];
     }
-    b->block_loss[block] = sum;
-    b->block_errors[block] = n_errors;
-}
-
-static int activation_below(const lenet_plan *plan, int l)
-{
-    return l ? plan->layers[l - 1].activation : LENET_IDENTITY;
 }
 
 /* On entry each layer's outputs, and the last one's deltas, are in memory; a layer's outputs
@@ -458,9 +264,9 @@ static void back_flat(const batch *b, float *memory, int groups, int add, float 
     const lenet_plan *plan = b->plan;
     for (int l = plan->n_layers - 1; l >= plan->first_flat; l--) {
         const plan_layer *layer = &plan->layers[l];
-        lenet_dense_shape s = dense_shape(plan, &b->at, l, groups);
-        const float *delta = memory + b->at.out[l], *w = weights_of(b, layer);
-        float *in = memory + (l ? b->at.out[l - 1] : b->at.input);
+        lenet_dense_shape s = plan_dense(plan, b->at, l, groups);
+        const float *delta = memory + b->at->out[l], *w = weights_of(b, layer);
+        float *in = memory + (l ? b->at->out[l - 1] : b->at->input);
         int below = activation_below(plan, l);
         if (layer->kind == LENET_RBF) {
             if (layer->trained)
@@ -468,7 +274,7 @@ static void back_flat(const batch *b, float *memory, int groups, int add, float 
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->rbf_backward_input(&s, w, delta, below, in);
         } else {
-            b->k->dense_backward_weights(&s, in, delta, memory + b->at.scratch, add,
+            b->k->dense_backward_weights(&s, in, delta, memory + b->at->scratch, add,
                                          gradient + layer->weights, gradient + layer->biases);
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l) b->k->dense_backward_input(&s, w, delta, below, in);
@@ -480,13 +286,13 @@ static void back_flat(const batch *b, float *memory, int groups, int add, float 
 static void back_spatial(const batch *b, float *memory, int group)
 {
     const lenet_plan *plan = b->plan;
-    float *sums = memory + b->at.lane_sums;
-    const int lanes = b->at.lanes;
+    float *sums = memory + b->at->lane_sums;
+    const int lanes = b->at->lanes;
     for (int l = plan->first_flat - 1; l >= 0; l--) {
         const plan_layer *layer = &plan->layers[l];
-        const float *delta = memory + b->at.out[l] + group * b->at.stride[l];
-        float *in = l ? memory + b->at.out[l - 1] + group * b->at.stride[l - 1]
-                      : memory + b->at.input + group * b->at.input_stride;
+        const float *delta = memory + b->at->out[l] + group * b->at->stride[l];
+        float *in = l ? memory + b->at->out[l - 1] + group * b->at->stride[l - 1]
+                      : memory + b->at->input + group * b->at->input_stride;
         float *dw = sums + layer->weights * lanes, *db = sums + layer->biases * lanes;
         int below = activation_below(plan, l);
         if (layer->kind == LENET_CONV) {
@@ -507,20 +313,27 @@ static void back_spatial(const batch *b, float *memory, int group)
 static void gradient_task(void *context, int64_t i, int32_t thread)
 {
     batch *b = context;
-    float *memory = b->memory + thread * b->at.total;
+    float *memory = b->memory + thread * b->at->total;
     float *gradient = b->partials + i * b->partial_stride;
     const int add = b->partial_stride == 0 && b->first_block + i > 0;
     const ptrdiff_t spatial = b->plan->n_spatial_parameters;
     int n;
     int64_t first = block_start(b, i, &n);
+    b->block_loss[i] = 0.0;
+    b->block_errors[i] = 0;
+    if (n <= b->k->few_in_training && b->at->has_one) {
+        for (int m = 0; m < n; m++)
+            lenet_gradient_of_one(b, memory, i, first + m, add || m > 0, gradient);
+        return;
+    }
     int groups = run_forward(b, memory, first, n, 1);
     run_loss(b, memory, i, first, n, groups);
     lap(b, LENET_LOSS, 0);
     back_flat(b, memory, groups, add, gradient);
-    memset(memory + b->at.lane_sums, 0, (size_t)(spatial * b->at.lanes) * sizeof(float));
+    memset(memory + b->at->lane_sums, 0, (size_t)(spatial * b->at->lanes) * sizeof(float));
     /* the last group first: its maps are still in the cache */
     for (int g = groups - 1; g >= 0; g--) back_spatial(b, memory, g);
-    b->k->sum_lanes(memory + b->at.lane_sums, spatial, add, gradient);
+    b->k->sum_lanes(memory + b->at->lane_sums, spatial, add, gradient);
     lap(b, LENET_UPDATE, 0);
 }
 
@@ -541,7 +354,7 @@ static lenet_status open_batch(const lenet_plan *plan, const float *parameters,
         return LENET_NO_MEMORY;
     *b = (batch){.plan = plan,
                  .k = lenet_kernels_active(),
-                 .at = make_layout(plan, training),
+                 .at = &plan->layout[training != 0],
                  .parameters = parameters,
                  .images = images,
                  .n = n,
@@ -725,7 +538,7 @@ static lenet_status open_training(const lenet_plan *plan, const float *parameter
     b->partial_stride = (plan->n_parameters + 15) / 16 * 16 + 16;
     /* the shared memory lies behind the threads' own; its first row is lenet_step's gradient */
     b->partials = b->memory
-                  + b->at.total * clamp_threads(run->n_threads, lenet_blocks(1, n))
+                  + b->at->total * clamp_threads(run->n_threads, lenet_blocks(1, n))
                   + b->partial_stride;
     return check_labels(plan, images, labels, n);
 }
@@ -758,6 +571,13 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
                 .gradient = b.partials - b.partial_stride,
                 .optimizer = optimizer,
                 .parameters = parameters};
+    if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first
+        && !optimizer->n_frozen) {
+        status = lenet_step_of_one(&b, optimizer, parameters, c.gradient);
+        *report = (lenet_report){b.block_loss[0], b.block_errors[0]};
+        optimizer->step += status == LENET_OK;
+        return status;
+    }
     status = add_up_gradient(&b, run, &c, report);
     if (status != LENET_OK) return status;
     optimizer->step++;

@@ -10,6 +10,11 @@ enum {
     LENET_MAX_INPUTS = 1 << 24  /* of a dense layer */
 };
 
+enum {
+    INFERENCE_BLOCK = 64,  /* images */
+    TRAINING_BLOCK = 32    /* fewer: every layer's maps are kept until the way back */
+};
+
 typedef struct plan_layer {
     int32_t kind, activation, trained;
     int32_t in_maps, in_height, in_width;
@@ -19,6 +24,21 @@ typedef struct plan_layer {
     ptrdiff_t n_weights, n_biases;
     lenet_conv_shape conv;           /* LENET_CONV only */
 } plan_layer;
+
+/* Where things lie in a thread's memory, in floats (layout.c). */
+typedef struct lenet_layout {
+    int lanes, block;
+    ptrdiff_t input, input_stride;
+    ptrdiff_t out[LENET_MAX_LAYERS], stride[LENET_MAX_LAYERS];
+    int has_one;                                 /* 0: an image cannot run by itself */
+    ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that does */
+    ptrdiff_t one_row[LENET_MAX_LAYERS + 1];     /* how far its rows lie apart: the image, layer 0 .. */
+    ptrdiff_t lane_sums;                         /* [spatial parameter][lane] */
+    ptrdiff_t scratch;                           /* of dense_backward_weights */
+    ptrdiff_t distorted;                         /* uint8 images of a group */
+    ptrdiff_t distorting;                        /* workspace */
+    ptrdiff_t total;
+} lenet_layout;
 
 struct lenet_plan {
     int32_t n_layers;
@@ -31,12 +51,39 @@ struct lenet_plan {
     ptrdiff_t n_spatial_parameters;  /* parameters of the layers before first_flat: the first ones */
     float *codes;                    /* [classes][inputs] of a fixed RBF layer, else NULL */
     plan_layer layers[LENET_MAX_LAYERS];
+    lenet_layout layout[2];          /* inference, training */
 };
 
 static inline int plan_is_rbf(const lenet_plan *plan)
 {
     return plan->layers[plan->n_layers - 1].kind == LENET_RBF;
 }
+
+static inline int plan_is_pool(const plan_layer *layer)
+{
+    return layer->kind == LENET_SUBSAMPLE || layer->kind == LENET_AVERAGE_POOL;
+}
+
+/* A convolution whose rows the 2x2 layer above takes as soon as they are made. */
+static inline int plan_is_under_pool(const lenet_plan *plan, int l)
+{
+    return plan->layers[l].kind == LENET_CONV && l + 1 < plan->n_layers
+           && plan_is_pool(&plan->layers[l + 1]);
+}
+
+static inline lenet_dense_shape plan_dense(const lenet_plan *plan, const lenet_layout *at, int l,
+                                           int groups)
+{
+    const plan_layer *layer = &plan->layers[l];
+    return (lenet_dense_shape){.inputs = (int32_t)layer->in_size,
+                               .outputs = (int32_t)layer->out_size,
+                               .groups = groups,
+                               .in_stride = l ? at->stride[l - 1] : at->input_stride,
+                               .out_stride = at->stride[l]};
+}
+
+/* Fills plan->layout (layout.c). */
+void lenet_lay_out(lenet_plan *plan);
 
 /* A convolution's shape and connections, from its sizes and table; the connections lie in memory
  * that free(*memory) releases, on failure too. */

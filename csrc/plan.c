@@ -212,6 +212,7 @@ lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int3
         lenet_plan_free(plan);
         return status;
     }
+    lenet_lay_out(plan);
     *out = plan;
     return LENET_OK;
 }

@@ -13,6 +13,7 @@ enum {
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
     FEW = 4,
+    FEW_IN_TRAINING = 4,
     CACHED_VECTORS = 512,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,

@@ -13,6 +13,7 @@ enum {
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
     COLUMN_ROWS = 14,      /* a tile of one image's map: 14 rows, 5 weights, 1 input */
     FEW = 7,               /* images that run faster one by one, measured */
+    FEW_IN_TRAINING = 7,
     CACHED_VECTORS = 256,  /* of deltas: a third of the innermost cache */
     DENSE_ROWS = 6,        /* a dense tile: 6 units x 4 groups, 4 inputs, 1 weight */
     DENSE_GROUPS = 4,

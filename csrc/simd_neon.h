@@ -14,6 +14,7 @@ enum {
     WEIGHT_MAPS = 5,
     COLUMN_ROWS = 14,
     FEW = 3,
+    FEW_IN_TRAINING = 3,
     CACHED_VECTORS = 1024,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 4,

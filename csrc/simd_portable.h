@@ -15,6 +15,7 @@ enum {
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
     FEW = 3,
+    FEW_IN_TRAINING = 3,
     CACHED_VECTORS = 1024,
     DENSE_ROWS = 6,
     DENSE_GROUPS = 2,

@@ -374,7 +374,12 @@ static void each_product(const lenet_conv_shape *s, pair_of *visit, void *contex
                                   (size_t)(((o * s->out_height + y) * s->out_width + x) * L));
 }
 
-typedef struct { const float *in, *weights, *delta; expected sums; int in_width; } conv_context;
+typedef struct {
+    const float *in, *weights, *delta;
+    expected sums;
+    int in_width, out_width;  /* of one image */
+    ptrdiff_t delta_stride;
+} conv_context;
 
 static void product_forward(void *context, size_t in, size_t weight, size_t out)
 {
@@ -727,14 +732,14 @@ static void check_rbf_backward_codes(void) { each_dense(rbf_backward_codes_case)
 
 static ptrdiff_t row_stride(int width) { return (width + L - 1) / L * L; }
 
-/* Rows as a kernel for one image reads them: what lies past the width is NaN here, and must not
- * reach a result. */
+/* Rows as a kernel for one image reads them: what lies past the width is finite, and must not reach
+ * a result. */
 static float *padded_rows(int rows, int width)
 {
     const ptrdiff_t stride = row_stride(width);
     float *in = floats((size_t)(rows * stride) + LENET_ROW_SLACK);
     for (ptrdiff_t i = 0; i < rows * stride + LENET_ROW_SLACK; i++)
-        if (i >= rows * stride || i % stride >= width) in[i] = NAN;
+        if (i >= rows * stride || i % stride >= width) in[i] = 1e4f;
     return in;
 }
 
@@ -776,10 +781,13 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
                  &(conv_context){
                      .in = in, .weights = weights, .sums = want, .in_width = s->in_width});
     activate_all(activation, want);
-    const ptrdiff_t strides[] = {s->out_width, row_stride(s->out_width)};
-    for (int i = 0; i < 2; i++) {
+    const ptrdiff_t strides[] = {
+        s->out_width, row_stride(s->out_width), row_stride(s->out_width) + L};
+    for (int i = 0; i < 3; i++) {
         float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
-        table->conv_of_one(s, weights, bias, activation, in, strides[i], out);
+        out[strides[i] - 1] = NAN;  /* as memory may be */
+        table->conv_of_one(s, weights, bias, activation, in, row_stride(s->in_width), strides[i],
+                           out);
         compare_rows("out", out, rows, strides[i], want);
     }
     release();
@@ -808,7 +816,7 @@ static void subsample_of_one_case(int maps, int height, int width, int activatio
     const ptrdiff_t strides[] = {columns, row_stride(columns)};
     for (int i = 0; i < 2; i++) {
         float *out = floats((size_t)(maps * rows * strides[i]) + LENET_ROW_SLACK);
-        table->subsample_of_one(maps, height, width, coefficient, bias, activation, in,
+        table->subsample_of_one(maps, height, width, coefficient, bias, activation, in, in_stride,
                                 strides[i], out);
         compare_rows("out", out, maps * rows, strides[i], want);
     }
@@ -850,6 +858,240 @@ static void rbf_of_one_case(const lenet_dense_shape *s, int activation)
     release();
 }
 
+/* Deltas of a convolution as its backward kernels for one image want them: 0 past the width and
+ * before the first row. */
+static float *padded_deltas(int rows, int width, ptrdiff_t stride)
+{
+    float *delta = floats((size_t)(rows * stride) + 2 * LENET_ROW_SLACK) + LENET_ROW_SLACK;
+    for (ptrdiff_t i = -LENET_ROW_SLACK; i < rows * stride + LENET_ROW_SLACK; i++)
+        if (i < 0 || i >= rows * stride || i % stride >= width) delta[i] = 0.0f;
+    return delta;
+}
+
+/* Where the i-th value lies when rows of `width` are `stride` apart. */
+static size_t in_rows(size_t i, int width, ptrdiff_t stride)
+{
+    return i / (size_t)width * (size_t)stride + i % (size_t)width;
+}
+
+static ptrdiff_t delta_stride(const lenet_conv_shape *s)
+{
+    return row_stride(s->out_width + s->kernel - 1);
+}
+
+static void product_to_input_of_one(void *context, size_t in, size_t weight, size_t out)
+{
+    const conv_context *c = context;
+    add(c->sums, in / L,
+        (double)c->delta[in_rows(out / L, c->out_width, c->delta_stride)] * c->weights[weight]);
+}
+
+static void product_to_weight_of_one(void *context, size_t in, size_t weight, size_t out)
+{
+    const conv_context *c = context;
+    add(c->sums, weight,
+        (double)c->delta[in_rows(out / L, c->out_width, c->delta_stride)]
+            * c->in[in_rows(in / L, c->in_width, row_stride(c->in_width))]);
+}
+
+/* Rows whose values past the width are finite, and some activation's outputs. */
+static float *output_rows(int activation, int rows, ptrdiff_t stride)
+{
+    return outputs_of(activation, (size_t)(rows * stride) + LENET_ROW_SLACK);
+}
+
+static void each_slope_in_rows(int activation, expected want, const float *in, int width,
+                               ptrdiff_t stride)
+{
+    for (size_t i = 0; i < want.n; i++)
+        times_slope(activation, (expected){want.sum + i, want.size + i, 1},
+                    in + in_rows(i, width, stride));
+}
+
+static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activation)
+{
+    const float *weights = floats(n_weights(s) + 1) + 1;
+    const float *delta = padded_deltas(s->out_maps * s->out_height, s->out_width, delta_stride(s));
+    const int rows = s->in_maps * s->in_height;
+    const ptrdiff_t strides[] = {row_stride(s->in_width), row_stride(s->in_width) + L};
+    for (int i = 0; i < 2; i++) {
+        float *in = output_rows(activation, rows, strides[i]);
+        expected want = expect((size_t)(rows * s->in_width));
+        each_product(s, product_to_input_of_one,
+                     &(conv_context){.weights = weights, .delta = delta, .sums = want,
+                                     .out_width = s->out_width, .delta_stride = delta_stride(s)});
+        each_slope_in_rows(activation, want, in, s->in_width, strides[i]);
+        table->conv_backward_input_of_one(s, weights, delta, delta_stride(s), activation, in,
+                                          strides[i]);
+        compare_rows("in", in, rows, strides[i], want);
+        for (ptrdiff_t k = 0; k < rows * strides[i]; k++)
+            if (k % strides[i] >= s->in_width && in[k] != 0.0f) fail("not 0 past the width");
+    }
+    release();
+}
+
+/* What a kernel leaves for sum_lanes to add up. */
+static void compare_lane_sums(const char *name, const float *got, expected want)
+{
+    for (size_t i = 0; i < want.n; i++) {
+        double sum = 0.0;
+        for (int lane = 0; lane < L; lane++) sum += got[i * L + lane];
+        float total = (float)sum;
+        compare(name, &total, (expected){want.sum + i, want.size + i, 1});
+    }
+}
+
+static void conv_backward_weights_of_one_case(const lenet_conv_shape *s, int activation)
+{
+    if (activation != LENET_IDENTITY) return;  /* it has none */
+    const ptrdiff_t stride = row_stride(s->in_width);
+    const float *in = output_rows(LENET_IDENTITY, s->in_maps * s->in_height, stride);
+    const float *delta = padded_deltas(s->out_maps * s->out_height, s->out_width, delta_stride(s));
+    float *dweights = floats(n_weights(s) * L), *dbias = floats((size_t)(s->out_maps * L));
+    expected weights = expect(n_weights(s)), bias = expect((size_t)s->out_maps);
+    each_product(s, product_to_weight_of_one,
+                 &(conv_context){.in = in, .delta = delta, .sums = weights,
+                                 .in_width = s->in_width, .out_width = s->out_width,
+                                 .delta_stride = delta_stride(s)});
+    for (size_t i = 0; i < n_outputs(s) / L; i++)
+        add(bias, i / (n_outputs(s) / L / bias.n),
+            delta[in_rows(i, s->out_width, delta_stride(s))]);
+    table->conv_backward_weights_of_one(s, in, stride, delta, delta_stride(s), dweights, dbias);
+    compare_lane_sums("dweights", dweights, weights);
+    compare_lane_sums("dbias", dbias, bias);
+    release();
+}
+
+static void subsample_backward_of_one_case(int maps, int height, int width, int activation,
+                                           int trained)
+{
+    const int rows = height / 2, columns = width / 2;
+    const float *coefficient = trained ? floats((size_t)maps) : NULL;
+    const ptrdiff_t strides[] = {row_stride(width), row_stride(width + 4)};
+    const ptrdiff_t deltas[] = {columns, row_stride(columns)};
+    for (int i = 0; i < 2; i++) {
+        float *in = output_rows(activation, maps * height, strides[i]);
+        const float *delta = output_rows(LENET_IDENTITY, maps * rows, deltas[i]);
+        float *dcoefficient = trained ? floats((size_t)(maps * L)) : NULL;
+        float *dbias = trained ? floats((size_t)(maps * L)) : NULL;
+        expected want = expect((size_t)(maps * height * width));
+        expected scale = expect((size_t)maps), shift = expect((size_t)maps);
+        for (int k = 0; k < maps * rows * 2 * columns * 2; k++) {
+            const int x = k % (columns * 2), y = k / (columns * 2) % (rows * 2);
+            const int map = k / (columns * 2) / (rows * 2);
+            double d = delta[(map * rows + y / 2) * deltas[i] + x / 2];
+            add(want, (size_t)((map * height + y) * width + x),
+                d * (trained ? coefficient[map] : 0.25));
+            add(scale, (size_t)map, d * in[(map * height + y) * strides[i] + x]);
+            if (y % 2 == 0 && x % 2 == 0) add(shift, (size_t)map, d);
+        }
+        each_slope_in_rows(activation, want, in, width, strides[i]);
+        table->subsample_backward_of_one(maps, height, width, coefficient, delta, deltas[i],
+                                         activation, in, strides[i], dcoefficient, dbias);
+        compare_rows("in", in, maps * height, strides[i], want);
+        for (ptrdiff_t k = 0; k < maps * height * strides[i]; k++)
+            if (k % strides[i] >= width && in[k] != 0.0f) fail("not 0 past the width");
+        if (!trained) continue;
+        compare_lane_sums("dcoefficient", dcoefficient, scale);
+        compare_lane_sums("dbias", dbias, shift);
+    }
+    release();
+}
+
+static void dense_backward_of_one_case(const lenet_dense_shape *s, int activation)
+{
+    const int add_to = s->groups % 2;
+    const float *weights = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
+    const float *delta = floats((size_t)s->outputs + 1) + 1;
+    float *in = outputs_of(activation, (size_t)s->inputs);
+    expected want = expect((size_t)s->inputs), dw = expect((size_t)(s->inputs * s->outputs));
+    expected db = expect((size_t)s->outputs);
+    float *dweights = floats(dw.n + 1) + 1, *dbias = floats(db.n + 1) + 1;
+    for (size_t i = 0; add_to && i < dw.n; i++) add(dw, i, dweights[i]);
+    for (size_t i = 0; i < db.n; i++) add(db, i, delta[i] + (add_to ? (double)dbias[i] : 0.0));
+    for (size_t i = 0; i < dw.n; i++) {
+        add(want, i % want.n, (double)weights[i] * delta[i / want.n]);
+        add(dw, i, (double)in[i % want.n] * delta[i / want.n]);
+    }
+    times_slope(activation, want, in);
+    table->dense_backward_of_one(s, weights, delta, activation, add_to, in, dweights, dbias);
+    compare("in", in, want);
+    compare("dweights", dweights, dw);
+    compare("dbias", dbias, db);
+    release();
+}
+
+/* The step gives the bits of a gradient and an update. */
+static void dense_step_of_one_case(const lenet_dense_shape *s, int activation)
+{
+    const size_t n = (size_t)(s->inputs * s->outputs);
+    const lenet_optimizer o = {.kind = LENET_SGD, .rate = 0.3f, .weight_decay = 0.1f};
+    float *weights = floats(n + 1) + 1, *biases = floats((size_t)s->outputs + 1) + 1;
+    float *in = outputs_of(activation, (size_t)s->inputs), *same_in = floats((size_t)s->inputs);
+    const float *delta = floats((size_t)s->outputs);
+    float *want = floats(n), *want_biases = floats((size_t)s->outputs);
+    float *dweights = floats(n), *dbias = floats((size_t)s->outputs);
+    memcpy(same_in, in, (size_t)s->inputs * sizeof *in);
+    memcpy(want, weights, n * sizeof *want);
+    memcpy(want_biases, biases, (size_t)s->outputs * sizeof *want);
+    table->dense_backward_of_one(s, want, delta, activation, 0, same_in, dweights, dbias);
+    table->update_sgd(&o, dweights, 0, (ptrdiff_t)n, want);
+    table->update_sgd(&o, dbias, 0, s->outputs, want_biases);
+    if (!table->dense_step_of_one(s, &o, delta, activation, in, weights, biases))
+        fail("finite weights were said not to be");
+    if (memcmp(want, weights, n * sizeof *want)
+        || memcmp(want_biases, biases, (size_t)s->outputs * sizeof *want)
+        || memcmp(same_in, in, (size_t)s->inputs * sizeof *in))
+        fail("other bits than a gradient and an update");
+    for (size_t i = 0; i < n; i++) n_not_zero += weights[i] != 0.0f;
+    n_compared += n;
+    weights[n - 1] = INFINITY;
+    if (table->dense_step_of_one(s, &o, delta, activation, in, weights, biases))
+        fail("did not see a weight that is not finite");
+    release();
+}
+
+static void rbf_backward_of_one_case(const lenet_dense_shape *s, int activation)
+{
+    const int add_to = s->groups % 2;
+    const float *codes = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
+    const float *delta = floats((size_t)s->outputs);
+    float *in = outputs_of(activation, (size_t)s->inputs);
+    float *same_in = floats((size_t)s->inputs);
+    memcpy(same_in, in, (size_t)s->inputs * sizeof *in);
+    expected want = expect((size_t)s->inputs), dw = expect((size_t)(s->inputs * s->outputs));
+    float *dcodes = floats(dw.n + 1) + 1;
+    for (size_t i = 0; i < dw.n; i++) {
+        const double d = 2.0 * delta[i / want.n], x = in[i % want.n];
+        if (add_to) add(dw, i, dcodes[i]);
+        add(want, i % want.n, d * x);
+        add(want, i % want.n, -d * codes[i]);
+        add(dw, i, -d * x);
+        add(dw, i, d * codes[i]);
+    }
+    times_slope(activation, want, in);
+    table->rbf_backward_of_one(s, codes, delta, activation, add_to, in, dcodes);
+    compare("in", in, want);
+    compare("dcodes", dcodes, dw);
+    table->rbf_backward_of_one(s, codes, delta, activation, 0, same_in, NULL);
+    compare("in with fixed codes", same_in, want);
+    release();
+}
+
+static void check_conv_backward_weights_of_one(void)
+{
+    each_conv(conv_backward_weights_of_one_case);
+}
+
+static void check_conv_backward_input_of_one(void) { each_conv(conv_backward_input_of_one_case); }
+static void check_subsample_backward_of_one(void)
+{
+    each_subsample(subsample_backward_of_one_case);
+}
+
+static void check_dense_backward_of_one(void) { each_dense(dense_backward_of_one_case); }
+static void check_dense_step_of_one(void) { each_dense(dense_step_of_one_case); }
+static void check_rbf_backward_of_one(void) { each_dense(rbf_backward_of_one_case); }
 static void check_conv_of_one(void) { each_conv(conv_of_one_case); }
 static void check_subsample_of_one(void) { each_subsample(subsample_of_one_case); }
 static void check_dense_of_one(void) { each_dense(dense_of_one_case); }
@@ -1076,6 +1318,9 @@ int main(void)
         CHECK(rbf), CHECK(rbf_backward_input), CHECK(rbf_backward_codes),
         CHECK(load_grey_rows), CHECK(conv_of_one), CHECK(subsample_of_one),
         CHECK(dense_of_one), CHECK(rbf_of_one),
+        CHECK(conv_backward_weights_of_one), CHECK(conv_backward_input_of_one),
+        CHECK(subsample_backward_of_one), CHECK(dense_backward_of_one),
+        CHECK(dense_step_of_one), CHECK(rbf_backward_of_one),
         CHECK(squash), CHECK(squash_backward),
         CHECK(sum_lanes), CHECK(sum_partials), CHECK(update_sgd), CHECK(update_adam),
         CHECK(multiply_adds),

@@ -1,0 +1,74 @@
+/* A batch that is being worked on: shared by network.c, which runs groups of images in lanes, and
+ * single.c, which runs one image. */
+#ifndef LENET_BATCH_H
+#define LENET_BATCH_H
+
+#include "network.h"
+
+enum { ROUND = 16 };  /* blocks whose gradients are kept before they are added up */
+
+typedef struct batch {
+    const lenet_plan *plan;
+    const lenet_kernels *k;
+    const lenet_layout *at;
+    const float *parameters;
+    const lenet_images *images;
+    const int64_t *labels;
+    int64_t n, first_block;      /* images; the first block of this round */
+    const lenet_loss *loss;
+    float *outputs;              /* [n][classes], or */
+    float *const *activations;   /* a layer's outputs each */
+    float *memory;               /* at->total floats a thread */
+    /* [ROUND][partial_stride], a gradient for each block; or, with stride 0, the one gradient to
+     * which a single thread adds them as they come, in the same order */
+    float *partials;
+    ptrdiff_t partial_stride;
+    double block_loss[ROUND];
+    int64_t block_errors[ROUND];
+    lenet_profile *profile;      /* NULL: nobody asked */
+} batch;
+
+/* What ran since the last lap was this part of this layer. */
+void lenet_lap(const batch *b, lenet_part part, int layer);
+
+static inline void lap(const batch *b, lenet_part part, int layer)
+{
+    if (b->profile) lenet_lap(b, part, layer);
+}
+
+static inline const float *weights_of(const batch *b, const plan_layer *layer)
+{
+    return layer->weights < 0 ? b->plan->codes : b->parameters + layer->weights;
+}
+
+static inline const float *biases_of(const batch *b, const plan_layer *layer)
+{
+    return layer->biases < 0 ? NULL : b->parameters + layer->biases;
+}
+
+static inline int64_t index_of(const batch *b, int64_t i)
+{
+    return b->images->order ? b->images->order[i] : i;
+}
+
+static inline int activation_below(const lenet_plan *plan, int l)
+{
+    return l ? plan->layers[l - 1].activation : LENET_IDENTITY;
+}
+
+/* Loss of image i from its outputs y, and the gradient dy of the batch's mean loss for them; adds to
+ * the loss and the errors of a block. */
+void lenet_lose(batch *b, int64_t block, int64_t i, const float *y, float *dy);
+
+/* Runs one image by itself, in a thread's memory; returns its outputs there. */
+float *lenet_forward_of_one(const batch *b, float *memory, int64_t image);
+
+/* Forward, loss and gradient of one image; the gradient is set, or added if `add`. */
+void lenet_gradient_of_one(batch *b, float *memory, int64_t block, int64_t image, int add,
+                           float *gradient);
+
+/* A step of SGD without momentum on a batch of one image; gradient: room for one. */
+lenet_status lenet_step_of_one(batch *b, const lenet_optimizer *o, float *parameters,
+                               float *gradient);
+
+#endif

@@ -1,0 +1,95 @@
+/* Where things lie in a thread's memory.
+ *
+ * Features of a group of lanes are consecutive; in training each layer has room for all groups of a
+ * block, otherwise the spatial layers but the last reuse the room of one group (stride 0), and a
+ * convolution under a 2x2 layer that of two rows. */
+#include "network.h"
+
+static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
+{
+    ptrdiff_t here = at->total;
+    at->total += (floats + 15) / 16 * 16 + 16;
+    return here;
+}
+
+static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at)
+{
+    const ptrdiff_t lanes = at->lanes, groups = at->block / lanes;
+    ptrdiff_t size = (ptrdiff_t)plan->height * plan->width * lanes;
+    int all = training || plan->first_flat == 0;
+    at->input_stride = all ? size : 0;
+    at->input = reserve(at, all ? size * groups : size);
+    for (int l = 0; l < plan->n_layers; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        size = layer->out_size * lanes;
+        all = training || l + 1 >= plan->first_flat;
+        if (!all && plan_is_under_pool(plan, l))
+            size = (ptrdiff_t)layer->out_maps * 2 * layer->out_width * lanes;
+        at->stride[l] = all ? size : 0;
+        at->out[l] = reserve(at, all ? size * groups : size);
+    }
+}
+
+/* What only training needs. */
+static void lay_out_training(const lenet_plan *plan, lenet_layout *at)
+{
+    size_t scratch = 0;
+    for (int l = plan->first_flat; l < plan->n_layers; l++) {
+        lenet_dense_shape s = plan_dense(plan, at, l, at->block / at->lanes);
+        size_t needed = lenet_dense_scratch(&s);
+        scratch = needed > scratch ? needed : scratch;
+    }
+    at->scratch = reserve(at, (ptrdiff_t)scratch);
+    at->lane_sums = reserve(at, plan->n_spatial_parameters * at->lanes);
+    at->distorted = reserve(at, ((ptrdiff_t)plan->height * plan->width * at->lanes + 3) / 4);
+    at->distorting = reserve(
+        at, ((ptrdiff_t)lenet_distort_workspace(plan->height, plan->width) + 3) / 4);
+}
+
+/* On the way back a convolution's rows end in zeros (kernels.h), for which the flat layers leave no
+ * room; and its kernel must not reach out of the slack. */
+static int can_learn_alone(const lenet_plan *plan)
+{
+    for (int l = 0; l < plan->first_flat; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        if (layer->kind == LENET_CONV
+            && (l + 1 == plan->first_flat || layer->conv.kernel > LENET_ROW_SLACK / 2))
+            return 0;
+    }
+    return 1;
+}
+
+/* Rows of layer l's maps, of width floats, for an image that runs by itself. */
+static ptrdiff_t row_of_one(const lenet_plan *plan, int l, ptrdiff_t width, ptrdiff_t lanes)
+{
+    if (l + 1 >= plan->first_flat) return width;
+    if (l >= 0 && plan->layers[l].kind == LENET_CONV) width += plan->layers[l].conv.kernel - 1;
+    return (width + lanes - 1) / lanes * lanes;
+}
+
+static void lay_out_one(const lenet_plan *plan, lenet_layout *at)
+{
+    at->one_row[0] = row_of_one(plan, -1, plan->width, at->lanes);
+    at->one_input = reserve(at, plan->height * at->one_row[0] + LENET_ROW_SLACK);
+    for (int l = 0; l < plan->n_layers; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        at->one_row[l + 1] = row_of_one(plan, l, layer->out_width, at->lanes);
+        ptrdiff_t size = (ptrdiff_t)layer->out_maps * layer->out_height * at->one_row[l + 1];
+        at->one[l] = reserve(at, size + 2 * LENET_ROW_SLACK) + LENET_ROW_SLACK;
+    }
+}
+
+void lenet_lay_out(lenet_plan *plan)
+{
+    for (int training = 0; training < 2; training++) {
+        lenet_layout *at = &plan->layout[training];
+        *at = (lenet_layout){.lanes = lenet_kernels_active()->lanes,
+                             .block = training ? TRAINING_BLOCK : INFERENCE_BLOCK,
+                             .has_one = !training || can_learn_alone(plan)};
+        lay_out_lanes(plan, training, at);
+        if (training) lay_out_training(plan, at);
+        if (at->has_one) lay_out_one(plan, at);
+        /* a page between two threads' memories: neighbours would slow each other down */
+        reserve(at, 1024);
+    }
+}
