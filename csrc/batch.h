@@ -23,6 +23,7 @@ typedef struct batch {
      * which a single thread adds them as they come, in the same order */
     float *partials;
     ptrdiff_t partial_stride;
+    float *spare;                /* a gradient, with stride 0 */
     double block_loss[ROUND];
     int64_t block_errors[ROUND];
     lenet_profile *profile;      /* NULL: nobody asked */

@@ -27,12 +27,12 @@ static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
     return n_threads > blocks ? (int32_t)(blocks > 1 ? blocks : 1) : n_threads;
 }
 
-/* Memory that all threads share in training: a gradient, and one for each block of a round unless
- * a single thread adds them up as they come. */
+/* Memory that all threads share in training: a gradient, and one for each block of a round, or a
+ * spare one where a single thread adds them up as they come. */
 static size_t shared_floats(const lenet_plan *plan, int64_t blocks, int32_t n_threads)
 {
     size_t row = ((size_t)plan->n_parameters + 15) / 16 * 16 + 16;
-    if (clamp_threads(n_threads, blocks) == 1) return row;
+    if (clamp_threads(n_threads, blocks) == 1) return 2 * row;
     return row * (size_t)(1 + (blocks < ROUND ? blocks : ROUND));
 }
 
@@ -322,8 +322,12 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     b->block_loss[i] = 0.0;
     b->block_errors[i] = 0;
     if (n <= b->k->few_in_training && b->at->has_one) {
+        /* they are added up by themselves first, as if the block had memory of its own */
+        float *sum = add && n > 1 ? b->spare : gradient;
         for (int m = 0; m < n; m++)
-            lenet_gradient_of_one(b, memory, i, first + m, add || m > 0, gradient);
+            lenet_gradient_of_one(b, memory, i, first + m, m > 0 || (add && sum == gradient), sum);
+        if (sum != gradient)
+            b->k->sum_partials(sum, 0, 1, 1, b->plan->n_parameters, gradient);
         return;
     }
     int groups = run_forward(b, memory, first, n, 1);
@@ -480,6 +484,7 @@ static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
     memset(c->finite, 1, sizeof c->finite);
     const int alone = threads == 1;
     if (alone) {
+        b->spare = b->partials;
         b->partials = c->gradient;
         b->partial_stride = 0;
     }
