@@ -124,15 +124,15 @@ typedef struct lenet_kernels {
                                       int in_activation, float *in, ptrdiff_t in_stride,
                                       float *dcoefficient, float *dbias);
     /* Both backward steps of a dense layer in one pass over its weights; gradients are set, or added
-     * if `add`. */
+     * if `add`. scratch: as many floats as inputs. */
     void (*dense_backward_of_one)(const lenet_dense_shape *s, const float *weights,
-                                  const float *delta, int in_activation, int add, float *in,
-                                  float *dweights, float *dbias);
+                                  const float *delta, int in_activation, int add, float *scratch,
+                                  float *in, float *dweights, float *dbias);
     /* The same with a step of SGD without momentum instead of gradients: the bits that
      * dense_backward_of_one and update_sgd give. Returns as update_sgd. */
     int (*dense_step_of_one)(const lenet_dense_shape *s, const lenet_optimizer *o,
-                             const float *delta, int in_activation, float *in, float *weights,
-                             float *biases);
+                             const float *delta, int in_activation, float *scratch, float *in,
+                             float *weights, float *biases);
     /* dcodes NULL: the codes are fixed. */
     void (*rbf_backward_of_one)(const lenet_dense_shape *s, const float *codes, const float *delta,
                                 int in_activation, int add, float *in, float *dcodes);

@@ -20,16 +20,23 @@ static void load_grey_rows(const uint8_t *image, int height, int width, float ba
 }
 
 /* ROWS rows of a vector of columns. Upright, what conv_row is along a row: one column of the
- * kernel stays in registers, and an input vector is read once for all the rows it belongs to. */
+ * kernel stays in registers, and an input vector is read once for all the rows it belongs to. The
+ * inputs come from two halves in turn: what was added to a sum last is then long done. */
 INLINE void conv_column(const int TAPS, const int ROWS, int K, const float *w, const float *in,
                         ptrdiff_t in_stride, vf *sum)
 {
+    const int inputs = ROWS + TAPS - 1, half = (inputs + 1) / 2;
+    const float *from[2] = {in, in + half * in_stride};
+    PIN(from[0]);
+    PIN(from[1]);
     vf weight[5];
     UNROLL
-    for (int i = 0; i < TAPS; i++) weight[i] = vf_set(w[i * K]);
+    for (int i = 0; i < TAPS; i++) weight[i] = vf_in_register(vf_set(w[i * K]));
     UNROLL
-    for (int at = 0; at < ROWS + TAPS - 1; at++) {
-        vf pixel = vf_loadu(in + at * in_stride);
+    for (int k = 0; k < inputs; k++) {
+        const int at = k % 2 * half + k / 2;
+        vf pixel = vf_in_register(vf_loadu(from[k % 2]));
+        from[k % 2] += in_stride;
         UNROLL
         for (int i = 0; i < TAPS; i++)
             if (at >= i && at - i < ROWS) vf_accumulate(&sum[at - i], pixel, weight[i]);
@@ -296,9 +303,15 @@ INLINE void scatter_column(const int K, const int OUT_ROWS, const float *w, cons
         vf weight[5];
         UNROLL
         for (int i = 0; i < K; i++) weight[i] = vf_in_register(vf_set(w[i * K]));
+        const int half = (OUT_ROWS + 1) / 2;
+        const float *from[2] = {delta, delta + half * stride};
+        PIN(from[0]);
+        PIN(from[1]);
         UNROLL
-        for (int y = 0; y < OUT_ROWS; y++) {
-            vf d = vf_in_register(vf_loadu(delta + y * stride));
+        for (int k = 0; k < OUT_ROWS; k++) {
+            const int y = k % 2 * half + k / 2;
+            vf d = vf_in_register(vf_loadu(from[k % 2]));
+            from[k % 2] += stride;
             UNROLL
             for (int i = 0; i < K; i++) vf_accumulate(&sum[y + i], d, weight[i]);
         }
@@ -429,95 +442,101 @@ static void subsample_backward_of_one(int maps, int height, int width, const flo
  * used for a step of plain SGD. */
 typedef enum { SET, ADD, STEP } use_of_gradient;
 
-/* Some vectors of inputs, of which `left` floats belong to the row; `to` has the weights' place in
- * the gradient, or for a step is `w` itself. Returns 0 times the new weights. */
-INLINE vf dense_tile_of_one(const use_of_gradient USE, const int VECTORS, const int IS_PART,
-                            const lenet_dense_shape *s, ptrdiff_t left, const float *w,
-                            const float *delta, vf rate, vf keep, int in_activation, float *in,
-                            float *to)
+/* The weights of ROWS units from k on, as many as there are lanes or `left`; `to` has their place in
+ * the gradient, or for a step is `w` itself. Adds to dx, and to probe 0 times the new weights. */
+INLINE void dense_vectors_of_one(const use_of_gradient USE, const int ROWS, ptrdiff_t n,
+                                 ptrdiff_t left, const float *w, const vf *delta, vf rate, vf keep,
+                                 const float *in, float *dx, float *to, vf *probe)
 {
-    vf sum[8], probe = vf_set(0.0f);
+#define LOAD(p) (left < LANES ? vf_load_part(p, left) : vf_loadu(p))
+#define STORE(p, a)                                                                       \
+    do {                                                                                  \
+        if (left < LANES)                                                                 \
+            vf_store_part(p, a, left);                                                    \
+        else                                                                              \
+            vf_storeu(p, a);                                                              \
+    } while (0)
+    const vf x = vf_in_register(LOAD(in));
+    vf sum = LOAD(dx);
     UNROLL
-    for (int v = 0; v < VECTORS; v++) sum[v] = vf_set(0.0f);
-    for (int o = 0; o < s->outputs; o++, w += s->inputs, to += s->inputs) {
-        const vf d = vf_set(delta[o]);
-        UNROLL
-        for (int v = 0; v < VECTORS; v++) {
-            const ptrdiff_t at = v * LANES;
-            vf weight = IS_PART ? vf_load_part(w + at, left) : vf_loadu(w + at);
-            vf x = IS_PART ? vf_load_part(in + at, left) : vf_loadu(in + at), g = vf_mul(d, x);
-            sum[v] = vf_fma(d, weight, sum[v]);
-            if (USE == ADD)
-                g = vf_add(IS_PART ? vf_load_part(to + at, left) : vf_loadu(to + at), g);
-            if (USE == STEP) {
-                g = vf_fma(g, rate, vf_mul(weight, keep));
-                probe = vf_fma(g, vf_set(0.0f), probe);
-            }
-            if (IS_PART)
-                vf_store_part(to + at, g, left);
-            else
-                vf_storeu(to + at, g);
+    for (int r = 0; r < ROWS; r++) {
+        vf weight = vf_in_register(LOAD(w + r * n)), g = vf_mul(delta[r], x);
+        sum = vf_fma(delta[r], weight, sum);
+        if (USE == ADD) g = vf_add(LOAD(to + r * n), g);
+        if (USE == STEP) {
+            g = vf_fma(g, rate, vf_mul(weight, keep));
+            probe[r] = vf_fma(g, vf_set(0.0f), probe[r]);
         }
+        STORE(to + r * n, g);
     }
+    STORE(dx, sum);
+#undef LOAD
+#undef STORE
+}
+
+/* ROWS units: their weights are read from beginning to end, which the cache likes best. */
+INLINE vf dense_units_of_one(const use_of_gradient USE, const int ROWS, ptrdiff_t n, const float *w,
+                             const float *delta, vf rate, vf keep, const float *in, float *dx,
+                             float *to)
+{
+    vf d[4], probe[4];
     UNROLL
-    for (int v = 0; v < VECTORS; v++) {
-        const ptrdiff_t at = v * LANES;
-        vf x = IS_PART ? vf_load_part(in + at, left) : vf_loadu(in + at);
-        vf dx = vf_mul(sum[v], slope(in_activation, x));
-        if (IS_PART)
-            vf_store_part(in + at, dx, left);
-        else
-            vf_storeu(in + at, dx);
+    for (int r = 0; r < 4; r++) {
+        d[r] = vf_set(delta[r < ROWS ? r : 0]);
+        probe[r] = vf_set(0.0f);
     }
-    return probe;
+    ptrdiff_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        dense_vectors_of_one(USE, ROWS, n, LANES, w + k, d, rate, keep, in + k, dx + k, to + k,
+                             probe);
+    if (k < n)
+        dense_vectors_of_one(USE, ROWS, n, n - k, w + k, d, rate, keep, in + k, dx + k, to + k,
+                             probe);
+    return vf_add(vf_add(probe[0], probe[1]), vf_add(probe[2], probe[3]));
 }
 
 INLINE vf dense_layer_of_one(const use_of_gradient USE, const lenet_dense_shape *s, const float *w,
-                             const float *delta, vf rate, vf keep, int in_activation, float *in,
-                             float *to)
+                             const float *delta, vf rate, vf keep, int in_activation, float *dx,
+                             float *in, float *to)
 {
-    const int whole = s->inputs / LANES;
+    const ptrdiff_t n = s->inputs;
     vf probe = vf_set(0.0f);
-    for (pieces p = whole ? cut(whole, 8) : (pieces){0}; p.size; p = next(p)) {
-        const ptrdiff_t at = (ptrdiff_t)p.start * LANES;
+    memset(dx, 0, (size_t)n * sizeof *dx);
+    for (pieces p = cut(s->outputs, 4); p.size; p = next(p)) {
+        const ptrdiff_t at = p.start * n;
         switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        probe = vf_add(probe, dense_tile_of_one(USE, n, 0, s, 0, w + at, delta, rate,     \
-                                                keep, in_activation, in + at, to + at));  \
+#define CASE(rows)                                                                        \
+    case rows:                                                                            \
+        probe = vf_add(probe, dense_units_of_one(USE, rows, n, w + at, delta + p.start,   \
+                                                 rate, keep, in, dx, to + at));           \
         break;
-            CASES_1_TO_6(CASE)
-            CASE(7)
-            CASE(8)
+            CASE(1) CASE(2) CASE(3) CASE(4)
 #undef CASE
         }
     }
-    const ptrdiff_t at = (ptrdiff_t)whole * LANES, left = s->inputs - at;
-    if (left)
-        probe = vf_add(probe, dense_tile_of_one(USE, 1, 1, s, left, w + at, delta, rate, keep,
-                                                in_activation, in + at, to + at));
+    squash_backward(in_activation, in, dx, n, in);
     return probe;
 }
 
 static void dense_backward_of_one(const lenet_dense_shape *s, const float *weights,
-                                  const float *delta, int in_activation, int add, float *in,
-                                  float *dweights, float *dbias)
+                                  const float *delta, int in_activation, int add, float *scratch,
+                                  float *in, float *dweights, float *dbias)
 {
     const vf none = vf_set(0.0f);
     for (int o = 0; o < s->outputs; o++) dbias[o] = add ? dbias[o] + delta[o] : delta[o];
     if (add)
-        dense_layer_of_one(ADD, s, weights, delta, none, none, in_activation, in, dweights);
+        dense_layer_of_one(ADD, s, weights, delta, none, none, in_activation, scratch, in, dweights);
     else
-        dense_layer_of_one(SET, s, weights, delta, none, none, in_activation, in, dweights);
+        dense_layer_of_one(SET, s, weights, delta, none, none, in_activation, scratch, in, dweights);
 }
 
 static int dense_step_of_one(const lenet_dense_shape *s, const lenet_optimizer *o,
-                             const float *delta, int in_activation, float *in, float *weights,
-                             float *biases)
+                             const float *delta, int in_activation, float *scratch, float *in,
+                             float *weights, float *biases)
 {
     const vf keep = vf_set(1.0f - o->rate * o->weight_decay);
-    vf probe = dense_layer_of_one(STEP, s, weights, delta, vf_set(-o->rate), keep, in_activation, in,
-                                  weights);
+    vf probe = dense_layer_of_one(STEP, s, weights, delta, vf_set(-o->rate), keep, in_activation,
+                                  scratch, in, weights);
     return update_sgd(o, delta, 0, s->outputs, biases) && vf_sum(probe) == 0.0f;
 }
 

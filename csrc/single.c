@@ -96,11 +96,12 @@ static int back_flat(const batch *b, float *memory, const lenet_optimizer *o, fl
             if (o && dcodes)
                 finite &= b->k->update_sgd(o, gradient, layer->weights, layer->n_weights, parameters);
         } else if (o) {
-            finite &= b->k->dense_step_of_one(&s, o, delta, below, in, parameters + layer->weights,
+            finite &= b->k->dense_step_of_one(&s, o, delta, below, memory + b->at->scratch, in,
+                                              parameters + layer->weights,
                                               parameters + layer->biases);
         } else {
-            b->k->dense_backward_of_one(&s, w, delta, below, add, in, gradient + layer->weights,
-                                        gradient + layer->biases);
+            b->k->dense_backward_of_one(&s, w, delta, below, add, memory + b->at->scratch, in,
+                                        gradient + layer->weights, gradient + layer->biases);
         }
         lap(b, LENET_BACKWARD_WEIGHTS, l);
     }

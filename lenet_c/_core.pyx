@@ -385,6 +385,7 @@ cdef class Samples:
         return 0
 
     cdef int _read_labels(self, Network network, object labels) except -1:
+        cdef Py_ssize_t row
         try:
             array = np.array(labels)  # a copy: what is checked here stays as it is
         except ValueError as error:
@@ -395,19 +396,13 @@ cdef class Samples:
             array = array.reshape(1)
         if array.ndim != 1 or array.shape[0] != self.n:
             raise ValueError(f"labels: shape {array.shape}, want ({self.n},), one for each image")
-        bad = (array < 0) | (array >= network.classes)
-        if bad.any():
-            row = int(bad.argmax())
-            raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
-                             f"{network.classes - 1}")
         self.labels = array.astype(np.int64)
         self.label_values = self.labels
+        for row in range(self.n):
+            if self.label_values[row] < 0 or self.label_values[row] >= network.classes:
+                raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
+                                 f"{network.classes - 1}")
         return 0
-
-    @property
-    def is_grey(self):
-        """Whether the images are uint8."""
-        return not self.images.is_float
 
     cdef int _need_labels(self) except -1:
         if self.labels is None:

@@ -170,6 +170,9 @@ class BestWeights(_Monitor):
             trainer.network.parameters[...] = self._parameters
 
 
+KEEP_EVERY = 64  # images between two copies of the weights, in case the loss becomes infinite
+
+
 class Trainer:
     """Trains a network: passes over shuffled batches, or one batch at a time.
 
@@ -254,7 +257,10 @@ class Trainer:
         if len(self._frozen) == len(network):
             raise ValueError("freeze: got every layer that has parameters, want some left to train")
         self._state = self._new_state()
+        # weights whose loss was finite, kept when KEEP_EVERY images have been learnt since
         self._good: np.ndarray | None = None
+        self._spare = np.empty_like(network.parameters)
+        self._since_good = 0
 
     def __repr__(self) -> str:
         return (
@@ -292,7 +298,8 @@ class Trainer:
         ------
         FloatingPointError
             If the loss is no longer finite; the network then has the last weights whose loss was
-            finite, those before the last update.
+            finite, those before the last update (with less than 64 images an update, from up to 64
+            images earlier).
         """
         if not isinstance(epochs, (int, np.integer)) or epochs < 1:
             raise ValueError(f"epochs: got {epochs!r}, want a whole number of at least 1")
@@ -342,7 +349,8 @@ class Trainer:
         ------
         FloatingPointError
             If the loss is no longer finite; the network then has the last weights whose loss was
-            finite, those before the last update.
+            finite, those before the last update (with less than 64 images an update, from up to 64
+            images earlier).
         """
         samples = self._samples(images, labels)
         return self._update(samples, None, self.optimizer.lr)[0]
@@ -392,7 +400,10 @@ class Trainer:
         self, samples: _core.Samples, batch: np.ndarray | None, rate: float
     ) -> tuple[float, int]:
         parameters = self.network.parameters
-        before = parameters.copy()
+        n_images = samples.n if batch is None else len(batch)
+        keep = self._good is None or self._since_good >= KEEP_EVERY
+        if keep:
+            np.copyto(self._spare, parameters)
         distortion = None
         if self.distort is not None:
             distortion = (astuple(self.distort), self._distort_seed, self._n_images)
@@ -401,17 +412,20 @@ class Trainer:
                 samples, batch, self.loss, self.j, self._state, rate, self.num_threads, distortion
             )
         except FloatingPointError:
-            # the weights at hand may be what made the loss infinite: back to those before the
-            # last update, whose loss was finite
-            parameters[...] = before if self._good is None else self._good
+            # the weights at hand may be what made the loss infinite: back to earlier ones, whose
+            # loss was finite
+            parameters[...] = self._spare if self._good is None else self._good
             self._forget_bad_moments()
             raise FloatingPointError(
                 f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
                 "the network has the last weights again whose loss was finite"
             ) from None
-        self._good = before
+        if keep:
+            spare = np.empty_like(parameters) if self._good is None else self._good
+            self._good, self._spare, self._since_good = self._spare, spare, 0
+        self._since_good += n_images
         self.n_updates += 1
-        self._n_images += samples.n if batch is None else len(batch)
+        self._n_images += n_images
         return result
 
     def _forget_bad_moments(self) -> None:

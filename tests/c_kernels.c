@@ -1014,7 +1014,8 @@ static void dense_backward_of_one_case(const lenet_dense_shape *s, int activatio
         add(dw, i, (double)in[i % want.n] * delta[i / want.n]);
     }
     times_slope(activation, want, in);
-    table->dense_backward_of_one(s, weights, delta, activation, add_to, in, dweights, dbias);
+    float *scratch = floats((size_t)s->inputs);
+    table->dense_backward_of_one(s, weights, delta, activation, add_to, scratch, in, dweights, dbias);
     compare("in", in, want);
     compare("dweights", dweights, dw);
     compare("dbias", dbias, db);
@@ -1034,10 +1035,11 @@ static void dense_step_of_one_case(const lenet_dense_shape *s, int activation)
     memcpy(same_in, in, (size_t)s->inputs * sizeof *in);
     memcpy(want, weights, n * sizeof *want);
     memcpy(want_biases, biases, (size_t)s->outputs * sizeof *want);
-    table->dense_backward_of_one(s, want, delta, activation, 0, same_in, dweights, dbias);
+    float *scratch = floats((size_t)s->inputs);
+    table->dense_backward_of_one(s, want, delta, activation, 0, scratch, same_in, dweights, dbias);
     table->update_sgd(&o, dweights, 0, (ptrdiff_t)n, want);
     table->update_sgd(&o, dbias, 0, s->outputs, want_biases);
-    if (!table->dense_step_of_one(s, &o, delta, activation, in, weights, biases))
+    if (!table->dense_step_of_one(s, &o, delta, activation, scratch, in, weights, biases))
         fail("finite weights were said not to be");
     if (memcmp(want, weights, n * sizeof *want)
         || memcmp(want_biases, biases, (size_t)s->outputs * sizeof *want)
@@ -1046,7 +1048,7 @@ static void dense_step_of_one_case(const lenet_dense_shape *s, int activation)
     for (size_t i = 0; i < n; i++) n_not_zero += weights[i] != 0.0f;
     n_compared += n;
     weights[n - 1] = INFINITY;
-    if (table->dense_step_of_one(s, &o, delta, activation, in, weights, biases))
+    if (table->dense_step_of_one(s, &o, delta, activation, scratch, in, weights, biases))
         fail("did not see a weight that is not finite");
     release();
 }
