@@ -14,6 +14,7 @@ KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 OPTIMIZERS: dict[str, int]
+PARTS: tuple[str, ...]
 
 def available_isas() -> list[str]: ...
 def isa() -> tuple[str, int]: ...
@@ -48,7 +49,11 @@ class OptimizerState:
         weight_decay: float = 0.0,
     ) -> None: ...
 
+class Profile:
+    def seconds(self, part: str, layer: int = 0) -> float: ...
+
 class Network:
+    profile: Profile | None
     parameters: Floats
     shapes: list[tuple[int, int, int]]
     height: int
