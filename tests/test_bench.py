@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import numpy as np
 import pytest
 
-from bench import check, counts, limit
+from bench import check, counts, limit, threads
 from bench.paths import NETWORKS, PATHS, Measured, Path, Report, run
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core
 
@@ -129,6 +130,46 @@ def test_the_stored_baseline_names_paths_that_exist():
     for of_isa in stored.values():
         assert set(of_isa["ratios"]) <= set(PATHS)
         assert all(0 < ratio < 1 for ratio in of_isa["ratios"].values())
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+
+def test_the_cost_of_the_fixed_order_is_the_difference_over_a_step():
+    text = threads.same_bits({"ordered": 830.0, "unordered": 800.0, "step": 1000.0})
+    assert "+30 us, +3.0% of a step" in text
+
+
+def test_each_openmp_setting_runs_without_the_users_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    seen = [
+        {k: v for k, v in setup.environment().items() if k.startswith(("OMP_", "GOMP_"))}
+        for setup in threads.SETUPS
+    ]
+    assert seen[0] == seen[1] == {}
+    assert seen[2:] == [setup.settings for setup in threads.SETUPS[2:]]
+
+
+def test_the_report_on_threads_has_each_setup_quiet_and_busy():
+    loop = {"empty": 0.2, "warm": 1.5, "asleep": 60.0, "idle": 0.1}
+    gain = {"1": 2e-3, "2": 1e-3, "gain": 1.98}
+    found = {"inference": gain, "training": gain, "pass 64": {"2": 0.5}, "pass 128": {"2": 0.4}}
+    rows = [
+        [threads.loop_row(setup, loop) for setup in threads.SETUPS],
+        [threads.python_row(setup, found) for setup in threads.SETUPS],
+    ]
+    text = threads.report({"quiet": rows, "busy": rows}, "bits", 0.0, 1.0)
+    for setup in threads.SETUPS:
+        assert text.count(f"| {setup.name} |") == 4
+    assert "2.00, 1.00 ms: 1.98x" in text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="reads processes by POSIX signals")
+def test_the_hog_ends():
+    with threads.hog(True) as process:
+        assert process.poll() is None
+    assert process.poll() is not None
 
 
 # ---- measuring -----------------------------------------------------------------------------------
