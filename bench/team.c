@@ -89,7 +89,7 @@ static double beyond_one(int n, int pause, int64_t rounds)
         if (pause) nap(pause);
         alone[i] = time_loop(1, do_work, &rounds);
         if (pause) nap(pause);
-        else time_loop(THREADS, do_nothing, NULL);  /* awake again, however short its patience */
+        else time_loop(THREADS, do_work, &rounds);  /* all are awake again */
         together[i] = time_loop(THREADS, do_work, &rounds);
     }
     return median(together, n) - median(alone, n);
