@@ -1,7 +1,7 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools bench lint sanitize clean
+.PHONY: build test test-arm arm-tools bench bench-check lint sanitize clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -30,6 +30,9 @@ arm-tools:
 
 bench:
 	$(PYTHON) -m pytest bench --benchmark-quiet
+
+bench-check:
+	$(PYTHON) -m bench.check
 
 lint:
 	$(PYTHON) -m ruff check .

@@ -6,40 +6,27 @@ multiply-adds does, on as many threads, right before and right after: clocks dri
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
+from bench import paths
 from lenet_c import _core, datasets
 
 ROWS = pytest.StashKey[list[dict[str, object]]]()
 PEAK = pytest.StashKey[float]()
-DATA = "MNIST" if os.environ.get("LENET_C_DATA") else "synthetic"
 PEAK_SECONDS = 0.05
-PEAK_ROUNDS = 100_000  # a window of 1 to 10 ms, so that some window is not interrupted
 
 COLUMNS = ("path", "isa", "threads", "median", "images/s", "GFLOP/s", "% of peak")
 
 
 def peak_flops(threads: int = 1) -> float:
     """Floating-point operations a second in the best window of each thread, added up."""
-
-    def best(_: int) -> float:
-        fastest, end = 0.0, time.perf_counter() + PEAK_SECONDS
-        while time.perf_counter() < end:
-            began = time.perf_counter()
-            done = _core.multiply_adds(PEAK_ROUNDS)
-            fastest = max(fastest, 2.0 * done / (time.perf_counter() - began))
-        return fastest
-
     if threads == 1:
-        return best(0)
+        return paths.peak_flops(PEAK_SECONDS)
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(best, range(threads)))
+        return sum(pool.map(paths.peak_flops, [PEAK_SECONDS] * threads))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,17 +41,13 @@ def _session_peak(pytestconfig: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def mnist() -> datasets.Arrays:
     """MNIST's training set from LENET_C_DATA, or else random images as many and as large."""
-    if os.environ.get("LENET_C_DATA"):
-        return datasets.mnist(os.environ["LENET_C_DATA"])[0]
-    rng = np.random.default_rng(1998)
-    images = rng.integers(0, 256, (60_000, 28, 28), np.uint8)
-    return images, rng.integers(0, 10, len(images), np.uint8)
+    return paths.training_set()
 
 
 @pytest.fixture(scope="session")
 def data_name() -> str:
     """Tell what `mnist` gives."""
-    return DATA
+    return paths.DATA
 
 
 @pytest.fixture
@@ -147,7 +130,7 @@ def pytest_terminal_summary(
         ]
         terminalreporter.line("  ".join(cells))
     terminalreporter.line(
-        f"images: {DATA}; peak of one thread at the start: "
+        f"images: {paths.DATA}; peak of one thread at the start: "
         f"{config.stash[PEAK] / 1e9:.0f} GFLOP/s; % of peak: of the multiply-adds that as many "
         "threads did right before or after"
     )

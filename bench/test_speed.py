@@ -14,15 +14,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from bench.counts import multiply_adds, step_multiply_adds
+from bench.paths import NETWORKS
 from lenet_c import (
     LENET5_1998,
-    LENET5_MODERN,
     RBF,
     SGD,
     Adam,
-    Architecture,
-    Conv,
-    Dense,
     LeNet5,
     Subsample,
     Trainer,
@@ -34,41 +32,9 @@ from lenet_c import (
 
 pytestmark = pytest.mark.benchmark(max_time=0.6, min_time=2e-4)
 
-NETWORKS = {"1998": LENET5_1998, "modern": LENET5_MODERN}
 THREADS = sorted({1, get_num_threads()})
 KERNEL_IMAGES = 256
 FLOPS_PER_POOLED = {"forward": 5, "backward": 7}  # an output of subsample: sums, products, bias
-
-
-def multiply_adds(architecture: Architecture) -> dict[str, int]:
-    """Count the connections without biases of each layer that multiplies, for one image."""
-    inputs, outputs = architecture.input_shapes, architecture.output_shapes
-    counts = {}
-    for layer in architecture.layers:
-        if isinstance(layer, Conv | Dense):
-            weights = math.prod(layer.parameter_shapes(inputs[layer.name])["weight"])
-            counts[layer.name] = weights * math.prod(outputs[layer.name][1:])
-        elif isinstance(layer, RBF):
-            counts[layer.name] = layer.n_connections(inputs[layer.name])
-    return counts
-
-
-def step_multiply_adds(architecture: Architecture) -> int:
-    """Forward, gradients of all trained weights, and of all inputs but the image."""
-    counts = multiply_adds(architecture)
-    last = architecture.layers[-1]
-    forward = sum(counts.values())
-    fixed = counts[last.name] if isinstance(last, RBF) and not last.trained else 0
-    return forward + (forward - fixed) + (forward - counts[architecture.layers[0].name])
-
-
-def test_counts_of_multiply_adds() -> None:
-    assert multiply_adds(LENET5_1998) == {
-        "C1": 117_600, "C3": 150_000, "C5": 48_000, "F6": 10_080, "output": 840,
-    }  # fmt: skip
-    assert step_multiply_adds(LENET5_1998) == 861_120
-    assert sum(multiply_adds(LENET5_MODERN).values()) == 416_520
-    assert step_multiply_adds(LENET5_MODERN) == 1_131_960
 
 
 # ---- kernels -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 OPTIMIZERS: dict[str, int]
+PARTS: tuple[str, ...]
 
 def available_isas() -> list[str]: ...
 def isa() -> tuple[str, int]: ...
@@ -50,7 +51,11 @@ class OptimizerState:
     ) -> None: ...
     def freeze(self, ranges: Sequence[tuple[int, int]]) -> None: ...
 
+class Profile:
+    def seconds(self, part: str, layer: int = 0) -> float: ...
+
 class Network:
+    profile: Profile | None
     parameters: Floats
     shapes: list[tuple[int, int, int]]
     height: int

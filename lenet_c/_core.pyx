@@ -41,12 +41,17 @@ cdef extern from "lenet.h" nogil:
         int32_t is_float, height, width
         const int64_t *order
         const lenet_distortion *distortion
+    enum:
+        LENET_PARTS, LENET_MAX_LAYERS
+    ctypedef struct lenet_profile:
+        double seconds[LENET_PARTS][LENET_MAX_LAYERS]
     ctypedef struct lenet_run:
         void *workspace
         size_t workspace_size
         int32_t n_threads
         int32_t (*interrupted)(void *) noexcept nogil
         void *context
+        lenet_profile *profile
     ctypedef struct lenet_loss:
         int32_t kind
         double j
@@ -130,6 +135,7 @@ KINDS = {"conv": 0, "subsample": 1, "average_pool": 2, "dense": 3, "rbf": 4}
 ACTIVATIONS = {"identity": 0, "scaled_tanh": 1, "tanh": 2, "relu": 3}
 LOSSES = {"mse": 0, "map": 1, "cross_entropy": 2}
 OPTIMIZERS = {"sgd": 0, "adam": 1}
+PARTS = ("load", "forward", "loss", "backward_input", "backward_weights", "update")
 
 cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and products stay exact
 
@@ -262,13 +268,29 @@ cdef int32_t _interrupted(void *context) noexcept nogil:
         return PyErr_CheckSignals() != 0
 
 
-cdef lenet_run _run(_Workspace workspace, int32_t n_threads):
+cdef class Profile:
+    """Where the time of a network's calls with one thread goes: see Network.profile."""
+
+    cdef lenet_profile times
+
+    def __cinit__(self):
+        memset(&self.times, 0, sizeof(lenet_profile))
+
+    def seconds(self, part, int layer=0):
+        """So far, of a part (a name in PARTS) of a layer; the first, where it has no layers."""
+        if not 0 <= layer < LENET_MAX_LAYERS:
+            raise IndexError(f"layer: got {layer}, want 0 to {LENET_MAX_LAYERS - 1}")
+        return self.times.seconds[<int>PARTS.index(part)][layer]
+
+
+cdef lenet_run _run(_Workspace workspace, int32_t n_threads, Profile profile):
     cdef lenet_run run
     run.workspace = workspace.aligned
     run.workspace_size = workspace.size
     run.n_threads = n_threads
     run.interrupted = _interrupted
     run.context = NULL
+    run.profile = NULL if profile is None else &profile.times
     return run
 
 
@@ -487,9 +509,15 @@ cdef class Network:
     height, width : int
     background, foreground : float
     codes : float32 array (classes, inputs), or None
+
+    Attributes
+    ----------
+    profile : Profile or None
+        Calls with one thread add to it; for measurements, and not from several threads at once.
     """
 
     cdef lenet_plan *plan
+    cdef public Profile profile
     cdef readonly object parameters, shapes
     cdef float[::1] values
     cdef readonly int32_t height, width, classes
@@ -557,7 +585,7 @@ cdef class Network:
         outputs = np.empty((n, self.classes), np.float32)
         cdef float[:, ::1] out = outputs
         cdef _Workspace workspace = _borrow(lenet_workspace_size(self.plan, 0, n, threads))
-        run = _run(workspace, threads)
+        run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_forward(self.plan, &self.values[0], &samples.images, n, &out[0, 0],
                                    &run)
@@ -607,7 +635,7 @@ cdef class Network:
                 values = arrays[i]
                 pointers[i] = &values[0, 0, 0, 0]
             workspace = _borrow(lenet_workspace_size(self.plan, 1, samples.n, threads))
-            run = _run(workspace, threads)
+            run = _run(workspace, threads, self.profile)
             with nogil:
                 status = lenet_activations(self.plan, &self.values[0], &samples.images,
                                            samples.n, pointers, &run)
@@ -645,7 +673,7 @@ cdef class Network:
         cdef float[::1] out = gradient
         cdef _Workspace workspace = _borrow(
             lenet_workspace_size(self.plan, 1, samples.n, threads))
-        run = _run(workspace, threads)
+        run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_gradient(self.plan, &self.values[0], &samples.images,
                                     &samples.label_values[0], samples.n, &criterion, &out[0],
@@ -682,7 +710,7 @@ cdef class Network:
         cdef int32_t threads = _threads(num_threads, lenet_blocks(1, n))
         cdef _Workspace workspace = _borrow(lenet_workspace_size(self.plan, 1, n, threads))
         state.settings.rate = rate
-        run = _run(workspace, threads)
+        run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_step(self.plan, &self.values[0], &images, &samples.label_values[0], n,
                                 &criterion, &state.settings, &report, &run)

@@ -1,0 +1,202 @@
+"""How near each path is to the machine's limit: python -m bench.limit [--write].
+
+For each instruction set of this processor, in a process of its own and on one thread: images a
+second, the fraction of the multiply-add peak measured in turns with it, a modelled floor, and the
+share of time of each layer. --write puts the report into docs/limit.md.
+
+The floor counts, in units of one vector multiply-add at the measured peak (a *slot*; a processor
+with two such units has two slots a cycle):
+
+- a slot for each vector of multiply-adds of convolutions, dense layers and RBF units: one image
+  forward, and for a training step also the gradients of all trained weights and of all inputs but
+  the image;
+- for each vector of squashed values SQUASH_SLOTS, since a clamp, two polynomials and a quotient
+  are twelve operations (so six cycles at two a cycle). A step squashes once, on the way forward;
+- with one image, a layer cannot be faster than its weights come from the second-level cache at
+  BYTES_A_SLOT (64 bytes a cycle, two slots a cycle), once forward; a step reads them again for
+  the input's gradient and writes them once. Layer by layer the larger of the two counts. In a
+  batch the reading is shared and left out.
+
+Pooling, loading, the loss, sums of gradients, the update and Python are free in the model, and no
+sum is saved by transforms (Winograd's would be). So it is a floor for direct convolution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import time
+from pathlib import Path as FilePath
+from statistics import median
+
+from bench import counts
+from bench.paths import DATA, PATHS, PROFILE_WINDOWS, ROOT, Measured, Path, Report, run
+from bench.peers.report import duration, markdown
+from lenet_c import __version__, _core
+
+OUTPUT = ROOT / "docs" / "limit.md"
+SQUASH_SLOTS = 12
+BYTES_A_SLOT = 32
+WORK = ("forward", "backward_input", "backward_weights")  # each passes over the weights once
+TITLES = {
+    "load": "loading",
+    "forward": "forward",
+    "loss": "loss",
+    "backward_input": "backward, inputs",
+    "backward_weights": "backward, weights",
+    "update": "sums and update",
+    "call": "the call, Python",
+}
+
+METHOD = """\
+`python -m bench.limit --write` printed this. Each path runs on one thread, from Python, with raw
+uint8 images, in turns with the core's loop of multiply-adds (the peak): peak, path, peak, path ...
+over {rounds} rounds. Time is the median of the rounds; "of peak" is the median, least and most of
+the rounds' ratios to the better of the two peaks beside. A multiply-add is two operations;
+convolutions, dense layers and RBF units count. The floor is a model: multiply-adds at the peak,
+{squash} multiply-adds of time for each vector that is squashed, and for one image every weight
+read from the second-level cache at {bytes} bytes a vector multiply-add; all else is free
+(`bench/limit.py` says more).
+
+The share of time of each layer is taken in further calls, the middle one of {windows} windows of
+them; the line "slower by" says what reading the clock so often costs. In parentheses is the
+fraction of the peak that the layer's multiply-adds reach in that time, squashing and all. Backward
+through pooling counts as "inputs"; where an input's gradient and the update are made in one go,
+they count in one place."""
+
+
+def floor(path: Path, lanes: int, peak: float) -> float:
+    """Model the least time of a call: see the module's text.
+
+    Parameters
+    ----------
+    path : Path
+    lanes : int
+    peak : float
+        Operations a second, two a multiply-add.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    work = counts.by_part(path.architecture)
+    if not path.trains:
+        work = {"forward": work["forward"]}
+    reading = counts.weight_bytes(path.architecture) if path.images == 1 else {}
+    slots = sum(
+        max(n / lanes, reading.get(layer, 0) / BYTES_A_SLOT)
+        for layers in work.values()
+        for layer, n in layers.items()
+    )
+    slots += SQUASH_SLOTS * sum(counts.squashes(path.architecture).values()) / lanes
+    return path.images * slots * 2 * lanes / peak
+
+
+def row(path: Path, found: Measured, lanes: int) -> list[str]:
+    """Write a path's line of the first table."""
+    seconds, peak = median(found.seconds), median(found.peaks)
+    least = floor(path, lanes, peak)
+    ratios = found.ratios(path)
+    gflops = 2e-9 * path.multiply_adds * path.images / seconds
+    return [
+        path.name,
+        f"{duration(seconds)} ({duration(min(found.seconds))} to {duration(max(found.seconds))})",
+        f"{path.images / seconds:,.0f}",
+        f"{gflops:.1f}",
+        f"{median(ratios):.1%} ({min(ratios):.1%} to {max(ratios):.1%})",
+        f"{duration(least)}, {path.images / least:,.0f}/s",
+        f"{least / seconds:.0%}",
+    ]
+
+
+def shares(paths: list[Path], report: Report) -> str:
+    """Write the table of where the time goes: parts and layers down, paths across."""
+    rows = []
+    for part in (*_core.PARTS, "call"):
+        for layer in (each.name for each in paths[0].architecture.layers):
+            cells = [share(path, report.paths[path.name], part, layer) for path in paths]
+            if any(cells):
+                rows.append([f"{TITLES[part]}{f' {layer}' if part in WORK else ''}", *cells])
+    slower = [report.paths[path.name] for path in paths]
+    rows.append(["slower by", *(f"{m.profiled / median(m.seconds) - 1:.1%}" for m in slower)])
+    return markdown(["part, layer", *(path.name for path in paths)], rows)
+
+
+def share(path: Path, found: Measured, part: str, layer: str) -> str:
+    """Write one cell: the share of time, and of the peak where the layer multiplies."""
+    time_share = found.profile[part].get(layer, 0.0)
+    if abs(time_share) < 5e-4:
+        return ""
+    text = f"{time_share:.1%}"
+    multiply_adds = counts.by_part(path.architecture).get(part, {}).get(layer)
+    if multiply_adds:
+        flops = 2 * multiply_adds * path.images / (time_share * found.profiled)
+        text += f" ({flops / median(found.peaks):.0%})"
+    return text
+
+
+def section(report: Report) -> str:
+    """Write an instruction set's part of the report."""
+    peaks = [peak for found in report.paths.values() for peak in found.peaks]
+    paths = [PATHS[name] for name in report.paths]
+    header = ["path", "a call", "images/s", "GFLOP/s", "of peak", "floor", "floor / time"]
+    rows = [row(path, report.paths[path.name], report.lanes) for path in paths]
+    middle, low, high = (f"{f(peaks) / 1e9:.1f}" for f in (median, min, max))
+    parts = [
+        f"## {report.isa}",
+        f"Peak: {middle} GFLOP/s ({low} to {high}); {report.lanes} images a vector.",
+        markdown(header, rows),
+    ]
+    for trains in (False, True):
+        parts.append(shares([path for path in paths if path.trains == trains], report))
+    return "\n\n".join(parts)
+
+
+def write_up(reports: list[Report], rounds: int, load: float, minutes: float) -> str:
+    """Write the whole report."""
+    first = reports[0]
+    about = [
+        f"lenet_c {__version__}, {first.compiler}, {first.system}",
+        f"{first.processor}, {os.cpu_count()} processors; {load:.1f} other processes wanted one",
+        f"{datetime.date.today()}; {minutes:.1f} minutes; images: {DATA}",
+    ]
+    return "\n\n".join(
+        [
+            "# How near the limit",
+            "\n".join(f"- {line}" for line in about),
+            METHOD.format(
+                rounds=rounds, squash=SQUASH_SLOTS, bytes=BYTES_A_SLOT, windows=PROFILE_WINDOWS
+            ),
+            *map(section, reports),
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.limit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--write", action="store_true", help=f"write {OUTPUT.name} as well")
+    parser.add_argument("--output", type=FilePath, default=OUTPUT, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=11, help="default: 11")
+    parser.add_argument("--seconds", type=float, default=0.1, help="a path, in a round")
+    parser.add_argument("--isa", nargs="+", default=_core.available_isas(), metavar="ISA")
+    options = parser.parse_args()
+    load, began = os.getloadavg()[0], time.perf_counter()
+    reports = [
+        run(isa, rounds=options.rounds, seconds=options.seconds, profile=True)
+        for isa in options.isa
+    ]
+    minutes = (time.perf_counter() - began) / 60
+    text = write_up(reports, options.rounds, load, minutes)
+    print(text)
+    if options.write:
+        options.output.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

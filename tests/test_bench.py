@@ -1,0 +1,217 @@
+"""The reports on speed, without timing anything: counts, the floor, the guard, the profile."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+
+from bench import check, counts, limit, threads
+from bench.paths import NETWORKS, PATHS, Measured, Path, Report, run
+from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core
+
+STEP = "1998: step 128, Adam"
+ONE = "1998: predict 1"
+
+
+# ---- counts and the floor ------------------------------------------------------------------------
+
+
+def test_counts_of_multiply_adds():
+    assert counts.multiply_adds(LENET5_1998) == {
+        "C1": 117_600, "C3": 150_000, "C5": 48_000, "F6": 10_080, "output": 840,
+    }  # fmt: skip
+    assert counts.step_multiply_adds(LENET5_1998) == 861_120
+    assert sum(counts.multiply_adds(LENET5_MODERN).values()) == 416_520
+    assert counts.step_multiply_adds(LENET5_MODERN) == 1_131_960
+
+
+def test_counts_of_squashes_and_weights():
+    assert sum(counts.squashes(LENET5_1998).values()) == 8_084
+    assert sum(counts.squashes(LENET5_MODERN).values()) == 6_508
+    assert sum(counts.weight_bytes(LENET5_1998).values()) == 4 * (150 + 1_500 + 48_000 + 10_920)
+
+
+def test_the_floor_is_the_sum_that_its_text_says():
+    slot = 2 * 16 / 1e9  # seconds, on 16 lanes at 1 GFLOP/s
+    squashes = 12 * 8_084 / 16
+    batch = limit.floor(Path("1998", False, 1024), 16, 1e9)
+    assert batch == pytest.approx(1024 * (326_520 / 16 + squashes) * slot)
+    one = limit.floor(PATHS[ONE], 16, 1e9)
+    assert one == pytest.approx((267_600 / 16 + 58_920 * 4 / 32 + squashes) * slot)
+    step = limit.floor(Path("1998", True, 128), 16, 1e9)
+    assert step == pytest.approx(128 * (861_120 / 16 + squashes) * slot)
+
+
+def test_the_ratio_is_of_the_peak_in_the_same_round():
+    path = PATHS[STEP]
+    found = Measured(peaks=[1e9, 2e9], seconds=[1.0, 0.25], fastest=[0.5, 0.25])
+    once = 2 * 861_120 * 128 / 1e9
+    assert found.ratios(path) == pytest.approx([once, 2 * once])
+    assert found.best_ratios(path) == pytest.approx([2 * once, 2 * once])
+
+
+# ---- the guard -----------------------------------------------------------------------------------
+
+
+def report(ratio_of, isa="avx2"):
+    """A report in which each named path has these fractions of the peak, one a round."""
+    paths = {}
+    for name, fractions in ratio_of.items():
+        flops = 2 * PATHS[name].multiply_adds * PATHS[name].images
+        fastest = [flops / 1e9 / fraction for fraction in fractions]
+        paths[name] = Measured([1e9] * len(fractions), [99.0] * len(fractions), fastest)
+    return Report(isa, 8, "a processor", "a compiler", "a system", paths)
+
+
+@pytest.fixture
+def guard(monkeypatch, tmp_path):
+    """Run the guard against a stored 0.6 for STEP, with measurements that are given one by one."""
+    baseline = tmp_path / "baseline.json"
+    stored = {"avx2": {"processor": "p", "ratios": {STEP: 0.6}}, "neon": {"ratios": {ONE: 0.1}}}
+    baseline.write_text(json.dumps(stored))
+    asked = []
+
+    def call(*reports, arguments=()):
+        left = list(reports)
+
+        def fake(isa, names=None, **settings):
+            asked.append(names)
+            return left.pop(0)
+
+        monkeypatch.setattr(check, "run", fake)
+        code = check.main(["--baseline", str(baseline), "--isa", "avx2", *arguments])
+        assert not left
+        return code, asked, json.loads(baseline.read_text())
+
+    return call
+
+
+def test_a_loss_of_15_percent_passes_and_more_fails_after_a_second_look(guard, capsys):
+    assert guard(report({STEP: [0.52] * 9}))[0] == 0
+    assert " ok |" in capsys.readouterr().out
+    code, asked, _ = guard(report({STEP: [0.50] * 9, ONE: [0.1]}), report({STEP: [0.505] * 9}))
+    assert code == 1
+    assert asked[-1] == [STEP]
+    output = capsys.readouterr().out
+    assert "FAILED" in output
+    assert "50.5%" in output  # the better of the two
+
+
+def test_a_second_look_can_save_a_path(guard):
+    assert guard(report({STEP: [0.3] * 9}), report({STEP: [0.6] * 9}))[0] == 0
+
+
+def test_a_few_disturbed_rounds_do_no_harm():
+    assert check.upper_quartile([0.2, 0.6, 0.1, 0.6, 0.2, 0.61, 0.3, 0.3]) == 0.6
+    assert check.upper_quartile([0.5]) == 0.5
+    assert check.upper_quartile(range(9)) == 6
+
+
+def test_what_has_no_baseline_is_reported(guard, capsys):
+    code, asked, _ = guard(report({ONE: [0.01] * 9}))
+    assert code == 0
+    assert len(asked) == 1
+    assert "no baseline" in capsys.readouterr().out
+
+
+def test_writing_stores_what_was_measured_and_keeps_other_instruction_sets(guard):
+    code, _, stored = guard(report({STEP: [0.3] * 9}), arguments=["--write"])
+    assert code == 0
+    assert stored["avx2"] == {"processor": "a processor", "ratios": {STEP: 0.3}}
+    assert stored["neon"] == {"ratios": {ONE: 0.1}}
+
+
+def test_the_stored_baseline_names_paths_that_exist():
+    stored = json.loads(check.BASELINE.read_text(encoding="utf-8"))
+    for of_isa in stored.values():
+        assert set(of_isa["ratios"]) <= set(PATHS)
+        assert all(0 < ratio < 1 for ratio in of_isa["ratios"].values())
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+
+def test_the_cost_of_the_fixed_order_is_the_difference_over_a_step():
+    text = threads.same_bits({"ordered": 830.0, "unordered": 800.0, "step": 1000.0})
+    assert "+30 us, +3.0% of a step" in text
+
+
+def test_each_openmp_setting_runs_without_the_users_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    seen = [
+        {k: v for k, v in setup.environment().items() if k.startswith(("OMP_", "GOMP_"))}
+        for setup in threads.SETUPS
+    ]
+    assert seen[0] == seen[1] == {}
+    assert seen[2:] == [setup.settings for setup in threads.SETUPS[2:]]
+
+
+def test_the_report_on_threads_has_each_setup_quiet_and_busy():
+    loop = {"empty": 0.2, "warm": 1.5, "asleep": 60.0, "idle": 0.1}
+    gain = {"1": 2e-3, "2": 1e-3, "gain": 1.98}
+    found = {"inference": gain, "training": gain, "pass 64": {"2": 0.5}, "pass 128": {"2": 0.4}}
+    rows = [
+        [threads.loop_row(setup, loop) for setup in threads.SETUPS],
+        [threads.python_row(setup, found) for setup in threads.SETUPS],
+    ]
+    text = threads.report({"quiet": rows, "busy": rows}, "bits", 0.0, 1.0)
+    for setup in threads.SETUPS:
+        assert text.count(f"| {setup.name} |") == 4
+    assert "2.00, 1.00 ms: 1.98x" in text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="reads processes by POSIX signals")
+def test_the_hog_ends():
+    with threads.hog(True) as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+
+
+# ---- measuring -----------------------------------------------------------------------------------
+
+
+def test_a_process_of_its_own_measures_and_profiles():
+    isa = _core.available_isas()[-1]
+    found = run(isa, [ONE, "modern: step 1, SGD"], rounds=2, seconds=0.001, profile=True)
+    assert found.isa == isa
+    for measured in found.paths.values():
+        assert len(measured.peaks) == len(measured.seconds) == 2
+        total = sum(sum(layers.values()) for layers in measured.profile.values())
+        assert total == pytest.approx(1.0)
+    text = limit.write_up([found], 2, 0.0, 1.0)
+    for part in (isa, ONE, "forward C1", "backward, weights C3", "the call, Python"):
+        assert part in text
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_profile_accounts_for_a_step_and_only_while_it_is_there(network):
+    net = LeNet5(NETWORKS[network])
+    images = np.zeros((128, 28, 28), np.uint8)
+    labels = np.zeros(128, np.int64)
+    trainer = Trainer(net, num_threads=1)
+    trainer.step(images, labels)
+    profile = net._network.profile = _core.Profile()
+    began = time.perf_counter()
+    trainer.step(images, labels)
+    whole = time.perf_counter() - began
+    seconds = {part: [profile.seconds(part, i) for i in range(7)] for part in _core.PARTS}
+    assert 0.3 * whole < sum(map(sum, seconds.values())) <= whole
+    assert all(s > 0 for s in seconds["forward"])
+    for part in ("load", "loss", "backward_input", "backward_weights", "update"):
+        assert sum(seconds[part]) > 0
+    net._network.profile = None
+    trainer.step(images, labels)
+    assert profile.seconds("load") == seconds["load"][0]
+
+
+def test_a_profile_has_no_other_parts():
+    profile = _core.Profile()
+    with pytest.raises(ValueError):
+        profile.seconds("tea")
+    with pytest.raises(IndexError, match="layer: got 64"):
+        profile.seconds("load", 64)
