@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
         optimizers={
             "adam": Adam(8e-3, schedule="one_cycle", weight_decay=0.05),
             "sgd": SGD(0.01, schedule="one_cycle", momentum=0.9),
-            "sdlm": SDLM(),
+            "sdlm": SDLM(mu=0.5),  # docs/reproduction.md
         },
         batch_size=64,
         epochs=16,

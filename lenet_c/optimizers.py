@@ -220,7 +220,8 @@ class SDLM(Optimizer):
     weight_decay : float
         0: this optimizer has none.
     mu : float
-        Keeps the rate within bounds where the loss is flat, above 0.
+        Keeps the rate within bounds where the loss is flat, above 0. With the paper's 0.02 the 1998
+        network saturates in its first updates; 0.5 trains it (docs/reproduction.md).
     samples : int
         Images of an estimate, at least 1; all, if there are fewer.
 
