@@ -179,6 +179,7 @@ def draw_curves(runs: dict[str, Run], path: Path) -> None:
         ax.set_title(LOSSES[loss], fontsize=10)
         ax.set_xlabel("passes over the training set")
         ax.set_xlim(0, len(passes))
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylim(0, 5)
         ax.legend(frameon=False, fontsize=9)
     panels[0][0].set_ylabel("error rate (%)")
