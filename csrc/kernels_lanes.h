@@ -1238,9 +1238,9 @@ static int update_sdlm(const lenet_optimizer *o, const float *gradient, ptrdiff_
         probe = vf_fma(p, zero, probe);
     }
     if (left) {
-        vf p = vf_fma(vf_sub(zero, load_part(rate + whole, left)),
-                      load_part(gradient + whole, left), load_part(parameters + whole, left));
-        store_part(parameters + whole, p, left);
+        vf p = vf_fma(vf_sub(zero, vf_load_part(rate + whole, left)),
+                      vf_load_part(gradient + whole, left), vf_load_part(parameters + whole, left));
+        vf_store_part(parameters + whole, p, left);
         probe = vf_fma(p, zero, probe);
     }
     return vf_sum(probe) == 0.0f;

@@ -424,7 +424,9 @@ class Trainer:
                 "the last weights again whose loss was finite"
             ) from None
         assert state.second is not None
-        state.second[...] += np.float32(share) * (measured - state.second)
+        if share < 1.0:
+            measured = state.second + np.float32(share) * (measured - state.second)
+        state.second[...] = measured
         self._rates_of = None
 
     def _set_rates(self, rate: float) -> None:
@@ -464,6 +466,9 @@ class Trainer:
         The weights at hand may be what made the loss infinite.
         """
         self.network.parameters[...] = before if self._good is None else self._good
+        self._forget_bad_moments()
+
+    def _forget_bad_moments(self) -> None:
         moments = (self._state.first, self._state.second)
         if not all(m is None or np.isfinite(m).all() for m in moments):
             self._state = self._new_state()

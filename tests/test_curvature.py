@@ -146,6 +146,7 @@ def test_bad_input_of_curvature() -> None:
 def test_updates(architecture: Architecture, batch: int) -> None:
     """Each update against the reference's, given the core's own gradient and curvature."""
     net, x, _ = case(architecture)
+    net = copy.copy(net)  # others use this one too
     x, labels = x[:batch], labels_for(architecture, batch)
     optimizer = SDLM(0.01, mu=0.1)
     trainer = Trainer(net, optimizer)
