@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PAPER_TEST, PAPER_TRAINING = 0.95, 0.35  # section III.B, errors in percent
 MU = 0.5  # the paper's is 0.02; chosen on the validation images
 LOSSES = {"mse": "MSE, eq. (8)", "map": "MAP, eq. (9)"}
+SEEDS = 5
 HELD_OUT = 10_000  # of the training images, for comparing settings
 TRIAL_IMAGES, TRIAL_PASSES = 20_000, 4
 FIRST_UPDATES = (1, 2, 3, 5, 10, 50)
@@ -211,7 +212,7 @@ def draw_errors(network: LeNet5, test: Split, path: Path) -> None:
 DOCUMENT = """\
 # The paper's training, reproduced
 
-`python -m bench.reproduction` wrote this page: every figure on it, but for the paper's, was
+`python -m bench.reproduction{command}` wrote this page: every figure on it, but for the paper's, was
 measured by that run{trial}.
 
 ## The recipe
@@ -309,6 +310,7 @@ def write(
     )
     text = DOCUMENT.format(
         trial="" if options.images is None else f" (a trial on {options.images:,} images)",
+        command="" if options.seeds == SEEDS else f" --seeds {options.seeds}",
         seeds="seed 0"
         if options.seeds == 1
         else f"median of seeds 0 to {options.seeds - 1}, with the range",
@@ -337,7 +339,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=int, default=20)
     parser.add_argument("--images", type=int, help="train on so many only: a trial")
-    parser.add_argument("--seeds", type=int, default=5, help="runs with each criterion")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs with each criterion")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder to write to")
     options = parser.parse_args()
     began = time.perf_counter()
