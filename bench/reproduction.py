@@ -212,8 +212,8 @@ def draw_errors(network: LeNet5, test: Split, path: Path) -> None:
 DOCUMENT = """\
 # The paper's training, reproduced
 
-`python -m bench.reproduction{command}` wrote this page: every figure on it, but for the paper's, was
-measured by that run{trial}.
+`python -m bench.reproduction{command}` wrote this page: every figure on it, but for the
+paper's, was measured by that run{trial}.
 
 ## The recipe
 
