@@ -153,6 +153,8 @@ typedef struct lenet_kernels {
                       ptrdiff_t n, float *parameters);
     int (*update_adam)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
                        ptrdiff_t n, float *parameters);
+    int (*update_sdlm)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                       ptrdiff_t n, float *parameters);
 
     /* Runs `rounds` rounds of independent multiply-adds; returns how many a round has. */
     double (*multiply_adds)(int64_t rounds, float *sink);

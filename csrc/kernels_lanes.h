@@ -1222,6 +1222,30 @@ static int update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t
     return vf_sum(probe) == 0.0f;
 }
 
+static int update_sdlm(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
+                       ptrdiff_t n, float *parameters)
+{
+    const float *rate = o->first + first;
+    const ptrdiff_t whole = n / LANES * LANES, left = n - whole;
+    const vf zero = vf_set(0.0f);
+    vf probe = zero;
+    gradient += first;
+    parameters += first;
+    for (ptrdiff_t i = 0; i < whole; i += LANES) {
+        vf p = vf_fma(vf_sub(zero, vf_loadu(rate + i)), vf_loadu(gradient + i),
+                      vf_loadu(parameters + i));
+        vf_storeu(parameters + i, p);
+        probe = vf_fma(p, zero, probe);
+    }
+    if (left) {
+        vf p = vf_fma(vf_sub(zero, vf_load_part(rate + whole, left)),
+                      vf_load_part(gradient + whole, left), vf_load_part(parameters + whole, left));
+        vf_store_part(parameters + whole, p, left);
+        probe = vf_fma(p, zero, probe);
+    }
+    return vf_sum(probe) == 0.0f;
+}
+
 /* m and v start at 0; m_scale (with the rate in it) and v_scale make up for it. */
 INLINE vf adam_one(const lenet_optimizer *o, float m_scale, float v_scale, vf g, vf *m, vf *v,
                    vf p)
@@ -1330,6 +1354,7 @@ static double multiply_adds(int64_t rounds, float *sink)
             .sum_partials = sum_partials,                                                 \
             .update_sgd = update_sgd,                                                     \
             .update_adam = update_adam,                                                   \
+            .update_sdlm = update_sdlm,                                                   \
             .multiply_adds = multiply_adds,                                               \
         };                                                                                \
         return &table;                                                                    \

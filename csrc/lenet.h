@@ -152,16 +152,17 @@ typedef struct lenet_loss {
     double j;             /* LENET_MAP only; > 0 */
 } lenet_loss;
 
-typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM } lenet_optimizer_kind;
+typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;
 
 typedef struct lenet_optimizer {
     int32_t kind;             /* lenet_optimizer_kind */
-    float rate;               /* of this step */
+    float rate;               /* of this step; not SDLM's */
     float momentum;           /* SGD: v = momentum v + g */
     float beta1, beta2, epsilon;
     float weight_decay;       /* decoupled: p -= rate * weight_decay * p */
     int64_t step;             /* steps taken so far; lenet_step adds one */
-    float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v */
+    float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v;
+                               * SDLM's rates, by parameter: eta / (mu + h) */
     const int64_t *frozen;    /* [n_frozen][2]: parameters first .. end - 1 and what is remembered of
                                * them stay as they are; ascending, apart; NULL when n_frozen is 0 */
     int32_t n_frozen;
@@ -194,6 +195,14 @@ lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_images *images, const int64_t *labels, int64_t n,
                             const lenet_loss *loss, float *gradient, lenet_report *report,
                             const lenet_run *run);
+
+/* The diagonal h of the Gauss-Newton matrix of the mean loss (appendix C), by which SDLM sets its
+ * rates; never negative. lenet_curvature_blocks: as lenet_blocks. */
+size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads);
+int64_t lenet_curvature_blocks(int64_t n);
+lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
+                             const lenet_images *images, const int64_t *labels, int64_t n,
+                             const lenet_loss *loss, float *curvature, const lenet_run *run);
 
 /* One update of the parameters on one batch. */
 lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,

@@ -445,7 +445,9 @@ static void update_task(void *context, int64_t i, int32_t thread)
     for (int32_t r = 0; r <= o->n_frozen; r++) {  /* what lies before frozen range r, then past it */
         int64_t stop = r < o->n_frozen && o->frozen[2 * r] < end ? o->frozen[2 * r] : end;
         if (stop > first) {
-            int finite = (o->kind == LENET_SGD ? k->update_sgd : k->update_adam)(
+            int finite = (o->kind == LENET_SGD    ? k->update_sgd
+                          : o->kind == LENET_ADAM ? k->update_adam
+                                                  : k->update_sdlm)(
                 o, c->gradient, first, stop - first, c->parameters);
             if (!finite) c->finite[thread] = 0;
         }
@@ -569,7 +571,8 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     if (status != LENET_OK) return status;
     if ((optimizer->kind == LENET_ADAM && !(optimizer->first && optimizer->second))
         || (optimizer->kind == LENET_SGD && optimizer->momentum != 0.0f && !optimizer->first)
-        || (optimizer->kind != LENET_SGD && optimizer->kind != LENET_ADAM)
+        || (optimizer->kind == LENET_SDLM && !optimizer->first)
+        || optimizer->kind < LENET_SGD || optimizer->kind > LENET_SDLM
         || !frozen_is_valid(optimizer, plan->n_parameters))
         return LENET_BAD_ARGUMENT;
     chunks c = {.b = &b,

@@ -16,7 +16,7 @@ from lenet_c.architectures import (
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.distort import Distortion
 from lenet_c.model import Evaluation, LeNet5
-from lenet_c.optimizers import SGD, Adam, Constant, OneCycle, PaperSteps
+from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
 from lenet_c.rejection import Rejection, RejectionCurve
 from lenet_c.serialization import ModelFileError
 from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
@@ -29,6 +29,7 @@ __all__ = [
     "LENET5_MODERN",
     "LENET_3X3",
     "RBF",
+    "SDLM",
     "SGD",
     "Adam",
     "Architecture",

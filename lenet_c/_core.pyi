@@ -80,6 +80,14 @@ class Network:
     def gradient(
         self, samples: Samples, loss: str, j: float, num_threads: int | None = None
     ) -> tuple[float, int, Floats]: ...
+    def curvature(
+        self,
+        samples: Samples,
+        order: Integers | None,
+        loss: str,
+        j: float,
+        num_threads: int | None = None,
+    ) -> Floats: ...
     def step(
         self,
         samples: Samples,

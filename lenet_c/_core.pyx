@@ -93,6 +93,11 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_step(const lenet_plan *, float *, const lenet_images *, const int64_t *,
                             int64_t, const lenet_loss *, lenet_optimizer *, lenet_report *,
                             const lenet_run *)
+    size_t lenet_curvature_workspace_size(const lenet_plan *, int64_t, int32_t)
+    int64_t lenet_curvature_blocks(int64_t)
+    lenet_status lenet_curvature(const lenet_plan *, const float *, const lenet_images *,
+                                 const int64_t *, int64_t, const lenet_loss *, float *,
+                                 const lenet_run *)
     lenet_status lenet_score(const lenet_plan *, const float *, const int64_t *, int64_t,
                              const lenet_loss *, lenet_report *)
     void lenet_classify(const lenet_plan *, const float *, int64_t, int64_t *)
@@ -134,7 +139,7 @@ cdef extern from "lenet.h" nogil:
 KINDS = {"conv": 0, "subsample": 1, "average_pool": 2, "dense": 3, "rbf": 4}
 ACTIVATIONS = {"identity": 0, "scaled_tanh": 1, "tanh": 2, "relu": 3}
 LOSSES = {"mse": 0, "map": 1, "cross_entropy": 2}
-OPTIMIZERS = {"sgd": 0, "adam": 1}
+OPTIMIZERS = {"sgd": 0, "adam": 1, "sdlm": 2}
 PARTS = ("load", "forward", "loss", "backward_input", "backward_weights", "update")
 
 cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and products stay exact
@@ -455,7 +460,8 @@ cdef class OptimizerState:
 
     Attributes
     ----------
-    first, second : float32 array (n,), or None where the optimizer needs none
+    first, second : float32 array (n,), or None where the optimizer needs none; of SDLM the rates,
+        which an update reads, and the curvature behind them, which only Python sees
     step : int, updates so far
     """
 
@@ -474,11 +480,11 @@ cdef class OptimizerState:
         self.settings.weight_decay = weight_decay
         self.first = self.second = None
         cdef float[::1] values
-        if kind == "adam" or momentum != 0.0:
+        if kind != "sgd" or momentum != 0.0:
             self.first = np.zeros(n, np.float32)
             values = self.first
             self.settings.first = &values[0]
-        if kind == "adam":
+        if kind != "sgd":
             self.second = np.zeros(n, np.float32)
             values = self.second
             self.settings.second = &values[0]
@@ -681,6 +687,32 @@ cdef class Network:
         _check(status)
         _give_back(workspace)
         return report.loss, report.n_errors, gradient
+
+    def curvature(self, Samples samples, const int64_t[::1] order, loss, double j,
+                  num_threads=None):
+        """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
+        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_images images = samples.images
+        cdef int64_t n = samples.n
+        cdef lenet_status status
+        cdef lenet_run run
+        samples._need_labels()
+        if order is not None:
+            _check_order(order, n)
+            n = order.shape[0]
+            images.order = &order[0]
+        curvature = np.empty(self.parameters.shape[0], np.float32)
+        cdef float[::1] out = curvature
+        cdef int32_t threads = _threads(num_threads, lenet_curvature_blocks(n))
+        cdef _Workspace workspace = _borrow(
+            lenet_curvature_workspace_size(self.plan, n, threads))
+        run = _run(workspace, threads)
+        with nogil:
+            status = lenet_curvature(self.plan, &self.values[0], &images,
+                                     &samples.label_values[0], n, &criterion, &out[0], &run)
+        _check(status)
+        _give_back(workspace)
+        return curvature
 
     def step(self, Samples samples, const int64_t[::1] order, loss, double j,
              OptimizerState state, float rate, num_threads=None, distortion=None):

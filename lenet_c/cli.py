@@ -34,7 +34,7 @@ from lenet_c.architectures import (
 )
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.model import DEFAULT_J, Evaluation, LeNet5, loss_for
-from lenet_c.optimizers import SCHEDULES, SGD, Adam, Optimizer
+from lenet_c.optimizers import SCHEDULES, SDLM, SGD, Adam, Optimizer
 from lenet_c.rejection import REJECTED, SCORES, Rejection, best_two
 from lenet_c.trainer import Trainer
 
@@ -58,6 +58,7 @@ class Recipe:
     optimizers : dict
         By the name that --optimizer takes, with the settings of each; the first is the default.
     batch_size : int
+        Of sdlm it is 1.
     epochs : int
         On MNIST.
     digits_epochs : int
@@ -78,6 +79,7 @@ _LINEAR = Recipe(
     optimizers={
         "adam": Adam(3e-3, schedule="one_cycle"),
         "sgd": SGD(0.1, schedule="one_cycle", momentum=0.9),
+        "sdlm": SDLM(),
     },
     batch_size=64,
     epochs=12,
@@ -91,6 +93,7 @@ RECIPES: dict[str, Recipe] = {
         optimizers={
             "adam": Adam(8e-3, schedule="one_cycle", weight_decay=0.05),
             "sgd": SGD(0.01, schedule="one_cycle", momentum=0.9),
+            "sdlm": SDLM(mu=0.5),  # docs/reproduction.md
         },
         batch_size=64,
         epochs=16,
@@ -150,12 +153,14 @@ def _train(arguments: argparse.Namespace) -> None:
     _check_output(arguments.output)
     _check_plots(arguments.plot)
     network = LeNet5(architecture, seed=arguments.seed)
+    optimizer = _optimizer(recipe, arguments)
     trainer = Trainer(
         network,
-        _optimizer(recipe, arguments),
+        optimizer,
         arguments.loss or recipe.loss,
         j=recipe.j if arguments.j is None else arguments.j,
-        batch_size=arguments.batch_size or recipe.batch_size,
+        batch_size=arguments.batch_size
+        or (optimizer.batch_size if isinstance(optimizer, SDLM) else recipe.batch_size),
         distort=distort.AFFINE if arguments.distort else None,
         seed=arguments.seed,
     )
@@ -289,6 +294,8 @@ def _settings(trainer: Trainer) -> str:
     words += [optimizer.kind, f"rate {optimizer.lr:g} {optimizer.schedule}"]
     if isinstance(optimizer, SGD):
         words.append(f"momentum {optimizer.momentum:g}")
+    if isinstance(optimizer, SDLM):
+        words.append(f"mu {optimizer.mu:g}")
     if optimizer.weight_decay:
         words.append(f"weight decay {optimizer.weight_decay:g}")
     words.append(f"batch {trainer.batch_size}")

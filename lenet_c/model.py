@@ -479,6 +479,38 @@ class LeNet5:
         value, _, gradient = self._network.gradient(samples, *loss_for(self, loss, j), num_threads)
         return value, gradient
 
+    def curvature(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        loss: str | None = None,
+        *,
+        j: float = DEFAULT_J,
+        num_threads: int | None = None,
+    ) -> Floats:
+        """Give the diagonal of the mean loss's Gauss-Newton matrix: h_kk of each parameter.
+
+        Second derivatives are carried backwards with squared weights and squared slopes, and a
+        parameter that connections share has the sum of theirs (LeCun et al. 1998, appendix C).
+        `SDLM` sets its rates by it. csrc/curvature.c says what the loss contributes.
+
+        Parameters
+        ----------
+        images, labels, loss, j, num_threads : as for `loss_and_gradient`
+
+        Returns
+        -------
+        float32 array (n_parameters,)
+            In the order of `parameters`; none is negative.
+
+        Raises
+        ------
+        FloatingPointError
+            If it is not finite.
+        """
+        samples = _core.Samples(self._network, images, labels)
+        return self._network.curvature(samples, None, *loss_for(self, loss, j), num_threads)
+
     def evaluate(
         self,
         images: ArrayLike,

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 from lenet_c import _core
 from lenet_c.distort import Distortion
 from lenet_c.model import DEFAULT_J, LeNet5, loss_for
-from lenet_c.optimizers import Adam, Optimizer
+from lenet_c.optimizers import SDLM, Adam, Optimizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MEASURE_EVERY = 100  # steps between two estimates of the curvature outside of fit
 
 
 @dataclass
@@ -28,8 +30,8 @@ class History:
     ----------
     epochs : list of dict
         One a pass: "epoch" (from 1), "loss" and "error_rate" (over the pass, each batch before
-        its update), "rate" (of the last update), "seconds" (without the validation) and
-        "images_per_second"; with validation data also "val_loss" and "val_error_rate".
+        its update), "rate" (of the last update; SDLM's eta), "seconds" (without the validation)
+        and "images_per_second"; with validation data also "val_loss" and "val_error_rate".
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -187,13 +189,13 @@ class Trainer:
         outputs, else "cross_entropy".
     j : float
         The constant of "map" (eq. 9), above 0.
-    batch_size : int
-        Images an update.
+    batch_size : int, optional
+        Images an update. None: 64, and 1 for SDLM.
     distort : Distortion, optional
         Distort each image anew in each pass and each `step`; then images must be uint8. None:
         train on the images as they are.
     seed : int
-        Of the order of the images and of their distortions.
+        Of the order of the images, of their distortions, and of SDLM's choice among them.
     freeze : iterable of str
         Layers, "C1", or single parameters, "C3.bias", that keep their bits: no update, weight
         decay or moment touches them.
@@ -220,7 +222,7 @@ class Trainer:
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         distort: Distortion | None = None,
         seed: int | None = 0,
         freeze: Iterable[str] = (),
@@ -232,7 +234,9 @@ class Trainer:
         if optimizer is None:
             optimizer = Adam(1e-3)
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...) or Adam(...)")
+            raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...), Adam(...) or SDLM(...)")
+        if batch_size is None:
+            batch_size = optimizer.batch_size
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size!r}, want a whole number of at least 1")
         if distort is not None and not isinstance(distort, Distortion):
@@ -261,6 +265,8 @@ class Trainer:
         self._good: np.ndarray | None = None
         self._spare = np.empty_like(network.parameters)
         self._since_good = 0
+        self._measured = 0  # images behind the estimate of the curvature
+        self._rates_of: float | None = None  # the rate that the rates by parameter are made of
 
     def __repr__(self) -> str:
         return (
@@ -353,6 +359,8 @@ class Trainer:
             images earlier).
         """
         samples = self._samples(images, labels)
+        if not self._measured or self.n_updates % MEASURE_EVERY == 0:
+            self._measure(samples)
         return self._update(samples, None, self.optimizer.lr)[0]
 
     def _samples(self, images: ArrayLike, labels: ArrayLike) -> _core.Samples:
@@ -365,6 +373,7 @@ class Trainer:
         self, samples: _core.Samples, epoch: int, steps: int, n_steps: int
     ) -> dict[str, float]:
         began = time.perf_counter()
+        self._measure(samples, anew=True)
         order = self._rng.permutation(samples.n)
         total_loss, n_errors, rate = 0.0, 0, 0.0
         listeners = [c.on_batch_end for c in self.callbacks if hasattr(c, "on_batch_end")]
@@ -396,6 +405,46 @@ class Trainer:
             "images_per_second": samples.n / seconds,
         }
 
+    def _measure(self, samples: _core.Samples, anew: bool = False) -> None:
+        """Estimate the curvature, if the optimizer uses it: in a running mean, or anew by chance.
+
+        The running mean is over the images measured so far, at most `optimizer.samples` of them.
+        """
+        optimizer, state = self.optimizer, self._state
+        if not isinstance(optimizer, SDLM):
+            return
+        pick, share = None, 1.0
+        if anew:
+            n = min(optimizer.samples, samples.n)
+            pick = self._rng.choice(samples.n, n, replace=False)
+            self._measured = optimizer.samples
+        else:
+            self._measured = min(self._measured + samples.n, optimizer.samples)
+            share = min(samples.n / self._measured, 1.0)
+        try:
+            measured = self.network._network.curvature(
+                samples, pick, self.loss, self.j, self.num_threads
+            )
+        except FloatingPointError:
+            self._go_back(self.network.parameters)
+            raise FloatingPointError(
+                f"the curvature is not finite before update {self.n_updates + 1}; the network has "
+                "the last weights again whose loss was finite"
+            ) from None
+        assert state.second is not None
+        if share < 1.0:
+            measured = state.second + np.float32(share) * (measured - state.second)
+        state.second[...] = measured
+        self._rates_of = None
+
+    def _set_rates(self, rate: float) -> None:
+        """Give each parameter its rate, if the optimizer has such and they are of another one."""
+        if isinstance(self.optimizer, SDLM) and self._rates_of != rate:
+            assert self._state.first is not None
+            assert self._state.second is not None
+            self._state.first[...] = self.optimizer.rates(rate, self._state.second)
+            self._rates_of = rate
+
     def _update(
         self, samples: _core.Samples, batch: np.ndarray | None, rate: float
     ) -> tuple[float, int]:
@@ -404,6 +453,7 @@ class Trainer:
         keep = self._good is None or self._since_good >= KEEP_EVERY
         if keep:
             np.copyto(self._spare, parameters)
+        self._set_rates(rate)
         distortion = None
         if self.distort is not None:
             distortion = (astuple(self.distort), self._distort_seed, self._n_images)
@@ -412,10 +462,7 @@ class Trainer:
                 samples, batch, self.loss, self.j, self._state, rate, self.num_threads, distortion
             )
         except FloatingPointError:
-            # the weights at hand may be what made the loss infinite: back to earlier ones, whose
-            # loss was finite
-            parameters[...] = self._spare if self._good is None else self._good
-            self._forget_bad_moments()
+            self._go_back(self._spare)
             raise FloatingPointError(
                 f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
                 "the network has the last weights again whose loss was finite"
@@ -428,10 +475,19 @@ class Trainer:
         self._n_images += n_images
         return result
 
+    def _go_back(self, before: np.ndarray) -> None:
+        """Restore the last weights kept, or `before` if there are none.
+
+        The weights at hand may be what made the loss infinite.
+        """
+        self.network.parameters[...] = before if self._good is None else self._good
+        self._forget_bad_moments()
+
     def _forget_bad_moments(self) -> None:
         moments = (self._state.first, self._state.second)
         if not all(m is None or np.isfinite(m).all() for m in moments):
             self._state = self._new_state()
+            self._measured, self._rates_of = 0, None
 
     def _new_state(self) -> _core.OptimizerState:
         state = self.optimizer.new_state(self.network.n_parameters)

@@ -126,6 +126,46 @@ int main(void)
     CHECK(of_distorted.loss > report.loss);
     CHECK(optimizer.step == 42);
 
+    /* the curvature, and an update at the rates that follow from it */
+    lenet_optimizer sdlm = {.kind = LENET_SDLM};
+    CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &sdlm, &report, &run)
+          == LENET_BAD_ARGUMENT);
+    float *rates = velocity;
+    size = lenet_curvature_workspace_size(plan, IMAGES, 2);
+    char *more = malloc(size + 64);
+    CHECK(more);
+    lenet_run wide = {.workspace = more + (64 - (uintptr_t)more % 64),
+                      .workspace_size = size,
+                      .n_threads = 2};
+    CHECK(lenet_curvature_blocks(IMAGES) > 1);
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)
+          == LENET_OK);
+    for (int64_t i = 0; i < n; i++) {
+        CHECK(rates[i] >= 0.0f);
+        rates[i] = 0.01f / (0.1f + rates[i]);
+    }
+    sdlm.first = rates;
+    double before = 0.0;
+    for (int i = 0; i < 2; i++) {
+        before = report.loss;
+        CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &sdlm, &report, &run)
+              == LENET_OK);
+    }
+    CHECK(report.loss < before);
+    labels[7] = CLASSES;
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)
+          == LENET_BAD_LABEL);
+    labels[7] = 1;
+    const lenet_loss no_loss = {.kind = 3}, no_j = {.kind = LENET_MAP};
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_loss, rates, &wide)
+          == LENET_BAD_ARGUMENT);
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_j, rates, &wide)
+          == LENET_BAD_ARGUMENT);
+    wide.workspace_size = size - 1;
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)
+          == LENET_NO_MEMORY);
+    free(more);
+
     /* what cannot be is refused, and nothing changes */
     CHECK(lenet_forward(plan, parameters, &distorted, IMAGES, &outputs[0][0], &run)
           == LENET_BAD_ARGUMENT);

@@ -1214,7 +1214,7 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
                         lenet_optimizer o, int first, int n)
 {
     const size_t all = (size_t)(first + n + 2);
-    const int has_first = o.kind == LENET_ADAM || o.momentum != 0.0f;
+    const int has_first = o.kind != LENET_SGD || o.momentum != 0.0f;
     float *gradient = floats(all), *parameters = floats(all);
     float *moment1 = floats(all), *moment2 = floats(all);
     expected want = expect(all), want1 = expect(all), want2 = expect(all);
@@ -1235,6 +1235,11 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
             add(want, i, -(double)o.rate * o.weight_decay * p);
             add(want, i, -(double)o.rate * (has_first ? want1.sum[i] : g));
             want.size[i] += has_first ? o.rate * want1.size[i] : 0.0;
+            add(want2, i, v);
+        } else if (o.kind == LENET_SDLM) {
+            add(want, i, p);
+            add(want, i, -m * g);
+            add(want1, i, m);
             add(want2, i, v);
         } else {
             const double m_scale = o.rate / (1.0 - pow(o.beta1, (double)o.step));
@@ -1295,6 +1300,14 @@ static void check_update_adam(void)
     }
 }
 
+static void check_update_sdlm(void)
+{
+    for (int n = 1; n <= 4 * L + 3; n++) {
+        describe("%d values", n);
+        update_case(table->update_sdlm, (lenet_optimizer){.kind = LENET_SDLM}, 1 + n % 3, n);
+    }
+}
+
 static void check_multiply_adds(void)
 {
     describe("100 rounds of x = x / 2 + 1 / 4");
@@ -1325,7 +1338,7 @@ int main(void)
         CHECK(dense_step_of_one), CHECK(rbf_backward_of_one),
         CHECK(squash), CHECK(squash_backward),
         CHECK(sum_lanes), CHECK(sum_partials), CHECK(update_sgd), CHECK(update_adam),
-        CHECK(multiply_adds),
+        CHECK(update_sdlm), CHECK(multiply_adds),
     };
     enum { CHECKS = sizeof checks / sizeof *checks };
     _Static_assert(offsetof(lenet_kernels, load_grey) + CHECKS * sizeof(void (*)(void))

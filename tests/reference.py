@@ -340,6 +340,83 @@ def loss_and_gradient(
 _mean_loss = loss
 
 
+def _shares(outputs: Array, kind: str, j: float, is_rbf: bool) -> Array:
+    """What each class has in the sum of "map" or "cross_entropy"; of "mse" on penalties nothing."""
+    y = outputs if is_rbf else -outputs
+    if kind == "mse":
+        return np.zeros(y.shape)
+    exponents = _with_rubbish(y, j) if kind == "map" else -y
+    return np.exp(-y - _log_sum_exp(exponents)[:, None])
+
+
+def logits_curvature(outputs: NDArray[Any], kind: str, j: float = 0.1) -> Array:
+    """Second derivatives of each image's loss by its logits, the diagonal (N, classes)."""
+    outputs = np.asarray(outputs, dtype=np.float64)
+    if kind == "mse":
+        return np.full(outputs.shape, 2.0)
+    p = _shares(outputs, kind, j, False)
+    return p * (1 - p)
+
+
+def rbf_curvature(
+    x: Array, w: Array, labels: NDArray[Any], kind: str, j: float = 0.1
+) -> tuple[Array, Array]:
+    """Second derivatives of each image's loss by the inputs x and by the codes w of RBF units.
+
+    The diagonals, (N, K) and (N, classes, K). With E = y_D + log(e^-j + sum_i e^-y_i), shares p_i
+    and slopes g_i = dy_i/dx: d2E/dx2 = 2 + sum p g^2 - (sum p g)^2 - 2 sum p. By w_i it is
+    p_i (1 - p_i) g_i^2 - 2 p_i, and 2 more for the label's class; what is negative in that, the
+    -2 p_i of the other classes, is left out.
+    """
+    p = _shares(rbf(x, w), kind, j, True)[:, :, None]
+    g = 2 * (x[:, None, :] - w)
+    by_x = 2 + (p * g**2).sum(axis=1) - (p * g).sum(axis=1) ** 2 - 2 * p.sum(axis=1)
+    is_label = (np.arange(len(w)) == np.asarray(labels)[:, None])[:, :, None]
+    return by_x, p * (1 - p) * g**2 + is_label * (2 - 2 * p)
+
+
+def curvature(
+    architecture: Any,
+    vector: NDArray[Any],
+    x: NDArray[Any],
+    labels: NDArray[Any],
+    loss: str = "map",
+    j: float = 0.1,
+    codes: NDArray[Any] | None = None,
+) -> Array:
+    """The mean over images x (N, H, W) of h_kk, for the flat parameter vector (appendix C).
+
+    h_kk is the sum of d2E/du_ij^2 over the connections u_ij that share parameter k. Those, and the
+    derivatives of a layer's inputs, are what the gradient's sums give for squared inputs and
+    squared weights.
+    """
+    params = unflatten(architecture, vector)
+    steps = _run(architecture, params, x, codes)
+    h: dict[str, Array] = {}
+    d2 = logits_curvature(steps[-1][2], loss, j)
+    for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
+        name = layer.name
+        if layer.kind == "rbf":
+            d2, by_codes = rbf_curvature(xin, _rbf_weights(layer, params, codes), labels, loss, j)
+            if layer.trained:
+                h[f"{name}.weight"] = by_codes.sum(axis=0)
+            continue
+        slope = activate_derivative(getattr(layer, "activation", "identity"), a)
+        d2 = d2.reshape(out.shape) * slope**2
+        if layer.kind == "conv":
+            d2, dw, db = conv_backward(xin**2, params[f"{name}.weight"] ** 2, d2, layer.table)
+            h[f"{name}.weight"], h[f"{name}.bias"] = dw, db
+        elif layer.kind == "subsample":
+            d2, dc, db = subsample_backward(xin**2, params[f"{name}.coefficient"] ** 2, d2)
+            h[f"{name}.coefficient"], h[f"{name}.bias"] = dc, db
+        elif layer.kind == "average_pool":
+            d2 = average_pool_backward(xin, d2) / 4
+        else:
+            d2, dw, db = dense_backward(xin**2, params[f"{name}.weight"] ** 2, d2)
+            h[f"{name}.weight"], h[f"{name}.bias"] = dw, db
+    return np.concatenate([h[name].ravel() for name in params]) / len(x)
+
+
 def sgd_step(
     p: Array, g: Array, v: Array, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
 ) -> tuple[Array, Array]:
@@ -368,6 +445,11 @@ def adam_step(
     return p - lr * (mhat / (np.sqrt(vhat) + eps) + weight_decay * p), m, v
 
 
+def sdlm_step(p: Array, g: Array, h: Array, eta: float, mu: float) -> Array:
+    """One step of stochastic diagonal Levenberg-Marquardt (appendix C)."""
+    return p - eta / (mu + h) * g
+
+
 def four_point_gradient(
     f: Callable[[Array], float], vector: NDArray[Any], indices: Iterable[int], h: float = 1e-3
 ) -> Array:
@@ -381,6 +463,21 @@ def four_point_gradient(
             at.append(f(moved))
         slopes.append((at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h))
     return np.array(slopes)
+
+
+def four_point_curvature(
+    f: Callable[[Array], float], vector: NDArray[Any], indices: Iterable[int], h: float = 1e-2
+) -> Array:
+    """Second derivatives of f at vector along each of the components in indices."""
+    curvatures = []
+    for index in indices:
+        at = []
+        for k in (-2, -1, 0, 1, 2):
+            moved = np.array(vector, dtype=np.float64)
+            moved[index] += k * h
+            at.append(f(moved))
+        curvatures.append((-at[0] + 16 * at[1] - 30 * at[2] + 16 * at[3] - at[4]) / (12 * h * h))
+    return np.array(curvatures)
 
 
 # ---- distortions ----

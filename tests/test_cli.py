@@ -161,7 +161,7 @@ def train_here(monkeypatch, capsys, folder, *arguments):
 
 
 @pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "sdlm"])
 def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     network, output = train_here(
         monkeypatch, capsys, tmp_path, "--architecture", name, "--optimizer", optimizer
@@ -170,6 +170,7 @@ def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     assert network.architecture == cli.ARCHITECTURES[name]
     assert f"loss {recipe.loss}; " in output
     assert f"; {optimizer}; rate {recipe.optimizers[optimizer].lr:g} " in output
+    assert f"; batch {1 if optimizer == 'sdlm' else recipe.batch_size};" in output
 
 
 def test_options_reach_the_training(monkeypatch, capsys, tmp_path):

@@ -13,6 +13,7 @@ from lenet_c import (
     LENET5_MODERN,
     LENET_3X3,
     RBF,
+    SDLM,
     SGD,
     Adam,
     Architecture,
@@ -30,6 +31,7 @@ OPTIMIZERS = [
     SGD(1e-3, momentum=0.9, weight_decay=0.1),
     Adam(1e-3),
     Adam(1e-3, weight_decay=0.1),
+    SDLM(1e-4),
 ]
 
 

@@ -295,6 +295,177 @@ def test_gradient_is_that_of_finite_differences(architecture: Architecture, kind
         start += size
 
 
+# ---- curvature -----------------------------------------------------------------------------------
+
+
+class Unshared:
+    """A network written out, in which every connection has a weight of its own.
+
+    Its `weights` are all connections u_ij of all units, biases included; `parameter` tells which
+    entry of the flat vector each of them shares, or -1.
+    """
+
+    def __init__(self, architecture: Architecture, vector: ref.Array) -> None:
+        self.layers: list[tuple[list[int], list[int], int, str]] = []  # unit, input, units, f
+        self.weights: list[float] = []
+        self.parameter: list[int] = []
+        self.vector, offset = vector, 0
+        for layer in architecture.layers:
+            shape = architecture.input_shapes[layer.name]
+            if isinstance(layer, RBF):
+                continue
+            units: list[int] = []
+            inputs: list[int] = []
+            for unit, source, k in self.connections(layer, shape):
+                units.append(unit)
+                inputs.append(source)
+                self.parameter.append(-1 if k is None else offset + k)
+                self.weights.append(0.25 if k is None else vector[offset + k])
+            n_units = math.prod(layer.output_shape(shape))
+            kind = getattr(layer, "activation", "identity")
+            self.layers.append((units, inputs, n_units, kind))
+            offset += sum(math.prod(s) for s in layer.parameter_shapes(shape).values())
+
+    @staticmethod
+    def connections(layer: Any, shape: tuple[int, int, int]) -> Any:
+        """Yield unit, input (-1: always 1) and the parameter's place within the layer (or None)."""
+        maps, height, width = layer.output_shape(shape)
+
+        def at(m: int, y: int, x: int) -> int:
+            return (m * shape[1] + y) * shape[2] + x
+
+        places = itertools.product(range(maps), range(height), range(width))
+        for unit, (o, y, x) in enumerate(places):
+            if isinstance(layer, Conv):
+                table = layer.table or ((*range(shape[0]),),) * maps
+                k2, first = layer.kernel**2, sum(len(each) for each in table[:o])
+                for c, source in enumerate(table[o]):
+                    for tap in range(k2):
+                        j, i = divmod(tap, layer.kernel)
+                        yield unit, at(source, y + j, x + i), (first + c) * k2 + tap
+                yield unit, -1, sum(map(len, table)) * k2 + o
+            elif isinstance(layer, Dense):
+                n = math.prod(shape)
+                for i in range(n):
+                    yield unit, i, o * n + i
+                yield unit, -1, maps * n + o
+            else:
+                for j, i in itertools.product(range(2), range(2)):
+                    trained = o if isinstance(layer, Subsample) else None
+                    yield unit, at(o, 2 * y + j, 2 * x + i), trained
+                if isinstance(layer, Subsample):
+                    yield unit, -1, maps + o
+
+    def outputs(self, weights: ref.Array, image: ref.Array) -> ref.Array:
+        """What goes into the loss, or into the RBF units before it."""
+        x, start = image.ravel(), 0
+        for units, inputs, n_units, kind in self.layers:
+            here = weights[start : start + len(units)]
+            start += len(units)
+            a = np.zeros(n_units)
+            np.add.at(a, units, here * np.append(x, 1.0)[inputs])
+            x = ref.activate(kind, a)
+        return x
+
+    def curvature(self, image: ref.Array, loss: Any) -> ref.Array:
+        """Sum over connections of sum_o d2E/do^2 (do/du)^2, both by differences."""
+        weights = np.array(self.weights)
+        outputs = self.outputs(weights, image)
+        by_output = ref.four_point_curvature(loss, outputs, range(len(outputs)))
+        h = np.zeros(len(self.vector))
+        for c, k in enumerate(self.parameter):
+            if k < 0:
+                continue
+            for o, second in enumerate(by_output):
+                slope = ref.four_point_gradient(
+                    lambda v, o=o: self.outputs(v, image)[o], weights, [c], 1e-3
+                )[0]
+                h[k] += second * slope**2
+        return h
+
+
+# One path leads from a connection to an output, so that what the recursion leaves out is 0.
+ONE_PATH = [
+    Architecture(
+        "subsampling",
+        (
+            Conv("a", 2, 2, activation="scaled_tanh"),
+            Subsample("b", activation="tanh"),
+            Dense("c", 2, activation="identity"),
+        ),
+        (5, 6),
+    ),
+    Architecture(
+        "table",
+        (
+            Conv("a", 2, 2, activation="tanh"),
+            Conv("b", 2, 4, ((1,), (0,)), "scaled_tanh"),
+            Dense("c", 3, activation="identity"),
+        ),
+        (5, 5),
+    ),
+    Architecture(
+        "average pool",
+        (
+            Conv("a", 2, 2, activation="tanh"),
+            AveragePool("b"),
+            Dense("c", 2, activation="identity"),
+        ),
+        (6, 5),
+    ),
+    Architecture("fixed codes", (Conv("a", 4, 3, activation="scaled_tanh"), RBF("b", 3)), (3, 3)),
+]
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("architecture", ONE_PATH, ids=lambda a: a.name)
+def test_curvature_is_that_of_a_network_without_shared_weights(
+    architecture: Architecture, kind: str
+) -> None:
+    random = rng(11)
+    vector = 3 * random_vector(architecture, 12)
+    images, labels = random.normal(size=(2, *architecture.input_shape)), np.array([1, 0])
+    is_rbf = architecture.layers[-1].kind == "rbf"
+    codes = random.normal(size=(3, 4)) if is_rbf else None
+    network, want = Unshared(architecture, vector), np.zeros(len(vector))
+    for image, label in zip(images, labels, strict=True):
+
+        def loss(v: ref.Array, label: int = label) -> float:
+            outputs = ref.rbf(v[None], codes) if is_rbf else v[None]
+            return ref.loss(outputs, np.array([label]), kind, 0.3, is_rbf)
+
+        want += network.curvature(image, loss) / 2
+    got = ref.curvature(architecture, vector, images, labels, kind, 0.3, codes)
+    assert got.min() >= 0
+    assert (want > 0).mean() > 0.9
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7 * want.max())
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_curvature_of_rbf_units(kind: str) -> None:
+    """Exact by the inputs; by the codes but for what is negative, -2 p_i of other classes."""
+    random = rng(13)
+    w, x, label = random.normal(size=(3, 4)), random.normal(size=4), 1
+    by_x, by_w = ref.rbf_curvature(x[None], w, np.array([label]), kind, 0.3)
+
+    def loss(x: ref.Array, w: ref.Array) -> float:
+        return ref.loss(ref.rbf(x[None], w), np.array([label]), kind, 0.3)
+
+    want = ref.four_point_curvature(lambda v: loss(v, w), x, range(4))
+    np.testing.assert_allclose(by_x[0], want, rtol=1e-5, atol=1e-6)
+    want = ref.four_point_curvature(lambda v: loss(x, v.reshape(3, 4)), w.ravel(), range(12))
+    p = -ref.loss_derivative(ref.rbf(x[None], w), np.array([label]), kind, 0.3)[0]
+    p[label] = 0
+    np.testing.assert_allclose(by_w[0], want.reshape(3, 4) + 2 * p[:, None], rtol=1e-5, atol=1e-6)
+    assert by_x.min() > 0
+    assert by_w.min() >= 0
+
+
+def test_sdlm_step_by_hand() -> None:
+    p = ref.sdlm_step(np.array([1.0, 1.0]), np.array([2.0, -3.0]), np.array([0.08, 0.0]), 0.1, 0.02)
+    np.testing.assert_allclose(p, [1 - 2.0, 1 + 15.0])
+
+
 def test_sgd_step_by_hand() -> None:
     p, v = np.array([1.0]), np.array([0.5])
     p, v = ref.sgd_step(p, np.array([2.0]), v, lr=0.1, momentum=0.9, weight_decay=0.3)
@@ -312,6 +483,13 @@ def test_adam_step_by_hand() -> None:
     mhat = (0.9 * 0.1 * 3 + 0.1 * 1) / (1 - 0.81)
     vhat = (0.999 * 0.001 * 9 + 0.001 * 1) / (1 - 0.999**2)
     assert p2[0] == pytest.approx(p[0] - 0.1 * mhat / (math.sqrt(vhat) + 1e-8), rel=1e-12)
+
+
+def test_four_point_curvature() -> None:
+    curvatures = ref.four_point_curvature(
+        lambda v: v[0] ** 4 * v[1] ** 2, np.array([0.5, -2.0]), [1, 0]
+    )
+    np.testing.assert_allclose(curvatures, [2 * 0.5**4, 12 * 0.25 * 4], rtol=1e-8)
 
 
 def test_four_point_gradient_is_exact_on_quartics() -> None:
