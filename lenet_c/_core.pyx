@@ -232,6 +232,9 @@ cdef int32_t _threads(object n, int64_t blocks) except -1:
 
 # ---- workspace -----------------------------------------------------------------------------------
 
+cdef enum:
+    SMALL = 256  # classes whose outputs fit on the stack
+
 cdef size_t KEEP = 64 << 20  # bytes that a thread keeps between calls, at most
 
 _local = threading.local()
@@ -581,22 +584,25 @@ cdef class Network:
         smaller = f"{h - 4}x{w - 4} or " if h > 4 and w > 4 else ""
         return f"{smaller}{h}x{w} (at most 8 pixels smaller, by an even number)"
 
-    cdef object _forward(self, Samples samples, object num_threads):
-        cdef int64_t n = samples.n
-        cdef int32_t threads = _threads(num_threads, lenet_blocks(0, n))
+    cdef int _run_forward(self, Samples samples, object num_threads, float *out) except -1:
+        cdef int32_t threads = _threads(num_threads, lenet_blocks(0, samples.n))
+        cdef _Workspace workspace = _borrow(
+            lenet_workspace_size(self.plan, 0, samples.n, threads))
+        cdef lenet_run run = _run(workspace, threads, self.profile)
         cdef lenet_status status
-        cdef lenet_run run
-        if n > SIZE_LIMIT // self.classes:
-            raise MemoryError(f"images: {n} rows are more than an array can hold")
-        outputs = np.empty((n, self.classes), np.float32)
-        cdef float[:, ::1] out = outputs
-        cdef _Workspace workspace = _borrow(lenet_workspace_size(self.plan, 0, n, threads))
-        run = _run(workspace, threads, self.profile)
         with nogil:
-            status = lenet_forward(self.plan, &self.values[0], &samples.images, n, &out[0, 0],
+            status = lenet_forward(self.plan, &self.values[0], &samples.images, samples.n, out,
                                    &run)
         _check(status)
         _give_back(workspace)
+        return 0
+
+    cdef object _forward(self, Samples samples, object num_threads):
+        if samples.n > SIZE_LIMIT // self.classes:
+            raise MemoryError(f"images: {samples.n} rows are more than an array can hold")
+        outputs = np.empty((samples.n, self.classes), np.float32)
+        cdef float[:, ::1] out = outputs
+        self._run_forward(samples, num_threads, &out[0, 0])
         return outputs
 
     def forward(self, images, num_threads=None):
@@ -606,12 +612,22 @@ cdef class Network:
     def predict(self, images, num_threads=None):
         """Best class of each image, (N,) int64."""
         cdef Samples samples = Samples(self, images)
+        if samples.n == 1 and self.classes <= SMALL:
+            return self._predict_one(samples, num_threads)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
         return classes
+
+    cdef object _predict_one(self, Samples samples, object num_threads):
+        # what arrays cost would be felt here
+        cdef float outputs[SMALL]
+        cdef int64_t best
+        self._run_forward(samples, num_threads, outputs)
+        lenet_classify(self.plan, outputs, 1, &best)
+        return np.array((best,), np.int64)
 
     def probabilities(self, images, num_threads=None):
         """Softmax of the evidence, (N, classes) float32."""
@@ -706,7 +722,7 @@ cdef class Network:
         cdef int32_t threads = _threads(num_threads, lenet_curvature_blocks(n))
         cdef _Workspace workspace = _borrow(
             lenet_curvature_workspace_size(self.plan, n, threads))
-        run = _run(workspace, threads)
+        run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_curvature(self.plan, &self.values[0], &images,
                                      &samples.label_values[0], n, &criterion, &out[0], &run)
