@@ -458,7 +458,6 @@ INLINE void dense_vectors_of_one(const use_of_gradient USE, const int ROWS, ptrd
     } while (0)
     const vf x = vf_in_register(LOAD(in));
     vf sum = LOAD(dx);
-    UNROLL
     for (int r = 0; r < ROWS; r++) {
         vf weight = vf_in_register(LOAD(w + r * n)), g = vf_mul(delta[r], x);
         sum = vf_fma(delta[r], weight, sum);

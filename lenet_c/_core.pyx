@@ -434,6 +434,11 @@ cdef class Samples:
                                  f"{network.classes - 1}")
         return 0
 
+    @property
+    def is_grey(self):
+        """Whether the images are uint8."""
+        return not self.images.is_float
+
     cdef int _need_labels(self) except -1:
         if self.labels is None:
             raise ValueError("labels: none were given")
