@@ -52,7 +52,7 @@ SANITIZED = build/sanitize
 sanitize:
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	cp -r bench csrc lenet_c tests setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	cp -r bench csrc docs lenet_c tests setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	rm -f $(SANITIZED)/lenet_c/*.so
 	cd $(SANITIZED) && LENET_C_SANITIZE=1 $(PYTHON) setup.py -q build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
