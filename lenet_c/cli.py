@@ -86,6 +86,14 @@ _LINEAR = Recipe(
     digits_epochs=60,
 )
 
+
+def _adam(recipe: Recipe, lr: float, weight_decay: float, epochs: int) -> Recipe:
+    """Give a recipe with other settings of Adam and so many passes over MNIST."""
+    adam = dataclasses.replace(recipe.optimizers["adam"], lr=lr, weight_decay=weight_decay)
+    optimizers = {**recipe.optimizers, "adam": adam}
+    return dataclasses.replace(recipe, optimizers=optimizers, epochs=epochs)
+
+
 RECIPES: dict[str, Recipe] = {
     LENET5_1998.name: Recipe(
         loss="map",
@@ -104,6 +112,12 @@ RECIPES: dict[str, Recipe] = {
     LENET_3X3.name: _LINEAR,
 }
 """The default settings of `lenet-c train`, by architecture."""
+
+DISTORTED: dict[str, Recipe] = RECIPES | {
+    LENET5_1998.name: _adam(RECIPES[LENET5_1998.name], 4e-3, weight_decay=0.05, epochs=100),
+    LENET5_MODERN.name: _adam(RECIPES[LENET5_MODERN.name], 3e-3, weight_decay=0.05, epochs=60),
+}
+"""Those of `lenet-c train --distort`: distorted images bear, and want, more passes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> None:
     architecture = ARCHITECTURES[arguments.architecture]
-    recipe = RECIPES[architecture.name]
+    recipe = (DISTORTED if arguments.distort else RECIPES)[architecture.name]
     if arguments.activation is not None:
         architecture = architecture.with_activation(arguments.activation)
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.

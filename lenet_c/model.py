@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -160,6 +162,8 @@ class LeNet5:
     parameters : float32 array (n_parameters,)
         Every trainable parameter; writing to it changes the network.
     codes : float32 array (classes, code length) or None
+    notes : dict
+        Anything that JSON can hold, saved with the network; empty at first.
 
     Notes
     -----
@@ -201,6 +205,7 @@ class LeNet5:
 
     def _open(self, architecture: Architecture, codes: Floats | None) -> None:
         self._architecture = architecture
+        self.notes: dict[str, Any] = {}
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         self._network = _core_network(architecture, None if trained else codes)
@@ -584,7 +589,10 @@ class LeNet5:
         arrays = {"parameters": self.parameters}
         if self.codes is not None:
             arrays["codes"] = np.ascontiguousarray(self.codes)
-        serialization.write(path, {"architecture": self.architecture.to_dict()}, arrays)
+        metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
+        if self.notes:
+            metadata["notes"] = self.notes
+        serialization.write(path, metadata, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | BinaryIO) -> LeNet5:
@@ -619,15 +627,50 @@ class LeNet5:
         except (TypeError, ValueError) as error:
             raise serialization.ModelFileError(f"{path}: {error}") from None
         network.parameters[...] = parameters
+        notes = metadata.get("notes")
+        network.notes = notes if isinstance(notes, dict) else {}
         return network
+
+    @classmethod
+    def pretrained(cls, name: str = "mnist") -> LeNet5:
+        """Give a network that was trained on MNIST; its weights came with the library.
+
+        Parameters
+        ----------
+        name : str
+            "mnist": the 1998 network. "mnist-modern": `LENET5_MODERN`. `lenet_c.recipes.mnist`
+            trained both; `notes` tells how, and their error rates on the test images.
+
+        Returns
+        -------
+        LeNet5
+
+        Raises
+        ------
+        ValueError
+            For another name.
+
+        Examples
+        --------
+        >>> LeNet5.pretrained("mnist").n_parameters
+        60000
+        """
+        folder = resources.files("lenet_c") / "pretrained"
+        known = sorted(file.name for file in folder.iterdir() if file.name.endswith(".npz"))
+        if f"{name}.npz" not in known:
+            names = ", ".join(repr(file.removesuffix(".npz")) for file in known)
+            raise ValueError(f"name: got {name!r}, want one of {names}")
+        return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             "architecture": self.architecture,
             "parameters": self.parameters.copy(),
             "codes": None if self.codes is None else np.array(self.codes),
+            "notes": self.notes,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._open(state["architecture"], state["codes"])
         self.parameters[...] = state["parameters"]
+        self.notes = state.get("notes", {})

@@ -1,0 +1,293 @@
+"""Error rates on MNIST's test images beside the published ones: python -m bench.accuracy.
+
+Each row is a recipe, trained from some seeds and tested once, after its last pass. Settings were
+chosen on the last 10,000 training images. Every result is appended to a file as it comes, and what
+is there is not run again: a run can be stopped, and split with --only. --write puts the tables into
+docs/accuracy.md. The rows named tutorial-* train as `bench.tutorials` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench import tutorials
+from lenet_c import LeNet5, Trainer, _core, cli, datasets, distort, preprocess
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy.md"
+
+Images = tuple[np.ndarray, np.ndarray]  # with their labels
+Data = tuple[Images, Images]
+Measure = Callable[[Data, int, "int | None"], float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; error rates in percent.
+
+    Attributes
+    ----------
+    what : str
+    measure : callable
+        From the data, a seed and the number of threads to an error rate in [0, 1].
+    target : float
+        The error rate to reach.
+    published : str
+    seeded : bool
+        Whether the seed makes a difference.
+    """
+
+    what: str
+    measure: Measure
+    target: float
+    published: str = "-"
+    seeded: bool = True
+
+
+def trained(name: str, distorted: bool, train: Images, seed: int, threads: int | None) -> LeNet5:
+    """Train as `lenet-c train` does, with or without --distort."""
+    recipe = (cli.DISTORTED if distorted else cli.RECIPES)[name]
+    network = LeNet5(cli.ARCHITECTURES[name], seed=seed)
+    trainer = Trainer(
+        network,
+        recipe.optimizers["adam"],
+        recipe.loss,
+        j=recipe.j,
+        batch_size=recipe.batch_size,
+        distort=distort.AFFINE if distorted else None,
+        seed=seed,
+        num_threads=threads,
+    )
+    trainer.fit(*train, recipe.epochs)
+    return network
+
+
+def by_command(name: str, distorted: bool) -> Measure:
+    def measure(data: Data, seed: int, threads: int | None) -> float:
+        return trained(name, distorted, data[0], seed, threads).evaluate(*data[1]).error_rate
+
+    return measure
+
+
+def by_tutorial(recipe: tutorials.Recipe) -> Measure:
+    def measure(data: Data, seed: int, threads: int | None) -> float:
+        return 1 - tutorials.accuracy(recipe, *data, seed, threads)
+
+    return measure
+
+
+def as_shipped(name: str) -> Measure:
+    def measure(data: Data, seed: int, threads: int | None) -> float:
+        return LeNet5.pretrained(name).evaluate(*data[1]).error_rate
+
+    return measure
+
+
+def _tutorial_rows() -> dict[str, Row]:
+    rows = {}
+    for recipe in tutorials.RECIPES:
+        name, target = recipe.architecture.name, 100 - recipe.target
+        published = {"98.36%": "1.64%", "about 98.5 to 99%": "about 1 to 1.5%"}
+        for suffix, chosen, how in (
+            ("", recipe, "as published"),
+            ("-annealed", tutorials.annealed(recipe), "annealed"),
+        ):
+            rows[f"tutorial-{name}{suffix}"] = Row(
+                f"{name}, {how}",
+                by_tutorial(chosen),
+                target,
+                published.get(recipe.published, "-"),
+            )
+    return rows
+
+
+ROWS: dict[str, Row] = {
+    "plain": Row(
+        "the 1998 network, `lenet-c train`", by_command("lenet5-1998", False), 0.90, "0.95%"
+    ),
+    "distorted": Row(
+        "the 1998 network, `lenet-c train --distort`", by_command("lenet5-1998", True), 0.60, "0.8%"
+    ),
+    "shipped": Row('`pretrained("mnist")`', as_shipped("mnist"), 0.55, seeded=False),
+    "modern": Row(
+        "the modern network, `lenet-c train --distort`", by_command("lenet5-modern", True), 0.60
+    ),
+    "shipped-modern": Row(
+        '`pretrained("mnist-modern")`', as_shipped("mnist-modern"), 0.60, seeded=False
+    ),
+    **_tutorial_rows(),
+}
+
+
+def table(results: list[dict[str, object]]) -> str:
+    """Format what was measured, in the order of the rows."""
+    lines = [
+        "| what | test error, median (range) | seeds | to reach | published | training |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in ROWS.items():
+        mine = [result for result in results if result["row"] == name]
+        if not mine:
+            continue
+        rates = [100 * float(str(result["error_rate"])) for result in mine]
+        seconds = statistics.median(float(str(result["seconds"])) for result in mine)
+        middle, low, high = statistics.median(rates), min(rates), max(rates)
+        spread = f" ({low:.2f} to {high:.2f})" if len(rates) > 1 else ""
+        reached = "reached" if round(middle, 2) <= row.target else "missed"
+        lines.append(
+            f"| {row.what} | {middle:.2f}%{spread} | {len(rates) if row.seeded else '-'} "
+            f"| {row.target:.2f}%: {reached} | {row.published} "
+            f"| {f'{seconds:.0f} s' if row.seeded else '-'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+# ---- pictures from elsewhere ----
+
+
+def thicker(images: np.ndarray) -> np.ndarray:
+    """Give each pixel the largest of itself and three neighbours: strokes grow by a pixel."""
+    return np.maximum.reduce([images, *(np.roll(images, s, (1, 2)) for s in _NEIGHBOURS)])
+
+
+def thinner(images: np.ndarray) -> np.ndarray:
+    """Give each pixel the smallest of itself and three neighbours: strokes lose a pixel."""
+    return np.minimum.reduce([images, *(np.roll(images, s, (1, 2)) for s in _NEIGHBOURS)])
+
+
+_NEIGHBOURS = ((0, 1), (1, 0), (1, 1))
+
+
+def shifted(images: np.ndarray) -> np.ndarray:
+    """Move each image by 2 pixels, to the left, right, up and down in turn."""
+    moved = images.copy()
+    for start, (dx, dy) in enumerate(((-2, 0), (2, 0), (0, -2), (0, 2))):
+        moved[start::4] = distort.transform(images[start::4], dx=dx, dy=dy)
+    return moved
+
+
+def printed() -> Images:
+    """Draw the ten digits in the fonts that come with matplotlib."""
+    from matplotlib import get_data_path
+    from PIL import Image, ImageDraw, ImageFont
+
+    fonts = sorted((Path(get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
+    images, labels = [], []
+    for path in fonts:
+        if not re.match(
+            r"(DejaVuSans|DejaVuSerif|STIXGeneral|cmr10|cmss10|cmtt10|cmb10)", path.stem
+        ):
+            continue  # symbols
+        if "Display" in path.stem:
+            continue
+        font = ImageFont.truetype(str(path), 80)
+        for digit in range(10):
+            sheet = Image.new("L", (160, 160), 255)
+            ImageDraw.Draw(sheet).text((50, 30), str(digit), 0, font)
+            images.append(preprocess.character(np.asarray(sheet)))
+            labels.append(digit)
+    return np.stack(images), np.array(labels, np.uint8)
+
+
+def elsewhere(test: Images) -> dict[str, Images]:
+    """Pictures unlike those of the training set."""
+    images, labels = test
+    (small, small_labels), (more, more_labels) = datasets.digits()
+    sets = {
+        "MNIST's test images": test,
+        "moved by 2 pixels": (shifted(images), labels),
+        "slanted to the right, 0.3 pixels a row": (distort.transform(images, shear=-0.3), labels),
+        "slanted to the left": (distort.transform(images, shear=0.3), labels),
+        "turned by 15 degrees": (distort.transform(images, rotation=15), labels),
+        "strokes a pixel thicker": (thicker(images), labels),
+        "strokes a pixel thinner": (thinner(images), labels),
+        "four fifths of the size": (distort.transform(images, scale=0.8), labels),
+        "scikit-learn's digits": (
+            np.concatenate([small, more]),
+            np.concatenate([small_labels, more_labels]),
+        ),
+        "printed, in fonts of matplotlib": printed(),
+    }
+    return sets
+
+
+def elsewhere_table(data: Data, threads: int | None) -> str:
+    """Compare the shipped weights with a network that saw no distortions."""
+    networks = [
+        trained("lenet5-1998", False, data[0], 0, threads),
+        LeNet5.pretrained("mnist"),
+        LeNet5.pretrained("mnist-modern"),
+    ]
+    lines = [
+        "| pictures | images | no distortions | mnist | mnist-modern |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for what, (images, labels) in elsewhere(data[1]).items():
+        rates = [network.evaluate(images, labels).error_rate for network in networks]
+        cells = " | ".join(f"{rate:.2%}" for rate in rates)
+        lines.append(f"| {what} | {len(images):,} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+# ---- the command ----
+
+
+def write(tables: dict[str, str]) -> None:
+    """Put tables into the document, each between its two comments."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, content in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        _, also, after = rest.partition(end)
+        if not (found and also):
+            raise ValueError(f"{DOCUMENT}: no place for the table {name!r}")
+        text = before + begin + content + end + after
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__)
+    option = parser.add_argument
+    option("--only", choices=[*ROWS, "elsewhere"], nargs="*", help="default: everything")
+    option("--seeds", type=int, default=5, metavar="N", help="default: 5")
+    option("--results", type=Path, default=Path("build/accuracy.jsonl"), metavar="FILE")
+    option("--threads", type=int, metavar="N")
+    option("--write", action="store_true", help="put the tables into docs/accuracy.md")
+    arguments = parser.parse_args(argv)
+    wanted = [*ROWS, "elsewhere"] if arguments.only is None else arguments.only
+    results = []
+    if arguments.results.exists():
+        results = [json.loads(line) for line in arguments.results.read_text().splitlines()]
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    done = {(result["row"], result["seed"]) for result in results}
+    data = datasets.mnist()
+    for name in ROWS:
+        for seed in range(arguments.seeds if ROWS[name].seeded else 1):
+            if name not in wanted or (name, seed) in done:
+                continue
+            began = time.perf_counter()
+            rate = ROWS[name].measure(data, seed, arguments.threads)
+            seconds = time.perf_counter() - began
+            result = {"row": name, "seed": seed, "error_rate": rate, "seconds": round(seconds, 1)}
+            results.append(result | {"isa": _core.isa()[0]})
+            with arguments.results.open("a") as file:
+                file.write(json.dumps(results[-1]) + "\n")
+            print(f"{name}, seed {seed}: {rate:.2%} in {seconds:.1f} s", flush=True)
+    tables = {"accuracy": table(results)}
+    if "elsewhere" in wanted:
+        tables["elsewhere"] = elsewhere_table(data, arguments.threads)
+    print("\n".join(tables.values()))
+    if arguments.write:
+        write(tables)
+
+
+if __name__ == "__main__":
+    main()

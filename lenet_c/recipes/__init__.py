@@ -1,0 +1,1 @@
+"""How the weights in the wheel were trained: commands that anyone can run again."""

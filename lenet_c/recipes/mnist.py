@@ -1,0 +1,169 @@
+"""Trains the networks that `LeNet5.pretrained` gives: python -m lenet_c.recipes.mnist.
+
+All 60,000 training images of MNIST, distorted anew in each pass. One seed and one version of
+lenet_c give the same bits on one instruction set, for any number of threads. The settings were
+chosen on the last 10,000 training images (docs/accuracy.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+
+from lenet_c import _core, datasets, distort
+from lenet_c.architectures import LENET5_1998, LENET5_MODERN, Architecture
+from lenet_c.distort import Distortion
+from lenet_c.model import DEFAULT_J, LeNet5
+from lenet_c.optimizers import Adam
+from lenet_c.trainer import Trainer
+
+__all__ = ["RECIPES", "Recipe", "main", "train"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Fixed settings.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    optimizer : Adam
+    loss : str
+    epochs : int
+    batch_size : int
+    distortion : Distortion
+    j : float
+        The constant of the loss "map".
+    """
+
+    architecture: Architecture
+    optimizer: Adam
+    loss: str
+    epochs: int
+    batch_size: int = 64
+    distortion: Distortion = distort.AFFINE
+    j: float = DEFAULT_J
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "mnist": Recipe(
+            LENET5_1998,
+            Adam(4e-3, schedule="one_cycle", weight_decay=0.05),
+            loss="map",
+            epochs=150,
+        ),
+        "mnist-modern": Recipe(
+            LENET5_MODERN,
+            Adam(3e-3, schedule="one_cycle", weight_decay=0.05),
+            loss="cross_entropy",
+            epochs=100,
+        ),
+    }
+)
+"""By the name that `LeNet5.pretrained` takes."""
+
+
+class _Lines:
+    """A trainer's callback that prints a line a pass."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        print(
+            f"pass {record['epoch']}/{self.epochs}  loss {record['loss']:.4f}  "
+            f"error {record['error_rate']:.2%} (distorted images)  {record['seconds']:.1f} s",
+            flush=True,
+        )
+
+
+def train(
+    recipe: Recipe,
+    data: datasets.Arrays,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    num_threads: int | None = None,
+) -> LeNet5:
+    """Train a network, printing a line a pass.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : (images, labels)
+        uint8 (N, 28, 28) and integers (N,).
+    seed : int
+        Of the weights, the order and the distortions.
+    epochs : int, optional
+        The recipe's by default.
+    num_threads : int, optional
+        The weights are the same bits for any number.
+
+    Returns
+    -------
+    LeNet5
+    """
+    epochs = recipe.epochs if epochs is None else epochs
+    network = LeNet5(recipe.architecture, seed=seed)
+    trainer = Trainer(
+        network,
+        recipe.optimizer,
+        recipe.loss,
+        j=recipe.j,
+        batch_size=recipe.batch_size,
+        distort=recipe.distortion,
+        seed=seed,
+        callbacks=[_Lines(epochs)],
+        num_threads=num_threads,
+    )
+    trainer.fit(*data, epochs)
+    return network
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, test and save.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; by default those of the process.
+    """
+    parser = argparse.ArgumentParser(prog="python -m lenet_c.recipes.mnist", description=__doc__)
+    option = parser.add_argument
+    option("--which", choices=list(RECIPES), action="append", help="default: each in turn")
+    option("--seed", type=int, default=0, metavar="N", help="default: 0, as in the wheel")
+    option("--output", default=".", metavar="FOLDER", help="for the model files; default: here")
+    option("--data", metavar="FOLDER", help="with MNIST's four files")
+    option("--epochs", type=int, metavar="N", help="passes; default: the recipe's")
+    option("--threads", type=int, metavar="N", help="change the time, not the weights")
+    arguments = parser.parse_args(argv)
+    os.makedirs(arguments.output, exist_ok=True)
+    data, test = datasets.mnist(arguments.data)
+    for name in arguments.which or RECIPES:
+        recipe = RECIPES[name]
+        network = train(
+            recipe,
+            data,
+            seed=arguments.seed,
+            epochs=arguments.epochs,
+            num_threads=arguments.threads,
+        )
+        result = network.evaluate(*test, num_threads=arguments.threads)
+        network.notes = {
+            "command": f"python -m lenet_c.recipes.mnist --which {name} --seed {arguments.seed}",
+            "epochs": arguments.epochs or recipe.epochs,
+            "distortion": asdict(recipe.distortion),
+            "isa": _core.isa()[0],
+            "test_error_rate": round(result.error_rate, 6),
+        }
+        path = os.path.join(arguments.output, f"{name}.npz")
+        network.save(path)
+        print(f"{name}: test error {result.error_rate:.2%}, saved {path}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
