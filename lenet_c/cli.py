@@ -86,14 +86,6 @@ _LINEAR = Recipe(
     digits_epochs=60,
 )
 
-
-def _adam(recipe: Recipe, lr: float, weight_decay: float, epochs: int) -> Recipe:
-    """Give a recipe with other settings of Adam and so many passes over MNIST."""
-    adam = dataclasses.replace(recipe.optimizers["adam"], lr=lr, weight_decay=weight_decay)
-    optimizers = {**recipe.optimizers, "adam": adam}
-    return dataclasses.replace(recipe, optimizers=optimizers, epochs=epochs)
-
-
 RECIPES: dict[str, Recipe] = {
     LENET5_1998.name: Recipe(
         loss="map",
@@ -114,8 +106,24 @@ RECIPES: dict[str, Recipe] = {
 """The default settings of `lenet-c train`, by architecture."""
 
 DISTORTED: dict[str, Recipe] = RECIPES | {
-    LENET5_1998.name: _adam(RECIPES[LENET5_1998.name], 4e-3, weight_decay=0.05, epochs=100),
-    LENET5_MODERN.name: _adam(RECIPES[LENET5_MODERN.name], 3e-3, weight_decay=0.05, epochs=60),
+    LENET5_1998.name: dataclasses.replace(
+        RECIPES[LENET5_1998.name],
+        optimizers={
+            **RECIPES[LENET5_1998.name].optimizers,
+            "adam": Adam(6e-3, schedule="one_cycle", weight_decay=0.03),
+        },
+        batch_size=128,
+        epochs=100,
+        digits_epochs=120,
+    ),
+    LENET5_MODERN.name: dataclasses.replace(
+        _LINEAR,
+        optimizers={
+            **_LINEAR.optimizers,
+            "adam": Adam(3e-3, schedule="one_cycle", weight_decay=0.05),
+        },
+        epochs=40,
+    ),
 }
 """Those of `lenet-c train --distort`: distorted images bear, and want, more passes."""
 

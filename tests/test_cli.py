@@ -173,6 +173,16 @@ def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     assert f"; batch {1 if optimizer == 'sdlm' else recipe.batch_size};" in output
 
 
+@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+def test_distorted_images_have_a_recipe_of_their_own(monkeypatch, capsys, tmp_path, name):
+    _, output = train_here(monkeypatch, capsys, tmp_path, "--architecture", name, "--distort")
+    recipe = cli.DISTORTED[name]
+    adam = recipe.optimizers["adam"]
+    decay = f"weight decay {adam.weight_decay:g}; " if adam.weight_decay else ""
+    wanted = f"adam; rate {adam.lr:g} one_cycle; {decay}batch {recipe.batch_size}; distorted;"
+    assert wanted in output
+
+
 def test_options_reach_the_training(monkeypatch, capsys, tmp_path):
     arguments = (
         "--architecture lenet5-modern --loss map --j 0.5 --optimizer sgd --rate 0.002 "
@@ -195,8 +205,8 @@ def test_options_reach_the_training(monkeypatch, capsys, tmp_path):
 
 def test_distort_shows_other_images(monkeypatch, capsys, tmp_path):
     network, output = train_here(monkeypatch, capsys, tmp_path, "--distort")
-    assert "batch 64; distorted; seed 0;" in output
-    plain, output = train_here(monkeypatch, capsys, tmp_path)
+    assert "batch 128; distorted; seed 0;" in output
+    plain, output = train_here(monkeypatch, capsys, tmp_path, "--batch-size", "128")
     assert "distorted" not in output
     assert not np.array_equal(network.parameters, plain.parameters)
 

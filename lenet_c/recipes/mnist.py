@@ -43,7 +43,7 @@ class Recipe:
     optimizer: Adam
     loss: str
     epochs: int
-    batch_size: int = 64
+    batch_size: int
     distortion: Distortion = distort.AFFINE
     j: float = DEFAULT_J
 
@@ -52,15 +52,17 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "mnist": Recipe(
             LENET5_1998,
-            Adam(4e-3, schedule="one_cycle", weight_decay=0.05),
+            Adam(6e-3, schedule="one_cycle", weight_decay=0.03),
             loss="map",
-            epochs=150,
+            epochs=200,
+            batch_size=128,
         ),
         "mnist-modern": Recipe(
             LENET5_MODERN,
             Adam(3e-3, schedule="one_cycle", weight_decay=0.05),
             loss="cross_entropy",
             epochs=100,
+            batch_size=64,
         ),
     }
 )

@@ -1,0 +1,92 @@
+"""Weights that come with the library, and the command that trains them."""
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, datasets
+from lenet_c.recipes import mnist as recipe
+
+SHIPPED = {"mnist": LENET5_1998, "mnist-modern": LENET5_MODERN}
+PAGE = (Path(__file__).parent.parent / "docs" / "accuracy.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "architecture"), SHIPPED.items())
+def test_pretrained_is_what_the_recipe_says(name, architecture):
+    network = LeNet5.pretrained(name)
+    assert network.architecture == architecture == recipe.RECIPES[name].architecture
+    assert network.notes["epochs"] == recipe.RECIPES[name].epochs
+    assert f"--which {name} --seed 0" in network.notes["command"]
+    assert 0 < network.notes["test_error_rate"] < 0.007
+
+
+def test_pretrained_gives_a_network_of_its_own_each_time():
+    first = LeNet5.pretrained()
+    first.parameters[...] = 0
+    assert np.abs(LeNet5.pretrained("mnist").parameters).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["emnist", "", "../mnist", None])
+def test_an_unknown_name_tells_the_known_ones(name):
+    with pytest.raises(ValueError, match=r"^name: got .*, want one of 'mnist', 'mnist-modern'$"):
+        LeNet5.pretrained(name)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_error_rates_on_mnist_are_as_documented(name):
+    try:
+        _, test = datasets.mnist(download=False)
+    except OSError:
+        pytest.skip("MNIST is not here")
+    network = LeNet5.pretrained(name)
+    error_rate = network.evaluate(*test).error_rate
+    documented = re.search(rf'^\| `pretrained\("{name}"\)` \| ([\d.]+)% ', PAGE, re.M)
+    assert error_rate == pytest.approx(float(documented[1]) / 100, abs=0.001)
+    assert error_rate == pytest.approx(network.notes["test_error_rate"], abs=0.001)
+
+
+@pytest.fixture
+def few_images(rng, monkeypatch):
+    images = rng.integers(0, 256, (150, 28, 28), np.uint8)
+    data = images, (np.arange(150) % 10).astype(np.uint8)
+    monkeypatch.setattr(datasets, "mnist", lambda folder=None: (data, data))
+
+
+def run(folder, *arguments):
+    recipe.main(["--epochs", "1", "--output", str(folder), *arguments])
+    return {file.stem: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("few_images")
+def test_the_recipe_writes_the_same_bytes_for_any_number_of_threads(tmp_path, capsys):
+    one = run(tmp_path / "one", "--threads", "1")
+    assert set(one) == set(SHIPPED)
+    output = capsys.readouterr().out
+    assert output.count("pass 1/1  loss ") == 2
+    assert f"saved {tmp_path / 'one' / 'mnist.npz'}\n" in output
+    assert run(tmp_path / "two", "--threads", "2") == one
+
+
+@pytest.mark.usefixtures("few_images")
+def test_which_and_seed(tmp_path):
+    one, two = (run(tmp_path / seed, "--which", "mnist", "--seed", seed) for seed in "12")
+    assert set(one) == {"mnist"}
+    assert one != two
+    notes = LeNet5.load(tmp_path / "2" / "mnist.npz").notes
+    assert notes["command"] == "python -m lenet_c.recipes.mnist --which mnist --seed 2"
+    assert notes["epochs"] == 1
+    assert notes["distortion"]["translation"] == 1
+
+
+def test_notes_stay_with_a_network(tmp_path):
+    network = LeNet5()
+    assert network.notes == {}
+    network.save(tmp_path / "without.npz")
+    assert LeNet5.load(tmp_path / "without.npz").notes == {}
+    network.notes = {"by": "nobody", "error": [0.5]}
+    network.save(tmp_path / "with.npz")
+    for copy in (LeNet5.load(tmp_path / "with.npz"), pickle.loads(pickle.dumps(network))):
+        assert copy.notes == {"by": "nobody", "error": [0.5]}
