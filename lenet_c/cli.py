@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
             "sdlm": SDLM(mu=0.5),  # docs/reproduction.md
         },
         batch_size=64,
-        epochs=16,
+        epochs=10,
         digits_epochs=60,
     ),
     LENET5_MODERN.name: _LINEAR,
