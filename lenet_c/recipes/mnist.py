@@ -61,7 +61,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             LENET5_MODERN,
             Adam(3e-3, schedule="one_cycle", weight_decay=0.05),
             loss="cross_entropy",
-            epochs=100,
+            epochs=60,
             batch_size=64,
         ),
     }

@@ -1,0 +1,124 @@
+"""Which settings train best: trains on 50,000 images of MNIST, tests on the other 10,000.
+
+The 10,000 are the last ones of the training set. `python -m bench.settings` prints the table of
+docs/accuracy.md, in half an hour or so on two free cores; --only picks a line by its number.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lenet_c import (
+    LENET5_1998,
+    LENET5_MODERN,
+    Adam,
+    Architecture,
+    Distortion,
+    LeNet5,
+    Trainer,
+    datasets,
+    distort,
+)
+
+TRAINING = 50_000
+Images = tuple[np.ndarray, np.ndarray]  # with their labels
+STRONG = Distortion(1.5, 0.15, 0.15, 0.3, rotation=12)
+MILD = Distortion(0.5, 0.05, 0.05, 0.1, rotation=5)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One line of the table."""
+
+    epochs: int
+    rate: float = 8e-3
+    decay: float = 0.05
+    batch_size: int = 64
+    distortion: Distortion | None = distort.AFFINE
+    then: Distortion | None = None  # in the last fifth of the passes
+    architecture: Architecture = LENET5_1998
+    seeds: int = 1
+
+    def __str__(self) -> str:
+        shown = {None: "none", distort.AFFINE: "AFFINE", STRONG: "strong"}
+        what = shown.get(self.distortion, "AFFINE, elastic 0.7")
+        if self.then is not None:
+            what += ", mild in the last fifth"
+        return (
+            f"{self.architecture.name} | {what} | {self.rate:g} | {self.decay:g} "
+            f"| {self.batch_size} | {self.epochs}"
+        )
+
+
+PLAIN = Settings(10, distortion=None, seeds=3)
+FORTY = Settings(40)
+CANDIDATES = (
+    replace(PLAIN, epochs=6, seeds=1),
+    replace(PLAIN, epochs=8),
+    replace(PLAIN, epochs=8, rate=5e-3),
+    replace(PLAIN, epochs=8, rate=1e-2, batch_size=128, seeds=2),
+    PLAIN,
+    replace(PLAIN, epochs=20, seeds=1),
+    replace(PLAIN, epochs=20, rate=5e-3, seeds=1),
+    FORTY,
+    replace(FORTY, decay=0.01),
+    replace(FORTY, rate=4e-3),
+    replace(FORTY, batch_size=128, decay=0.02),
+    replace(FORTY, distortion=replace(distort.AFFINE, elastic=0.7)),
+    replace(FORTY, distortion=STRONG, then=MILD),
+    Settings(100, rate=6e-3, decay=0.03, batch_size=128),
+    Settings(40, rate=3e-3, architecture=LENET5_MODERN),
+)
+
+
+class _Milder:
+    """A trainer's callback that changes the distortion for the last fifth of the passes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        if self.settings.then and record["epoch"] >= 0.8 * self.settings.epochs:
+            trainer.distort = self.settings.then
+
+
+def error_rate(
+    settings: Settings, data: tuple[np.ndarray, np.ndarray], seed: int, threads: int | None
+) -> float:
+    images, labels = data
+    net = LeNet5(settings.architecture, seed=seed)
+    trainer = Trainer(
+        net,
+        Adam(settings.rate, schedule="one_cycle", weight_decay=settings.decay),
+        batch_size=settings.batch_size,
+        distort=settings.distortion,
+        seed=seed,
+        callbacks=[_Milder(settings)],
+        num_threads=threads,
+    )
+    trainer.fit(images[:TRAINING], labels[:TRAINING], settings.epochs)
+    return net.evaluate(images[TRAINING:], labels[TRAINING:]).error_rate
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.settings", description=__doc__)
+    parser.add_argument("--only", type=int, nargs="*", metavar="LINE", help="from 1")
+    parser.add_argument("--threads", type=int, metavar="N")
+    arguments = parser.parse_args(argv)
+    data, _ = datasets.mnist()
+    print("| network | distortions | rate | decay | batch | passes | error, by seed |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for line, settings in enumerate(CANDIDATES, start=1):
+        if arguments.only is None or line in arguments.only:
+            rates = [
+                f"{error_rate(settings, data, seed, arguments.threads):.2%}"
+                for seed in range(settings.seeds)
+            ]
+            print(f"| {settings} | {', '.join(rates)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
