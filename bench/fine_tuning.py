@@ -25,6 +25,7 @@ WAYS: dict[str, tuple[list[str], list[str]]] = {
     "from scratch": ([], []),
     "C1 to S4 kept": (["C1", "S2", "C3", "S4"], ["C1", "S2", "C3", "S4"]),
     "C1 to C5 kept": (["C1", "S2", "C3", "S4", "C5"], ["C1", "S2", "C3", "S4", "C5"]),
+    "C1 to S4 taken over, all trained": (["C1", "S2", "C3", "S4"], []),
     "C1 to C5 taken over, all trained": (["C1", "S2", "C3", "S4", "C5"], []),
 }
 

@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, datasets
 from lenet_c.recipes import mnist as recipe
 
 SHIPPED = {"mnist": LENET5_1998, "mnist-modern": LENET5_MODERN}
-PAGE = (Path(__file__).parent.parent / "docs" / "accuracy.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "accuracy.md").read_text(encoding="utf-8")
+GUIDE = (DOCS / "fine_tuning.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "architecture"), SHIPPED.items())
@@ -90,3 +94,14 @@ def test_notes_stay_with_a_network(tmp_path):
     network.save(tmp_path / "with.npz")
     for copy in (LeNet5.load(tmp_path / "with.npz"), pickle.loads(pickle.dumps(network))):
         assert copy.notes == {"by": "nobody", "error": [0.5]}
+
+
+def test_the_guide_to_fine_tuning():
+    pytest.importorskip("sklearn")
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)], capture_output=True, text=True
+    )
+    assert result.stderr == ""
+    before, after = map(float, re.findall(r"error_rate=([\d.]+)%", result.stdout))
+    assert after < min(before / 2, 3)
