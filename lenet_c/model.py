@@ -656,10 +656,10 @@ class LeNet5:
         60000
         """
         folder = resources.files("lenet_c") / "pretrained"
-        known = sorted(file.name for file in folder.iterdir() if file.name.endswith(".npz"))
-        if f"{name}.npz" not in known:
-            names = ", ".join(repr(file.removesuffix(".npz")) for file in known)
-            raise ValueError(f"name: got {name!r}, want one of {names}")
+        files = [file.name for file in folder.iterdir()]
+        known = sorted(file[: -len(".npz")] for file in files if file.endswith(".npz"))
+        if name not in known:
+            raise ValueError(f"name: got {name!r}, want one of {', '.join(map(repr, known))}")
         return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:
