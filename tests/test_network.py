@@ -372,6 +372,20 @@ def test_order_of_the_images_is_the_order_of_the_outputs(rng: np.random.Generato
 # ---- same bits -----------------------------------------------------------------------------------
 
 
+@each_architecture
+def test_a_single_image_learns_as_its_gradient_says(architecture: Architecture) -> None:
+    """A step of plain SGD on one image never makes the gradient, but does the same."""
+    net, x, _ = case(architecture)
+    label = labels_for(architecture, 1)
+    trainer = Trainer(net, SGD(1e-3, momentum=0.0, weight_decay=0.1))
+    before = net.parameters.astype(np.float64)
+    loss, gradient = net.loss_and_gradient(x[:1], label, trainer.loss, j=trainer.j)
+    assert trainer.step(x[:1], label) == loss
+    want = before * (1.0 - 1e-4) - 1e-3 * gradient
+    assert np.abs(want - before).max() > 0.0
+    np.testing.assert_allclose(net.parameters, want, rtol=2e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("batch", [1, 64, 100, 600])
 @pytest.mark.parametrize(
     "optimizer",
