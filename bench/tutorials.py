@@ -24,7 +24,7 @@ from lenet_c.optimizers import Optimizer
 
 # Keras's, in whose words the tutorials are written.
 KERAS_ADAM = Adam(1e-3, epsilon=1e-7)
-ANNEALED_ADAM = Adam(3e-3, epsilon=1e-7, schedule="one_cycle", weight_decay=0.1)
+ANNEALED_ADAM = Adam(3e-3, epsilon=1e-7, schedule="one_cycle", weight_decay=0.1)  # batches of 32
 
 
 def raw(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -201,7 +201,7 @@ def with_relu(recipe: Recipe) -> Recipe:
 
 
 def annealed(recipe: Recipe) -> Recipe:
-    """Give as many passes with a rate that rises and falls, weight decay and batches of 32.
+    """Give the same passes and batches with a rate that rises and falls, and weight decay.
 
     Chosen on the last 10,000 training images. The tutorials' rate is constant, so that the weights
     after the last pass are those of one step or another around the minimum.
@@ -214,7 +214,8 @@ def annealed(recipe: Recipe) -> Recipe:
     -------
     Recipe
     """
-    return dataclasses.replace(recipe, optimizer=ANNEALED_ADAM, batch_size=32)
+    rate = ANNEALED_ADAM.lr * (recipe.batch_size / 32) ** 0.5
+    return dataclasses.replace(recipe, optimizer=dataclasses.replace(ANNEALED_ADAM, lr=rate))
 
 
 if __name__ == "__main__":
