@@ -49,7 +49,7 @@ static inline const float *biases_of(const batch *b, const plan_layer *layer)
 
 static inline int64_t index_of(const batch *b, int64_t i)
 {
-    return b->images->order ? b->images->order[i] : i;
+    return ordered(b->images->order, i);
 }
 
 static inline int activation_below(const lenet_plan *plan, int l)

@@ -43,11 +43,6 @@ typedef struct {
     ptrdiff_t widest, scratch_stride, partial_stride;  /* floats */
 } round_of_images;
 
-static int64_t index_of(const lenet_images *images, int64_t i)
-{
-    return images->order ? images->order[i] : i;
-}
-
 /* ---- the loss --------------------------------------------------------------------------------- */
 
 /* Penalties of 100 are common: shares so small that their products would be denormal, and slow,
@@ -205,7 +200,7 @@ static const float *inputs_of(const round_of_images *r, int l, int64_t i, float 
     const lenet_images *images = r->images;
     const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
     if (l > 0) return r->outputs[l - 1] + i * r->plan->layers[l].in_size;
-    const ptrdiff_t at = index_of(images, r->first + i) * size;
+    const ptrdiff_t at = ordered(images->order, r->first + i) * size;
     if (images->is_float) return (const float *)images->pixels + at;
     r->k->load_grey_rows((const uint8_t *)images->pixels + at, images->height, images->width,
                          r->plan->background, r->plan->foreground, r->plan->height,
@@ -218,7 +213,7 @@ static void add_image(const round_of_images *r, int64_t i, float *scratch, float
     const lenet_plan *plan = r->plan;
     const int last = plan->n_layers - 1;
     const float *y = r->outputs[last] + i * plan->classes;
-    const int64_t label = r->labels[index_of(r->images, r->first + i)];
+    const int64_t label = r->labels[ordered(r->images->order, r->first + i)];
     float *room = scratch, *squares = room + r->widest, *d2 = squares + r->widest;
     float *other = d2 + r->widest;
     if (!plan_is_rbf(plan)) linear_outputs(r, y, label, d2);
@@ -257,8 +252,6 @@ static void block_task(void *context, int64_t i, int32_t thread)
 }
 
 /* ---- the call --------------------------------------------------------------------------------- */
-
-static ptrdiff_t padded(ptrdiff_t floats) { return (floats + 15) / 16 * 16 + 16; }
 
 static int64_t round_size(int64_t n) { return n < BLOCK * ROUND ? n : BLOCK * ROUND; }
 
@@ -304,18 +297,6 @@ size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t
     return lay_out(&r, NULL, n, clamp_threads(n_threads));
 }
 
-static lenet_status check(const round_of_images *r, int64_t n)
-{
-    if (n < 1 || r->loss->kind < LENET_MSE || r->loss->kind > LENET_CROSS_ENTROPY
-        || (r->loss->kind == LENET_MAP && !(r->loss->j > 0.0)))
-        return LENET_BAD_ARGUMENT;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t label = r->labels[index_of(r->images, i)];
-        if (label < 0 || label >= r->plan->classes) return LENET_BAD_LABEL;
-    }
-    return LENET_OK;
-}
-
 /* The outputs of every layer for the images of this round. */
 static lenet_status run_round(const round_of_images *r, const lenet_run *run)
 {
@@ -340,7 +321,8 @@ lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
                          .images = images,
                          .labels = labels};
     lenet_run inner = *run;
-    lenet_status status = check(&r, n);
+    if (n < 1) return LENET_BAD_ARGUMENT;
+    lenet_status status = lenet_check_loss(plan, loss, images->order, labels, n);
     if (status != LENET_OK) return status;
     inner.n_threads = clamp_threads(run->n_threads);
     if (run->workspace_size < lay_out(&r, run->workspace, n, inner.n_threads))

@@ -324,19 +324,20 @@ void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t
     }
 }
 
-/* Sizes that both calls can take, and enough workspace. */
-static lenet_status check_call(int64_t n, int32_t height, int32_t width, size_t size)
+/* Sizes that both calls can take, and a workspace that will do. */
+static lenet_status check_call(int64_t n, int32_t height, int32_t width, const void *workspace,
+                               size_t size)
 {
     const size_t needed = lenet_distort_workspace(height, width);
     if (n < 1 || !needed) return LENET_BAD_ARGUMENT;
-    return size < needed ? LENET_NO_MEMORY : LENET_OK;
+    return size < needed || (uintptr_t)workspace % sizeof(float) ? LENET_NO_MEMORY : LENET_OK;
 }
 
 lenet_status lenet_distort(const lenet_distortion *d, const uint8_t *images, int64_t n,
                            int32_t height, int32_t width, uint8_t *out, void *workspace,
                            size_t size)
 {
-    lenet_status status = check_call(n, height, width, size);
+    lenet_status status = check_call(n, height, width, workspace, size);
     if (status == LENET_OK) status = lenet_distortion_check(d);
     if (status != LENET_OK) return status;
     for (int64_t i = 0; i < n; i++) {
@@ -351,7 +352,7 @@ lenet_status lenet_transform_images(const lenet_transform *t, const uint8_t *ima
                                     int32_t height, int32_t width, uint8_t *out, void *workspace,
                                     size_t size)
 {
-    lenet_status status = check_call(n, height, width, size);
+    lenet_status status = check_call(n, height, width, workspace, size);
     if (status != LENET_OK) return status;
     if (!(t->scale > 0.0f && t->squeeze > 0.0f)) return LENET_BAD_ARGUMENT;
     const canvas c = make_canvas(height, width, 0.0f, workspace);

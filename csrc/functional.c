@@ -79,6 +79,17 @@ static size_t conv_workspace(const conv_plan *c)
            + lanes_size(c->shape.out_maps);
 }
 
+/* Opens both; what it leaves in c->memory is the caller's to free, unless it fails. */
+static lenet_status begin_conv(const lenet_conv_call *call, void *workspace, size_t size,
+                               conv_plan *c, arena *p)
+{
+    lenet_status status = open_conv(call, c);
+    if (status != LENET_OK) return status;
+    status = open_arena(workspace, size, conv_workspace(c), p);
+    if (status != LENET_OK) free(c->memory);
+    return status;
+}
+
 size_t lenet_conv_workspace(const lenet_conv_call *call)
 {
     conv_plan c;
@@ -94,20 +105,17 @@ lenet_status lenet_conv(const lenet_conv_call *call, const float *x, const float
     const lenet_kernels *k = lenet_kernels_active();
     conv_plan c;
     arena p;
-    lenet_status status = open_conv(call, &c);
+    lenet_status status = begin_conv(call, workspace, size, &c, &p);
     if (status != LENET_OK) return status;
-    status = open_arena(workspace, size, conv_workspace(&c), &p);
-    if (status == LENET_OK) {
-        float *in = take(&p, c.in_size), *out = take(&p, c.out_size);
-        const ptrdiff_t map = (ptrdiff_t)c.shape.out_height * c.shape.out_width * k->lanes;
-        for (int64_t i = 0; i < n; i += k->lanes) {
-            int here = to_lanes(k, x, i, n, c.in_size, in);
-            k->conv(&c.shape, weights, bias, LENET_IDENTITY, in, 0, c.shape.out_height, map, out);
-            to_rows(k, out, i, here, c.out_size, y);
-        }
+    float *in = take(&p, c.in_size), *out = take(&p, c.out_size);
+    const ptrdiff_t map = (ptrdiff_t)c.shape.out_height * c.shape.out_width * k->lanes;
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, c.in_size, in);
+        k->conv(&c.shape, weights, bias, LENET_IDENTITY, in, 0, c.shape.out_height, map, out);
+        to_rows(k, out, i, here, c.out_size, y);
     }
     free(c.memory);
-    return status;
+    return LENET_OK;
 }
 
 lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
@@ -117,26 +125,23 @@ lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
     const lenet_kernels *k = lenet_kernels_active();
     conv_plan c;
     arena p;
-    lenet_status status = open_conv(call, &c);
+    lenet_status status = begin_conv(call, workspace, size, &c, &p);
     if (status != LENET_OK) return status;
-    status = open_arena(workspace, size, conv_workspace(&c), &p);
-    if (status == LENET_OK) {
-        float *in = take(&p, c.in_size), *delta = take(&p, c.out_size);
-        float *dw_lanes = take(&p, c.n_weights), *db_lanes = take(&p, c.shape.out_maps);
-        for (int64_t i = 0; i < n; i += k->lanes) {
-            int here = to_lanes(k, x, i, n, c.in_size, in);
-            to_lanes(k, dy, i, n, c.out_size, delta);
-            k->conv_backward_weights(&c.shape, in, delta, dw_lanes, db_lanes);
-            if (dx) {
-                k->conv_backward_input(&c.shape, weights, delta, LENET_IDENTITY, in);
-                to_rows(k, in, i, here, c.in_size, dx);
-            }
+    float *in = take(&p, c.in_size), *delta = take(&p, c.out_size);
+    float *dw_lanes = take(&p, c.n_weights), *db_lanes = take(&p, c.shape.out_maps);
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, c.in_size, in);
+        to_lanes(k, dy, i, n, c.out_size, delta);
+        k->conv_backward_weights(&c.shape, in, delta, dw_lanes, db_lanes);
+        if (dx) {
+            k->conv_backward_input(&c.shape, weights, delta, LENET_IDENTITY, in);
+            to_rows(k, in, i, here, c.in_size, dx);
         }
-        k->sum_lanes(dw_lanes, c.n_weights, 0, dw);
-        k->sum_lanes(db_lanes, c.shape.out_maps, 0, db);
     }
+    k->sum_lanes(dw_lanes, c.n_weights, 0, dw);
+    k->sum_lanes(db_lanes, c.shape.out_maps, 0, db);
     free(c.memory);
-    return status;
+    return LENET_OK;
 }
 
 /* ---- subsampling ---------------------------------------------------------------------------- */
@@ -214,7 +219,7 @@ static int bad_rbf(int32_t inputs, int32_t classes)
 size_t lenet_rbf_workspace(int32_t inputs, int32_t classes)
 {
     if (bad_rbf(inputs, classes)) return 0;
-    return lanes_size(inputs) + lanes_size(classes) + lanes_size((ptrdiff_t)inputs * classes);
+    return lanes_size(inputs) + lanes_size(classes);
 }
 
 static lenet_dense_shape one_group(const lenet_kernels *k, int32_t inputs, int32_t classes)
@@ -249,19 +254,17 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
                                 float *dcodes, void *workspace, size_t size)
 {
     const lenet_kernels *k = lenet_kernels_active();
-    const ptrdiff_t n_codes = (ptrdiff_t)inputs * classes;
     arena p;
     if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
     lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
     if (status != LENET_OK) return status;
     const lenet_dense_shape s = one_group(k, inputs, classes);
-    float *in = take(&p, inputs), *delta = take(&p, classes), *group_dcodes = take(&p, n_codes);
-    memset(dcodes, 0, (size_t)n_codes * sizeof *dcodes);
+    float *in = take(&p, inputs), *delta = take(&p, classes);
+    memset(dcodes, 0, (size_t)inputs * (size_t)classes * sizeof *dcodes);
     for (int64_t i = 0; i < n; i += k->lanes) {
         int here = to_lanes(k, x, i, n, inputs, in);
         to_lanes(k, dy, i, n, classes, delta);
-        k->rbf_backward_codes(&s, codes, in, delta, 0, group_dcodes);
-        for (ptrdiff_t c = 0; c < n_codes; c++) dcodes[c] += group_dcodes[c];
+        k->rbf_backward_codes(&s, codes, in, delta, 1, dcodes);
         k->rbf_backward_input(&s, codes, delta, LENET_IDENTITY, in);
         to_rows(k, in, i, here, inputs, dx);
     }
@@ -270,9 +273,16 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
 
 /* ---- squashing ------------------------------------------------------------------------- */
 
-lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y)
+static lenet_status check_squash(int32_t activation)
 {
     if (activation < LENET_IDENTITY || activation > LENET_RELU) return LENET_BAD_ARGUMENT;
+    return lenet_init();
+}
+
+lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y)
+{
+    lenet_status status = check_squash(activation);
+    if (status != LENET_OK) return status;
     lenet_kernels_active()->squash(activation, a, (ptrdiff_t)n, y);
     return LENET_OK;
 }
@@ -280,7 +290,8 @@ lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *
 lenet_status lenet_squash_backward(int32_t activation, const float *y, const float *dy,
                                    int64_t n, float *da)
 {
-    if (activation < LENET_IDENTITY || activation > LENET_RELU) return LENET_BAD_ARGUMENT;
+    lenet_status status = check_squash(activation);
+    if (status != LENET_OK) return status;
     lenet_kernels_active()->squash_backward(activation, y, dy, (ptrdiff_t)n, da);
     return LENET_OK;
 }

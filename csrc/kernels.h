@@ -94,13 +94,14 @@ typedef struct lenet_kernels {
     /* One image, a map's columns in lanes (kernels_rows.h): rows of a map lie a stride apart, for the
      * input of a convolution or a 2x2 layer whole vectors that hold the width, for an output that or
      * the plain width. What lies past the width, and in the LENET_ROW_SLACK floats behind every
-     * buffer, is finite. */
+     * buffer, is finite. A convolution's scratch:
+     * lenet_conv_scratch_of_one floats; a 2x2 layer's: 2 * maps vectors. */
     void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
                            ptrdiff_t out_stride, float *out);
     void (*conv_of_one)(const lenet_conv_shape *s, const float *weights, const float *bias,
                         int activation, const float *in, ptrdiff_t in_stride,
-                        ptrdiff_t out_stride, float *out);
+                        ptrdiff_t out_stride, float *scratch, float *out);
     void (*subsample_of_one)(int maps, int height, int width, const float *coefficient,
                              const float *bias, int activation, const float *in,
                              ptrdiff_t in_stride, ptrdiff_t out_stride, float *out);
@@ -111,18 +112,18 @@ typedef struct lenet_kernels {
 
     /* Backward for one image. A convolution's delta rows are whole vectors that hold its width and,
      * but for a first layer's, kernel - 1 more; past the width they are 0, and so are LENET_ROW_SLACK
-     * floats before them. Gradients of a convolution and of a 2x2 layer are set and await
-     * sum_lanes. */
+     * floats before them. Gradients are set, or added if `add`. */
     void (*conv_backward_weights_of_one)(const lenet_conv_shape *s, const float *in,
                                          ptrdiff_t in_stride, const float *delta,
-                                         ptrdiff_t delta_stride, float *dweights, float *dbias);
+                                         ptrdiff_t delta_stride, int add, float *scratch,
+                                         float *dweights, float *dbias);
     void (*conv_backward_input_of_one)(const lenet_conv_shape *s, const float *weights,
                                        const float *delta, ptrdiff_t delta_stride,
                                        int in_activation, float *in, ptrdiff_t in_stride);
     void (*subsample_backward_of_one)(int maps, int height, int width, const float *coefficient,
                                       const float *delta, ptrdiff_t delta_stride,
-                                      int in_activation, float *in, ptrdiff_t in_stride,
-                                      float *dcoefficient, float *dbias);
+                                      int in_activation, float *in, ptrdiff_t in_stride, int add,
+                                      float *scratch, float *dcoefficient, float *dbias);
     /* Both backward steps of a dense layer in one pass over its weights; gradients are set, or added
      * if `add`. scratch: as many floats as inputs. */
     void (*dense_backward_of_one)(const lenet_dense_shape *s, const float *weights,
@@ -165,6 +166,29 @@ static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
 {
     size_t rows = (size_t)s->groups * LENET_MAX_LANES;
     return rows * ((size_t)s->inputs + (size_t)s->outputs + 2 * LENET_MAX_LANES);
+}
+
+/* Whether LANES maps in the lanes take fewer vectors of multiply-adds than the columns of each
+ * connection, for one image. With four lanes columns waste little, and turning costs more. */
+static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
+{
+    if (lanes <= 4) return 0;
+    int64_t groups = (s->out_maps + lanes - 1) / lanes, vectors = (s->out_width + lanes - 1) / lanes;
+    return s->in_maps * groups * s->out_width <= s->first[s->out_maps] * vectors;
+}
+
+/* Floats of scratch for a convolution's kernels for one image, forward or also backward. */
+static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int lanes, int backward)
+{
+    const size_t taps = (size_t)s->kernel * (size_t)s->kernel;
+    size_t weights = 0, sums = 0;
+    if (lenet_prefers_maps(s, lanes)) {
+        weights = (size_t)s->in_maps * taps;
+        sums = (size_t)s->out_height * ((size_t)s->out_width + 1) + taps;
+    } else {
+        sums = (size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps;
+    }
+    return (size_t)lanes * (backward && sums > weights ? sums : weights);
 }
 
 const lenet_kernels *lenet_kernels_portable(void);

@@ -1,4 +1,6 @@
 /* The kernels for x86-64 with AVX2 and FMA (2013 and later). */
+#include "kernels.h"
+
 #if defined(__x86_64__) || defined(_M_X64)
 
 #if defined(__clang__)

@@ -1,4 +1,6 @@
 /* The kernels for x86-64 with AVX-512 (F, BW, DQ and VL: Skylake servers, Ice Lake, Zen 4 on). */
+#include "kernels.h"
+
 #if defined(__x86_64__) || defined(_M_X64)
 
 #if defined(__clang__)

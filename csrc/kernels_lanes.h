@@ -38,7 +38,6 @@
 #define CASES_OF_ACTIVATIONS(CASE) \
     CASE(LENET_IDENTITY) CASE(LENET_SCALED_TANH) CASE(LENET_TANH) CASE(LENET_RELU)
 #define CASES_1_TO_10(CASE) CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10)
-#define CASES_11_TO_14(CASE) CASE(11) CASE(12) CASE(13) CASE(14)
 
 /* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (pieces p =
  * cut(total, most); p.size; p = next(p)) has size p.size at p.start. */
@@ -275,19 +274,34 @@ static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const 
  * A tile is one output map, two rows, some columns. Both rows read the same input vectors:
  * input row r feeds the upper output row through kernel row r and the lower one through kernel
  * row r - 1. With registers for them, the weights of both kernel rows stay there and each input
- * vector is read once for all the sums it belongs to; otherwise it is read for each tap. */
+ * vector is read once for all the sums it belongs to; otherwise it is read for each tap.
+ *
+ * The same tile serves one image with maps in lanes (kernels_maps.h): then a weight is a vector
+ * and a pixel a scalar. */
 
-INLINE void conv_row(const int TAPS, const int COLUMNS, const float *w, const float *in,
-                     vf *sum)
+typedef enum { IMAGES_IN_LANES, MAPS_IN_LANES } in_lanes;
+
+INLINE vf pixel_at(const in_lanes WHAT, const float *in, int x)
+{
+    return vf_in_register(WHAT == IMAGES_IN_LANES ? vf_load(in + x * LANES) : vf_set(in[x]));
+}
+
+INLINE vf weight_at(const in_lanes WHAT, const float *w, int j)
+{
+    return WHAT == IMAGES_IN_LANES ? vf_set(w[j]) : vf_load(w + j * LANES);
+}
+
+INLINE void conv_row(const in_lanes WHAT, const int TAPS, const int COLUMNS, const float *w,
+                     const float *in, vf *sum)
 {
     PIN(in);
     if (HOLD_WEIGHTS) {
         vf weight[5];
         UNROLL
-        for (int j = 0; j < TAPS; j++) weight[j] = vf_in_register(vf_set(w[j]));
+        for (int j = 0; j < TAPS; j++) weight[j] = vf_in_register(weight_at(WHAT, w, j));
         UNROLL
         for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
-            vf pixel = vf_load(in + at * LANES);
+            vf pixel = pixel_at(WHAT, in, at);
             UNROLL
             for (int j = 0; j < TAPS; j++)
                 if (at >= j && at - j < COLUMNS) vf_accumulate(&sum[at - j], pixel, weight[j]);
@@ -297,33 +311,43 @@ INLINE void conv_row(const int TAPS, const int COLUMNS, const float *w, const fl
     }
     UNROLL
     for (int j = 0; j < TAPS; j++) {
-        vf weight = vf_set(w[j]);
+        vf weight = weight_at(WHAT, w, j);
         UNROLL
-        for (int x = 0; x < COLUMNS; x++)
-            sum[x] = vf_fma(vf_load(in + (x + j) * LANES), weight, sum[x]);
+        for (int x = 0; x < COLUMNS; x++) sum[x] = vf_fma(pixel_at(WHAT, in, x + j), weight, sum[x]);
         FORGET();
     }
 }
 
-INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_w,
-                          const float *lower_w, const float *in, vf *upper, vf *lower)
+/* A kernel row for the upper sums and one for the lower, of the same input row (SHARED) or each of
+ * its own: the kernel's first row and its last share none, but together they have enough sums for
+ * one not to wait for another. */
+INLINE void conv_row_pair(const in_lanes WHAT, const int TAPS, const int COLUMNS, const int SHARED,
+                          const float *upper_w, const float *lower_w, const float *upper_in,
+                          const float *lower_in, vf *upper, vf *lower)
 {
-    PIN(in);
+    if (!SHARED && !HOLD_WEIGHTS) {
+        conv_row(WHAT, TAPS, COLUMNS, upper_w, upper_in, upper);
+        conv_row(WHAT, TAPS, COLUMNS, lower_w, lower_in, lower);
+        return;
+    }
+    PIN(upper_in);
+    PIN(lower_in);
     if (HOLD_WEIGHTS) {
         vf upper_weight[5], lower_weight[5];
         UNROLL
         for (int j = 0; j < TAPS; j++) {
-            upper_weight[j] = vf_in_register(vf_set(upper_w[j]));
-            lower_weight[j] = vf_in_register(vf_set(lower_w[j]));
+            upper_weight[j] = vf_in_register(weight_at(WHAT, upper_w, j));
+            lower_weight[j] = vf_in_register(weight_at(WHAT, lower_w, j));
         }
         UNROLL
         for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
-            vf pixel = vf_in_register(vf_load(in + at * LANES));
+            vf for_upper = pixel_at(WHAT, upper_in, at), for_lower = for_upper;
+            if (!SHARED) for_lower = pixel_at(WHAT, lower_in, at);
             UNROLL
             for (int j = 0; j < TAPS; j++) {
                 if (at < j || at - j >= COLUMNS) continue;
-                vf_accumulate(&upper[at - j], pixel, upper_weight[j]);
-                vf_accumulate(&lower[at - j], pixel, lower_weight[j]);
+                vf_accumulate(&upper[at - j], for_upper, upper_weight[j]);
+                vf_accumulate(&lower[at - j], for_lower, lower_weight[j]);
             }
         }
         FORGET();
@@ -331,10 +355,10 @@ INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_
     }
     UNROLL
     for (int j = 0; j < TAPS; j++) {
-        vf upper_weight = vf_set(upper_w[j]), lower_weight = vf_set(lower_w[j]);
+        vf upper_weight = weight_at(WHAT, upper_w, j), lower_weight = weight_at(WHAT, lower_w, j);
         UNROLL
         for (int x = 0; x < COLUMNS; x++) {
-            vf pixel = vf_in_register(vf_load(in + (x + j) * LANES));
+            vf pixel = pixel_at(WHAT, upper_in, x + j);
             upper[x] = vf_fma(pixel, upper_weight, upper[x]);
             lower[x] = vf_fma(pixel, lower_weight, lower[x]);
         }
@@ -342,68 +366,46 @@ INLINE void conv_row_pair(const int TAPS, const int COLUMNS, const float *upper_
     }
 }
 
-/* The first kernel row for the upper sums and the last one for the lower: neither shares its
- * inputs, but together they have enough sums for one not to wait for another. */
-INLINE void conv_outer_rows(const int TAPS, const int COLUMNS, const float *upper_w,
-                            const float *lower_w, const float *upper_in, const float *lower_in,
-                            vf *upper, vf *lower)
-{
-    PIN(upper_in);
-    PIN(lower_in);
-    if (HOLD_WEIGHTS) {
-        vf upper_weight[5], lower_weight[5];
-        UNROLL
-        for (int j = 0; j < TAPS; j++) {
-            upper_weight[j] = vf_in_register(vf_set(upper_w[j]));
-            lower_weight[j] = vf_in_register(vf_set(lower_w[j]));
-        }
-        UNROLL
-        for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
-            vf upper_pixel = vf_in_register(vf_load(upper_in + at * LANES));
-            vf lower_pixel = vf_in_register(vf_load(lower_in + at * LANES));
-            UNROLL
-            for (int j = 0; j < TAPS; j++) {
-                if (at < j || at - j >= COLUMNS) continue;
-                vf_accumulate(&upper[at - j], upper_pixel, upper_weight[j]);
-                vf_accumulate(&lower[at - j], lower_pixel, lower_weight[j]);
-            }
-        }
-        FORGET();
-        return;
-    }
-    conv_row(TAPS, COLUMNS, upper_w, upper_in, upper);
-    conv_row(TAPS, COLUMNS, lower_w, lower_in, lower);
-}
+/* What a tile adds up: input maps, of connection c the map source[c] (NULL: c) and the weights from
+ * c * kernel * kernel on. */
+typedef struct {
+    int connections, kernel;
+    const int32_t *source;
+    const float *weights;
+    ptrdiff_t in_row, in_map, out_row;  /* floats */
+} conv_terms;
 
-INLINE void conv_tile(const int TAPS, const int ROWS, const int COLUMNS,
-                      const lenet_conv_shape *s, const float *weights, float bias, int map,
-                      const float *in, float *out)
+INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const int COLUMNS,
+                      const conv_terms *t, vf bias, const float *in, float *out)
 {
-    const int K = TAPS > 1 ? TAPS : s->kernel;
-    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, in_map = s->in_height * in_row;
+    const int K = TAPS > 1 ? TAPS : t->kernel;
+    const int PIXEL = WHAT == IMAGES_IN_LANES ? LANES : 1, WEIGHT = WHAT == IMAGES_IN_LANES ? 1 : LANES;
     vf upper[TILE_COLUMNS], lower[TILE_COLUMNS];
     UNROLL
-    for (int x = 0; x < COLUMNS; x++) upper[x] = lower[x] = vf_set(bias);
+    for (int x = 0; x < COLUMNS; x++) upper[x] = lower[x] = bias;
 
-    for (int c = s->first[map]; c < s->first[map + 1]; c++) {
-        const float *w = weights + (ptrdiff_t)c * K * K;
-        for (int j = 0; j < K; j += TAPS, w += TAPS) {
-            const float *row = in + s->source[c] * in_map + j * LANES;
+    for (int c = 0; c < t->connections; c++) {
+        const float *w = t->weights + (ptrdiff_t)c * K * K * WEIGHT;
+        const float *map = in + (t->source ? t->source[c] : c) * t->in_map;
+        for (int j = 0; j < K; j += TAPS, w += TAPS * WEIGHT) {
+            const float *row = map + j * PIXEL;
             if (ROWS == 1) {
                 for (int i = 0; i < K; i++)
-                    conv_row(TAPS, COLUMNS, w + i * K, row + i * in_row, upper);
+                    conv_row(WHAT, TAPS, COLUMNS, w + i * K * WEIGHT, row + i * t->in_row, upper);
                 continue;
             }
-            conv_outer_rows(TAPS, COLUMNS, w, w + (K - 1) * K, row, row + K * in_row, upper, lower);
+            conv_row_pair(WHAT, TAPS, COLUMNS, 0, w, w + (K - 1) * K * WEIGHT, row,
+                          row + K * t->in_row, upper, lower);
             for (int i = 1; i < K; i++)
-                conv_row_pair(TAPS, COLUMNS, w + i * K, w + (i - 1) * K, row + i * in_row, upper,
-                              lower);
+                conv_row_pair(WHAT, TAPS, COLUMNS, 1, w + i * K * WEIGHT,
+                              w + (i - 1) * K * WEIGHT, row + i * t->in_row, row + i * t->in_row,
+                              upper, lower);
         }
     }
     UNROLL
     for (int x = 0; x < COLUMNS; x++) {
         vf_store(out + x * LANES, upper[x]);
-        if (ROWS == 2) vf_store(out + (s->out_width + x) * LANES, lower[x]);
+        if (ROWS == 2) vf_store(out + t->out_row + x * LANES, lower[x]);
     }
 }
 
@@ -411,13 +413,22 @@ INLINE void conv_tile(const int TAPS, const int ROWS, const int COLUMNS,
 INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                       const float *weights, float bias, int map, const float *in, float *out)
 {
+    const int first = s->first[map];
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    const conv_terms t = {.connections = s->first[map + 1] - first,
+                          .kernel = s->kernel,
+                          .source = s->source + first,
+                          .weights = weights + (ptrdiff_t)first * s->kernel * s->kernel,
+                          .in_row = in_row,
+                          .in_map = s->in_height * in_row,
+                          .out_row = (ptrdiff_t)s->out_width * LANES};
     for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
         switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        if (n <= TILE_COLUMNS)                                                            \
-            conv_tile(TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, s, weights, bias, map,       \
-                      in + p.start * LANES, out + p.start * LANES);                       \
+#define CASE(n)                                                                               \
+    case n:                                                                                   \
+        if (n <= TILE_COLUMNS)                                                                \
+            conv_tile(IMAGES_IN_LANES, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, &t,                 \
+                      vf_set(bias), in + p.start * LANES, out + p.start * LANES);             \
         break;
             CASES_1_TO_10(CASE)
 #undef CASE
@@ -985,10 +996,9 @@ INLINE void store_sums(const int VECTORS, const vf *sum, int n, int add, float *
             vf_storeu(to + v * LANES, add ? vf_add(vf_loadu(to + v * LANES), sum[v]) : sum[v]);
         return;
     }
-    float all[OUTER_VECTORS * LANES];
     UNROLL
-    for (int v = 0; v < VECTORS; v++) vf_storeu(all + v * LANES, sum[v]);
-    for (int k = 0; k < n; k++) to[k] = add ? to[k] + all[k] : all[k];
+    for (int v = 0; v < VECTORS; v++, to += LANES, n -= LANES)
+        if (n > 0) vf_store_part(to, add ? vf_add(vf_load_part(to, n), sum[v]) : sum[v], n);
 }
 
 /* dw[o][k] for some units and some vectors of inputs: inputs in lanes here, so that no sum over

@@ -1,4 +1,6 @@
 /* The kernels for 64-bit ARM, where NEON with fused multiply-adds is always there. */
+#include "kernels.h"
+
 #if defined(__aarch64__)
 
 /* gcc's scheduler before register allocation, which x86 does without, would move a tile's loads

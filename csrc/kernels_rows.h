@@ -7,6 +7,8 @@
 #ifndef LENET_KERNELS_ROWS_H
 #define LENET_KERNELS_ROWS_H
 
+#include "kernels_maps.h"
+
 static void load_grey_rows(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
                            ptrdiff_t stride, float *out)
@@ -15,53 +17,75 @@ static void load_grey_rows(const uint8_t *image, int height, int width, float ba
     for (ptrdiff_t i = 0; i < out_height * stride; i += LANES)
         vf_storeu(out + i, vf_set(background));
     out += (out_height - height) / 2 * stride + (out_width - width) / 2;
-    for (int y = 0; y < height; y++, image += width, out += stride)
-        for (int x = 0; x < width; x++) out[x] = (float)image[x] * scale + background;
+    for (int y = 0; y < height; y++, image += width, out += stride) {
+        for (int x = 0; x < width && width < LANES; x++)
+            out[x] = (float)image[x] * scale + background;
+        /* the last vector begins where it ends with the row */
+        for (int x = 0; x < width && width >= LANES; x += LANES) {
+            const int at = x + LANES <= width ? x : width - LANES;
+            vf pixels = vf_from_bytes(image + at);
+            vf_storeu(out + at, vf_fma(pixels, vf_set(scale), vf_set(background)));
+        }
+    }
 }
 
-/* ROWS rows of a vector of columns. Upright, what conv_row is along a row: one column of the
- * kernel stays in registers, and an input vector is read once for all the rows it belongs to. The
- * inputs come from two halves in turn: what was added to a sum last is then long done. */
-INLINE void conv_column(const int TAPS, const int ROWS, int K, const float *w, const float *in,
-                        ptrdiff_t in_stride, vf *sum)
+/* ROWS rows of a vector of columns, of one map or two that have the same sources. Upright, what
+ * conv_row is along a row: one column of the kernels stays in registers, and an input vector is read
+ * once for all the rows it belongs to. The inputs come from two halves in turn: what was added to a
+ * sum last is then long done. */
+INLINE void conv_column(const int TAPS, const int MAPS, const int ROWS, int K, const float *w,
+                        ptrdiff_t w_map, const float *in, ptrdiff_t in_stride,
+                        vf sum[COLUMN_MAPS][COLUMN_ROWS])
 {
     const int inputs = ROWS + TAPS - 1, half = (inputs + 1) / 2;
     const float *from[2] = {in, in + half * in_stride};
     PIN(from[0]);
     PIN(from[1]);
-    vf weight[5];
+    vf weight[COLUMN_MAPS][5];
     UNROLL
-    for (int i = 0; i < TAPS; i++) weight[i] = vf_in_register(vf_set(w[i * K]));
+    for (int o = 0; o < MAPS; o++)
+        UNROLL
+        for (int i = 0; i < TAPS; i++) weight[o][i] = vf_in_register(vf_set(w[o * w_map + i * K]));
     UNROLL
     for (int k = 0; k < inputs; k++) {
         const int at = k % 2 * half + k / 2;
         vf pixel = vf_in_register(vf_loadu(from[k % 2]));
         from[k % 2] += in_stride;
         UNROLL
-        for (int i = 0; i < TAPS; i++)
-            if (at >= i && at - i < ROWS) vf_accumulate(&sum[at - i], pixel, weight[i]);
+        for (int i = 0; i < TAPS; i++) {
+            if (at < i || at - i >= ROWS) continue;
+            UNROLL
+            for (int o = 0; o < MAPS; o++) vf_accumulate(&sum[o][at - i], pixel, weight[o][i]);
+        }
     }
     FORGET();
 }
 
-INLINE void conv_column_tile(const int TAPS, const int ROWS, const lenet_conv_shape *s,
-                             const float *weights, float bias, int map, const float *in,
-                             ptrdiff_t in_stride, ptrdiff_t out_stride, int columns, float *out)
+INLINE void conv_column_tile(const int TAPS, const int MAPS, const int ROWS,
+                             const lenet_conv_shape *s, const float *weights, const float *bias,
+                             int map, const float *in, ptrdiff_t in_stride, ptrdiff_t out_stride,
+                             int columns, float *out)
 {
-    const int K = TAPS > 1 ? TAPS : s->kernel;
-    const ptrdiff_t in_map = s->in_height * in_stride;
-    vf sum[COLUMN_ROWS];
+    const int K = TAPS > 1 ? TAPS : s->kernel, first = s->first[map];
+    const int connections = s->first[map + 1] - first;
+    const ptrdiff_t in_map = s->in_height * in_stride, out_map = s->out_height * out_stride;
+    vf sum[COLUMN_MAPS][COLUMN_ROWS];
     UNROLL
-    for (int y = 0; y < ROWS; y++) sum[y] = vf_set(bias);
-    for (int c = s->first[map]; c < s->first[map + 1]; c++) {
+    for (int o = 0; o < MAPS; o++)
+        UNROLL
+        for (int y = 0; y < ROWS; y++) sum[o][y] = vf_set(bias[map + o]);
+    for (int c = first; c < first + connections; c++) {
         const float *w = weights + (ptrdiff_t)c * K * K, *from = in + s->source[c] * in_map;
         for (int i = 0; i < K; i += TAPS)
             for (int j = 0; j < K; j++)
-                conv_column(TAPS, ROWS, K, w + i * K + j, from + i * in_stride + j, in_stride,
-                            sum);
+                conv_column(TAPS, MAPS, ROWS, K, w + i * K + j, (ptrdiff_t)connections * K * K,
+                            from + i * in_stride + j, in_stride, sum);
     }
     UNROLL
-    for (int y = 0; y < ROWS; y++) vf_store_part(out + y * out_stride, sum[y], columns);
+    for (int o = 0; o < MAPS; o++)
+        UNROLL
+        for (int y = 0; y < ROWS; y++)
+            vf_store_part(out + o * out_map + y * out_stride, sum[o][y], columns);
 }
 
 /* 0 to the vectors of each row that no column of the map is in. */
@@ -72,10 +96,10 @@ INLINE void clear_past(int rows, int width, ptrdiff_t stride, float *map)
             vf_storeu(map + y * stride + x, vf_set(0.0f));
 }
 
-/* One map. */
-INLINE void conv_columns(const int TAPS, const lenet_conv_shape *s, const float *weights,
-                         float bias, int map, const float *in, ptrdiff_t in_stride,
-                         ptrdiff_t out_stride, float *out)
+/* One map, or two. */
+INLINE void conv_columns(const int TAPS, const int MAPS, const lenet_conv_shape *s,
+                         const float *weights, const float *bias, int map, const float *in,
+                         ptrdiff_t in_stride, ptrdiff_t out_stride, float *out)
 {
     for (int x = 0; x < s->out_width; x += LANES) {
         /* whole vectors where the rows have room for them */
@@ -84,34 +108,53 @@ INLINE void conv_columns(const int TAPS, const lenet_conv_shape *s, const float 
             const float *from = in + p.start * in_stride + x;
             float *to = out + p.start * out_stride + x;
             switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        if (n <= COLUMN_ROWS)                                                             \
-            conv_column_tile(TAPS, n <= COLUMN_ROWS ? n : 1, s, weights, bias, map, from, \
-                             in_stride, out_stride, columns, to);                         \
+#define CASE(n)                                                                              \
+    case n:                                                                                  \
+        if (n <= COLUMN_ROWS)                                                                \
+            conv_column_tile(TAPS, MAPS, n <= COLUMN_ROWS ? n : 1, s, weights, bias, map,    \
+                             from, in_stride, out_stride, columns, to);                      \
         break;
                 CASES_1_TO_10(CASE)
-                CASES_11_TO_14(CASE)
 #undef CASE
             }
         }
     }
 }
 
+/* Whether a map and the next have the same sources. */
+INLINE int has_twin(const lenet_conv_shape *s, int map)
+{
+    if (map + 1 == s->out_maps) return 0;
+    const int32_t *first = s->first + map;
+    const int n = first[1] - first[0];
+    return n == first[2] - first[1]
+           && memcmp(s->source + first[0], s->source + first[1], (size_t)n * sizeof *s->source) == 0;
+}
+
 static void conv_of_one(const lenet_conv_shape *s, const float *weights, const float *bias,
                         int activation, const float *in, ptrdiff_t in_stride,
-                        ptrdiff_t out_stride, float *out)
+                        ptrdiff_t out_stride, float *scratch, float *out)
 {
     const ptrdiff_t out_map = s->out_height * out_stride;
-    for (int map = 0; map < s->out_maps; map++, out += out_map) {
-        if (s->kernel == 5)
-            conv_columns(5, s, weights, bias[map], map, in, in_stride, out_stride, out);
+    if (lenet_prefers_maps(s, LANES)) {
+        conv_with_maps(s, weights, bias, activation, in, in_stride, out_stride, scratch, out);
+        return;
+    }
+    for (int map = 0, n; map < s->out_maps; map += n, out += n * out_map) {
+        n = COLUMN_MAPS == 2 && (s->kernel == 5 || s->kernel == 3) && has_twin(s, map) ? 2 : 1;
+        if (n == 2 && s->kernel == 5)
+            conv_columns(5, COLUMN_MAPS, s, weights, bias, map, in, in_stride, out_stride, out);
+        else if (n == 2)
+            conv_columns(3, COLUMN_MAPS, s, weights, bias, map, in, in_stride, out_stride, out);
+        else if (s->kernel == 5)
+            conv_columns(5, 1, s, weights, bias, map, in, in_stride, out_stride, out);
         else if (s->kernel == 3)
-            conv_columns(3, s, weights, bias[map], map, in, in_stride, out_stride, out);
+            conv_columns(3, 1, s, weights, bias, map, in, in_stride, out_stride, out);
         else
-            conv_columns(1, s, weights, bias[map], map, in, in_stride, out_stride, out);
-        if (out_stride % LANES == 0) clear_past(s->out_height, s->out_width, out_stride, out);
-        squash(activation, out, out_map, out);
+            conv_columns(1, 1, s, weights, bias, map, in, in_stride, out_stride, out);
+        if (out_stride % LANES == 0)
+            clear_past(n * s->out_height, s->out_width, out_stride, out);
+        squash(activation, out, n * out_map, out);
     }
 }
 
@@ -209,7 +252,7 @@ static void rbf_of_one(const lenet_dense_shape *s, const float *codes, const flo
  * A layer's outputs become its deltas in place, as with one image per lane. Where a row of deltas
  * ends there are zeros, at least one fewer than the kernel of the convolution that made the map has
  * columns, and as many before the first row: a vector of them may start before a row and end behind
- * it. Gradients of convolutions and 2x2 layers are left for sum_lanes to add up. */
+ * it. */
 
 /* dw for one kernel row, some of its taps and some of the maps that an input map feeds. */
 INLINE void weight_tile_of_one(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
@@ -275,24 +318,34 @@ INLINE void weights_of_one(const int K, const int TAPS, const lenet_conv_shape *
 
 static void conv_backward_weights_of_one(const lenet_conv_shape *s, const float *in,
                                          ptrdiff_t in_stride, const float *delta,
-                                         ptrdiff_t delta_stride, float *dweights, float *dbias)
+                                         ptrdiff_t delta_stride, int add, float *scratch,
+                                         float *dweights, float *dbias)
 {
+    if (lenet_prefers_maps(s, LANES)) {
+        conv_backward_weights_with_maps(s, in, in_stride, delta, delta_stride, add, scratch,
+                                        dweights, dbias);
+        return;
+    }
     const ptrdiff_t in_map = s->in_height * in_stride;
+    const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
+    float *bias_sums = scratch + n * LANES;
     for (int map = 0; map < s->in_maps; map++, in += in_map) {
         if (s->kernel == 5)
-            weights_of_one(5, 5, s, map, in, in_stride, delta, delta_stride, dweights);
+            weights_of_one(5, 5, s, map, in, in_stride, delta, delta_stride, scratch);
         else if (s->kernel == 3)
-            weights_of_one(3, 3, s, map, in, in_stride, delta, delta_stride, dweights);
+            weights_of_one(3, 3, s, map, in, in_stride, delta, delta_stride, scratch);
         else
-            weights_of_one(s->kernel, 1, s, map, in, in_stride, delta, delta_stride, dweights);
+            weights_of_one(s->kernel, 1, s, map, in, in_stride, delta, delta_stride, scratch);
     }
     for (int map = 0; map < s->out_maps; map++, delta += s->out_height * delta_stride) {
         vf sum = vf_set(0.0f);
         for (int y = 0; y < s->out_height; y++)
             for (int x = 0; x < s->out_width; x += LANES)
                 sum = vf_add(sum, vf_loadu(delta + y * delta_stride + x));
-        vf_store(dbias + map * LANES, sum);
+        vf_store(bias_sums + map * LANES, sum);
     }
+    sum_lanes(scratch, n, add, dweights);
+    sum_lanes(bias_sums, s->out_maps, add, dbias);
 }
 
 /* One column of the kernel: the delta of output row y belongs to input rows y .. y + K - 1. */
@@ -413,10 +466,11 @@ INLINE vf blocks_backward(const int activation, vf d, vf scale, int has_second, 
 
 static void subsample_backward_of_one(int maps, int height, int width, const float *coefficient,
                                       const float *delta, ptrdiff_t delta_stride,
-                                      int in_activation, float *in, ptrdiff_t in_stride,
-                                      float *dcoefficient, float *dbias)
+                                      int in_activation, float *in, ptrdiff_t in_stride, int add,
+                                      float *scratch, float *dcoefficient, float *dbias)
 {
     const int out_height = height / 2, out_width = width / 2;
+    float *bias_sums = scratch + maps * LANES;
     for (int map = 0; map < maps; map++, in += height * in_stride) {
         const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
         vf d_scale = vf_set(0.0f), d_shift = vf_set(0.0f);
@@ -432,10 +486,13 @@ static void subsample_backward_of_one(int maps, int height, int width, const flo
         }
         if (height % 2) memset(in + (height - 1) * in_stride, 0, (size_t)in_stride * sizeof *in);
         if (coefficient) {
-            vf_store(dcoefficient + map * LANES, d_scale);
-            vf_store(dbias + map * LANES, d_shift);
+            vf_store(scratch + map * LANES, d_scale);
+            vf_store(bias_sums + map * LANES, d_shift);
         }
     }
+    if (!coefficient) return;
+    sum_lanes(scratch, maps, add, dcoefficient);
+    sum_lanes(bias_sums, maps, add, dbias);
 }
 
 /* What becomes of a dense layer's weights on the way back: their gradient is set, added, or at once

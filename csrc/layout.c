@@ -8,7 +8,7 @@
 static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
 {
     ptrdiff_t here = at->total;
-    at->total += (floats + 15) / 16 * 16 + 16;
+    at->total += padded(floats);
     return here;
 }
 
@@ -30,16 +30,28 @@ static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at
     }
 }
 
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Floats of scratch, for whichever kernel needs most. */
+static size_t scratch_size(const lenet_plan *plan, int training, const lenet_layout *at)
+{
+    size_t size = 0;
+    for (int l = 0; l < plan->n_layers; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        const lenet_dense_shape s = plan_dense(plan, at, l, at->block / at->lanes);
+        if (l >= plan->first_flat)
+            size = larger(size, training ? lenet_dense_scratch(&s) : 0);
+        else if (layer->kind == LENET_CONV)
+            size = larger(size, at->has_one ? lenet_conv_scratch_of_one(&layer->conv, at->lanes, training) : 0);
+        else
+            size = larger(size, training ? 2 * (size_t)(layer->out_maps * at->lanes) : 0);
+    }
+    return size;
+}
+
 /* What only training needs. */
 static void lay_out_training(const lenet_plan *plan, lenet_layout *at)
 {
-    size_t scratch = 0;
-    for (int l = plan->first_flat; l < plan->n_layers; l++) {
-        lenet_dense_shape s = plan_dense(plan, at, l, at->block / at->lanes);
-        size_t needed = lenet_dense_scratch(&s);
-        scratch = needed > scratch ? needed : scratch;
-    }
-    at->scratch = reserve(at, (ptrdiff_t)scratch);
     at->lane_sums = reserve(at, plan->n_spatial_parameters * at->lanes);
     at->distorted = reserve(at, ((ptrdiff_t)plan->height * plan->width * at->lanes + 3) / 4);
     at->distorting = reserve(
@@ -87,6 +99,7 @@ void lenet_lay_out(lenet_plan *plan)
                              .block = training ? TRAINING_BLOCK : INFERENCE_BLOCK,
                              .has_one = !training || can_learn_alone(plan)};
         lay_out_lanes(plan, training, at);
+        at->scratch = reserve(at, (ptrdiff_t)scratch_size(plan, training, at));
         if (training) lay_out_training(plan, at);
         if (at->has_one) lay_out_one(plan, at);
         /* a page between two threads' memories: neighbours would slow each other down */

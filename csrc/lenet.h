@@ -2,8 +2,14 @@
  *
  * A network is a plan: a list of layers over a square or oblong grey image. Its trainable
  * parameters are one contiguous float vector that the caller owns; the plan only says which
- * part of the vector belongs to which layer. Every buffer is the caller's; every function
- * reports by a status code, prints nothing and never aborts.
+ * part of the vector belongs to which layer. Every buffer is the caller's; functions report by a
+ * status code, print nothing and never abort.
+ *
+ * How to use it: lenet_plan_create; lenet_plan_parameters floats with initial values; a workspace
+ * of lenet_workspace_size bytes; then lenet_step, again and again, or lenet_forward and
+ * lenet_classify. A pointer may be NULL only where this file says so, and arrays are as long as
+ * it says: nobody checks that. A plan does not change, so several threads may use it and the same
+ * parameters at once, each with a workspace of its own, as long as no lenet_step writes to them.
  *
  * One seed gives the same bits with any number of threads: the work is cut into blocks of
  * images whose size does not depend on the threads, and sums over blocks are added in order.
@@ -20,11 +26,13 @@ extern "C" {
 
 typedef enum lenet_status {
     LENET_OK = 0,
-    LENET_BAD_ARGUMENT,  /* a size, kind or pointer that no network can have */
+    LENET_BAD_ARGUMENT,  /* a size, kind, strength or pointer that the call cannot take */
     LENET_BAD_LABEL,     /* a label outside 0 .. classes-1 */
-    LENET_NO_MEMORY,     /* the plan could not be allocated, or the workspace is too small */
+    LENET_NO_MEMORY,     /* the plan could not be allocated, or the workspace is too small or not
+                          * aligned */
     LENET_NOT_FINITE,    /* the loss or gradient is NaN or infinite and nothing was updated, or
-                          * the updated parameters are and must be restored */
+                          * the updated parameters are; they and what the optimizer remembers
+                          * must then be restored */
     LENET_INTERRUPTED,   /* run->interrupted said so; nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
     LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */
@@ -47,27 +55,37 @@ typedef enum lenet_activation {
     LENET_RELU
 } lenet_activation;
 
+/* Convolutions and 2x2 layers, then dense layers; the last is dense with LENET_IDENTITY, or RBF.
+ * Fields that a kind has no use for are ignored. */
 typedef struct lenet_layer {
     int32_t kind;          /* lenet_layer_kind */
     int32_t activation;    /* lenet_activation; ignored by LENET_AVERAGE_POOL and LENET_RBF */
-    int32_t maps;          /* output maps, units or classes; ignored by the 2x2 layers */
-    int32_t kernel;        /* side of a convolution's kernel */
+    int32_t maps;          /* output maps, units or classes, up to 4096; not of the 2x2 layers */
+    int32_t kernel;        /* side of a convolution's kernel, up to its input's */
     const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */
     int32_t trained;       /* LENET_RBF: 1 if the codes are parameters, 0 if they are fixed */
 } lenet_layer;
 
 typedef struct lenet_plan lenet_plan;
 
-/* Checks the layers, copies them and derives shapes. codes: [classes][inputs] of a fixed RBF
- * layer, else NULL. Grey level g of a uint8 image becomes background + g/255 (foreground -
- * background), and pixels outside a smaller image become background. */
+/* Checks the layers, copies them and derives shapes; *plan is NULL unless it is LENET_OK. There are
+ * up to LENET_MAX_LAYERS layers; an image's sides are up to 1024, a dense or RBF layer's inputs up
+ * to 2^24. codes: [classes][inputs] of a fixed RBF layer, else NULL. Grey level g of a uint8 image
+ * becomes background + g/255 (foreground - background), and pixels outside a smaller image become
+ * background. */
 lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int32_t height,
                                int32_t width, float background, float foreground,
                                const float *codes, lenet_plan **plan);
-void lenet_plan_free(lenet_plan *plan);
+void lenet_plan_free(lenet_plan *plan);  /* NULL: nothing to do */
 
+/* Layer after layer its weights, then its biases: [maps][connected input maps][kernel][kernel] of a
+ * convolution, a coefficient per map, [units][inputs] of a dense layer, [classes][inputs] of codes. */
 int64_t lenet_plan_parameters(const lenet_plan *plan);
+/* Parameters may begin at any float. So many floats behind a 64-byte boundary a single image is read
+ * and learnt fastest: the largest dense layer's weights then begin at one. */
+int64_t lenet_plan_margin(const lenet_plan *plan);
 int32_t lenet_plan_classes(const lenet_plan *plan);
+/* Maps, height and width of the outputs of layer 0 .. n_layers - 1. */
 void lenet_plan_shape(const lenet_plan *plan, int32_t layer, int32_t shape[3]);
 
 /* ---- distortions of uint8 images ---------------------------------------------------------- */
@@ -94,28 +112,32 @@ typedef struct lenet_distortion {
     uint64_t seed, first;
 } lenet_distortion;
 
-/* LENET_OK if the strengths lie within the bounds above; pixels below 1024. */
+/* LENET_OK if the strengths are 0 or more and within the bounds above, pixels below 1024; else
+ * LENET_BAD_ARGUMENT. */
 lenet_status lenet_distortion_check(const lenet_distortion *distortion);
 
-/* Images of height x width to `out`, bilinear, with 0 outside. workspace: aligned to 4 bytes, of
- * lenet_distort_workspace(height, width) bytes or more. */
+/* n images of height x width, 1 or more, to `out`, which may not overlap them; bilinear, with 0
+ * outside. workspace: aligned to 4 bytes, of lenet_distort_workspace(height, width) bytes or more
+ * (which is 0 for sides that are not 1 .. 1024). */
 size_t lenet_distort_workspace(int32_t height, int32_t width);
 lenet_status lenet_distort(const lenet_distortion *distortion, const uint8_t *images, int64_t n,
                            int32_t height, int32_t width, uint8_t *out, void *workspace,
                            size_t size);
-/* The same map for all images. */
+/* The same map for all images; scale and squeeze above 0. */
 lenet_status lenet_transform_images(const lenet_transform *transform, const uint8_t *images,
                                     int64_t n, int32_t height, int32_t width, uint8_t *out,
                                     void *workspace, size_t size);
 
 /* ---- running it ------------------------------------------------------------------------ */
 
+/* The images of a batch. */
 typedef struct lenet_images {
     const void *pixels;     /* contiguous images of height x width */
     int32_t is_float;       /* 1: float, already normalised; 0: uint8, raw grey */
-    int32_t height, width;  /* uint8 may be smaller than the network's input, then centred */
+    int32_t height, width;  /* the network's; uint8 may be smaller, then centred */
     const int64_t *order;   /* image i of the batch is pixels[order[i]]; NULL: pixels[i] */
-    /* lenet_gradient and lenet_step, uint8 only: each image is distorted first; NULL: as it is */
+    /* NULL: as they are; lenet_gradient and lenet_step of uint8: each is distorted first, image i
+     * of the batch by the numbers of distortion->first + i */
     const lenet_distortion *distortion;
 } lenet_images;
 
@@ -126,17 +148,20 @@ typedef enum lenet_part {
     LENET_UPDATE, LENET_PARTS
 } lenet_part;
 
-/* Where the time goes, by part and, where a layer does it, layer. */
+/* Where the time goes, by part and, where a layer does it, layer. Set it to 0 before the first of
+ * the calls that add to it. */
 typedef struct lenet_profile {
     double last;                                  /* when the last part ended */
-    double seconds[LENET_PARTS][LENET_MAX_LAYERS];  /* added to */
+    double seconds[LENET_PARTS][LENET_MAX_LAYERS];
 } lenet_profile;
 
+/* With what a call runs; nothing of the workspace needs to be kept between calls. */
 typedef struct lenet_run {
     void *workspace;                      /* aligned to 64 bytes */
-    size_t workspace_size;                /* at least what lenet_workspace_size says */
-    int32_t n_threads;                    /* 1 or more */
-    int32_t (*interrupted)(void *context);  /* asked now and then on the calling thread, or NULL */
+    size_t workspace_size;                /* bytes: at least what lenet_workspace_size says */
+    int32_t n_threads;                    /* 1 or more; 256 at most are used */
+    int32_t (*interrupted)(void *context);  /* asked now and then on the calling thread: other than
+                                             * 0 ends the call; or NULL */
     void *context;
     lenet_profile *profile;               /* NULL, or filled by calls with one thread */
 } lenet_run;
@@ -154,12 +179,14 @@ typedef struct lenet_loss {
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;
 
+/* Settings and memory of an optimizer: begin with step 0 and the arrays 0 (SDLM's are set by the
+ * caller, from lenet_curvature). What the kind does not use may be 0 and NULL. */
 typedef struct lenet_optimizer {
     int32_t kind;             /* lenet_optimizer_kind */
     float rate;               /* of this step; not SDLM's */
     float momentum;           /* SGD: v = momentum v + g */
-    float beta1, beta2, epsilon;
-    float weight_decay;       /* decoupled: p -= rate * weight_decay * p */
+    float beta1, beta2, epsilon;  /* Adam */
+    float weight_decay;       /* decoupled: p -= rate * weight_decay * p; not SDLM's */
     int64_t step;             /* steps taken so far; lenet_step adds one */
     float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v;
                                * SDLM's rates, by parameter: eta / (mu + h) */
@@ -173,7 +200,8 @@ typedef struct lenet_report {
     int64_t n_errors;         /* images whose best class is not the label, before the update */
 } lenet_report;
 
-/* Bytes of workspace for a batch of n images; training: 1 for gradients, steps, activations. */
+/* Bytes of workspace for a batch of up to n images, 1 or more; training: 1 for gradients, steps
+ * and activations, 0 for lenet_forward. */
 size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
                             int32_t n_threads);
 
@@ -185,19 +213,21 @@ lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
                            const lenet_images *images, int64_t n, float *outputs,
                            const lenet_run *run);
 
-/* outputs[layer]: [n][maps][height][width] after the squashing function. */
+/* outputs[layer]: [n][maps][height][width] after the squashing function; NULL: not wanted. */
 lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, float *const *outputs,
                                const lenet_run *run);
 
-/* labels are indexed as the images are, through images->order. */
+/* The mean loss and its gradient, [parameters]. labels are indexed as the images are, through
+ * images->order. */
 lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_images *images, const int64_t *labels, int64_t n,
                             const lenet_loss *loss, float *gradient, lenet_report *report,
                             const lenet_run *run);
 
-/* The diagonal h of the Gauss-Newton matrix of the mean loss (appendix C), by which SDLM sets its
- * rates; never negative. lenet_curvature_blocks: as lenet_blocks. */
+/* The diagonal h of the Gauss-Newton matrix of the mean loss (appendix C), [parameters], by which
+ * SDLM sets its rates; never negative. It has a workspace size of its own; lenet_curvature_blocks:
+ * as lenet_blocks. */
 size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads);
 int64_t lenet_curvature_blocks(int64_t n);
 lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
@@ -209,7 +239,7 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
                         const int64_t *labels, int64_t n, const lenet_loss *loss,
                         lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
 
-/* Loss and errors of outputs that lenet_forward gave. */
+/* Loss and errors of outputs that lenet_forward gave; label i is of row i. */
 lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
                          int64_t n, const lenet_loss *loss, lenet_report *report);
 
@@ -223,7 +253,11 @@ void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n
 /* Index of the first value that is NaN or infinite, or n. */
 int64_t lenet_first_not_finite(const float *values, int64_t n);
 
-/* ---- single kernels, on rows of (maps, height, width): for study and for tests ---------- */
+/* ---- single kernels, on rows of (maps, height, width): for study and for tests ----------
+ *
+ * n rows of x, and of y or its gradient dy; gradients are summed over the rows. workspace: aligned
+ * to 64 bytes, with at least the bytes that the function above says, which is 0 for sizes that
+ * cannot be. Weights, coefficients and codes lie as in a plan's parameters. */
 
 typedef struct lenet_conv_call {
     int32_t in_maps, height, width, out_maps, kernel;
@@ -250,6 +284,7 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
                                       size_t size);
 
 size_t lenet_rbf_workspace(int32_t inputs, int32_t classes);
+/* y = squared distances of x to the codes; up to 4096 inputs. */
 lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,
                        int64_t n, float *y, void *workspace, size_t size);
 lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
@@ -263,8 +298,10 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
 
 /* ---- processor and threads -------------------------------------------------------------- */
 
-/* Picks the kernels, once; the other functions do it themselves when it was not called.
- * The environment's LENET_C_ISA (portable, avx2, avx512, neon) overrides. */
+/* Picks the kernels, once; the other functions do it themselves when it was not called, so call
+ * it before there are threads. The environment's LENET_C_ISA (portable, avx2, avx512, neon)
+ * overrides; while it names what cannot be had, functions that would run kernels return
+ * LENET_UNKNOWN_ISA or LENET_MISSING_ISA, and those without a status speak of the portable ones. */
 lenet_status lenet_init(void);
 
 /* Name of the instruction set in use, and the n-th one this processor and build have (NULL
@@ -275,7 +312,8 @@ int32_t lenet_lanes(void);
 const char *lenet_compiler(void);
 
 /* Threads when a call does not say: lenet_set_threads, then OMP_NUM_THREADS, then the
- * processors that this process may use. n = 0 forgets an earlier setting. */
+ * processors that this process may use. n = 0 forgets an earlier setting. A call itself reads only
+ * lenet_run.n_threads: pass it what lenet_get_threads says. */
 void lenet_set_threads(int32_t n);
 int32_t lenet_get_threads(void);
 /* What the threads of this build are: "POSIX", "OpenMP" or "none". */

@@ -25,6 +25,19 @@ static int32_t best_class(int is_rbf, int32_t classes, const float *y)
     return best;
 }
 
+lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
+                              const int64_t *order, const int64_t *labels, int64_t n)
+{
+    if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
+        || (loss->kind == LENET_MAP && !(loss->j > 0.0)))
+        return LENET_BAD_ARGUMENT;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t label = labels[ordered(order, i)];
+        if (label < 0 || label >= plan->classes) return LENET_BAD_LABEL;
+    }
+    return LENET_OK;
+}
+
 double lenet_loss_of_one(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y,
                          int64_t label, double *dy, int *is_error)
 {
@@ -56,9 +69,10 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
 {
     double sum = 0.0;
     int64_t n_errors = 0;
+    lenet_status status = lenet_check_loss(plan, loss, NULL, labels, n);
+    if (status != LENET_OK) return status;
     for (int64_t i = 0; i < n; i++) {
         int is_error;
-        if (labels[i] < 0 || labels[i] >= plan->classes) return LENET_BAD_LABEL;
         sum += lenet_loss_of_one(loss, plan_is_rbf(plan), plan->classes,
                                  outputs + i * plan->classes, labels[i], NULL, &is_error);
         n_errors += is_error;

@@ -12,7 +12,7 @@
 
 #include "batch.h"
 
-enum { UPDATE_CHUNK = 4096 };  /* parameters that one task adds up or updates */
+enum { UPDATE_CHUNK = 4096 };  /* parameters that are added up or updated at once */
 
 int64_t lenet_blocks(int32_t training, int64_t n)
 {
@@ -31,7 +31,7 @@ static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
  * spare one where a single thread adds them up as they come. */
 static size_t shared_floats(const lenet_plan *plan, int64_t blocks, int32_t n_threads)
 {
-    size_t row = ((size_t)plan->n_parameters + 15) / 16 * 16 + 16;
+    size_t row = (size_t)padded(plan->n_parameters);
     if (clamp_threads(n_threads, blocks) == 1) return 2 * row;
     return row * (size_t)(1 + (blocks < ROUND ? blocks : ROUND));
 }
@@ -411,8 +411,10 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
 
 /* Adding up and updating are cut into chunks of parameters: each is a sum of its own, so the
  * threads change nothing. */
-typedef struct {
+typedef struct chunks {
     const batch *b;
+    void (*work)(struct chunks *c, int64_t i, int32_t thread);
+    int32_t n_tasks;
     int n_partials, add;
     float *gradient;
     const lenet_optimizer *optimizer;
@@ -426,18 +428,16 @@ static ptrdiff_t chunk_size(const chunks *c, int64_t i)
     return left < UPDATE_CHUNK ? left : UPDATE_CHUNK;
 }
 
-static void add_task(void *context, int64_t i, int32_t thread)
+static void add_chunk(chunks *c, int64_t i, int32_t thread)
 {
-    chunks *c = context;
     const ptrdiff_t first = i * UPDATE_CHUNK;
     if (!c->b->k->sum_partials(c->b->partials + first, c->b->partial_stride, c->n_partials,
                                c->add, chunk_size(c, i), c->gradient + first))
         c->finite[thread] = 0;
 }
 
-static void update_task(void *context, int64_t i, int32_t thread)
+static void update_chunk(chunks *c, int64_t i, int32_t thread)
 {
-    chunks *c = context;
     const lenet_kernels *k = c->b->k;
     const lenet_optimizer *o = c->optimizer;
     const int64_t end = i * UPDATE_CHUNK + chunk_size(c, i);
@@ -456,6 +456,28 @@ static void update_task(void *context, int64_t i, int32_t thread)
     }
 }
 
+static int64_t n_chunks(const chunks *c)
+{
+    return (c->b->plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK;
+}
+
+static void chunks_task(void *context, int64_t i, int32_t thread)
+{
+    chunks *c = context;
+    const int64_t n = n_chunks(c), end = (i + 1) * n / c->n_tasks;
+    for (int64_t k = i * n / c->n_tasks; k < end; k++) c->work(c, k, thread);
+}
+
+/* One task a thread, of neighbouring chunks: mostly the same as at the update before, so that what a
+ * thread needs is in its cache. */
+static void run_chunks(chunks *c, int32_t threads,
+                       void (*work)(chunks *c, int64_t i, int32_t thread))
+{
+    c->work = work;
+    c->n_tasks = threads;
+    lenet_parallel_for(threads, threads, chunks_task, c);
+}
+
 static lenet_status check_finite(const chunks *c)
 {
     for (int i = 0; i < LENET_MAX_THREADS; i++)
@@ -463,16 +485,11 @@ static lenet_status check_finite(const chunks *c)
     return LENET_OK;
 }
 
-static int64_t n_chunks(const chunks *c)
-{
-    return (c->b->plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK;
-}
-
 static void add_up_round(chunks *c, int32_t threads, int n_partials, int add)
 {
     c->n_partials = n_partials;
     c->add = add;
-    lenet_parallel_for(n_chunks(c), threads, add_task, c);
+    run_chunks(c, threads, add_chunk);
 }
 
 /* Gradient of the mean loss over the batch into `gradient`; not finite: LENET_NOT_FINITE. */
@@ -516,25 +533,12 @@ static int frozen_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
     return after <= n_parameters;
 }
 
-static lenet_status check_labels(const lenet_plan *plan, const lenet_images *images,
-                                 const int64_t *labels, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        int64_t label = labels[images->order ? images->order[i] : i];
-        if (label < 0 || label >= plan->classes) return LENET_BAD_LABEL;
-    }
-    return LENET_OK;
-}
-
 static lenet_status open_training(const lenet_plan *plan, const float *parameters,
                                   const lenet_images *images, const int64_t *labels, int64_t n,
                                   const lenet_loss *loss, const lenet_run *run, batch *b)
 {
     lenet_status status = open_batch(plan, parameters, images, n, run, 1, b);
     if (status != LENET_OK) return status;
-    if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
-        || (loss->kind == LENET_MAP && !(loss->j > 0.0)))
-        return LENET_BAD_ARGUMENT;
     if (images->distortion) {
         if (images->is_float) return LENET_BAD_ARGUMENT;
         status = lenet_distortion_check(images->distortion);
@@ -542,12 +546,12 @@ static lenet_status open_training(const lenet_plan *plan, const float *parameter
     }
     b->labels = labels;
     b->loss = loss;
-    b->partial_stride = (plan->n_parameters + 15) / 16 * 16 + 16;
+    b->partial_stride = padded(plan->n_parameters);
     /* the shared memory lies behind the threads' own; its first row is lenet_step's gradient */
     b->partials = b->memory
                   + b->at->total * clamp_threads(run->n_threads, lenet_blocks(1, n))
                   + b->partial_stride;
-    return check_labels(plan, images, labels, n);
+    return lenet_check_loss(plan, loss, images->order, labels, n);
 }
 
 lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
@@ -589,8 +593,7 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     status = add_up_gradient(&b, run, &c, report);
     if (status != LENET_OK) return status;
     optimizer->step++;
-    lenet_parallel_for(n_chunks(&c), clamp_threads(run->n_threads, lenet_blocks(1, n)), update_task,
-                       &c);
+    run_chunks(&c, clamp_threads(run->n_threads, lenet_blocks(1, n)), update_chunk);
     lap(&b, LENET_UPDATE, 0);
     return check_finite(&c);
 }

@@ -7,7 +7,7 @@
 enum {
     LENET_MAX_MAPS = 4096,   /* bounds that keep every product below far from overflow */
     LENET_MAX_SIDE = 1024,
-    LENET_MAX_INPUTS = 1 << 24  /* of a dense layer */
+    LENET_MAX_INPUTS = 1 << 24  /* of a layer that runs through the dense kernels */
 };
 
 enum {
@@ -34,7 +34,7 @@ typedef struct lenet_layout {
     ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that does */
     ptrdiff_t one_row[LENET_MAX_LAYERS + 1];     /* how far its rows lie apart: the image, layer 0 .. */
     ptrdiff_t lane_sums;                         /* [spatial parameter][lane] */
-    ptrdiff_t scratch;                           /* of dense_backward_weights */
+    ptrdiff_t scratch;                           /* of the kernels */
     ptrdiff_t distorted;                         /* uint8 images of a group */
     ptrdiff_t distorting;                        /* workspace */
     ptrdiff_t total;
@@ -94,6 +94,17 @@ lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
  * (distort.c). */
 void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t *const *images,
                         int n, int32_t height, int32_t width, uint8_t *out, void *workspace);
+
+/* Which of the caller's images, and labels, is image i of the batch. */
+static inline int64_t ordered(const int64_t *order, int64_t i) { return order ? order[i] : i; }
+
+/* Floats of a buffer to whole cache lines, and one more that keeps it from the next. */
+static inline ptrdiff_t padded(ptrdiff_t floats) { return (floats + 15) / 16 * 16 + 16; }
+
+/* LENET_BAD_ARGUMENT if there is no such loss, LENET_BAD_LABEL if a label of n images is no class;
+ * order as in lenet_images (loss.c). */
+lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
+                              const int64_t *order, const int64_t *labels, int64_t n);
 
 /* Loss of one image from its outputs y, its gradient dy (may be NULL), and whether the best
  * class is another than the label (loss.c). */

@@ -27,17 +27,17 @@
 
 #if defined(_OPENMP) && (defined(LENET_USE_OPENMP) || defined(_WIN32))
 #include <omp.h>
-#define LENET_TEAM "OpenMP"
+#define OPENMP_TEAM
+const char *lenet_threading(void) { return "OpenMP"; }
 #elif !defined(_WIN32)
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
-#define LENET_TEAM "POSIX"
+#define POSIX_TEAM
+const char *lenet_threading(void) { return "POSIX"; }
 #else
-#define LENET_TEAM "none"
+const char *lenet_threading(void) { return "none"; }
 #endif
-
-const char *lenet_threading(void) { return LENET_TEAM; }
 
 typedef void task_function(void *context, int64_t i, int32_t thread);
 
@@ -48,7 +48,7 @@ static void run_alone(int64_t n_tasks, task_function *task, void *context)
 
 /* ---- the team -------------------------------------------------------------------------------- */
 
-#if !defined(_WIN32) && !(defined(_OPENMP) && defined(LENET_USE_OPENMP))
+#if defined(POSIX_TEAM)
 
 enum {
     SPIN_MICROSECONDS = 100,  /* how long a thread without work stays awake */
@@ -169,13 +169,15 @@ static void *worker(void *argument)
     return NULL;
 }
 
-/* Starts workers until there are n; fewer if the system gives no more. */
+/* Starts workers until there are n; fewer if the system gives no more, and none if a forked child
+ * would not learn that it has none. */
 static void start_workers(int n)
 {
     pthread_attr_t attributes;
     sigset_t all, before;
-    if (team.n_workers >= n || pthread_attr_init(&attributes) != 0) return;
+    if (team.n_workers >= n) return;
     if (!team.watches_fork) team.watches_fork = pthread_atfork(NULL, NULL, forget_team) == 0;
+    if (!team.watches_fork || pthread_attr_init(&attributes) != 0) return;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     sigfillset(&all);  /* signals belong to the host's threads */
@@ -216,7 +218,7 @@ static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, vo
     pthread_mutex_unlock(&team.busy);
 }
 
-#elif defined(_OPENMP)
+#elif defined(OPENMP_TEAM)
 
 /* OpenMP's threads do not survive a fork, and waiting for them would hang: a child whose parent
  * had a team works on the one thread that it has. */

@@ -43,12 +43,12 @@ lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
     /* the same by input map: a counting sort, after which first_target[i] is where map i's
      * connections end, which is where map i + 1's begin */
     for (int32_t i = 0; i <= in_maps; i++) first_target[i] = 0;
-    for (int32_t k = 0; k < c; k++) first_target[source[k] + 1]++;
+    for (int32_t i = 0; i < c; i++) first_target[source[i] + 1]++;
     for (int32_t i = 0; i < in_maps; i++) first_target[i + 1] += first_target[i];
     for (int32_t o = 0; o < out_maps; o++) {
-        for (int32_t k = first[o]; k < first[o + 1]; k++) {
-            int32_t t = first_target[source[k]]++;
-            connection[t] = k;
+        for (int32_t i = first[o]; i < first[o + 1]; i++) {
+            int32_t t = first_target[source[i]]++;
+            connection[t] = i;
             target[t] = o;
         }
     }
@@ -86,10 +86,6 @@ static lenet_status add_conv(const lenet_layer *from, plan_layer *layer)
 static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, int is_last,
                               plan_layer *layer)
 {
-    if (from->activation < LENET_IDENTITY || from->activation > LENET_RELU)
-        return LENET_BAD_ARGUMENT;
-    int sized = from->kind != LENET_SUBSAMPLE && from->kind != LENET_AVERAGE_POOL;
-    if (sized && (from->maps < 1 || from->maps > LENET_MAX_MAPS)) return LENET_BAD_ARGUMENT;
     int below_is_dense = below->kind == LENET_DENSE || below->kind == LENET_RBF;
     layer->kind = from->kind;
     layer->activation = from->activation;
@@ -116,7 +112,8 @@ static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, 
         break;
     case LENET_DENSE:
     case LENET_RBF:
-        if (layer->in_size > LENET_MAX_INPUTS) return LENET_BAD_ARGUMENT;
+        if (layer->in_size > LENET_MAX_INPUTS || from->maps < 1 || from->maps > LENET_MAX_MAPS)
+            return LENET_BAD_ARGUMENT;
         layer->out_maps = from->maps;
         layer->out_height = layer->out_width = 1;
         if (from->kind == LENET_DENSE) {
@@ -131,7 +128,8 @@ static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, 
         break;
     default: return LENET_BAD_ARGUMENT;
     }
-    if (is_last && from->kind != LENET_DENSE && from->kind != LENET_RBF)
+    if (layer->activation < LENET_IDENTITY || layer->activation > LENET_RELU
+        || (is_last && from->kind != LENET_DENSE && from->kind != LENET_RBF))
         return LENET_BAD_ARGUMENT;
     layer->out_size = (ptrdiff_t)layer->out_maps * layer->out_height * layer->out_width;
     return LENET_OK;
@@ -141,6 +139,7 @@ static int is_flat(const plan_layer *layer)
 {
     if (layer->kind == LENET_DENSE || layer->kind == LENET_RBF) return 1;
     return layer->kind == LENET_CONV && layer->out_height == 1 && layer->out_width == 1
+           && layer->in_size <= LENET_MAX_INPUTS
            && layer->n_weights == layer->in_size * layer->out_maps;
 }
 
@@ -226,6 +225,19 @@ void lenet_plan_free(lenet_plan *plan)
 }
 
 int64_t lenet_plan_parameters(const lenet_plan *plan) { return plan->n_parameters; }
+
+int64_t lenet_plan_margin(const lenet_plan *plan)
+{
+    const ptrdiff_t line = 64 / sizeof(float);
+    ptrdiff_t begin = 0, most = 0;
+    for (int32_t i = plan->first_flat; i < plan->n_layers; i++) {
+        const plan_layer *layer = &plan->layers[i];
+        if (layer->weights < 0 || layer->n_weights <= most) continue;
+        begin = layer->weights;
+        most = layer->n_weights;
+    }
+    return (line - begin % line) % line;
+}
 
 int32_t lenet_plan_classes(const lenet_plan *plan) { return plan->classes; }
 

@@ -12,6 +12,8 @@ enum {
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
+    COLUMN_MAPS = 1,
+    TAP_ROWS = 2,
     FEW = 4,
     FEW_IN_TRAINING = 4,
     CACHED_VECTORS = 512,

@@ -11,7 +11,9 @@ enum {
     HOLD_WEIGHTS = 1,      /* registers for a tile's weights too */
     TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
-    COLUMN_ROWS = 14,      /* a tile of one image's map: 14 rows, 5 weights, 1 input */
+    COLUMN_ROWS = 10,      /* a tile of one image: 2 maps x 10 rows, 10 weights, 1 input */
+    COLUMN_MAPS = 2,
+    TAP_ROWS = 5,          /* one image's weight gradient with maps in lanes: 5 x 5 sums, 2 deltas, 1 pixel */
     FEW = 7,               /* images that run faster one by one, measured */
     FEW_IN_TRAINING = 7,
     CACHED_VECTORS = 256,  /* of deltas: a third of the innermost cache */

@@ -14,6 +14,8 @@ enum {
     TILE_COLUMNS = 6,
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
+    COLUMN_MAPS = 1,
+    TAP_ROWS = 2,
     FEW = 3,
     FEW_IN_TRAINING = 3,
     CACHED_VECTORS = 1024,

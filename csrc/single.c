@@ -31,19 +31,19 @@ static void load_one(const batch *b, float *memory, int64_t image)
                          plan->height, plan->width, row, input);
 }
 
-/* The kernels read what lies past a row's end, and on the way back 0 before a map's first row. */
+/* What lies between an image's maps, one behind the other (layout.c): the kernels read past a row's
+ * end, and on the way back 0 before a map's first row. */
 static void clear_slack(const batch *b, float *memory)
 {
     const lenet_plan *plan = b->plan;
-    const size_t bytes = LENET_ROW_SLACK * sizeof(float);
-    memset(memory + b->at->one_input + plan->height * b->at->one_row[0], 0, bytes);
+    float *end = memory + b->at->one_input + plan->height * b->at->one_row[0];
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         float *out = memory + b->at->one[l];
-        memset(out - LENET_ROW_SLACK, 0, bytes);
-        memset(out + (ptrdiff_t)layer->out_maps * layer->out_height * b->at->one_row[l + 1], 0,
-               bytes);
+        memset(end, 0, (size_t)(out - end) * sizeof *end);
+        end = out + (ptrdiff_t)layer->out_maps * layer->out_height * b->at->one_row[l + 1];
     }
+    memset(end, 0, LENET_ROW_SLACK * sizeof *end);
 }
 
 float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
@@ -65,7 +65,8 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
         else if (l >= plan->first_flat)
             b->k->dense_of_one(&s, w, bias, layer->activation, in, out);
         else if (layer->kind == LENET_CONV)
-            b->k->conv_of_one(&layer->conv, w, bias, layer->activation, in, in_row, out_row, out);
+            b->k->conv_of_one(&layer->conv, w, bias, layer->activation, in, in_row, out_row,
+                              memory + at->scratch, out);
         else
             b->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width,
                                    layer->kind == LENET_SUBSAMPLE ? w : NULL, bias,
@@ -112,27 +113,27 @@ static void back_spatial(const batch *b, float *memory, int add, float *gradient
 {
     const lenet_plan *plan = b->plan;
     const lenet_layout *at = b->at;
-    float *sums = memory + at->lane_sums;
+    float *scratch = memory + at->scratch;
     for (int l = plan->first_flat - 1; l >= 0; l--) {
         const plan_layer *layer = &plan->layers[l];
         const float *delta = memory + at->one[l], *w = weights_of(b, layer);
         float *in = memory + (l ? at->one[l - 1] : at->one_input);
         const ptrdiff_t in_row = at->one_row[l], row = at->one_row[l + 1];
-        float *dw = sums + layer->weights * at->lanes, *db = sums + layer->biases * at->lanes;
+        float *dw = gradient + layer->weights, *db = gradient + layer->biases;
         const int below = activation_below(plan, l), trained = layer->kind == LENET_SUBSAMPLE;
         if (layer->kind == LENET_CONV) {
-            b->k->conv_backward_weights_of_one(&layer->conv, in, in_row, delta, row, dw, db);
+            b->k->conv_backward_weights_of_one(&layer->conv, in, in_row, delta, row, add, scratch,
+                                               dw, db);
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l)
                 b->k->conv_backward_input_of_one(&layer->conv, w, delta, row, below, in, in_row);
         } else if (l || trained) {
             b->k->subsample_backward_of_one(layer->out_maps, layer->in_height, layer->in_width,
                                             trained ? w : NULL, delta, row, below, in, in_row,
-                                            trained ? dw : NULL, trained ? db : NULL);
+                                            add, scratch, dw, db);
         }
         lap(b, LENET_BACKWARD_INPUT, l);
     }
-    b->k->sum_lanes(sums, plan->n_spatial_parameters, add, gradient);
 }
 
 /* Forward, and the deltas of the outputs in their place. */

@@ -74,6 +74,7 @@ cdef extern from "lenet.h" nogil:
                                    const float *, lenet_plan **)
     void lenet_plan_free(lenet_plan *)
     int64_t lenet_plan_parameters(const lenet_plan *)
+    int64_t lenet_plan_margin(const lenet_plan *)
     int32_t lenet_plan_classes(const lenet_plan *)
     void lenet_plan_shape(const lenet_plan *, int32_t, int32_t *)
     size_t lenet_distort_workspace(int32_t, int32_t)
@@ -335,8 +336,9 @@ cdef class Samples:
     cdef lenet_images images
     cdef readonly int64_t n
     cdef readonly bint is_single
-    cdef readonly object labels
-    cdef const int64_t[::1] label_values
+    cdef object label_array
+    cdef int64_t label           # of one image, if that is a plain integer,
+    cdef const int64_t *first_label  # to which this then points
 
     def __cinit__(self, Network network, images, labels=None):
         cdef int64_t bad
@@ -360,7 +362,9 @@ cdef class Samples:
                 row = bad // (self.images.height * self.images.width)
                 raise ValueError(f"images: row {row} has a pixel that is NaN or infinite, "
                                  "want finite values")
-        if labels is not None:
+        if self.is_single and type(labels) is int:
+            self._read_label(network, labels)
+        elif labels is not None:
             self._read_labels(network, labels)
 
     def __dealloc__(self):
@@ -414,7 +418,16 @@ cdef class Samples:
         self.images.distortion = NULL
         return 0
 
+    cdef int _read_label(self, Network network, object label) except -1:
+        """What _read_labels does, without making an array."""
+        if not 0 <= label < network.classes:
+            raise ValueError(f"labels: row 0 is {label}, want 0 to {network.classes - 1}")
+        self.label = label
+        self.first_label = &self.label
+        return 0
+
     cdef int _read_labels(self, Network network, object labels) except -1:
+        cdef const int64_t[::1] values
         cdef Py_ssize_t row
         try:
             array = np.array(labels)  # a copy: what is checked here stays as it is
@@ -426,13 +439,20 @@ cdef class Samples:
             array = array.reshape(1)
         if array.ndim != 1 or array.shape[0] != self.n:
             raise ValueError(f"labels: shape {array.shape}, want ({self.n},), one for each image")
-        self.labels = array.astype(np.int64)
-        self.label_values = self.labels
+        self.label_array = values = array.astype(np.int64)
         for row in range(self.n):
-            if self.label_values[row] < 0 or self.label_values[row] >= network.classes:
+            if values[row] < 0 or values[row] >= network.classes:
                 raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
                                  f"{network.classes - 1}")
+        self.first_label = &values[0]
         return 0
+
+    @property
+    def labels(self):
+        """As an array, or None."""
+        if self.first_label is NULL:
+            return None
+        return np.array([self.label], np.int64) if self.label_array is None else self.label_array
 
     @property
     def is_grey(self):
@@ -440,19 +460,23 @@ cdef class Samples:
         return not self.images.is_float
 
     cdef int _need_labels(self) except -1:
-        if self.labels is None:
+        if self.first_label is NULL:
             raise ValueError("labels: none were given")
         return 0
 
 
-cdef int _check_order(const int64_t[::1] order, int64_t n) except -1:
+cdef int64_t _choose(lenet_images *images, int64_t n, const int64_t[::1] order) except -1:
+    """Takes of n images those that `order` names (None: all); how many."""
     cdef Py_ssize_t i
+    if order is None:
+        return n
     if order.shape[0] == 0:
         raise ValueError("order: no indices, want at least one")
     for i in range(order.shape[0]):
         if order[i] < 0 or order[i] >= n:
             raise IndexError(f"order: entry {i} is {order[i]}, want 0 to {n - 1}")
-    return 0
+    images.order = &order[0]
+    return order.shape[0]
 
 
 # ---- network -------------------------------------------------------------------------------------
@@ -511,6 +535,13 @@ cdef class OptimizerState:
     @step.setter
     def step(self, int64_t value):
         self.settings.step = value
+
+
+def _zeros_behind(int64_t margin, int64_t n):
+    """n zeros that begin so many floats behind a 64-byte boundary."""
+    room = np.zeros(n + 32, np.float32)
+    first = (margin - room.ctypes.data // 4) % 16
+    return room[first:first + n]
 
 
 cdef class Network:
@@ -574,7 +605,8 @@ cdef class Network:
         self.width = width
         self.n_layers = <int32_t>n
         self.classes = lenet_plan_classes(self.plan)
-        self.parameters = np.zeros(lenet_plan_parameters(self.plan), np.float32)
+        self.parameters = _zeros_behind(lenet_plan_margin(self.plan),
+                                        lenet_plan_parameters(self.plan))
         self.values = self.parameters
         self.shapes = []
         for i in range(n):
@@ -683,7 +715,7 @@ cdef class Network:
         cdef int64_t[::1] out = classes
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
-            status = lenet_score(self.plan, &outputs[0, 0], &samples.label_values[0], samples.n,
+            status = lenet_score(self.plan, &outputs[0, 0], samples.first_label, samples.n,
                                  &criterion, &report)
         _check(status)
         return report.loss, report.n_errors, classes
@@ -703,7 +735,7 @@ cdef class Network:
         run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_gradient(self.plan, &self.values[0], &samples.images,
-                                    &samples.label_values[0], samples.n, &criterion, &out[0],
+                                    samples.first_label, samples.n, &criterion, &out[0],
                                     &report, &run)
         _check(status)
         _give_back(workspace)
@@ -714,14 +746,10 @@ cdef class Network:
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_images images = samples.images
-        cdef int64_t n = samples.n
+        cdef int64_t n = _choose(&images, samples.n, order)
         cdef lenet_status status
         cdef lenet_run run
         samples._need_labels()
-        if order is not None:
-            _check_order(order, n)
-            n = order.shape[0]
-            images.order = &order[0]
         curvature = np.empty(self.parameters.shape[0], np.float32)
         cdef float[::1] out = curvature
         cdef int32_t threads = _threads(num_threads, lenet_curvature_blocks(n))
@@ -730,7 +758,7 @@ cdef class Network:
         run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_curvature(self.plan, &self.values[0], &images,
-                                     &samples.label_values[0], n, &criterion, &out[0], &run)
+                                     samples.first_label, n, &criterion, &out[0], &run)
         _check(status)
         _give_back(workspace)
         return curvature
@@ -744,15 +772,11 @@ cdef class Network:
         cdef lenet_distortion distorted
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_images images = samples.images
-        cdef int64_t n = samples.n
+        cdef int64_t n = _choose(&images, samples.n, order)
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
         samples._need_labels()
-        if order is not None:
-            _check_order(order, n)
-            n = order.shape[0]
-            images.order = &order[0]
         if distortion is not None:
             strengths, seed, first = distortion
             distorted = _distortion(strengths, seed, first)
@@ -765,7 +789,7 @@ cdef class Network:
         state.settings.rate = rate
         run = _run(workspace, threads, self.profile)
         with nogil:
-            status = lenet_step(self.plan, &self.values[0], &images, &samples.label_values[0], n,
+            status = lenet_step(self.plan, &self.values[0], &images, samples.first_label, n,
                                 &criterion, &state.settings, &report, &run)
         _check(status)
         _give_back(workspace)
@@ -824,7 +848,9 @@ cdef lenet_conv_call _conv_call(const float[:, :, :, ::1] x, int32_t maps, int32
     call.width = <int32_t>x.shape[3]
     call.out_maps = maps
     call.kernel = kernel
-    call.table = NULL if table is None else &table[0, 0]
+    call.table = NULL
+    if table is not None:
+        call.table = &table[0, 0]
     return call
 
 

@@ -1,6 +1,7 @@
 /* Uses csrc/lenet.h as a C program would: makes a small network, trains it on two kinds of
  * picture, reads them, and checks what it is told. Built and run by test_c_api.py; exits with
  * the number of the first check that failed. */
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,19 +26,82 @@ static void draw(uint8_t *image, int64_t label, int at)
     for (int i = 2; i < SIDE - 2; i++) image[label ? at * SIDE + i : i * SIDE + at] = 255;
 }
 
+/* Asked whether to end a call: yes, and counted. */
+static int32_t stop(void *asked) { return ++*(int32_t *)asked; }
+
+static lenet_status make_plan(const lenet_layer *layers, int32_t n, lenet_plan **plan)
+{
+    return lenet_plan_create(layers, n, SIDE, SIDE, -0.1f, 1.175f, NULL, plan);
+}
+
+/* What a kind of layer ignores may be anything, and nothing else. */
+static int check_ignored(void)
+{
+    lenet_layer layers[] = {{.kind = LENET_AVERAGE_POOL, .activation = -1, .maps = -1},
+                            {.kind = LENET_DENSE, .maps = CLASSES, .kernel = -1}};
+    lenet_plan *plan = NULL;
+    CHECK(make_plan(layers, 2, &plan) == LENET_OK);
+    lenet_plan_free(plan);
+    layers[0].kind = LENET_SUBSAMPLE;
+    CHECK(make_plan(layers, 2, &plan) == LENET_BAD_ARGUMENT && plan == NULL);
+    layers[0].activation = LENET_TANH;
+    layers[1].maps = 0;
+    CHECK(make_plan(layers, 2, &plan) == LENET_BAD_ARGUMENT && plan == NULL);
+    return 0;
+}
+
+/* A convolution over a whole map of 2^31 values has too many inputs for a dense layer's kernels; its
+ * plan must not count them in 32 bits. */
+static int check_large_plan(void)
+{
+    enum { MAPS = 2048, LARGE = 1024 };
+    const lenet_layer layers[] = {{.kind = LENET_CONV, .maps = MAPS, .kernel = 1},
+                                  {.kind = LENET_CONV, .maps = 1, .kernel = LARGE},
+                                  {.kind = LENET_DENSE, .maps = CLASSES}};
+    const int64_t values = (int64_t)MAPS * LARGE * LARGE;
+    lenet_plan *plan = NULL;
+    CHECK(lenet_plan_create(layers, 3, LARGE, LARGE, 0, 1, NULL, &plan) == LENET_OK);
+    CHECK(lenet_plan_parameters(plan) == 2 * MAPS + values + 1 + 2 * CLASSES);
+    const uint64_t least = (uint64_t)values * (uint64_t)lenet_lanes() * sizeof(float);
+    for (int training = 0; training < 2; training++) {
+        const uint64_t size = lenet_workspace_size(plan, training, INT64_MAX, 256);
+        CHECK(size / 256 > least && size < (uint64_t)1 << 60);
+    }
+    lenet_plan_free(plan);
+    return 0;
+}
+
+/* Where LENET_C_ISA asks for what is not there, every call that can say so does. */
+static int check_without_isa(lenet_status why)
+{
+    const lenet_layer layer = {.kind = LENET_DENSE, .maps = CLASSES};
+    const lenet_conv_call call = {1, 1, 1, 1, 1, NULL};
+    lenet_plan *plan = NULL;
+    float one = 1.0f, y;
+    CHECK(make_plan(&layer, 1, &plan) == why && plan == NULL);
+    CHECK(lenet_conv(&call, &one, &one, &one, 1, &y, NULL, 0) == why);
+    CHECK(lenet_squash(LENET_TANH, &one, 1, &y) == why);
+    CHECK(lenet_squash_backward(LENET_TANH, &one, &one, 1, &y) == why);
+    printf("refused with status %d\n", (int)why);
+    return 0;
+}
+
 int main(void)
 {
+    const lenet_status ready = lenet_init();
+    if (ready != LENET_OK) return check_without_isa(ready);
+    if (check_ignored() || check_large_plan()) return 1;
     const lenet_layer layers[] = {
         {.kind = LENET_CONV, .activation = LENET_SCALED_TANH, .maps = 3, .kernel = 5},
         {.kind = LENET_SUBSAMPLE, .activation = LENET_SCALED_TANH},
         {.kind = LENET_DENSE, .activation = LENET_IDENTITY, .maps = CLASSES},
     };
     lenet_plan *plan = NULL;
-    CHECK(lenet_init() == LENET_OK);
-    CHECK(lenet_plan_create(layers, 3, SIDE, SIDE, -0.1f, 1.175f, NULL, &plan) == LENET_OK);
+    CHECK(make_plan(layers, 3, &plan) == LENET_OK);
     const int64_t n = lenet_plan_parameters(plan);
     CHECK(n == 3 * 26 + 3 * 2 + CLASSES * (3 * 4 * 4 + 1));
     CHECK(lenet_plan_classes(plan) == CLASSES);
+    CHECK((lenet_plan_margin(plan) + 3 * 26 + 3 * 2) % 16 == 0);
 
     static uint8_t pixels[IMAGES][SIDE * SIDE];
     static int64_t labels[IMAGES], classes[IMAGES];
@@ -82,6 +146,17 @@ int main(void)
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
+    const lenet_loss no_loss = {.kind = 3}, no_j = {.kind = LENET_MAP};
+    CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &no_loss, &report)
+          == LENET_BAD_ARGUMENT);
+
+    /* the last layer's activations are the outputs; the others are not asked for */
+    float *activations[] = {NULL, NULL, &outputs[0][0]};
+    memset(outputs, 0, sizeof outputs);
+    memset(classes, -1, sizeof classes);
+    CHECK(lenet_activations(plan, parameters, &images, IMAGES, activations, &run) == LENET_OK);
+    lenet_classify(plan, &outputs[0][0], IMAGES, classes);
+    CHECK(memcmp(classes, labels, sizeof labels) == 0);
 
     /* what is frozen stays as it is */
     const int64_t frozen[] = {1, n};
@@ -97,7 +172,7 @@ int main(void)
     /* distorted images: known shifts, the same numbers for the same seed, and a step on them */
     static uint8_t moved[IMAGES][SIDE * SIDE], again[IMAGES][SIDE * SIDE];
     size_t distorting = lenet_distort_workspace(SIDE, SIDE);
-    void *room = malloc(distorting);
+    char *room = malloc(distorting + 1);
     CHECK(room && lenet_distort_workspace(0, SIDE) == 0);
     const lenet_transform shift = {.dx = 2, .dy = -1, .scale = 1, .squeeze = 1};
     CHECK(lenet_transform_images(&shift, pixels[0], IMAGES, SIDE, SIDE, moved[0], room, distorting)
@@ -116,6 +191,8 @@ int main(void)
     CHECK(memcmp(moved[3], again[0], 2 * sizeof again[0]) == 0);
     CHECK(memcmp(moved[3], pixels[3], sizeof moved[3]) != 0);
     CHECK(lenet_distort(&distortion, pixels[0], 1, SIDE, SIDE, moved[0], room, distorting - 1)
+          == LENET_NO_MEMORY);
+    CHECK(lenet_distort(&distortion, pixels[0], 1, SIDE, SIDE, moved[0], room + 1, distorting)
           == LENET_NO_MEMORY);
     free(room);
     lenet_images distorted = images;
@@ -156,7 +233,6 @@ int main(void)
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)
           == LENET_BAD_LABEL);
     labels[7] = 1;
-    const lenet_loss no_loss = {.kind = 3}, no_j = {.kind = LENET_MAP};
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_loss, rates, &wide)
           == LENET_BAD_ARGUMENT);
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_j, rates, &wide)
@@ -166,6 +242,31 @@ int main(void)
           == LENET_NO_MEMORY);
     free(more);
 
+    /* an interrupted step, and one whose loss is not finite, change nothing */
+    enum { MANY = 6 * IMAGES };
+    static int64_t order[MANY];
+    for (int i = 0; i < MANY; i++) order[i] = i % IMAGES;
+    lenet_images repeated = images;
+    repeated.order = order;
+    int32_t asked = 0;
+    lenet_run stopped = run;
+    stopped.n_threads = 1;
+    stopped.interrupted = stop;
+    stopped.context = &asked;
+    CHECK(lenet_workspace_size(plan, 1, MANY, 1) <= run.workspace_size);
+    lenet_report unused;
+    float *copy = malloc((size_t)n * sizeof *copy);
+    CHECK(copy);
+    memcpy(copy, parameters, (size_t)n * sizeof *copy);
+    CHECK(lenet_step(plan, parameters, &repeated, labels, MANY, &loss, &sdlm, &unused, &stopped)
+          == LENET_INTERRUPTED);
+    CHECK(asked == 1 && memcmp(copy, parameters, (size_t)n * sizeof *copy) == 0);
+    copy[0] = parameters[0] = NAN;
+    CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &sdlm, &unused, &run)
+          == LENET_NOT_FINITE);
+    CHECK(memcmp(copy, parameters, (size_t)n * sizeof *copy) == 0);
+    free(copy);
+
     /* what cannot be is refused, and nothing changes */
     CHECK(lenet_forward(plan, parameters, &distorted, IMAGES, &outputs[0][0], &run)
           == LENET_BAD_ARGUMENT);
@@ -173,7 +274,7 @@ int main(void)
     CHECK(lenet_step(plan, parameters, &distorted, labels, IMAGES, &loss, &optimizer, &report, &run)
           == LENET_BAD_ARGUMENT);
     lenet_plan *none = NULL;
-    CHECK(lenet_plan_create(layers, 2, SIDE, SIDE, 0, 1, NULL, &none) == LENET_BAD_ARGUMENT);
+    CHECK(make_plan(layers, 2, &none) == LENET_BAD_ARGUMENT);
     CHECK(none == NULL);
     labels[7] = CLASSES;
     CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &optimizer, &report, &run)

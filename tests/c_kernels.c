@@ -63,6 +63,14 @@ static float *floats(size_t n)
     return start + FENCE;
 }
 
+/* The same at an address that no kernel may count on. */
+static float *unaligned(size_t n) { return floats(n + 1) + 1; }
+
+static float *copy_of(const float *values, size_t n)
+{
+    return memcpy(floats(n), values, n * sizeof *values);
+}
+
 /* Sums in double, and the sums of their terms' sizes, which a float's error is a share of. */
 typedef struct { double *sum, *size; size_t n; } expected;
 static expected expectations[MOST_BUFFERS];
@@ -79,6 +87,16 @@ static void add(expected e, size_t i, double term)
 {
     e.sum[i] += term;
     e.size[i] += fabs(term);
+}
+
+static void add_all(expected e, const float *terms)
+{
+    for (size_t i = 0; i < e.n; i++) add(e, i, terms[i]);
+}
+
+static expected part(expected e, size_t first, size_t n)
+{
+    return (expected){e.sum + first, e.size + first, n};
 }
 
 static double tolerance = 2e-6;
@@ -101,7 +119,9 @@ static void compare_rows(const char *name, const float *got, int rows, ptrdiff_t
 {
     const size_t n = want.n / (size_t)rows;
     for (int row = 0; row < rows; row++)
-        compare(name, got + row * stride, (expected){want.sum + row * n, want.size + row * n, n});
+        compare(name, got + row * stride, part(want, row * n, n));
+    for (ptrdiff_t i = 0; i < rows * stride; i++)
+        if (!isfinite(got[i])) fail("%s: not finite past the width", name);
 }
 
 /* Frees what the case took, after a look at the fences. */
@@ -170,6 +190,15 @@ static void times_slope(int activation, expected e, const float *y)
     }
 }
 
+/* The same for values in rows that lie `stride` floats apart in y */
+static void times_slope_in_rows(int activation, expected e, const float *y, int rows,
+                                ptrdiff_t stride)
+{
+    const size_t n = e.n / (size_t)rows;
+    for (int row = 0; row < rows; row++)
+        times_slope(activation, part(e, row * n, n), y + row * stride);
+}
+
 /* ---- images and rows to lanes and back ------------------------------------------------------ */
 
 /* height, width, and what they are put into */
@@ -223,45 +252,33 @@ static void check_load_grey(void)
     }
 }
 
-static void check_rows_to_lanes(void)
+static void each_rows(int to_lanes)
 {
     for (int n = 1; n <= L; n++) {
         for (int count = 1; count < 20; count++) {
             describe("%d rows of %d", n, count);
-            const float *in = floats((size_t)(n * count));
-            const float *rows[LENET_MAX_LANES];
-            for (int i = 0; i < n; i++) rows[i] = in + i * count;
-            float *out = floats((size_t)(count * L));
-            table->rows_to_lanes(rows, n, count, out);
+            float *lanes = floats((size_t)(count * L)), *values = floats((size_t)(n * count));
+            float *rows[LENET_MAX_LANES];
+            for (int i = 0; i < n; i++) rows[i] = values + i * count;
+            if (to_lanes)
+                table->rows_to_lanes((const float *const *)rows, n, count, lanes);
+            else
+                table->lanes_to_rows(lanes, n, count, rows);
             for (int i = 0; i < count; i++)
-                for (int lane = 0; lane < L; lane++)
-                    if (out[i * L + lane] != (lane < n ? rows[lane][i] : 0.0f))
+                for (int lane = 0; lane < (to_lanes ? L : n); lane++)
+                    if (lanes[i * L + lane] != (lane < n ? rows[lane][i] : 0.0f))
                         fail("feature %d, lane %d", i, lane);
             release();
         }
     }
 }
 
-static void check_lanes_to_rows(void)
-{
-    for (int n = 1; n <= L; n++) {
-        for (int count = 1; count < 20; count++) {
-            describe("%d rows of %d", n, count);
-            const float *in = floats((size_t)(count * L));
-            float *out = floats((size_t)(n * count)), *rows[LENET_MAX_LANES];
-            for (int i = 0; i < n; i++) rows[i] = out + i * count;
-            table->lanes_to_rows(in, n, count, rows);
-            for (int i = 0; i < count; i++)
-                for (int lane = 0; lane < n; lane++)
-                    if (rows[lane][i] != in[i * L + lane]) fail("feature %d, lane %d", i, lane);
-            release();
-        }
-    }
-}
+static void check_rows_to_lanes(void) { each_rows(1); }
+static void check_lanes_to_rows(void) { each_rows(0); }
 
 /* ---- convolution ---------------------------------------------------------------------------- */
 
-enum { MOST_MAPS = 16, MOST_CONNECTIONS = MOST_MAPS * MOST_MAPS };
+enum { MOST_MAPS = 48, MOST_CONNECTIONS = MOST_MAPS * MOST_MAPS };
 enum { DENSE, SPARSE, ONE_UNUSED };  /* all to all; two of three; all but the last input map */
 
 static int connected(int kind, int from, int to, int in_maps)
@@ -314,19 +331,24 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
         {6, 8, 8, 16, 5, DENSE},    {1, 26, 26, 6, 3, DENSE}, {6, 11, 11, 16, 3, SPARSE},
         {3, 13, 10, 7, 5, SPARSE},  {4, 5, 8, 5, 5, SPARSE},  {3, 4, 11, 5, 3, ONE_UNUSED},
         {4, 7, 6, 11, 5, ONE_UNUSED}, {16, 1, 1, 9, 5, DENSE},  {16, 1, 1, 5, 4, DENSE},
-        {2, 40, 29, 5, 5, DENSE},   {1, 37, 43, 4, 7, DENSE}};
+        {2, 40, 29, 5, 5, DENSE},   {1, 37, 43, 4, 7, DENSE}, {3, 5, 13, 45, 5, DENSE},
+        {5, 6, 4, 40, 3, SPARSE},   {3, 4, 5, 36, 4, ONE_UNUSED}, {1, 3, 21, 45, 7, DENSE}};
     static const int sides[] = {1, 2, 3, 5, 7};
     int activation = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int *c = shapes[i];
         lenet_conv_shape s = conv_shape(c[0], c[1], c[2], c[3], c[4], c[5]);
-        for (activation = 0; activation < ACTIVATIONS; activation++) check(&s, activation);
+        for (activation = 0; activation < ACTIVATIONS; activation++) {
+            check(&s, activation);
+            release();
+        }
     }
     for (size_t k = 0; k < sizeof sides / sizeof *sides; k++) {
         for (int width = 1; width <= 30; width++, activation++) {
             lenet_conv_shape s
                 = conv_shape(2, 1 + width % 4, width, 1 + width % 5, sides[k], SPARSE);
             check(&s, activation % ACTIVATIONS);
+            release();
         }
     }
 }
@@ -349,214 +371,237 @@ static size_t n_weights(const lenet_conv_shape *s)
 /* At no particular address, and not so large that most sums leave the curved part of tanh. */
 static float *conv_weights(const lenet_conv_shape *s)
 {
-    float *weights = floats(n_weights(s) + 1) + 1;
+    float *weights = unaligned(n_weights(s));
     const float fan_in = (float)(s->kernel * s->kernel * s->in_maps);
     for (size_t i = 0; i < n_weights(s); i++) weights[i] *= 2.0f / sqrtf(fan_in);
     return weights;
 }
 
-/* One multiply-add of the convolution for one image: where its operands are. */
-typedef void pair_of(void *context, size_t in, size_t weight, size_t out);
+/* Of the weights, inputs and deltas of a convolution two; the third is NULL. `lanes` images lie side
+ * by side, in rows of inputs and of deltas that are so many values apart. */
+typedef struct {
+    const lenet_conv_shape *s;
+    int lanes;
+    ptrdiff_t in_stride, delta_stride;
+    const float *weights, *in, *delta;
+} conv_operands;
 
-static void each_product(const lenet_conv_shape *s, pair_of *visit, void *context)
+/* A group of lanes: rows without a gap. */
+static conv_operands in_lanes(const lenet_conv_shape *s)
 {
-    const int K = s->kernel;
+    return (conv_operands){
+        .s = s, .lanes = L, .in_stride = s->in_width, .delta_stride = s->out_width};
+}
+
+/* The products of the two, added up where the third would be: outputs, where it is the deltas. */
+static expected conv_products(const conv_operands *c)
+{
+    const lenet_conv_shape *s = c->s;
+    const int K = s->kernel, lanes = c->lanes;
+    expected sums = expect((!c->delta    ? n_outputs(s) / L
+                            : !c->weights ? n_weights(s)
+                                          : n_inputs(s) / L)
+                           * lanes);
     for (int o = 0; o < s->out_maps; o++)
-        for (int c = s->first[o]; c < s->first[o + 1]; c++)
+        for (int t = s->first[o]; t < s->first[o + 1]; t++)
             for (int y = 0; y < s->out_height; y++)
                 for (int x = 0; x < s->out_width; x++)
                     for (int i = 0; i < K; i++)
-                        for (int j = 0; j < K; j++)
-                            visit(context,
-                                  (size_t)(((s->source[c] * s->in_height + y + i) * s->in_width + x
-                                            + j) * L),
-                                  (size_t)((c * K + i) * K + j),
-                                  (size_t)(((o * s->out_height + y) * s->out_width + x) * L));
+                        for (int j = 0; j < K; j++) {
+                            const int in_row = s->source[t] * s->in_height + y + i;
+                            const int out_row = o * s->out_height + y, w = (t * K + i) * K + j;
+                            const int third = !c->delta     ? out_row * s->out_width + x
+                                              : !c->weights ? w
+                                                            : in_row * s->in_width + x + j;
+                            for (int lane = 0; lane < lanes; lane++) {
+                                double product = c->weights ? c->weights[w] : 1.0;
+                                if (c->in)
+                                    product *= c->in[(in_row * c->in_stride + x + j) * lanes + lane];
+                                if (c->delta)
+                                    product *= c->delta[(out_row * c->delta_stride + x) * lanes
+                                                        + lane];
+                                add(sums, (size_t)(third * lanes + lane), product);
+                            }
+                        }
+    return sums;
 }
 
-typedef struct {
-    const float *in, *weights, *delta;
-    expected sums;
-    int in_width, out_width;  /* of one image */
-    ptrdiff_t delta_stride;
-} conv_context;
-
-static void product_forward(void *context, size_t in, size_t weight, size_t out)
+static expected conv_outputs(const conv_operands *c, const float *bias, int activation)
 {
-    const conv_context *c = context;
-    for (int lane = 0; lane < L; lane++)
-        add(c->sums, out + lane, (double)c->in[in + lane] * c->weights[weight]);
+    expected want = conv_products(c);
+    for (size_t i = 0; i < want.n; i++) add(want, i, bias[i / (want.n / c->s->out_maps)]);
+    activate_all(activation, want);
+    return want;
 }
 
-static void product_to_input(void *context, size_t in, size_t weight, size_t out)
+static expected conv_bias(const conv_operands *c)
 {
-    const conv_context *c = context;
-    for (int lane = 0; lane < L; lane++)
-        add(c->sums, in + lane, (double)c->delta[out + lane] * c->weights[weight]);
-}
-
-static void product_to_weight(void *context, size_t in, size_t weight, size_t out)
-{
-    const conv_context *c = context;
-    for (int lane = 0; lane < L; lane++)
-        add(c->sums, weight * L + lane, (double)c->delta[out + lane] * c->in[in + lane]);
+    const int rows = c->s->out_height, row = c->s->out_width * c->lanes;
+    expected want = expect((size_t)(c->s->out_maps * c->lanes));
+    for (int y = 0; y < c->s->out_maps * rows; y++)
+        for (int x = 0; x < row; x++)
+            add(want, (size_t)(y / rows * c->lanes + x % c->lanes),
+                c->delta[y * c->delta_stride * c->lanes + x]);
+    return want;
 }
 
 static void conv_case(const lenet_conv_shape *s, int activation)
 {
     const size_t row_size = (size_t)(s->out_width * L), map_size = row_size * s->out_height;
-    const float *in = floats(n_inputs(s)), *bias = floats((size_t)s->out_maps);
-    const float *weights = conv_weights(s);
-    expected want = expect(n_outputs(s));
-    for (size_t i = 0; i < want.n; i++) add(want, i, bias[i / map_size]);
-    each_product(s, product_forward, &(conv_context){.in = in, .weights = weights, .sums = want});
-    activate_all(activation, want);
+    conv_operands c = in_lanes(s);
+    const float *bias = floats((size_t)s->out_maps);
+    c.in = floats(n_inputs(s));
+    c.weights = conv_weights(s);
+    expected want = conv_outputs(&c, bias, activation);
 
     /* the whole of it, then some rows, with room between the maps */
     for (int row = 0; row < s->out_height && row < 3; row++) {
         for (int n_rows = s->out_height - row; n_rows > 0; n_rows = n_rows > 3 ? 3 : n_rows - 1) {
             const size_t stride = n_rows * row_size + 16;
             float *out = floats(s->out_maps * stride);
-            float *before = floats(s->out_maps * stride);
-            memcpy(before, out, s->out_maps * stride * sizeof *out);
-            table->conv(s, weights, bias, activation, in, row, n_rows, (ptrdiff_t)stride, out);
+            const float *before = copy_of(out, s->out_maps * stride);
+            table->conv(s, c.weights, bias, activation, c.in, row, n_rows, (ptrdiff_t)stride, out);
             for (int map = 0; map < s->out_maps; map++) {
-                const size_t at = map * map_size + row * row_size;
                 compare("out", out + map * stride,
-                        (expected){want.sum + at, want.size + at, n_rows * row_size});
+                        part(want, map * map_size + row * row_size, n_rows * row_size));
                 if (memcmp(out + (map + 1) * stride - 16, before + (map + 1) * stride - 16,
                            16 * sizeof *out) != 0)
                     fail("wrote between the maps");
             }
         }
     }
-    release();
 }
 
 static void conv_backward_input_case(const lenet_conv_shape *s, int activation)
 {
-    const float *weights = floats(n_weights(s) + 1) + 1, *delta = floats(n_outputs(s));
+    conv_operands c = in_lanes(s);
+    c.weights = unaligned(n_weights(s));
+    c.delta = floats(n_outputs(s));
     float *in = outputs_of(activation, n_inputs(s));
-    expected want = expect(n_inputs(s));
-    each_product(s, product_to_input,
-                 &(conv_context){.weights = weights, .delta = delta, .sums = want});
+    expected want = conv_products(&c);
     times_slope(activation, want, in);
-    table->conv_backward_input(s, weights, delta, activation, in);
+    table->conv_backward_input(s, c.weights, c.delta, activation, in);
     compare("in", in, want);
-    release();
 }
 
 static void conv_backward_weights_case(const lenet_conv_shape *s, int activation)
 {
     if (activation != LENET_IDENTITY) return;  /* it has none */
-    const float *in = floats(n_inputs(s)), *delta = floats(n_outputs(s));
-    float *dweights = floats(n_weights(s) * L), *dbias = floats((size_t)(s->out_maps * L));
-    expected weights = expect(n_weights(s) * L), bias = expect((size_t)(s->out_maps * L));
-    for (size_t i = 0; i < weights.n; i++) add(weights, i, dweights[i]);
-    for (size_t i = 0; i < bias.n; i++) add(bias, i, dbias[i]);
-    each_product(s, product_to_weight,
-                 &(conv_context){.in = in, .delta = delta, .sums = weights});
-    const size_t map_size = n_outputs(s) / (size_t)s->out_maps;
-    for (size_t i = 0; i < n_outputs(s); i++)
-        add(bias, i / map_size * L + i % L, delta[i]);
-    table->conv_backward_weights(s, in, delta, dweights, dbias);
+    conv_operands c = in_lanes(s);
+    c.in = floats(n_inputs(s));
+    c.delta = floats(n_outputs(s));
+    expected weights = conv_products(&c), bias = conv_bias(&c);
+    float *dweights = floats(weights.n), *dbias = floats(bias.n);
+    add_all(weights, dweights);
+    add_all(bias, dbias);
+    table->conv_backward_weights(s, c.in, c.delta, dweights, dbias);
     compare("dweights", dweights, weights);
     compare("dbias", dbias, bias);
-    release();
 }
-
-static void check_conv(void) { each_conv(conv_case); }
-static void check_conv_backward_input(void) { each_conv(conv_backward_input_case); }
-static void check_conv_backward_weights(void) { each_conv(conv_backward_weights_case); }
 
 /* ---- subsampling ---------------------------------------------------------------------------- */
 
-static void each_subsample(void (*check)(int maps, int height, int width, int activation,
-                                         int trained))
+typedef struct {
+    int maps, height, width, activation;
+    const float *coefficient, *bias;  /* NULL: the plain mean */
+} pool;
+
+static void each_subsample(void (*check)(const pool *p))
 {
     for (int width = 2; width <= 28; width += width < 9 ? 1 : 5) {
         for (int maps = 1; maps <= 3; maps++) {
             for (int activation = 0; activation < ACTIVATIONS; activation++) {
                 for (int trained = 0; trained < 2; trained++) {
-                    int height = 2 + (width + maps) % 4;
-                    describe("%d maps of %d x %d, activation %d, %s", maps, height, width,
+                    const pool p = {maps, 2 + (width + maps) % 4, width, activation,
+                                    trained ? floats((size_t)maps) : NULL,
+                                    trained ? floats((size_t)maps) : NULL};
+                    describe("%d maps of %d x %d, activation %d, %s", maps, p.height, width,
                              activation, trained ? "trained" : "plain mean");
-                    check(maps, height, width, activation, trained);
+                    check(&p);
+                    release();
                 }
             }
         }
     }
 }
 
-static void subsample_case(int maps, int height, int width, int activation, int trained)
+/* One value of 2x2 blocks of `lanes` images that lie side by side. */
+#define EACH_IN_BLOCKS(p)                                                                         \
+    for (int map = 0; map < (p)->maps; map++)                                                     \
+        for (int y = 0; y < (p)->height / 2 * 2; y++)                                             \
+            for (int x = 0; x < (p)->width / 2 * 2; x++)                                          \
+                for (int lane = 0; lane < lanes; lane++)
+
+/* Maps and rows of `in` lie so many floats apart. */
+static expected subsample_outputs(const pool *p, int lanes, const float *in, ptrdiff_t map_stride,
+                                  ptrdiff_t row_stride)
 {
-    const int n_rows = height / 2, columns = width / 2;
-    const ptrdiff_t in_stride = 2 * n_rows * width * L + 32, stride = n_rows * columns * L + 16;
-    const float *in = floats((size_t)(maps * in_stride));
-    const float *coefficient = trained ? floats((size_t)maps) : NULL;
-    const float *bias = trained ? floats((size_t)maps) : NULL;
-    float *out = floats((size_t)(maps * stride));
-    expected want = expect((size_t)(maps * n_rows * columns * L));
-    for (int map = 0; map < maps; map++) {
-        for (int y = 0; y < n_rows * 2; y++) {
-            for (int x = 0; x < columns * 2; x++) {
-                for (int lane = 0; lane < L; lane++) {
-                    size_t i = (size_t)(((map * n_rows + y / 2) * columns + x / 2) * L + lane);
-                    add(want, i,
-                        (trained ? coefficient[map] : 0.25)
-                            * in[map * in_stride + (y * width + x) * L + lane]);
-                    if (trained && y % 2 == 0 && x % 2 == 0) add(want, i, bias[map]);
-                }
-            }
-        }
+    const int rows = p->height / 2, columns = p->width / 2;
+    expected want = expect((size_t)(p->maps * rows * columns * lanes));
+    EACH_IN_BLOCKS(p)
+    {
+        size_t i = (size_t)(((map * rows + y / 2) * columns + x / 2) * lanes + lane);
+        add(want, i,
+            (p->coefficient ? p->coefficient[map] : 0.25)
+                * in[map * map_stride + y * row_stride + x * lanes + lane]);
+        if (p->bias && y % 2 == 0 && x % 2 == 0) add(want, i, p->bias[map]);
     }
-    activate_all(activation, want);
-    table->subsample(maps, width, coefficient, bias, activation, in, in_stride, n_rows, stride,
-                     out);
-    compare_rows("out", out, maps, stride, want);
-    release();
+    activate_all(p->activation, want);
+    return want;
 }
 
-static void subsample_backward_case(int maps, int height, int width, int activation, int trained)
+/* Sums for the inputs, before the slope; those for the parameters are added to. */
+static expected subsample_gradients(const pool *p, int lanes, const float *delta,
+                                    ptrdiff_t delta_stride, const float *in, ptrdiff_t in_stride,
+                                    expected scale, expected shift)
 {
-    const int rows = height / 2, columns = width / 2;
-    const float *coefficient = trained ? floats((size_t)maps) : NULL;
-    const float *delta = floats((size_t)(maps * rows * columns * L));
-    float *in = outputs_of(activation, (size_t)(maps * height * width * L));
-    float *dcoefficient = trained ? floats((size_t)(maps * L)) : NULL;
-    float *dbias = trained ? floats((size_t)(maps * L)) : NULL;
-    expected want = expect((size_t)(maps * height * width * L));
-    expected scale = expect((size_t)(maps * L)), shift = expect((size_t)(maps * L));
-    for (size_t i = 0; trained && i < scale.n; i++) {
-        add(scale, i, dcoefficient[i]);
-        add(shift, i, dbias[i]);
+    expected want = expect((size_t)(p->maps * p->height * p->width * lanes));
+    EACH_IN_BLOCKS(p)
+    {
+        const int row = map * p->height + y, delta_row = map * (p->height / 2) + y / 2;
+        const size_t sum = (size_t)(map * lanes + lane);
+        const double d = delta[delta_row * delta_stride + x / 2 * lanes + lane];
+        add(want, (size_t)((row * p->width + x) * lanes + lane),
+            d * (p->coefficient ? p->coefficient[map] : 0.25));
+        add(scale, sum, d * in[row * in_stride + x * lanes + lane]);
+        if (y % 2 == 0 && x % 2 == 0) add(shift, sum, d);
     }
-    for (int map = 0; map < maps; map++) {
-        for (int y = 0; y < rows * 2; y++) {
-            for (int x = 0; x < columns * 2; x++) {
-                for (int lane = 0; lane < L; lane++) {
-                    double d = delta[((map * rows + y / 2) * columns + x / 2) * L + lane];
-                    size_t i = (size_t)(((map * height + y) * width + x) * L + lane);
-                    add(want, i, d * (trained ? coefficient[map] : 0.25));
-                    add(scale, (size_t)(map * L + lane), d * in[i]);
-                    if (y % 2 == 0 && x % 2 == 0) add(shift, (size_t)(map * L + lane), d);
-                }
-            }
-        }
+    return want;
+}
+
+static void subsample_case(const pool *p)
+{
+    const int rows = p->height / 2;
+    const ptrdiff_t in_stride = 2 * rows * p->width * L + 32, stride = rows * (p->width / 2) * L + 16;
+    const float *in = floats((size_t)(p->maps * in_stride));
+    float *out = floats((size_t)(p->maps * stride));
+    expected want = subsample_outputs(p, L, in, in_stride, p->width * L);
+    table->subsample(p->maps, p->width, p->coefficient, p->bias, p->activation, in, in_stride, rows,
+                     stride, out);
+    compare_rows("out", out, p->maps, stride, want);
+}
+
+static void subsample_backward_case(const pool *p)
+{
+    const int delta_row = p->width / 2 * L, row = p->width * L;
+    const float *delta = floats((size_t)(p->maps * (p->height / 2) * delta_row));
+    float *in = outputs_of(p->activation, (size_t)(p->maps * p->height * row));
+    expected scale = expect((size_t)(p->maps * L)), shift = expect((size_t)(p->maps * L));
+    expected want = subsample_gradients(p, L, delta, delta_row, in, row, scale, shift);
+    float *dcoefficient = p->coefficient ? floats(scale.n) : NULL;
+    float *dbias = p->bias ? floats(shift.n) : NULL;
+    times_slope(p->activation, want, in);
+    if (p->coefficient) {
+        add_all(scale, dcoefficient);
+        add_all(shift, dbias);
     }
-    times_slope(activation, want, in);
-    table->subsample_backward(maps, height, width, coefficient, delta, activation, in,
+    table->subsample_backward(p->maps, p->height, p->width, p->coefficient, delta, p->activation, in,
                               dcoefficient, dbias);
     compare("in", in, want);
-    if (trained) {
-        compare("dcoefficient", dcoefficient, scale);
-        compare("dbias", dbias, shift);
-    }
-    release();
+    if (!p->coefficient) return;
+    compare("dcoefficient", dcoefficient, scale);
+    compare("dbias", dbias, shift);
 }
-
-static void check_subsample(void) { each_subsample(subsample_case); }
-static void check_subsample_backward(void) { each_subsample(subsample_backward_case); }
 
 /* ---- dense layers and RBF units ------------------------------------------------------------- */
 
@@ -574,159 +619,163 @@ static void each_dense(void (*check)(const lenet_dense_shape *s, int activation)
                 describe("%d inputs, %d outputs, %d groups, activation %d", s.inputs, s.outputs,
                          groups, activation % ACTIVATIONS);
                 check(&s, activation % ACTIVATIONS);
+                release();
             }
         }
     }
 }
 
-/* The index of a lane's feature in lanes with a stride, and without one. */
-static size_t strided(ptrdiff_t stride, int g, int feature, int lane)
-{
-    return (size_t)(g * stride + feature * L + lane);
-}
-
-static size_t packed(int n, int g, int feature, int lane)
-{
-    return (size_t)((g * n + feature) * L + lane);
-}
-
+/* `lanes` images side by side: each product, and where a feature lies when groups are `stride` floats
+ * apart. */
 #define EACH_PRODUCT(s)                                                                   \
     for (int g = 0; g < (s)->groups; g++)                                                 \
         for (int o = 0; o < (s)->outputs; o++)                                            \
             for (int k = 0; k < (s)->inputs; k++)                                         \
-                for (int lane = 0; lane < L; lane++)
+                for (int lane = 0; lane < lanes; lane++)
+#define AT(stride, feature) ((size_t)(g * (stride) + (feature) * lanes + lane))
+
+/* Of weights, inputs and deltas two, the third NULL: as conv_products. */
+static expected dense_products(const lenet_dense_shape *s, int lanes, const float *weights,
+                               const float *in, const float *delta)
+{
+    const int per_lane = s->groups * lanes;
+    expected sums = expect((size_t)(!delta     ? s->outputs * per_lane
+                                    : !weights ? s->inputs * s->outputs
+                                               : s->inputs * per_lane));
+    EACH_PRODUCT(s)
+    {
+        const size_t w = (size_t)(o * s->inputs + k);
+        add(sums,
+            !delta     ? AT(s->outputs * lanes, o)
+            : !weights ? w
+                       : AT(s->inputs * lanes, k),
+            (weights ? weights[w] : 1.0) * (in ? in[AT(s->in_stride, k)] : 1.0)
+                * (delta ? delta[AT(s->out_stride, o)] : 1.0));
+    }
+    return sums;
+}
+
+static expected dense_outputs(const lenet_dense_shape *s, int lanes, const float *weights,
+                              const float *bias, int activation, const float *in)
+{
+    expected want = dense_products(s, lanes, weights, in, NULL);
+    for (size_t i = 0; i < want.n; i++) add(want, i, bias[i / lanes % s->outputs]);
+    activate_all(activation, want);
+    return want;
+}
+
+static expected dense_bias(const lenet_dense_shape *s, int lanes, const float *delta)
+{
+    expected want = expect((size_t)s->outputs);
+    EACH_PRODUCT(s)
+    if (k == 0) add(want, (size_t)o, delta[AT(s->out_stride, o)]);
+    return want;
+}
+
+static expected rbf_outputs(const lenet_dense_shape *s, int lanes, const float *codes,
+                            const float *in)
+{
+    expected want = expect((size_t)(s->groups * s->outputs * lanes));
+    EACH_PRODUCT(s)
+    {
+        double distance = (double)in[AT(s->in_stride, k)] - codes[o * s->inputs + k];
+        add(want, AT(s->outputs * lanes, o), distance * distance);
+    }
+    return want;
+}
+
+/* For the inputs, before the slope, or for the codes, whose gradient is the opposite. */
+static expected rbf_gradients(const lenet_dense_shape *s, int lanes, const float *codes,
+                              const float *in, const float *delta, int for_codes)
+{
+    expected want = expect((size_t)(s->inputs * (for_codes ? s->outputs : s->groups * lanes)));
+    EACH_PRODUCT(s)
+    {
+        const size_t w = (size_t)(o * s->inputs + k), i = for_codes ? w : AT(s->inputs * lanes, k);
+        const double d = (for_codes ? -2.0 : 2.0) * delta[AT(s->out_stride, o)];
+        add(want, i, d * in[AT(s->in_stride, k)]);
+        add(want, i, -d * codes[w]);
+    }
+    return want;
+}
+
+static size_t in_groups(const lenet_dense_shape *s) { return (size_t)(s->groups * s->in_stride); }
+static size_t out_groups(const lenet_dense_shape *s) { return (size_t)(s->groups * s->out_stride); }
+
+static float *dense_weights(const lenet_dense_shape *s)
+{
+    return unaligned((size_t)(s->inputs * s->outputs));
+}
 
 static void dense_case(const lenet_dense_shape *s, int activation)
 {
-    const float *weights = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *bias = floats((size_t)s->outputs + 1) + 1;
-    const float *in = floats((size_t)(s->groups * s->in_stride));
-    float *out = floats((size_t)(s->groups * s->out_stride));
-    expected want = expect((size_t)(s->groups * s->outputs * L));
-    EACH_PRODUCT(s)
-    {
-        size_t i = packed(s->outputs, g, o, lane);
-        if (k == 0) add(want, i, bias[o]);
-        add(want, i,
-            (double)weights[o * s->inputs + k] * in[strided(s->in_stride, g, k, lane)]);
-    }
-    activate_all(activation, want);
+    const float *weights = dense_weights(s), *bias = unaligned((size_t)s->outputs);
+    const float *in = floats(in_groups(s));
+    float *out = floats(out_groups(s));
+    expected want = dense_outputs(s, L, weights, bias, activation, in);
     table->dense(s, weights, bias, activation, in, out);
     compare_rows("out", out, s->groups, s->out_stride, want);
-    release();
 }
 
 static void dense_backward_input_case(const lenet_dense_shape *s, int activation)
 {
-    const float *weights = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *delta = floats((size_t)(s->groups * s->out_stride));
-    float *in = outputs_of(activation, (size_t)(s->groups * s->in_stride));
-    const size_t n = (size_t)(s->inputs * L);
-    expected want = expect(s->groups * n);
-    EACH_PRODUCT(s)
-    add(want, packed(s->inputs, g, k, lane),
-        (double)weights[o * s->inputs + k] * delta[strided(s->out_stride, g, o, lane)]);
-    for (int g = 0; g < s->groups; g++)
-        times_slope(activation, (expected){want.sum + g * n, want.size + g * n, n},
-                    in + g * s->in_stride);
+    const float *weights = dense_weights(s), *delta = floats(out_groups(s));
+    float *in = outputs_of(activation, in_groups(s));
+    expected want = dense_products(s, L, weights, NULL, delta);
+    times_slope_in_rows(activation, want, in, s->groups, s->in_stride);
     table->dense_backward_input(s, weights, delta, activation, in);
     compare_rows("in", in, s->groups, s->in_stride, want);
-    release();
 }
 
 static void dense_backward_weights_case(const lenet_dense_shape *s, int activation)
 {
-    if (activation != LENET_IDENTITY && s->groups > 4) return;  /* it has none */
-    const float *in = floats((size_t)(s->groups * s->in_stride));
-    const float *delta = floats((size_t)(s->groups * s->out_stride));
-    float *scratch = floats(lenet_dense_scratch(s));
-    expected weights = expect((size_t)(s->inputs * s->outputs));
-    expected bias = expect((size_t)s->outputs);
-    float *dweights = floats(weights.n + 1) + 1, *dbias = floats(bias.n + 1) + 1;
-    EACH_PRODUCT(s)
-    {
-        double d = delta[strided(s->out_stride, g, o, lane)];
-        add(weights, (size_t)(o * s->inputs + k), d * in[strided(s->in_stride, g, k, lane)]);
-        if (k == 0) add(bias, (size_t)o, d);
-    }
+    (void)activation;
     const int add_to = s->groups % 2;
-    for (size_t i = 0; add_to && i < weights.n; i++) add(weights, i, dweights[i]);
-    for (size_t i = 0; add_to && i < bias.n; i++) add(bias, i, dbias[i]);
+    const float *in = floats(in_groups(s)), *delta = floats(out_groups(s));
+    float *scratch = floats(lenet_dense_scratch(s));
+    float *dweights = dense_weights(s), *dbias = unaligned((size_t)s->outputs);
+    expected weights = dense_products(s, L, NULL, in, delta), bias = dense_bias(s, L, delta);
+    if (add_to) {
+        add_all(weights, dweights);
+        add_all(bias, dbias);
+    }
     table->dense_backward_weights(s, in, delta, scratch, add_to, dweights, dbias);
     compare("dweights", dweights, weights);
     compare("dbias", dbias, bias);
-    release();
 }
 
 static void rbf_case(const lenet_dense_shape *s, int activation)
 {
-    if (activation != LENET_IDENTITY && s->groups > 4) return;  /* it has none */
-    const float *codes = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *in = floats((size_t)(s->groups * s->in_stride));
-    float *out = floats((size_t)(s->groups * s->out_stride));
-    expected want = expect((size_t)(s->groups * s->outputs * L));
-    EACH_PRODUCT(s)
-    {
-        double distance
-            = (double)in[strided(s->in_stride, g, k, lane)] - codes[o * s->inputs + k];
-        add(want, packed(s->outputs, g, o, lane), distance * distance);
-    }
+    (void)activation;
+    const float *codes = dense_weights(s), *in = floats(in_groups(s));
+    float *out = floats(out_groups(s));
+    expected want = rbf_outputs(s, L, codes, in);
     table->rbf(s, codes, in, out);
     compare_rows("out", out, s->groups, s->out_stride, want);
-    release();
 }
 
 static void rbf_backward_input_case(const lenet_dense_shape *s, int activation)
 {
-    const float *codes = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *delta = floats((size_t)(s->groups * s->out_stride));
-    float *in = outputs_of(activation, (size_t)(s->groups * s->in_stride));
-    const size_t n = (size_t)(s->inputs * L);
-    expected want = expect(s->groups * n);
-    EACH_PRODUCT(s)
-    {
-        double d = 2.0 * delta[strided(s->out_stride, g, o, lane)];
-        double x = in[strided(s->in_stride, g, k, lane)];
-        size_t i = packed(s->inputs, g, k, lane);
-        add(want, i, d * x);
-        add(want, i, -d * codes[o * s->inputs + k]);
-    }
-    for (int g = 0; g < s->groups; g++)
-        times_slope(activation, (expected){want.sum + g * n, want.size + g * n, n},
-                    in + g * s->in_stride);
+    const float *codes = dense_weights(s), *delta = floats(out_groups(s));
+    float *in = outputs_of(activation, in_groups(s));
+    expected want = rbf_gradients(s, L, codes, in, delta, 0);
+    times_slope_in_rows(activation, want, in, s->groups, s->in_stride);
     table->rbf_backward_input(s, codes, delta, activation, in);
     compare_rows("in", in, s->groups, s->in_stride, want);
-    release();
 }
 
 static void rbf_backward_codes_case(const lenet_dense_shape *s, int activation)
 {
-    if (activation != LENET_IDENTITY && s->groups > 4) return;  /* it has none */
-    const float *codes = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *in = floats((size_t)(s->groups * s->in_stride));
-    const float *delta = floats((size_t)(s->groups * s->out_stride));
-    expected want = expect((size_t)(s->inputs * s->outputs));
-    float *dcodes = floats(want.n + 1) + 1;
-    EACH_PRODUCT(s)
-    {
-        size_t i = (size_t)(o * s->inputs + k);
-        double d = -2.0 * delta[strided(s->out_stride, g, o, lane)];
-        add(want, i, d * in[strided(s->in_stride, g, k, lane)]);
-        add(want, i, -d * codes[i]);
-    }
+    (void)activation;
     const int add_to = s->groups % 2;
-    for (size_t i = 0; add_to && i < want.n; i++) add(want, i, dcodes[i]);
+    const float *codes = dense_weights(s), *in = floats(in_groups(s));
+    const float *delta = floats(out_groups(s));
+    float *dcodes = dense_weights(s);
+    expected want = rbf_gradients(s, L, codes, in, delta, 1);
+    if (add_to) add_all(want, dcodes);
     table->rbf_backward_codes(s, codes, in, delta, add_to, dcodes);
     compare("dcodes", dcodes, want);
-    release();
 }
-
-static void check_dense(void) { each_dense(dense_case); }
-static void check_dense_backward_input(void) { each_dense(dense_backward_input_case); }
-static void check_dense_backward_weights(void) { each_dense(dense_backward_weights_case); }
-static void check_rbf(void) { each_dense(rbf_case); }
-static void check_rbf_backward_input(void) { each_dense(rbf_backward_input_case); }
-static void check_rbf_backward_codes(void) { each_dense(rbf_backward_codes_case); }
 
 /* ---- one image, a map's columns in lanes ---------------------------------------------------- */
 
@@ -762,102 +811,6 @@ static void check_load_grey_rows(void)
     }
 }
 
-static void product_of_one(void *context, size_t in, size_t weight, size_t out)
-{
-    const conv_context *c = context;
-    add(c->sums, out / L,
-        (double)c->in[in / L / c->in_width * row_stride(c->in_width) + in / L % c->in_width]
-            * c->weights[weight]);
-}
-
-static void conv_of_one_case(const lenet_conv_shape *s, int activation)
-{
-    const float *in = padded_rows(s->in_maps * s->in_height, s->in_width);
-    const float *bias = floats((size_t)s->out_maps), *weights = conv_weights(s);
-    const int rows = s->out_maps * s->out_height;
-    expected want = expect((size_t)(rows * s->out_width));
-    for (size_t i = 0; i < want.n; i++) add(want, i, bias[i / (want.n / s->out_maps)]);
-    each_product(s, product_of_one,
-                 &(conv_context){
-                     .in = in, .weights = weights, .sums = want, .in_width = s->in_width});
-    activate_all(activation, want);
-    const ptrdiff_t strides[] = {
-        s->out_width, row_stride(s->out_width), row_stride(s->out_width) + L};
-    for (int i = 0; i < 3; i++) {
-        float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
-        out[strides[i] - 1] = NAN;  /* as memory may be */
-        table->conv_of_one(s, weights, bias, activation, in, row_stride(s->in_width), strides[i],
-                           out);
-        compare_rows("out", out, rows, strides[i], want);
-    }
-    release();
-}
-
-static void subsample_of_one_case(int maps, int height, int width, int activation, int trained)
-{
-    const int rows = height / 2, columns = width / 2;
-    const ptrdiff_t in_stride = row_stride(width);
-    const float *in = padded_rows(maps * height, width);
-    const float *coefficient = trained ? floats((size_t)maps) : NULL;
-    const float *bias = trained ? floats((size_t)maps) : NULL;
-    expected want = expect((size_t)(maps * rows * columns));
-    for (int map = 0; map < maps; map++) {
-        for (int y = 0; y < rows * 2; y++) {
-            for (int x = 0; x < columns * 2; x++) {
-                size_t i = (size_t)((map * rows + y / 2) * columns + x / 2);
-                add(want, i,
-                    (trained ? coefficient[map] : 0.25)
-                        * in[(map * height + y) * in_stride + x]);
-                if (trained && y % 2 == 0 && x % 2 == 0) add(want, i, bias[map]);
-            }
-        }
-    }
-    activate_all(activation, want);
-    const ptrdiff_t strides[] = {columns, row_stride(columns)};
-    for (int i = 0; i < 2; i++) {
-        float *out = floats((size_t)(maps * rows * strides[i]) + LENET_ROW_SLACK);
-        table->subsample_of_one(maps, height, width, coefficient, bias, activation, in, in_stride,
-                                strides[i], out);
-        compare_rows("out", out, maps * rows, strides[i], want);
-    }
-    release();
-}
-
-static void dense_of_one_case(const lenet_dense_shape *s, int activation)
-{
-    const float *weights = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *bias = floats((size_t)s->outputs + 1) + 1, *in = padded_rows(1, s->inputs);
-    float *out = floats((size_t)s->outputs + LENET_ROW_SLACK);
-    expected want = expect((size_t)s->outputs);
-    for (int o = 0; o < s->outputs; o++) {
-        add(want, (size_t)o, bias[o]);
-        for (int k = 0; k < s->inputs; k++)
-            add(want, (size_t)o, (double)weights[o * s->inputs + k] * in[k]);
-    }
-    activate_all(activation, want);
-    table->dense_of_one(s, weights, bias, activation, in, out);
-    compare("out", out, want);
-    release();
-}
-
-static void rbf_of_one_case(const lenet_dense_shape *s, int activation)
-{
-    if (activation != LENET_IDENTITY && s->groups > 4) return;  /* it has none */
-    const float *codes = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *in = padded_rows(1, s->inputs);
-    float *out = floats((size_t)s->outputs + LENET_ROW_SLACK);
-    expected want = expect((size_t)s->outputs);
-    for (int o = 0; o < s->outputs; o++) {
-        for (int k = 0; k < s->inputs; k++) {
-            double distance = (double)in[k] - codes[o * s->inputs + k];
-            add(want, (size_t)o, distance * distance);
-        }
-    }
-    table->rbf_of_one(s, codes, in, out);
-    compare("out", out, want);
-    release();
-}
-
 /* Deltas of a convolution as its backward kernels for one image want them: 0 past the width and
  * before the first row. */
 static float *padded_deltas(int rows, int width, ptrdiff_t stride)
@@ -868,158 +821,172 @@ static float *padded_deltas(int rows, int width, ptrdiff_t stride)
     return delta;
 }
 
-/* Where the i-th value lies when rows of `width` are `stride` apart. */
-static size_t in_rows(size_t i, int width, ptrdiff_t stride)
-{
-    return i / (size_t)width * (size_t)stride + i % (size_t)width;
-}
-
-static ptrdiff_t delta_stride(const lenet_conv_shape *s)
-{
-    return row_stride(s->out_width + s->kernel - 1);
-}
-
-static void product_to_input_of_one(void *context, size_t in, size_t weight, size_t out)
-{
-    const conv_context *c = context;
-    add(c->sums, in / L,
-        (double)c->delta[in_rows(out / L, c->out_width, c->delta_stride)] * c->weights[weight]);
-}
-
-static void product_to_weight_of_one(void *context, size_t in, size_t weight, size_t out)
-{
-    const conv_context *c = context;
-    add(c->sums, weight,
-        (double)c->delta[in_rows(out / L, c->out_width, c->delta_stride)]
-            * c->in[in_rows(in / L, c->in_width, row_stride(c->in_width))]);
-}
-
 /* Rows whose values past the width are finite, and some activation's outputs. */
 static float *output_rows(int activation, int rows, ptrdiff_t stride)
 {
     return outputs_of(activation, (size_t)(rows * stride) + LENET_ROW_SLACK);
 }
 
-static void each_slope_in_rows(int activation, expected want, const float *in, int width,
-                               ptrdiff_t stride)
+static void check_zero_past(int width, const float *in, int rows, ptrdiff_t stride)
 {
-    for (size_t i = 0; i < want.n; i++)
-        times_slope(activation, (expected){want.sum + i, want.size + i, 1},
-                    in + in_rows(i, width, stride));
+    for (ptrdiff_t i = 0; i < rows * stride; i++)
+        if (i % stride >= width && in[i] != 0.0f) fail("not 0 past the width");
+}
+
+/* One image: rows that end in whole vectors. */
+static conv_operands in_rows(const lenet_conv_shape *s)
+{
+    return (conv_operands){.s = s,
+                           .lanes = 1,
+                           .in_stride = row_stride(s->in_width),
+                           .delta_stride = row_stride(s->out_width + s->kernel - 1)};
+}
+
+static void conv_of_one_case(const lenet_conv_shape *s, int activation)
+{
+    conv_operands c = in_rows(s);
+    const float *bias = floats((size_t)s->out_maps);
+    const int rows = s->out_maps * s->out_height;
+    c.in = padded_rows(s->in_maps * s->in_height, s->in_width);
+    c.weights = conv_weights(s);
+    expected want = conv_outputs(&c, bias, activation);
+    const ptrdiff_t strides[] = {
+        s->out_width, row_stride(s->out_width), row_stride(s->out_width) + L};
+    for (int i = 0; i < 3; i++) {
+        float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
+        out[strides[i] - 1] = NAN;  /* as memory may be */
+        table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, strides[i],
+                           floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
+        compare_rows("out", out, rows, strides[i], want);
+    }
 }
 
 static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activation)
 {
-    const float *weights = floats(n_weights(s) + 1) + 1;
-    const float *delta = padded_deltas(s->out_maps * s->out_height, s->out_width, delta_stride(s));
+    conv_operands c = in_rows(s);
     const int rows = s->in_maps * s->in_height;
-    const ptrdiff_t strides[] = {row_stride(s->in_width), row_stride(s->in_width) + L};
+    c.weights = unaligned(n_weights(s));
+    c.delta = padded_deltas(s->out_maps * s->out_height, s->out_width, c.delta_stride);
     for (int i = 0; i < 2; i++) {
-        float *in = output_rows(activation, rows, strides[i]);
-        expected want = expect((size_t)(rows * s->in_width));
-        each_product(s, product_to_input_of_one,
-                     &(conv_context){.weights = weights, .delta = delta, .sums = want,
-                                     .out_width = s->out_width, .delta_stride = delta_stride(s)});
-        each_slope_in_rows(activation, want, in, s->in_width, strides[i]);
-        table->conv_backward_input_of_one(s, weights, delta, delta_stride(s), activation, in,
-                                          strides[i]);
-        compare_rows("in", in, rows, strides[i], want);
-        for (ptrdiff_t k = 0; k < rows * strides[i]; k++)
-            if (k % strides[i] >= s->in_width && in[k] != 0.0f) fail("not 0 past the width");
-    }
-    release();
-}
-
-/* What a kernel leaves for sum_lanes to add up. */
-static void compare_lane_sums(const char *name, const float *got, expected want)
-{
-    for (size_t i = 0; i < want.n; i++) {
-        double sum = 0.0;
-        for (int lane = 0; lane < L; lane++) sum += got[i * L + lane];
-        float total = (float)sum;
-        compare(name, &total, (expected){want.sum + i, want.size + i, 1});
+        const ptrdiff_t stride = c.in_stride + i * L;
+        float *in = output_rows(activation, rows, stride);
+        expected want = conv_products(&c);
+        times_slope_in_rows(activation, want, in, rows, stride);
+        table->conv_backward_input_of_one(s, c.weights, c.delta, c.delta_stride, activation, in,
+                                          stride);
+        compare_rows("in", in, rows, stride, want);
+        check_zero_past(s->in_width, in, rows, stride);
     }
 }
 
 static void conv_backward_weights_of_one_case(const lenet_conv_shape *s, int activation)
 {
     if (activation != LENET_IDENTITY) return;  /* it has none */
-    const ptrdiff_t stride = row_stride(s->in_width);
-    const float *in = output_rows(LENET_IDENTITY, s->in_maps * s->in_height, stride);
-    const float *delta = padded_deltas(s->out_maps * s->out_height, s->out_width, delta_stride(s));
-    float *dweights = floats(n_weights(s) * L), *dbias = floats((size_t)(s->out_maps * L));
-    expected weights = expect(n_weights(s)), bias = expect((size_t)s->out_maps);
-    each_product(s, product_to_weight_of_one,
-                 &(conv_context){.in = in, .delta = delta, .sums = weights,
-                                 .in_width = s->in_width, .out_width = s->out_width,
-                                 .delta_stride = delta_stride(s)});
-    for (size_t i = 0; i < n_outputs(s) / L; i++)
-        add(bias, i / (n_outputs(s) / L / bias.n),
-            delta[in_rows(i, s->out_width, delta_stride(s))]);
-    table->conv_backward_weights_of_one(s, in, stride, delta, delta_stride(s), dweights, dbias);
-    compare_lane_sums("dweights", dweights, weights);
-    compare_lane_sums("dbias", dbias, bias);
-    release();
+    conv_operands c = in_rows(s);
+    c.in = output_rows(LENET_IDENTITY, s->in_maps * s->in_height, c.in_stride);
+    c.delta = padded_deltas(s->out_maps * s->out_height, s->out_width, c.delta_stride);
+    expected weights = conv_products(&c), bias = conv_bias(&c);
+    float *dweights = unaligned(weights.n), *dbias = unaligned(bias.n);
+    const int add_to = s->in_maps % 2;
+    if (add_to) {
+        add_all(weights, dweights);
+        add_all(bias, dbias);
+    }
+    table->conv_backward_weights_of_one(s, c.in, c.in_stride, c.delta, c.delta_stride, add_to,
+                                        floats(lenet_conv_scratch_of_one(s, L, 1)), dweights, dbias);
+    compare("dweights", dweights, weights);
+    compare("dbias", dbias, bias);
 }
 
-static void subsample_backward_of_one_case(int maps, int height, int width, int activation,
-                                           int trained)
+static void subsample_of_one_case(const pool *p)
 {
-    const int rows = height / 2, columns = width / 2;
-    const float *coefficient = trained ? floats((size_t)maps) : NULL;
-    const ptrdiff_t strides[] = {row_stride(width), row_stride(width + 4)};
+    const int rows = p->maps * (p->height / 2), columns = p->width / 2;
+    const ptrdiff_t in_stride = row_stride(p->width), strides[] = {columns, row_stride(columns)};
+    const float *in = padded_rows(p->maps * p->height, p->width);
+    expected want = subsample_outputs(p, 1, in, p->height * in_stride, in_stride);
+    for (int i = 0; i < 2; i++) {
+        float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
+        table->subsample_of_one(p->maps, p->height, p->width, p->coefficient, p->bias, p->activation,
+                                in, in_stride, strides[i], out);
+        compare_rows("out", out, rows, strides[i], want);
+    }
+}
+
+static void subsample_backward_of_one_case(const pool *p)
+{
+    const int rows = p->maps * p->height, columns = p->width / 2;
+    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4)};
     const ptrdiff_t deltas[] = {columns, row_stride(columns)};
     for (int i = 0; i < 2; i++) {
-        float *in = output_rows(activation, maps * height, strides[i]);
-        const float *delta = output_rows(LENET_IDENTITY, maps * rows, deltas[i]);
-        float *dcoefficient = trained ? floats((size_t)(maps * L)) : NULL;
-        float *dbias = trained ? floats((size_t)(maps * L)) : NULL;
-        expected want = expect((size_t)(maps * height * width));
-        expected scale = expect((size_t)maps), shift = expect((size_t)maps);
-        for (int k = 0; k < maps * rows * 2 * columns * 2; k++) {
-            const int x = k % (columns * 2), y = k / (columns * 2) % (rows * 2);
-            const int map = k / (columns * 2) / (rows * 2);
-            double d = delta[(map * rows + y / 2) * deltas[i] + x / 2];
-            add(want, (size_t)((map * height + y) * width + x),
-                d * (trained ? coefficient[map] : 0.25));
-            add(scale, (size_t)map, d * in[(map * height + y) * strides[i] + x]);
-            if (y % 2 == 0 && x % 2 == 0) add(shift, (size_t)map, d);
+        float *in = output_rows(p->activation, rows, strides[i]);
+        const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), deltas[i]);
+        expected scale = expect((size_t)p->maps), shift = expect((size_t)p->maps);
+        expected want = subsample_gradients(p, 1, delta, deltas[i], in, strides[i], scale, shift);
+        float *dcoefficient = p->coefficient ? unaligned(scale.n) : NULL;
+        float *dbias = p->bias ? unaligned(shift.n) : NULL;
+        const int add_to = i && p->coefficient;
+        if (add_to) {
+            add_all(scale, dcoefficient);
+            add_all(shift, dbias);
         }
-        each_slope_in_rows(activation, want, in, width, strides[i]);
-        table->subsample_backward_of_one(maps, height, width, coefficient, delta, deltas[i],
-                                         activation, in, strides[i], dcoefficient, dbias);
-        compare_rows("in", in, maps * height, strides[i], want);
-        for (ptrdiff_t k = 0; k < maps * height * strides[i]; k++)
-            if (k % strides[i] >= width && in[k] != 0.0f) fail("not 0 past the width");
-        if (!trained) continue;
-        compare_lane_sums("dcoefficient", dcoefficient, scale);
-        compare_lane_sums("dbias", dbias, shift);
+        times_slope_in_rows(p->activation, want, in, rows, strides[i]);
+        table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
+                                         deltas[i], p->activation, in, strides[i], add_to,
+                                         floats(2 * scale.n * L), dcoefficient, dbias);
+        compare_rows("in", in, rows, strides[i], want);
+        check_zero_past(p->width, in, rows, strides[i]);
+        if (!p->coefficient) continue;
+        compare("dcoefficient", dcoefficient, scale);
+        compare("dbias", dbias, shift);
     }
-    release();
+}
+
+/* The same layer for one image. */
+static lenet_dense_shape dense_of_one(const lenet_dense_shape *s)
+{
+    return (lenet_dense_shape){s->inputs, s->outputs, 1, s->inputs, s->outputs};
+}
+
+static void dense_of_one_case(const lenet_dense_shape *s, int activation)
+{
+    const lenet_dense_shape one = dense_of_one(s);
+    const float *weights = dense_weights(s), *bias = unaligned((size_t)s->outputs);
+    const float *in = padded_rows(1, s->inputs);
+    float *out = floats((size_t)s->outputs + LENET_ROW_SLACK);
+    expected want = dense_outputs(&one, 1, weights, bias, activation, in);
+    table->dense_of_one(s, weights, bias, activation, in, out);
+    compare("out", out, want);
+}
+
+static void rbf_of_one_case(const lenet_dense_shape *s, int activation)
+{
+    (void)activation;
+    const lenet_dense_shape one = dense_of_one(s);
+    const float *codes = dense_weights(s), *in = padded_rows(1, s->inputs);
+    float *out = floats((size_t)s->outputs + LENET_ROW_SLACK);
+    expected want = rbf_outputs(&one, 1, codes, in);
+    table->rbf_of_one(s, codes, in, out);
+    compare("out", out, want);
 }
 
 static void dense_backward_of_one_case(const lenet_dense_shape *s, int activation)
 {
+    const lenet_dense_shape one = dense_of_one(s);
     const int add_to = s->groups % 2;
-    const float *weights = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *delta = floats((size_t)s->outputs + 1) + 1;
-    float *in = outputs_of(activation, (size_t)s->inputs);
-    expected want = expect((size_t)s->inputs), dw = expect((size_t)(s->inputs * s->outputs));
-    expected db = expect((size_t)s->outputs);
-    float *dweights = floats(dw.n + 1) + 1, *dbias = floats(db.n + 1) + 1;
-    for (size_t i = 0; add_to && i < dw.n; i++) add(dw, i, dweights[i]);
-    for (size_t i = 0; i < db.n; i++) add(db, i, delta[i] + (add_to ? (double)dbias[i] : 0.0));
-    for (size_t i = 0; i < dw.n; i++) {
-        add(want, i % want.n, (double)weights[i] * delta[i / want.n]);
-        add(dw, i, (double)in[i % want.n] * delta[i / want.n]);
+    const float *weights = dense_weights(s), *delta = unaligned((size_t)s->outputs);
+    float *in = outputs_of(activation, (size_t)s->inputs), *scratch = floats((size_t)s->inputs);
+    float *dweights = dense_weights(s), *dbias = unaligned((size_t)s->outputs);
+    expected want = dense_products(&one, 1, weights, NULL, delta);
+    expected dw = dense_products(&one, 1, NULL, in, delta), db = dense_bias(&one, 1, delta);
+    if (add_to) {
+        add_all(dw, dweights);
+        add_all(db, dbias);
     }
     times_slope(activation, want, in);
-    float *scratch = floats((size_t)s->inputs);
     table->dense_backward_of_one(s, weights, delta, activation, add_to, scratch, in, dweights, dbias);
     compare("in", in, want);
     compare("dweights", dweights, dw);
     compare("dbias", dbias, db);
-    release();
 }
 
 /* The step gives the bits of a gradient and an update. */
@@ -1027,14 +994,12 @@ static void dense_step_of_one_case(const lenet_dense_shape *s, int activation)
 {
     const size_t n = (size_t)(s->inputs * s->outputs);
     const lenet_optimizer o = {.kind = LENET_SGD, .rate = 0.3f, .weight_decay = 0.1f};
-    float *weights = floats(n + 1) + 1, *biases = floats((size_t)s->outputs + 1) + 1;
-    float *in = outputs_of(activation, (size_t)s->inputs), *same_in = floats((size_t)s->inputs);
+    float *weights = dense_weights(s), *biases = unaligned((size_t)s->outputs);
+    float *in = outputs_of(activation, (size_t)s->inputs);
     const float *delta = floats((size_t)s->outputs);
-    float *want = floats(n), *want_biases = floats((size_t)s->outputs);
+    float *same_in = copy_of(in, (size_t)s->inputs), *want = copy_of(weights, n);
+    float *want_biases = copy_of(biases, (size_t)s->outputs);
     float *dweights = floats(n), *dbias = floats((size_t)s->outputs);
-    memcpy(same_in, in, (size_t)s->inputs * sizeof *in);
-    memcpy(want, weights, n * sizeof *want);
-    memcpy(want_biases, biases, (size_t)s->outputs * sizeof *want);
     float *scratch = floats((size_t)s->inputs);
     table->dense_backward_of_one(s, want, delta, activation, 0, scratch, same_in, dweights, dbias);
     table->update_sgd(&o, dweights, 0, (ptrdiff_t)n, want);
@@ -1050,54 +1015,25 @@ static void dense_step_of_one_case(const lenet_dense_shape *s, int activation)
     weights[n - 1] = INFINITY;
     if (table->dense_step_of_one(s, &o, delta, activation, scratch, in, weights, biases))
         fail("did not see a weight that is not finite");
-    release();
 }
 
 static void rbf_backward_of_one_case(const lenet_dense_shape *s, int activation)
 {
+    const lenet_dense_shape one = dense_of_one(s);
     const int add_to = s->groups % 2;
-    const float *codes = floats((size_t)(s->inputs * s->outputs) + 1) + 1;
-    const float *delta = floats((size_t)s->outputs);
+    const float *codes = dense_weights(s), *delta = floats((size_t)s->outputs);
     float *in = outputs_of(activation, (size_t)s->inputs);
-    float *same_in = floats((size_t)s->inputs);
-    memcpy(same_in, in, (size_t)s->inputs * sizeof *in);
-    expected want = expect((size_t)s->inputs), dw = expect((size_t)(s->inputs * s->outputs));
-    float *dcodes = floats(dw.n + 1) + 1;
-    for (size_t i = 0; i < dw.n; i++) {
-        const double d = 2.0 * delta[i / want.n], x = in[i % want.n];
-        if (add_to) add(dw, i, dcodes[i]);
-        add(want, i % want.n, d * x);
-        add(want, i % want.n, -d * codes[i]);
-        add(dw, i, -d * x);
-        add(dw, i, d * codes[i]);
-    }
+    float *same_in = copy_of(in, (size_t)s->inputs), *dcodes = dense_weights(s);
+    expected want = rbf_gradients(&one, 1, codes, in, delta, 0);
+    expected dw = rbf_gradients(&one, 1, codes, in, delta, 1);
+    if (add_to) add_all(dw, dcodes);
     times_slope(activation, want, in);
     table->rbf_backward_of_one(s, codes, delta, activation, add_to, in, dcodes);
     compare("in", in, want);
     compare("dcodes", dcodes, dw);
     table->rbf_backward_of_one(s, codes, delta, activation, 0, same_in, NULL);
     compare("in with fixed codes", same_in, want);
-    release();
 }
-
-static void check_conv_backward_weights_of_one(void)
-{
-    each_conv(conv_backward_weights_of_one_case);
-}
-
-static void check_conv_backward_input_of_one(void) { each_conv(conv_backward_input_of_one_case); }
-static void check_subsample_backward_of_one(void)
-{
-    each_subsample(subsample_backward_of_one_case);
-}
-
-static void check_dense_backward_of_one(void) { each_dense(dense_backward_of_one_case); }
-static void check_dense_step_of_one(void) { each_dense(dense_step_of_one_case); }
-static void check_rbf_backward_of_one(void) { each_dense(rbf_backward_of_one_case); }
-static void check_conv_of_one(void) { each_conv(conv_of_one_case); }
-static void check_subsample_of_one(void) { each_subsample(subsample_of_one_case); }
-static void check_dense_of_one(void) { each_dense(dense_of_one_case); }
-static void check_rbf_of_one(void) { each_dense(rbf_of_one_case); }
 
 /* ---- the squashing function ----------------------------------------------------------------- */
 
@@ -1272,10 +1208,9 @@ static void check_update_sgd(void)
 {
     for (int n = 1; n <= 4 * L + 3; n++) {
         for (int k = 0; k < 4; k++) {
-            const lenet_optimizer o = {.kind = LENET_SGD,
-                                       .rate = 0.5f,
-                                       .momentum = k % 2 ? 0.9f : 0.0f,
-                                       .weight_decay = k / 2 ? 0.125f : 0.0f};
+            const lenet_optimizer o = {
+                .kind = LENET_SGD, .rate = 0.5f, .momentum = k % 2 ? 0.9f : 0.0f,
+                .weight_decay = k / 2 ? 0.125f : 0.0f};
             describe("%d values, momentum %g, decay %g", n, o.momentum, o.weight_decay);
             update_case(table->update_sgd, o, 1 + n % 3, n);
         }
@@ -1286,13 +1221,10 @@ static void check_update_adam(void)
 {
     for (int n = 1; n <= 4 * L + 3; n++) {
         for (int k = 0; k < 4; k++) {
-            const lenet_optimizer o = {.kind = LENET_ADAM,
-                                       .rate = 0.25f,
-                                       .beta1 = 0.9f,
-                                       .beta2 = 0.999f,
-                                       .epsilon = k % 2 ? 1e-3f : 0.0f,
-                                       .weight_decay = k / 2 ? 0.125f : 0.0f,
-                                       .step = 1 + n % 7};
+            const lenet_optimizer o = {
+                .kind = LENET_ADAM, .rate = 0.25f, .beta1 = 0.9f, .beta2 = 0.999f,
+                .epsilon = k % 2 ? 1e-3f : 0.0f, .weight_decay = k / 2 ? 0.125f : 0.0f,
+                .step = 1 + n % 7};
             describe("%d values, epsilon %g, decay %g, step %d", n, o.epsilon, o.weight_decay,
                      (int)o.step);
             update_case(table->update_adam, o, 1 + n % 3, n);
@@ -1321,6 +1253,30 @@ static void check_multiply_adds(void)
         fail("%g multiply-adds a round in %g sums", n, sums);
     release();
 }
+
+#define CASES(each, name) \
+    static void check_##name(void) { each(name##_case); }
+CASES(each_conv, conv)
+CASES(each_conv, conv_backward_input)
+CASES(each_conv, conv_backward_weights)
+CASES(each_conv, conv_of_one)
+CASES(each_conv, conv_backward_input_of_one)
+CASES(each_conv, conv_backward_weights_of_one)
+CASES(each_subsample, subsample)
+CASES(each_subsample, subsample_backward)
+CASES(each_subsample, subsample_of_one)
+CASES(each_subsample, subsample_backward_of_one)
+CASES(each_dense, dense)
+CASES(each_dense, dense_backward_input)
+CASES(each_dense, dense_backward_weights)
+CASES(each_dense, dense_of_one)
+CASES(each_dense, dense_backward_of_one)
+CASES(each_dense, dense_step_of_one)
+CASES(each_dense, rbf)
+CASES(each_dense, rbf_backward_input)
+CASES(each_dense, rbf_backward_codes)
+CASES(each_dense, rbf_of_one)
+CASES(each_dense, rbf_backward_of_one)
 
 int main(void)
 {

@@ -12,7 +12,7 @@ from lenet_c import cpu_info
 ROOT = Path(__file__).parent.parent
 CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
-
+MISSING_ISA = "avx2" if "neon" in cpu_info()["available"] else "neon"  # no processor has both
 THREADS = {"posix": ["-pthread"], "openmp": ["-fopenmp", "-DLENET_USE_OPENMP"]}
 
 
@@ -40,19 +40,24 @@ def kernels(tmp_path_factory):
     return build("c_kernels", THREADS["posix"], tmp_path_factory.mktemp("c_kernels"))
 
 
-@pytest.mark.parametrize("isa", cpu_info()["available"])
-def test_a_c_program_trains_and_reads(program, isa):
+def run(program, isa):
     result = subprocess.run(
         [program], env={**os.environ, "LENET_C_ISA": isa}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout
-    assert f"on {isa}" in result.stdout
+    return result.stdout
+
+
+@pytest.mark.parametrize("isa", cpu_info()["available"])
+def test_a_c_program_trains_and_reads(program, isa):
+    assert f"on {isa}" in run(program, isa)
+
+
+@pytest.mark.parametrize(("isa", "status"), [("mmx", 6), (MISSING_ISA, 7)])
+def test_a_c_program_is_told_that_the_instruction_set_is_not_there(program, isa, status):
+    assert f"refused with status {status}" in run(program, isa)
 
 
 @pytest.mark.parametrize("isa", cpu_info()["available"])
 def test_each_kernel_agrees_with_plain_loops(kernels, isa):
-    result = subprocess.run(
-        [kernels], env={**os.environ, "LENET_C_ISA": isa}, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout
-    assert f"on {isa}" in result.stdout
+    assert f"on {isa}" in run(kernels, isa)

@@ -358,6 +358,21 @@ def test_what_overflows_float32_is_an_error_without_a_warning() -> None:
         kernels.squash(1e300)
 
 
+def test_lists_that_are_no_arrays_and_tables_that_are_no_tables() -> None:
+    ragged: Any = [[1.0, 2.0], [3.0]]
+    with pytest.raises(ValueError, match=r"^a: not an array"):
+        kernels.squash(ragged)
+    with pytest.raises(ValueError, match=r"^dy: not an array"):
+        kernels.squash_backward([1.0, 2.0], ragged)
+    with pytest.raises(ValueError, match=r"^codes: not an array"):
+        kernels.rbf(np.ones((2, 3)), ragged)
+    for table in (5, [0, 1]):
+        with pytest.raises(TypeError, match=r"^table: got .*, want for each map its input maps"):
+            kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(2), table)
+    with pytest.raises(ValueError, match=r"^activation: got \['tanh'\], want one of"):
+        kernels.squash([1.0], ["tanh"])
+
+
 def test_a_table_must_be_ascending() -> None:
     x, b = np.ones((1, 3, 3, 3)), np.zeros(2)
     with pytest.raises(ValueError, match=r"table\[0\] has 0 after 2, want ascending"):

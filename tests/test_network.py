@@ -97,6 +97,16 @@ MANY_POOLS = Architecture(
     ),
     input_shape=(31, 33),
 )
+POOLED_TO_ONE = Architecture(
+    "pools that leave one unit a map",
+    (
+        Conv("C1", maps=3, kernel=2, activation="tanh"),
+        AveragePool("S2"),
+        Subsample("S3"),
+        Dense("output", units=4, activation="identity"),
+    ),
+    input_shape=(5, 6),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -117,6 +127,7 @@ ARCHITECTURES = [
     CONV_TO_RBF,
     LARGE_C5,
     MANY_POOLS,
+    POOLED_TO_ONE,
     DENSE_ONLY,
     ONE_LAYER,
 ]
@@ -363,6 +374,28 @@ def test_nothing_is_left_from_the_batch_before(n: int) -> None:
     np.testing.assert_array_equal(net.forward(x[:n], num_threads=1), outputs)
 
 
+@each_architecture
+def test_nothing_is_left_from_another_network(architecture: Architecture) -> None:
+    """The memory that a thread keeps between calls is full of NaN."""
+    net, labels = network(architecture), labels_for(architecture, 70)
+    _, x, _ = case(architecture)
+    images = x[np.arange(70) % len(x)].astype(np.float32)
+    spoiled = LeNet5(LENET5_1998)
+    spoiled.parameters[:] = np.nan
+    blank = np.zeros((200, 28, 28), np.uint8)
+    for n in (1, 3, 20, 70):
+        want = net.loss_and_gradient(images[:n], labels[:n], num_threads=1)
+        outputs = net.forward(images[:n], num_threads=1)
+        for m in (1, 200):
+            spoiled.forward(blank[:m], num_threads=1)
+            np.testing.assert_array_equal(net.forward(images[:n], num_threads=1), outputs)
+            with pytest.raises(FloatingPointError):
+                spoiled.loss_and_gradient(blank[:m], np.zeros(m, int), num_threads=1)
+            got = net.loss_and_gradient(images[:n], labels[:n], num_threads=1)
+            assert got[0] == want[0]
+            np.testing.assert_array_equal(got[1], want[1])
+
+
 def test_order_of_the_images_is_the_order_of_the_outputs(rng: np.random.Generator) -> None:
     net, x, layers = case(LENET5_MODERN)
     order = rng.permutation(130)
@@ -520,3 +553,11 @@ def test_order_is_checked() -> None:
     unlabelled = _core.Samples(net._network, grey_images(4, 28, 28))
     with pytest.raises(ValueError, match="labels: none were given"):
         net._network.step(unlabelled, None, "map", 1.0, state, 0.01)
+
+
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3])
+def test_the_largest_layer_begins_at_a_cache_line(architecture: Architecture) -> None:
+    net = LeNet5(architecture)
+    dense = [layer for layer in architecture.layers[3:] if isinstance(layer, Conv | Dense)]
+    weights = [net[f"{layer.name}.weight"] for layer in dense]
+    assert max(weights, key=lambda w: w.size).ctypes.data % 64 == 0
