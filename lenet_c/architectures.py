@@ -8,9 +8,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
+
+from lenet_c.checks import short
 
 ACTIVATIONS = ("scaled_tanh", "tanh", "relu", "identity")
 
@@ -50,7 +53,7 @@ class LayerRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(ABC):
     """What every kind of layer has: a name, and shapes that follow from its input's shape.
 
     Parameters
@@ -63,12 +66,13 @@ class Layer:
 
     name: str
 
+    @abstractmethod
     def check(self, input_shape: Shape) -> None:
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
 
+    @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
         """Give the output's (maps, height, width) for an input of this shape."""
-        raise NotImplementedError
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, tuple[int, ...]]:
         """Shapes of the trainable parameters, without the layer's name, in vector order."""
@@ -78,9 +82,9 @@ class Layer:
         """For each parameter, the inputs of the unit that each entry along axis 0 feeds."""
         return {}
 
+    @abstractmethod
     def n_connections(self, input_shape: Shape) -> int:
         """Count the connections, biases included."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -282,7 +286,7 @@ class RBF(Layer):
         _check_size(f"layer {self.name!r}: classes", self.classes, MAX_MAPS)
         if not isinstance(self.trained, bool):
             raise TypeError(
-                f"layer {self.name!r}: trained is {_short(self.trained)}, want True or False"
+                f"layer {self.name!r}: trained is {short(self.trained)}, want True or False"
             )
         if input_shape[1:] != (1, 1):
             raise ValueError(f"layer {self.name!r}: input is {input_shape}, want flat, (n, 1, 1)")
@@ -357,16 +361,16 @@ class Architecture:
     def _check_input(self) -> None:
         shape = self.input_shape
         if not isinstance(shape, tuple) or len(shape) != 2:
-            raise TypeError(f"input_shape is {_short(shape)}, want a tuple (height, width)")
+            raise TypeError(f"input_shape is {short(shape)}, want a tuple (height, width)")
         for side in shape:
             _check_size("input_shape: side", side, MAX_SIDE)
         for which, grey in (("background", self.background), ("foreground", self.foreground)):
             if isinstance(grey, bool) or not isinstance(grey, (int, float)):
-                raise TypeError(f"{which} is {_short(grey)}, want a number")
+                raise TypeError(f"{which} is {short(grey)}, want a number")
             # NaN fails every comparison.
             if not -MAX_GREY <= grey <= MAX_GREY:
                 raise ValueError(
-                    f"{which} is {_short(grey)}, want a finite number within +-{MAX_GREY:g}"
+                    f"{which} is {short(grey)}, want a finite number within +-{MAX_GREY:g}"
                 )
         if self.background == self.foreground:
             raise ValueError(f"background and foreground are both {self.background}, want two")
@@ -403,7 +407,7 @@ class Architecture:
         if not logits and not isinstance(last, RBF):
             raise ValueError(
                 f"layer {last.name!r}: last layer is {last.kind}, activation "
-                f"{_short(getattr(last, 'activation', None))}, "
+                f"{short(getattr(last, 'activation', None))}, "
                 "want RBF, or Dense with activation 'identity'"
             )
 
@@ -532,7 +536,7 @@ class Architecture:
                 layers[-1] = dataclasses.replace(below, maps=code_length)
             else:
                 raise ValueError(
-                    f"code_length is {_short(code_length)}, want None: {self.name} has no Dense or "
+                    f"code_length is {short(code_length)}, want None: {self.name} has no Dense or "
                     "Conv layer below an RBF"
                 )
         if isinstance(last, RBF):
@@ -679,31 +683,23 @@ def _halve(shape: Shape) -> Shape:
     return maps, height // 2, width // 2
 
 
-def _short(value: object) -> str:
-    # Python refuses to print integers of thousands of digits.
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def _check_name(what: str, name: object) -> None:
     if not isinstance(name, str):
-        raise TypeError(f"{what} is {_short(name)}, want a str")
+        raise TypeError(f"{what} is {short(name)}, want a str")
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise ValueError(f"{what} is {_short(name)}, want 1 to {MAX_NAME} printable characters")
+        raise ValueError(f"{what} is {short(name)}, want 1 to {MAX_NAME} printable characters")
 
 
 def _check_size(what: str, value: object, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} is {_short(value)}, want an int")
+        raise TypeError(f"{what} is {short(value)}, want an int")
     if not 1 <= value <= most:
-        raise ValueError(f"{what} is {_short(value)}, want 1 to {most}")
+        raise ValueError(f"{what} is {short(value)}, want 1 to {most}")
 
 
 def _check_activation(what: str, activation: object) -> None:
     if activation not in ACTIVATIONS:
-        raise ValueError(f"{what} is {_short(activation)}, want one of {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"{what} is {short(activation)}, want one of {', '.join(ACTIVATIONS)}")
 
 
 def _check_block(layer: str, input_shape: Shape) -> None:
@@ -734,9 +730,9 @@ def check_table(what: str, table: object, maps: int, in_maps: int) -> None:
         before = -1
         for i in inputs:
             if isinstance(i, bool) or not isinstance(i, int):
-                raise TypeError(f"{entry} has {_short(i)}, want an int")
+                raise TypeError(f"{entry} has {short(i)}, want an int")
             if not 0 <= i < in_maps:
-                raise ValueError(f"{entry} has {_short(i)}, want input maps 0 to {in_maps - 1}")
+                raise ValueError(f"{entry} has {short(i)}, want input maps 0 to {in_maps - 1}")
             if i <= before:
                 raise ValueError(f"{entry} has {i} after {before}, want ascending input maps")
             before = i
@@ -748,7 +744,7 @@ def _check_keys(what: str, data: object, cls: type[Architecture] | type[Layer]) 
     known = {field.name: field for field in dataclasses.fields(cls)}
     for key in data:
         if key not in known:
-            raise ValueError(f"{what} has a key {_short(key)}, want only {', '.join(known)}")
+            raise ValueError(f"{what} has a key {short(key)}, want only {', '.join(known)}")
     for name, field in known.items():
         if field.default is dataclasses.MISSING and name not in data:
             raise ValueError(f"{what} has no key {name!r}, want one")
@@ -762,7 +758,7 @@ def _layer_from_dict(position: int, data: object) -> Layer:
     kind = values.pop("kind", None)
     cls = _KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        raise ValueError(f"{what}: kind is {_short(kind)}, want one of {', '.join(_KINDS)}")
+        raise ValueError(f"{what}: kind is {short(kind)}, want one of {', '.join(_KINDS)}")
     _check_keys(what, values, cls)
     table = values.get("table")
     if isinstance(table, list):

@@ -12,6 +12,8 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lenet_c import checks
+
 ROWS, COLUMNS = 12, 7
 
 CHARACTERS = "".join(map(chr, range(32, 127)))
@@ -118,7 +120,7 @@ def show(code: int | str | ArrayLike) -> str:
         if not 0 <= code < len(DIGITS):
             raise ValueError(f"code is {code}, want a digit, 0 to {len(DIGITS) - 1}")
         code = DIGITS[code]
-    values = np.asarray(code)
+    values = checks.array("code", code)
     if values.shape != (ROWS * COLUMNS,):
         raise ValueError(
             f"code has shape {values.shape}, want a character, a digit or ({ROWS * COLUMNS},)"

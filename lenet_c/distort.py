@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core
+from lenet_c import _core, checks
 from lenet_c.architectures import MAX_SIDE
 
 __all__ = ["AFFINE", "Distortion", "preview", "transform"]
@@ -62,8 +62,8 @@ class Distortion:
 
     Raises
     ------
-    ValueError
-        If a field is negative, too large or not finite.
+    TypeError, ValueError
+        If a field is no number, negative, too large or not finite.
     """
 
     translation: float = 0.0
@@ -77,15 +77,12 @@ class Distortion:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, (int, float, np.integer, np.floating)):
-                raise TypeError(f"{field.name}: got {value!r}, want a number")
             high, inclusive = _FIELDS[field.name]
             low = _LEAST_SMOOTHNESS if field.name == "elastic_smoothness" else 0.0
-            with np.errstate(over="ignore"):
-                rounded = float(np.float32(value))  # what the core computes with
+            rounded = checks.rounded(field.name, value)
             if not (low <= rounded < high or (inclusive and rounded == high)):
                 limit = f"{low:g} to {high}" if inclusive else f"at least {low:g} and below {high}"
-                raise ValueError(f"{field.name}: got {value!r}, want {limit}")
+                raise ValueError(f"{field.name}: got {checks.short(value)}, want {limit}")
 
 
 AFFINE = Distortion(translation=1, scaling=0.1, squeezing=0.1, shearing=0.2, rotation=10)
@@ -105,7 +102,7 @@ def preview(
     n : int
         How often each image is distorted.
     seed : int
-        0 or more.
+        0 or more, below 2**64.
 
     Returns
     -------
@@ -119,10 +116,8 @@ def preview(
     grey = _grey(images)
     if not isinstance(distortion, Distortion):
         raise TypeError(f"distortion: got {distortion!r}, want a Distortion")
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n: got {n!r}, want a whole number of at least 1")
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed: got {seed!r}, want a whole number of at least 0, below 2**64")
+    checks.whole("n", n, 1)
+    checks.whole("seed", seed, 0, 2**64 - 1)
     height, width = grey.shape[-2:]
     repeated = np.repeat(grey.reshape(-1, height, width), n, axis=0)
     out = np.empty_like(repeated)
@@ -173,13 +168,12 @@ def transform(
     parameters = {
         "dx": dx, "dy": dy, "scale": scale, "squeeze": squeeze, "shear": shear, "rotation": rotation
     }  # fmt: skip
-    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
-        values = [float(np.float32(value)) for value in parameters.values()]
+    values = [checks.rounded(name, value) for name, value in parameters.items()]
     for (name, given), value in zip(parameters.items(), values, strict=True):
         if not math.isfinite(value):
-            raise ValueError(f"{name}: got {given!r}, want a finite number")
+            raise ValueError(f"{name}: got {checks.short(given)}, want a finite number")
         if name in ("scale", "squeeze") and value <= 0:
-            raise ValueError(f"{name}: got {given!r}, want a number above 0")
+            raise ValueError(f"{name}: got {checks.short(given)}, want a number above 0")
     out = np.empty_like(grey)
     shape = (-1, *grey.shape[-2:])
     _core.transform(values, grey.reshape(shape), out.reshape(shape))
@@ -187,7 +181,7 @@ def transform(
 
 
 def _grey(images: ArrayLike) -> NDArray[np.uint8]:
-    array = np.asarray(images)
+    array = checks.array("images", images)
     if array.dtype != np.uint8:
         raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 background)")
     if array.ndim not in (2, 3):

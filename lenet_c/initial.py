@@ -20,6 +20,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_c import checks
 from lenet_c.architectures import Architecture, Dense, Subsample
 
 INITS = ("paper", "he", "glorot")
@@ -27,8 +28,8 @@ INITS = ("paper", "he", "glorot")
 
 def check(init: str | None) -> None:
     """Raise ValueError unless `init` is None or one of `INITS`."""
-    if init is not None and init not in INITS:
-        raise ValueError(f"init: got {init!r}, want one of {', '.join(INITS)}")
+    if init is not None:
+        checks.one_of("init", init, INITS)
 
 
 def draw(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core
+from lenet_c import _core, checks
 from lenet_c.architectures import MAX_MAPS, MAX_SIDE, Table, check_table
 
 Floats = NDArray[np.float32]
@@ -20,7 +20,7 @@ TableLike = Sequence[Sequence[int]] | NDArray[Any]
 
 
 def _floats(name: str, value: ArrayLike, ndim: int) -> Floats:
-    array = np.asarray(value)
+    array = checks.array(name, value)
     if array.ndim == 4 and (array.shape[1] > MAX_MAPS or max(array.shape[2:]) > MAX_SIDE):
         raise ValueError(
             f"{name}: shape {array.shape}, want at most {MAX_MAPS} maps of {MAX_SIDE}x{MAX_SIDE}"
@@ -39,17 +39,9 @@ def _floats(name: str, value: ArrayLike, ndim: int) -> Floats:
     return array
 
 
-def _expect(name: str, array: Floats, shape: tuple[int, ...]) -> None:
+def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
     if array.shape != shape:
         raise ValueError(f"{name}: shape {array.shape}, want {shape}")
-
-
-def _activation(activation: str) -> str:
-    if activation not in _core.ACTIVATIONS:
-        raise ValueError(
-            f"activation: got {activation!r}, want one of {', '.join(_core.ACTIVATIONS)}"
-        )
-    return activation
 
 
 def table_matrix(table: Table, in_maps: int) -> NDArray[np.uint8]:
@@ -78,7 +70,11 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if isinstance(table, np.ndarray) and table.ndim == 2:
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
-        rows = tuple(tuple(row) for row in table)
+        try:
+            rows = tuple(tuple(row) for row in table)
+        except TypeError:
+            wanted = f"for each map its input maps, or an array ({maps}, {in_maps})"
+            raise TypeError(f"table: got {checks.short(table)}, want {wanted}") from None
         check_table("table", rows, maps, in_maps)
         matrix = table_matrix(rows, in_maps)
     if matrix.shape != (maps, in_maps):
@@ -261,8 +257,8 @@ def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
     -------
     float32 array shaped like a
     """
-    _activation(activation)
-    array = np.asarray(a)
+    checks.one_of("activation", activation, _core.ACTIVATIONS)
+    array = checks.array("a", a)
     flat = _floats("a", array.reshape(-1), 1)
     y = np.empty_like(flat)
     _core.squash(flat, activation, y)
@@ -284,11 +280,10 @@ def squash_backward(y: ArrayLike, dy: ArrayLike, activation: str = "scaled_tanh"
     float32 array shaped like y
         dy f'(a).
     """
-    _activation(activation)
-    shape = np.shape(y)
-    if np.shape(dy) != shape:
-        raise ValueError(f"dy: shape {np.shape(dy)}, want {shape}")
-    flat, gradient = _floats("y", np.reshape(y, -1), 1), _floats("dy", np.reshape(dy, -1), 1)
+    checks.one_of("activation", activation, _core.ACTIVATIONS)
+    outputs, gradient = checks.array("y", y), checks.array("dy", dy)
+    _expect("dy", gradient, outputs.shape)
+    flat = _floats("y", outputs.reshape(-1), 1)
     da = np.empty_like(flat)
-    _core.squash_backward(flat, gradient, activation, da)
-    return da.reshape(shape)
+    _core.squash_backward(flat, _floats("dy", gradient.reshape(-1), 1), activation, da)
+    return da.reshape(outputs.shape)

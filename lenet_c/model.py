@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, codes, initial, serialization
+from lenet_c import _core, checks, codes, initial, serialization
 from lenet_c.architectures import LENET5_1998, Architecture, Conv
 from lenet_c.kernels import table_matrix
-from lenet_c.rejection import REJECTED, Rejection, RejectionCurve, best_two, curve
+from lenet_c.rejection import REJECTED, SCORES, Rejection, RejectionCurve, best_two, curve
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -53,10 +54,9 @@ def loss_for(network: LeNet5, loss: str | None, j: float) -> tuple[str, float]:
     """Check a loss; None is MAP for RBF outputs and cross-entropy for linear ones."""
     if loss is None:
         loss = "map" if network.codes is not None else "cross_entropy"
-    if loss not in _core.LOSSES:
-        raise ValueError(f"loss: got {loss!r}, want one of {', '.join(_core.LOSSES)}")
-    if not (j > 0.0 and np.isfinite(j)):
-        raise ValueError(f"j: got {j!r}, want a finite number above 0")
+    checks.one_of("loss", loss, _core.LOSSES)
+    if not 0.0 < checks.number("j", j) < math.inf:
+        raise ValueError(f"j: got {checks.short(j)}, want a finite number above 0")
     return loss, float(j)
 
 
@@ -97,10 +97,7 @@ def _architecture_for(codes: ArrayLike | None) -> Architecture:
 
 
 def _numbers(given: ArrayLike) -> NDArray[Any]:
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"codes: not an array ({error})") from None
+    array = checks.array("codes", given)
     if array.dtype.kind not in "fiub":
         hint = f", say codes.of({given!r})" if isinstance(given, str) else ""
         raise TypeError(f"codes: dtype {array.dtype}, want real numbers{hint}")
@@ -193,6 +190,8 @@ class LeNet5:
             architecture = _architecture_for(codes)
         if not isinstance(architecture, Architecture):
             raise TypeError(f"architecture: got {architecture!r}, want an Architecture")
+        if seed is not None and not isinstance(seed, np.random.SeedSequence):
+            checks.whole("seed", seed, 0)
         initial.check(init)
         checked = _checked_codes(architecture, codes)
         self._open(architecture, checked)
@@ -279,10 +278,12 @@ class LeNet5:
         """
         if isinstance(names, str):
             raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
+        if not isinstance(names, Iterable):
+            raise TypeError(f"{argument}: got {names!r}, want a list of names")
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
         for name in names:
-            if name not in layers and name not in self:
+            if not isinstance(name, str) or (name not in layers and name not in self):
                 raise ValueError(
                     f"{argument}: got {name!r}, want some of {', '.join([*layers, *self])}"
                 )
@@ -572,7 +573,10 @@ class LeNet5:
             point = net.rejection_curve(images, labels).reaching(0.005)
             net.predict(others, reject=point.rejection)
         """
+        checks.one_of("by", by, SCORES)
         samples = _core.Samples(self._network, images, labels)
+        if labels is None:
+            raise ValueError("labels: none were given")
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         return curve(by, penalty if by == "penalty" else margin, classes != samples.labels)
@@ -585,7 +589,14 @@ class LeNet5:
         Parameters
         ----------
         path : str, path or binary file
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `path` is something else, or JSON cannot hold `notes`.
         """
+        if not isinstance(self.notes, dict):
+            raise TypeError(f"notes: got {checks.short(self.notes)}, want a dict")
         arrays = {"parameters": self.parameters}
         if self.codes is not None:
             arrays["codes"] = np.ascontiguousarray(self.codes)
@@ -620,6 +631,8 @@ class LeNet5:
                     f"parameters: {parameters.dtype} {parameters.shape}, want float32 "
                     f"({architecture.n_parameters},)"
                 )
+            if not np.isfinite(parameters).all():
+                raise ValueError("parameters: some are NaN or infinite, want finite values")
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, arrays.get("codes")))
         except KeyError as error:

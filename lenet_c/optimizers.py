@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_c import _core
+from lenet_c import _core, checks
 
 
 class Schedule(Protocol):
@@ -60,11 +60,13 @@ class OneCycle:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.warm_up < 1.0:
-            raise ValueError(f"warm_up: got {self.warm_up}, want at least 0 and below 1")
-        for name in ("start", "end"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: got {getattr(self, name)}, want 0 to 1")
+        if not 0.0 <= checks.number("warm_up", self.warm_up) < 1.0:
+            raise ValueError(
+                f"warm_up: got {checks.short(self.warm_up)}, want at least 0 and below 1"
+            )
+        for name, value in (("start", self.start), ("end", self.end)):
+            if not 0.0 <= checks.number(name, value) <= 1.0:
+                raise ValueError(f"{name}: got {checks.short(value)}, want 0 to 1")
 
     def __call__(self, step: int, n_steps: int, epoch: int) -> float:
         """Give the factor for update `step` of `n_steps`."""
@@ -84,15 +86,13 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
-    with np.errstate(over="ignore"):
-        rounded = float(np.float32(value))  # what the core computes with
-    if not (low <= rounded < high and math.isfinite(rounded)):
+    if not low <= checks.rounded(name, value) < high:
         limit = (
             f"{low} or more, finite in float32"
             if high == math.inf
             else f"at least {low} and below {high}"
         )
-        raise ValueError(f"{name}: got {value!r}, want {limit}")
+        raise ValueError(f"{name}: got {checks.short(value)}, want {limit}")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Optimizer:
     def __post_init__(self) -> None:
         _check("lr", self.lr, 0.0)
         _check("weight_decay", self.weight_decay, 0.0)
-        if not callable(self.schedule) and self.schedule not in SCHEDULES:
+        if not callable(self.schedule) and self.schedule not in list(SCHEDULES):
             raise ValueError(
                 f"schedule: got {self.schedule!r}, want one of {', '.join(SCHEDULES)}, "
                 "or a callable (step, n_steps, epoch)"
@@ -127,8 +127,14 @@ class Optimizer:
 
     def rate(self, step: int, n_steps: int, epoch: int) -> float:
         """Give the rate of update `step` of `n_steps` (from 0), in pass `epoch` (from 1)."""
-        schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
-        return self.lr * schedule(step, n_steps, epoch)
+        if isinstance(self.schedule, str):
+            return self.lr * SCHEDULES[self.schedule](step, n_steps, epoch)
+        factor = checks.number("schedule's factor", self.schedule(step, n_steps, epoch))
+        if not 0.0 <= factor < math.inf:
+            raise ValueError(
+                f"schedule's factor: got {factor!r}, want a finite number of at least 0"
+            )
+        return self.lr * factor
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
@@ -248,8 +254,7 @@ class SDLM(Optimizer):
             raise ValueError(f"mu: got {self.mu!r}, want a number above 0")
         if self.weight_decay != 0.0:
             raise ValueError(f"weight_decay: got {self.weight_decay!r}, want 0: SDLM has none")
-        if not isinstance(self.samples, (int, np.integer)) or self.samples < 1:
-            raise ValueError(f"samples: got {self.samples!r}, want a whole number of at least 1")
+        checks.whole("samples", self.samples, 1)
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""

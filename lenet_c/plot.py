@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lenet_c import checks
 from lenet_c.architectures import Conv
 from lenet_c.codes import COLUMNS, ROWS
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
 from lenet_c.serialization import replacing
+from lenet_c.trainer import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from lenet_c.trainer import History
 
 __all__ = [
     "codes",
@@ -81,6 +81,8 @@ def save(drawn: Axes | Figure, path: str | os.PathLike[str], dpi: float = 100) -
     from PIL import Image  # matplotlib needs it too
 
     figure: Any = getattr(drawn, "figure", drawn)
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"drawn: got {checks.short(drawn)}, want a matplotlib Axes or Figure")
     full = io.BytesIO()
     figure.savefig(full, format="png", dpi=dpi)
     # a palette makes the file less than half as large
@@ -111,6 +113,7 @@ def learning_curves(
     ImportError
         If matplotlib is not installed.
     """
+    _check_type("history", history, History)
     ax = _axes(ax, 6.0, 4.0)
     passes = [record["epoch"] for record in history.epochs]
     for key, label in (("error_rate", "training"), ("val_error_rate", validation)):
@@ -139,6 +142,7 @@ def rejection_curve(curve: RejectionCurve, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
+    _check_type("curve", curve, RejectionCurve)
     ax = _axes(ax, 6.0, 4.0)
     # the axis is logarithmic: what is gained is gained with the first few percent
     ax.step(100 * curve.rejected, 100 * curve.error_rate, where="post", label=f"by {curve.by}")
@@ -169,7 +173,7 @@ def confusion_matrix(
     -------
     matplotlib Axes
     """
-    counts = np.asarray(result.confusion if isinstance(result, Evaluation) else result)
+    counts = _numbers("result", result.confusion if isinstance(result, Evaluation) else result)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise ValueError(f"result: shape {counts.shape}, want (classes, classes)")
     classes = len(counts)
@@ -216,10 +220,10 @@ def filters(network: LeNet5, layer: str = "C1", ax: Axes | None = None) -> Axes:
     ValueError
         If the network has no convolution of this name.
     """
-    convolutions = {each.name: each for each in network.architecture.layers if each.kind == "conv"}
-    conv = convolutions.get(layer)
-    if not isinstance(conv, Conv):
-        raise ValueError(f"layer: got {layer!r}, want one of {', '.join(convolutions)}")
+    _check_type("network", network, LeNet5)
+    layers = network.architecture.layers
+    convolutions = {each.name: each for each in layers if isinstance(each, Conv)}
+    conv = convolutions[checks.one_of("layer", layer, convolutions)]
     kernels = _kernels(network, conv)
     maps, inputs, side, _ = kernels.shape
     mosaic = _mosaic(kernels.swapaxes(0, 1).reshape(-1, side, side), maps)
@@ -256,7 +260,8 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     matplotlib Figure
         With an axes for the image and one for each layer, in order.
     """
-    shown = np.asarray(image)
+    _check_type("network", network, LeNet5)
+    shown = _numbers("image", image)
     if shown.ndim == 3 and len(shown) == 1:
         shown = shown[0]
     if shown.ndim != 2:
@@ -306,7 +311,7 @@ def codes(
         if codes.codes is None:
             raise ValueError(f"codes: {codes!r} has none, want a network with an RBF output")
         codes = codes.codes
-    array = np.asarray(codes, np.float32)
+    array = _numbers("codes", codes).astype(np.float32)
     if array.ndim != 2 or array.shape[1] != ROWS * COLUMNS or not len(array):
         raise ValueError(f"codes: shape {array.shape}, want (classes, {ROWS * COLUMNS})")
     names = _checked_names(names, len(array))
@@ -340,7 +345,7 @@ def misclassified(
     """
     images, labels, answers = _batch(images, labels, answers)
     all_wrong = np.flatnonzero((answers != labels) & (answers != REJECTED))
-    wrong = all_wrong[:most]
+    wrong = all_wrong[: checks.whole("most", most, 0)]
     texts = [f"{labels[i]}→{answers[i]}" for i in wrong]
     ax = _gallery(images[wrong], texts, [_WRONG] * len(wrong), ax)
     first = f", the first {len(wrong)}" if len(wrong) < len(all_wrong) else ""
@@ -367,6 +372,7 @@ def predictions(
     -------
     matplotlib Axes
     """
+    most = checks.whole("most", most, 0)
     images, labels, answers = (part[:most] for part in _batch(images, labels, answers))
     texts, colours = [], []
     for label, answer in zip(labels, answers, strict=True):
@@ -381,6 +387,18 @@ def predictions(
 
 
 # ---- what the functions share ----
+
+
+def _check_type(name: str, value: object, wanted: type) -> None:
+    if not isinstance(value, wanted):
+        raise TypeError(f"{name}: got {checks.short(value)}, want a {wanted.__name__}")
+
+
+def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    array = checks.array(name, value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: dtype {array.dtype}, want numbers")
+    return array
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -513,10 +531,15 @@ def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
 def _batch(
     images: ArrayLike, labels: ArrayLike, answers: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    arrays = np.asarray(images), np.asarray(labels), np.asarray(answers)
-    if arrays[0].ndim != 3:
-        raise ValueError(f"images: shape {arrays[0].shape}, want (N, height, width)")
-    for name, array in zip(("labels", "answers"), arrays[1:], strict=True):
-        if array.shape != arrays[0].shape[:1]:
-            raise ValueError(f"{name}: shape {array.shape}, want ({len(arrays[0])},)")
-    return arrays
+    pictures = _numbers("images", images)
+    if pictures.ndim != 3:
+        raise ValueError(f"images: shape {pictures.shape}, want (N, height, width)")
+    classes = []
+    for name, given in (("labels", labels), ("answers", answers)):
+        array = checks.array(name, given)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name}: dtype {array.dtype}, want integers")
+        if array.shape != pictures.shape[:1]:
+            raise ValueError(f"{name}: shape {array.shape}, want ({len(pictures)},)")
+        classes.append(array)
+    return pictures, classes[0], classes[1]

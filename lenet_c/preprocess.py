@@ -6,10 +6,13 @@ in the middle; the background is 0 and ink goes up to 255.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from lenet_c import checks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -91,7 +94,7 @@ def character(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     ValueError
         If the array is no picture, or the picture shows nothing.
     """
-    given = np.asarray(image)
+    given = checks.array("image", image)
     grey, white = _grey(given)
     while True:
         ink, unevenness = _ink(grey)
@@ -133,8 +136,14 @@ def centre(ink: npt.NDArray[np.floating[Any]], size: int = _SIZE) -> npt.NDArray
     ndarray of uint8, (size, size)
         The character, moved by whole pixels and never over the edge.
     """
-    out = np.zeros((size, size), np.uint8)
+    _check_grey("ink", ink)
+    checks.whole("size", size, 1)
+    if max(ink.shape) > size:
+        raise ValueError(f"ink: {ink.shape} does not fit into ({size}, {size})")
     mass = ink.sum()
+    if not 0 < mass < math.inf:
+        raise ValueError(f"ink: adds up to {mass}; wanted some ink, and finite values")
+    out = np.zeros((size, size), np.uint8)
     corner = []
     for axis, length in enumerate(ink.shape):
         middle = np.arange(length) @ ink.sum(axis=1 - axis) / mass
@@ -162,6 +171,9 @@ def resize(
     ndarray of float, (height, width)
         The scaled picture.
     """
+    _check_grey("image", image)
+    checks.whole("height", height, 1)
+    checks.whole("width", width, 1)
     rows = _weights(image.shape[0], height).astype(image.dtype)
     columns = _weights(image.shape[1], width).astype(image.dtype)
     scaled: npt.NDArray[np.floating[Any]] = rows @ image @ columns.T
@@ -184,6 +196,7 @@ def pad(images: npt.NDArray[np.uint8], size: int = 32) -> npt.NDArray[np.uint8]:
         Padded images; an odd row or column goes to the bottom or the right.
     """
     _check_raw(images)
+    checks.whole("size", size, 1)
     missing = [size - side for side in images.shape[-2:]]
     if min(missing) < 0:
         raise ValueError(f"images: {images.shape[-2:]} does not fit into ({size}, {size})")
@@ -210,6 +223,9 @@ def normalize(
         The normalised images.
     """
     _check_raw(images)
+    for name, grey in (("background", background), ("foreground", foreground)):
+        if not math.isfinite(checks.rounded(name, grey)):
+            raise ValueError(f"{name}: got {checks.short(grey)}, want a finite number")
     table = background + (foreground - background) * np.arange(256) / 255
     return table.astype(np.float32)[images]
 
@@ -242,6 +258,14 @@ def _check_raw(images: npt.NDArray[np.uint8]) -> None:
         raise TypeError(f"images: {getattr(images, 'dtype', type(images))}; wanted a uint8 array")
     if images.ndim not in (2, 3):
         raise ValueError(f"images: shape {images.shape}; wanted (N, H, W) or (H, W)")
+
+
+def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> None:
+    if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
+        what = getattr(image, "dtype", type(image))
+        raise TypeError(f"{name}: {what}; wanted an array of floating numbers")
+    if image.ndim != 2 or 0 in image.shape:
+        raise ValueError(f"{name}: shape {image.shape}; wanted (H, W), at least 1x1")
 
 
 def _weights(n_in: int, n_out: int) -> npt.NDArray[np.float64]:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_c import checks
+
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
@@ -40,8 +42,8 @@ class Rejection:
 
     Raises
     ------
-    ValueError
-        If one is negative or NaN, or the margin is infinite.
+    TypeError, ValueError
+        If one is no number, negative or NaN, or the margin is infinite.
 
     Examples
     --------
@@ -54,10 +56,14 @@ class Rejection:
 
     def __post_init__(self) -> None:
         """Check the thresholds."""
-        if not self.penalty >= 0.0:
-            raise ValueError(f"penalty: got {self.penalty!r}, want a number of at least 0")
-        if not 0.0 <= self.margin < math.inf:
-            raise ValueError(f"margin: got {self.margin!r}, want a finite number of at least 0")
+        if not checks.number("penalty", self.penalty) >= 0.0:
+            raise ValueError(
+                f"penalty: got {checks.short(self.penalty)}, want a number of at least 0"
+            )
+        if not 0.0 <= checks.number("margin", self.margin) < math.inf:
+            raise ValueError(
+                f"margin: got {checks.short(self.margin)}, want a finite number of at least 0"
+            )
 
     def __call__(self, penalty: Reals, margin: Reals) -> NDArray[np.bool_]:
         """Tell which answers, given the penalty and the margin of each, are rejected."""
@@ -121,8 +127,8 @@ class RejectionCurve:
         ValueError
             If no threshold reaches it.
         """
-        if not 0.0 <= error_rate <= 1.0:
-            raise ValueError(f"error_rate: got {error_rate!r}, want 0 to 1")
+        if not 0.0 <= checks.number("error_rate", error_rate) <= 1.0:
+            raise ValueError(f"error_rate: got {checks.short(error_rate)}, want 0 to 1")
         reached = np.flatnonzero(self.error_rate <= error_rate)
         if not len(reached):
             raise ValueError(
@@ -180,8 +186,6 @@ def curve(by: str, scores: Reals, wrong: NDArray[np.bool_]) -> RejectionCurve:
     -------
     RejectionCurve
     """
-    if by not in SCORES:
-        raise ValueError(f"by: got {by!r}, want one of {', '.join(SCORES)}")
     sign = 1.0 if by == "penalty" else -1.0
     order = np.argsort(sign * scores, kind="stable")  # the surest first
     scores, n_wrong = scores[order], np.cumsum(wrong[order])

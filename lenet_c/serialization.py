@@ -63,11 +63,12 @@ def write(
 
     Raises
     ------
-    ValueError
-        If a name, a dtype or the metadata cannot be stored.
+    TypeError, ValueError
+        If `path` is neither a path nor a file, or a name, a dtype or the metadata cannot be stored.
     """
     content = _pack(metadata, arrays)
     if not isinstance(path, (str, os.PathLike)):
+        _check_file(path, "write")
         path.write(content)
         return
     with replacing(path) as file:
@@ -95,6 +96,7 @@ def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[
         If the file is damaged, is not a model file, or a newer version wrote it.
     """
     if not isinstance(path, (str, os.PathLike)):
+        _check_file(path, "read")
         return _unpack(str(getattr(path, "name", "model file")), path.read(_MAX_BYTES + 1))
     name = os.fsdecode(path)
     with open(name, "rb") as file:
@@ -145,6 +147,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     _sync_folder(folder)
 
 
+def _check_file(file: object, method: str) -> None:
+    if not hasattr(file, method):
+        raise TypeError(f"path: got {file!r}, want a path or a binary file")
+
+
 def _sync_folder(folder: str) -> None:
     # Windows cannot open a folder, and some network file systems cannot sync one.
     with suppress(OSError):
@@ -162,6 +169,12 @@ def _pack(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> byte
     if len(arrays) > _MAX_MEMBERS - len(_RESERVED):
         raise ValueError(f"{len(arrays)} arrays; at most {_MAX_MEMBERS - len(_RESERVED)} fit")
     about = {**metadata, "format": FORMAT, "version": VERSION}
+    for key, value in about.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{key}: JSON cannot hold it ({error})") from None
     text = json.dumps(about, allow_nan=False).encode()
     members = {"metadata": np.frombuffer(text, np.uint8)}
     for name, array in arrays.items():

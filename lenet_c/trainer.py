@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lenet_c import _core
+from lenet_c import _core, checks
 from lenet_c.distort import Distortion
 from lenet_c.model import DEFAULT_J, LeNet5, loss_for
 from lenet_c.optimizers import SDLM, Adam, Optimizer
@@ -68,16 +68,12 @@ class Callback:
         """After the last pass, also when a callback ended the run early."""
 
 
-def _monitored(record: dict[str, float], monitor: str) -> float:
-    if monitor not in record:
-        raise ValueError(f"monitor: no {monitor!r} among {', '.join(record)}")
-    return record[monitor]
-
-
 class _Monitor(Callback):
     """Has a lowest value of something in the epoch's record, since the run began."""
 
     def __init__(self, monitor: str) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor: got {monitor!r}, want a key of the record, say 'val_loss'")
         self.monitor = monitor
         self.best = np.inf
 
@@ -86,6 +82,11 @@ class _Monitor(Callback):
         if self.monitor.startswith("val_") and not trainer.validates:
             raise ValueError(f"monitor: {self.monitor!r} needs validation_data in fit")
         self.best = np.inf
+
+    def _value(self, record: dict[str, float]) -> float:
+        if self.monitor not in record:
+            raise ValueError(f"monitor: no {self.monitor!r} among {', '.join(record)}")
+        return record[self.monitor]
 
 
 class EarlyStopping(_Monitor):
@@ -98,17 +99,17 @@ class EarlyStopping(_Monitor):
     patience : int
         Passes without a new lowest value before the run ends, at least 1.
     min_delta : float
-        How much lower a new lowest value must be.
+        How much lower a new lowest value must be, at least 0.
     """
 
     def __init__(
         self, monitor: str = "val_error_rate", patience: int = 3, min_delta: float = 0.0
     ) -> None:
-        if patience < 1:
-            raise ValueError(f"patience: got {patience!r}, want at least 1")
         super().__init__(monitor)
-        self.patience = patience
-        self.min_delta = min_delta
+        self.patience = checks.whole("patience", patience, 1)
+        self.min_delta = checks.number("min_delta", min_delta)
+        if not 0.0 <= self.min_delta < np.inf:
+            raise ValueError(f"min_delta: got {min_delta!r}, want a finite number of at least 0")
         self.since = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -118,7 +119,7 @@ class EarlyStopping(_Monitor):
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         """Ask the trainer to stop if the value has not fallen."""
-        value = _monitored(record, self.monitor)
+        value = self._value(record)
         if value < self.best - self.min_delta:
             self.best, self.since = value, 0
         else:
@@ -147,6 +148,8 @@ class BestWeights(_Monitor):
         restore: bool = True,
     ) -> None:
         super().__init__(monitor)
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path: got {path!r}, want a path")
         self.path = path
         self.restore = restore
         self.epoch: int | None = None
@@ -159,7 +162,7 @@ class BestWeights(_Monitor):
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         """Copy and save the weights if this pass is the best so far."""
-        value = _monitored(record, self.monitor)
+        value = self._value(record)
         if value < self.best:
             self.best, self.epoch = value, int(record["epoch"])
             self._parameters = trainer.network.parameters.copy()
@@ -237,15 +240,15 @@ class Trainer:
             raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...), Adam(...) or SDLM(...)")
         if batch_size is None:
             batch_size = optimizer.batch_size
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"batch_size: got {batch_size!r}, want a whole number of at least 1")
         if distort is not None and not isinstance(distort, Distortion):
             raise TypeError(f"distort: got {distort!r}, want a Distortion or None")
         self.network = network
         self.optimizer = optimizer
         self.loss, self.j = loss_for(network, loss, j)
-        self.batch_size = int(batch_size)
+        self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.distort = distort
+        if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks: got {callbacks!r}, want a list of callbacks")
         self.callbacks = list(callbacks)
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
@@ -253,6 +256,8 @@ class Trainer:
         self.history = History()
         self.n_updates = 0
         self.stop = False
+        if seed is not None:
+            checks.whole("seed", seed, 0)
         seeds = np.random.SeedSequence(seed)
         self._rng = np.random.default_rng(seeds)
         self._distort_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
@@ -307,8 +312,7 @@ class Trainer:
             finite, those before the last update (with less than 64 images an update, from up to 64
             images earlier).
         """
-        if not isinstance(epochs, (int, np.integer)) or epochs < 1:
-            raise ValueError(f"epochs: got {epochs!r}, want a whole number of at least 1")
+        epochs = checks.whole("epochs", epochs, 1)
         samples = self._samples(images, labels)
         self.validates = validation_data is not None
         if validation_data is not None:
@@ -320,12 +324,10 @@ class Trainer:
             _core.Samples(self.network._network, *validation_data)
         self.history = History()
         self.stop = False
-        for callback in self.callbacks:
-            if hasattr(callback, "on_fit_begin"):
-                callback.on_fit_begin(self)
+        self._tell("on_fit_begin")
         steps = -(-samples.n // self.batch_size)
-        for epoch in range(1, int(epochs) + 1):
-            record = self._run_epoch(samples, epoch, steps, steps * int(epochs))
+        for epoch in range(1, epochs + 1):
+            record = self._run_epoch(samples, epoch, steps, steps * epochs)
             if validation_data is not None:
                 result = self.network.evaluate(
                     *validation_data, self.loss, j=self.j, num_threads=self.num_threads
@@ -494,7 +496,7 @@ class Trainer:
         state.freeze([self.network._ranges[name] for name in self._frozen])
         return state
 
-    def _tell(self, event: str, what: object) -> None:
+    def _tell(self, event: str, *what: object) -> None:
         for callback in self.callbacks:
             if hasattr(callback, event):
-                getattr(callback, event)(self, what)
+                getattr(callback, event)(self, *what)

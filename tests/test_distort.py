@@ -290,6 +290,7 @@ def test_it_learns_the_digits() -> None:
         ({"scaling": 1.0}, r"scaling: got 1\.0, want at least 0 and below 1"),
         ({"scaling": 1 - 1e-12}, "scaling: got"),
         ({"squeezing": -0.1}, r"squeezing: got -0\.1"),
+        ({"squeezing": 1.0}, r"squeezing: got 1\.0, want at least 0 and below 1"),
         ({"shearing": math.inf}, "shearing: got inf"),
         ({"rotation": 180.1}, r"rotation: got 180\.1, want 0 to 180"),
         ({"elastic": -2}, "elastic: got -2"),
@@ -311,6 +312,8 @@ def test_strengths_at_their_limits_run(images: np.ndarray) -> None:
 def test_strengths_are_numbers_and_stay() -> None:
     with pytest.raises(TypeError, match="rotation: got '3', want a number"):
         Distortion(rotation="3")
+    with pytest.raises(ValueError, match="rotation: got an integer of 16610 bits, want"):
+        Distortion(rotation=10**5000)
     with pytest.raises(dataclasses.FrozenInstanceError):
         distort.AFFINE.translation = 4
     assert dataclasses.replace(distort.AFFINE, rotation=5).scaling == distort.AFFINE.scaling
@@ -348,7 +351,7 @@ def test_bad_images(call: Any, array: np.ndarray, error: type[Exception], messag
 def test_other_bad_arguments(images: np.ndarray) -> None:
     with pytest.raises(TypeError, match="distortion: got 3, want a Distortion"):
         distort.preview(images, 3)
-    for n in (0, 1.5):
+    for n in (0, 1.5, True):
         with pytest.raises(ValueError, match="n: got"):
             distort.preview(images, n=n)
     for seed in (-1, 2**64, 0.5):
@@ -357,6 +360,9 @@ def test_other_bad_arguments(images: np.ndarray) -> None:
     for name in ("scale", "squeeze"):
         with pytest.raises(ValueError, match=f"{name}: got 0, want a number above 0"):
             distort.transform(images, **{name: 0})
+    for bad in ("1", [1.0], True):
+        with pytest.raises(TypeError, match=r"dx: got .*, want a number"):
+            distort.transform(images, dx=bad)
     with pytest.raises(ValueError, match="shear: got nan, want a finite number"):
         distort.transform(images, shear=math.nan)
     with pytest.raises(ValueError, match=r"dx: got 1e\+39, want a finite number"):

@@ -310,6 +310,33 @@ def test_what_cannot_be_drawn(draw, message):
         draw()
 
 
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plot.learning_curves(EPOCHS), r"history: got \[.*, want a History"),
+        (lambda: plot.rejection_curve(NET), r"curve: got LeNet5\(.*, want a RejectionCurve"),
+        (lambda: plot.filters("C1"), "network: got 'C1', want a LeNet5"),
+        (lambda: plot.feature_maps(IMAGES[0], NET), "network: got array.*, want a LeNet5"),
+        (lambda: plot.feature_maps(NET, "7"), "image: dtype <U1, want numbers"),
+        (lambda: plot.codes("A"), "codes: dtype <U1, want numbers"),
+        (lambda: plot.confusion_matrix([["1"]]), "result: dtype <U1, want numbers"),
+        (lambda: plot.misclassified(IMAGES, LABELS, [0.0] * 5), "answers: dtype float64, want in"),
+        (lambda: plot.predictions(IMAGES, "ABCDE", ANSWERS), "labels: dtype <U5, want integers"),
+        (lambda: plot.save(None, "a.png"), "drawn: got None, want a matplotlib Axes or Figure"),
+    ],
+)
+def test_what_is_no_such_thing(draw, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        draw()
+
+
+@pytest.mark.parametrize("draw", [plot.misclassified, plot.predictions])
+@pytest.mark.parametrize("most", [-1, 1.5, None])
+def test_most_is_a_count(draw, most):
+    with pytest.raises(ValueError, match=f"most: got {most}, want a whole number of at least 0"):
+        draw(IMAGES, LABELS, ANSWERS, most=most)
+
+
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     for draw in (lambda: History(EPOCHS).plot(), lambda: plot.feature_maps(NET, IMAGES[0])):

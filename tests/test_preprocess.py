@@ -339,6 +339,12 @@ def test_what_is_no_picture(image, error, message):
         preprocess.character(image)
 
 
+def test_what_has_the_form_already_comes_out_as_it_was_unless_it_is_faint(real_digits):
+    for image in real_digits[1][0][:100]:
+        np.testing.assert_array_equal(preprocess.character(image), image)
+        assert preprocess.character(image // 3).max() == 255
+
+
 @pytest.mark.skipif("LENET_C_DATA" not in os.environ, reason="LENET_C_DATA is not set")
 def test_mnist_comes_out_as_it_was():
     images = datasets.mnist(download=False)[1][0][:500]
@@ -360,6 +366,38 @@ def test_mnist_comes_out_as_it_was():
 
 
 # Building blocks
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (None, TypeError, "NoneType'>; wanted an array of floating numbers"),
+        (np.ones((5, 5), np.uint8), TypeError, "uint8; wanted an array of floating numbers"),
+        (np.ones(5), ValueError, r"shape \(5,\); wanted \(H, W\)"),
+        (np.ones((0, 5)), ValueError, r"shape \(0, 5\); wanted \(H, W\), at least 1x1"),
+    ],
+)
+def test_only_grey_pictures_are_resized_and_centred(image, error, message):
+    with pytest.raises(error, match=f"^image: .*{message}"):
+        preprocess.resize(image, 10, 10)
+    with pytest.raises(error, match=f"^ink: .*{message}"):
+        preprocess.centre(image)
+
+
+def test_bad_sizes_and_ink():
+    ink = np.ones((5, 5))
+    for bad in (0, -1, 1.5, None, "3"):
+        with pytest.raises(ValueError, match=r"height: got .*, want a whole number of at least 1"):
+            preprocess.resize(ink, bad, 3)
+        with pytest.raises(ValueError, match=r"width: got .*, want a whole number of at least 1"):
+            preprocess.resize(ink, 3, bad)
+        with pytest.raises(ValueError, match=r"size: got .*, want a whole number of at least 1"):
+            preprocess.centre(ink, bad)
+    with pytest.raises(ValueError, match=r"ink: \(5, 5\) does not fit into \(4, 4\)"):
+        preprocess.centre(ink, 4)
+    for value in (0.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"ink: adds up to .*; wanted some ink"):
+            preprocess.centre(np.full((5, 5), value))
 
 
 def test_resize_is_exact_where_it_must_be():
@@ -398,6 +436,8 @@ def test_pad():
     np.testing.assert_array_equal(preprocess.pad(images, 28), images)
     with pytest.raises(ValueError, match="does not fit"):
         preprocess.pad(images, 27)
+    with pytest.raises(ValueError, match=r"size: got 32\.0, want a whole number"):
+        preprocess.pad(images, 32.0)
     with pytest.raises(TypeError, match="float64; wanted a uint8"):
         preprocess.pad(images.astype(float))
     with pytest.raises(ValueError, match=r"shape \(28,\)"):
@@ -418,6 +458,11 @@ def test_normalize():
     )
     with pytest.raises(TypeError, match="wanted a uint8"):
         preprocess.normalize(got)
+    with pytest.raises(TypeError, match="background: got '0', want a number"):
+        preprocess.normalize(every, "0")
+    for bad in (np.nan, np.inf, 1e39):
+        with pytest.raises(ValueError, match=r"foreground: got .*, want a finite number"):
+            preprocess.normalize(every, 0, bad)
 
 
 # Files

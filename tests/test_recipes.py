@@ -2,11 +2,10 @@
 
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pasted
 import pytest
 
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, datasets
@@ -98,12 +97,8 @@ def test_notes_stay_with_a_network(tmp_path):
         assert copy.notes == {"by": "nobody", "error": [0.5]}
 
 
-def test_the_guide_to_fine_tuning():
+def test_the_guide_to_fine_tuning(tmp_path):
     pytest.importorskip("sklearn")
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "\n".join(blocks)], capture_output=True, text=True
-    )
-    assert result.stderr == ""
-    before, after = map(float, re.findall(r"error_rate=([\d.]+)%", result.stdout))
+    output = pasted.run("\n".join(pasted.blocks(GUIDE)), tmp_path)
+    before, after = map(float, re.findall(r"error_rate=([\d.]+)%", output))
     assert after < min(before / 2, 3)

@@ -127,6 +127,13 @@ def test_a_curve_by_hand() -> None:
     np.testing.assert_allclose(curve.rejected, [0, 0.2, 0.4, 0.6])
     np.testing.assert_allclose(curve.error_rate, [2 / 5, 1 / 4, 1 / 3, 1 / 2])
     assert curve.reaching(0.3).rejection == Rejection(penalty=4.0)
+    assert curve.reaching(0.25).rejection == Rejection(penalty=4.0)
+
+
+def test_a_score_at_its_threshold_is_accepted() -> None:
+    penalty, margin = np.array([2.0, 2.5, 2.0]), np.array([0.5, 0.5, 0.25])
+    assert Rejection(2.0, 0.5)(penalty, margin).tolist() == [False, True, True]
+    assert Rejection(0.0)(np.array([0.0, 1e-9]), np.zeros(2)).tolist() == [False, True]
 
 
 def test_best_two_by_hand() -> None:
@@ -164,11 +171,28 @@ def test_bad_thresholds(settings: dict[str, Any], message: str) -> None:
         Rejection(**settings)
 
 
+@pytest.mark.parametrize("value", ["0.5", None, True, [1.0]])
+def test_thresholds_are_numbers(value: Any) -> None:
+    for name in ("penalty", "margin"):
+        with pytest.raises(TypeError, match=f"^{name}: got .*, want a number"):
+            Rejection(**{name: value})
+    found = LeNet5().rejection_curve(np.zeros((28, 28), np.uint8), [0])
+    with pytest.raises(TypeError, match=r"^error_rate: got .*, want a number"):
+        found.reaching(value)
+
+
+def test_a_curve_needs_labels() -> None:
+    with pytest.raises(ValueError, match="labels: none were given"):
+        LeNet5().rejection_curve(np.zeros((28, 28), np.uint8), None)  # type: ignore[arg-type]
+
+
 def test_bad_arguments() -> None:
     image = np.zeros((28, 28), np.uint8)
     with pytest.raises(TypeError, match=r"reject: got 0\.5, want Rejection\("):
         LeNet5().predict(image, reject=0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="by: got 'size', want one of margin, penalty"):
         LeNet5().rejection_curve(image, [0], "size")
+    with pytest.raises(ValueError, match=r"by: got array\(.*, want one of margin, penalty"):
+        LeNet5().rejection_curve(image, [0], np.arange(2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="labels: row 0 is 10"):
         LeNet5().rejection_curve(image, [10])

@@ -425,6 +425,14 @@ def test_directory_bomb():
     assert_refused_in_little_memory(one[:start] + entries + end, "directory is too large")
 
 
+def test_a_64_bit_directory_is_too_large():
+    """Its end record, where a smaller one could hide it, is not followed."""
+    one = pack({"a.npy": np.zeros(1, np.uint8)})
+    locator = b"PK\x06\x07" + bytes(16)
+    with pytest.raises(ModelFileError, match="directory is too large"):
+        serialization.read(io.BytesIO(one[:-22] + locator + one[-22:]))
+
+
 def test_too_many_members():
     members = {f"a{i}.npy": np.zeros(1, np.uint8) for i in range(257)}
     with pytest.raises(ModelFileError, match="257 members"):

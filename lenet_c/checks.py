@@ -1,0 +1,61 @@
+"""What callers give, checked: an error names the argument, what came and what is wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def short(value: object) -> str:
+    """Give a value's repr, or its beginning, on one line for an error's text."""
+    # Python refuses to print integers of thousands of digits.
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"
+    text = " ".join(line.strip() for line in repr(value).splitlines())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def number(name: str, value: object) -> float:
+    """Give a real number as a float, infinite if it is too large; else raise TypeError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: got {short(value)}, want a number")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def rounded(name: str, value: object) -> float:
+    """Give a number as the core computes with it: rounded to float32, where it may be infinite."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(number(name, value)))
+
+
+def whole(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Give a whole number within the limits as an int; else raise ValueError."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        given = int(value)
+        if given >= least and (most is None or given <= most):
+            return given
+    limit = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{name}: got {short(value)}, want a whole number {limit}")
+
+
+def one_of(name: str, value: object, choices: Iterable[str]) -> str:
+    """Give a name that is among the choices; else raise ValueError."""
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
+    return value
+
+
+def array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Give an array of any dtype; raise ValueError for lists of unequal lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: not an array ({error})") from None
