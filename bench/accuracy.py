@@ -8,7 +8,6 @@ docs/accuracy.md. The rows named tutorial-* train as `bench.tutorials` does.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
@@ -19,13 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from bench import tutorials
+from bench.common import Data, Images, by_recipe, mnist, need, parser
 from bench.printed import fonts, printed
-from lenet_c import LeNet5, Trainer, _core, cli, datasets, distort
+from lenet_c import LeNet5, _core, cli, datasets, distort
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy.md"
 
-Images = tuple[np.ndarray, np.ndarray]  # with their labels
-Data = tuple[Images, Images]
 Measure = Callable[[Data, int, "int | None"], float]
 
 
@@ -62,20 +60,15 @@ def trained(
     epochs: int | None = None,
 ) -> LeNet5:
     """Train as `lenet-c train` does, with or without --distort and --epochs."""
-    recipe = (cli.DISTORTED if distorted else cli.RECIPES)[name]
-    network = LeNet5(cli.ARCHITECTURES[name], seed=seed)
-    trainer = Trainer(
-        network,
-        recipe.optimizers["adam"],
-        recipe.loss,
-        j=recipe.j,
-        batch_size=recipe.batch_size,
-        distort=distort.AFFINE if distorted else None,
+    return by_recipe(
+        (cli.DISTORTED if distorted else cli.RECIPES)[name],
+        cli.ARCHITECTURES[name],
+        train,
+        epochs=epochs,
+        distortion=distort.AFFINE if distorted else None,
         seed=seed,
-        num_threads=threads,
+        threads=threads,
     )
-    trainer.fit(*train, epochs or recipe.epochs)
-    return network
 
 
 def by_command(name: str, distorted: bool = False, epochs: int | None = None) -> Measure:
@@ -196,7 +189,7 @@ def elsewhere(test: Images) -> dict[str, Images]:
     """Pictures unlike those of the training set."""
     images, labels = test
     (small, small_labels), (more, more_labels) = datasets.digits()
-    sets = {
+    return {
         "MNIST's test images": test,
         "moved by 2 pixels": (shifted(images), labels),
         "slanted to the right, 0.3 pixels a row": (distort.transform(images, shear=-0.3), labels),
@@ -211,7 +204,6 @@ def elsewhere(test: Images) -> dict[str, Images]:
         ),
         "printed, in fonts of matplotlib": printed("0123456789", fonts()),
     }
-    return sets
 
 
 def elsewhere_table(data: Data, threads: int | None) -> str:
@@ -249,21 +241,23 @@ def write(tables: dict[str, str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__)
-    option = parser.add_argument
+    command = parser("accuracy", __doc__)
+    option = command.add_argument
     option("--only", choices=[*ROWS, "elsewhere"], nargs="*", help="default: everything")
     option("--seeds", type=int, default=5, metavar="N", help="default: 5")
     option("--results", type=Path, default=Path("build/accuracy.jsonl"), metavar="FILE")
     option("--threads", type=int, metavar="N")
     option("--write", action="store_true", help="put the tables into docs/accuracy.md")
-    arguments = parser.parse_args(argv)
+    arguments = command.parse_args(argv)
     wanted = [*ROWS, "elsewhere"] if arguments.only is None else arguments.only
+    if "elsewhere" in wanted:
+        need("matplotlib", "PIL", "sklearn")
+    data = mnist()
     results = []
     if arguments.results.exists():
         results = [json.loads(line) for line in arguments.results.read_text().splitlines()]
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     done = {(result["row"], result["seed"]) for result in results}
-    data = datasets.mnist()
     for name in ROWS:
         for seed in range(arguments.seeds if ROWS[name].seeded else 1):
             if name not in wanted or (name, seed) in done:

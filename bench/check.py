@@ -10,7 +10,6 @@ measured, and leaves instruction sets alone that this processor lacks.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -18,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from bench.common import add_isa, parser
 from bench.paths import PATHS, ROOT, Report, run
 from bench.peers.report import markdown
-from lenet_c import _core
 
 BASELINE = ROOT / "bench" / "baseline.json"
 TOLERANCE = 0.15
@@ -90,15 +89,11 @@ def measure(isa: str, stored: Baseline) -> tuple[dict[str, float], Report]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.check",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--write", action="store_true", help="store what was measured")
-    parser.add_argument("--baseline", type=FilePath, default=BASELINE, help="default: %(default)s")
-    parser.add_argument("--isa", nargs="+", default=_core.available_isas(), metavar="ISA")
-    options = parser.parse_args(argv)
+    command = parser("check", __doc__)
+    command.add_argument("--write", action="store_true", help="store what was measured")
+    command.add_argument("--baseline", type=FilePath, default=BASELINE, help="default: %(default)s")
+    add_isa(command)
+    options = command.parse_args(argv)
     stored: Baseline = {}
     if options.baseline.exists():
         stored = json.loads(options.baseline.read_text(encoding="utf-8"))

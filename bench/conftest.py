@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bench import paths
+from bench.peers.report import duration
 from lenet_c import _core, datasets
 
 ROWS = pytest.StashKey[list[dict[str, object]]]()
@@ -95,19 +96,12 @@ def measure(benchmark, pytestconfig: pytest.Config) -> Callable[..., None]:
     return run
 
 
-def _time(seconds: float) -> str:
-    for scale, unit in ((1, "s"), (1e3, "ms")):
-        if seconds * scale >= 1:
-            return f"{seconds * scale:.2f} {unit}"
-    return f"{seconds * 1e6:.2f} us"
-
-
 def _cells(row: dict[str, object]) -> tuple[str, ...]:
     return (
         str(row["path"]),
         str(row["isa"]),
         str(row["threads"]),
-        _time(row["median_seconds"]),
+        duration(row["median_seconds"]),
         f"{row['images_per_second']:,.0f}",
         f"{row['gflops']:.1f}" if "gflops" in row else "-",
         f"{row['percent_of_peak']:.1f}" if "gflops" in row else "-",

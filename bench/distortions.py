@@ -1,19 +1,17 @@
 """Which strengths of distortion help: trains on 50,000 images of MNIST, tests on the other 10,000.
 
-The 10,000 are the last ones of the training set. Run `python bench/distortions.py` with
-LENET_C_DATA set to a folder that has MNIST; it prints the table of docs/distortions.md.
+The 10,000 are the last ones of the training set. `python -m bench.distortions` prints the table of
+docs/distortions.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from dataclasses import asdict
 
-from lenet_c import Distortion, LeNet5, Trainer, datasets
+from bench.common import Data, by_recipe, hold_out, mnist, parser
+from lenet_c import LENET5_1998, Distortion
 from lenet_c.cli import RECIPES
-
-TRAINING = 50_000
 
 CANDIDATES: dict[str, Distortion | None] = {
     "none": None,
@@ -29,22 +27,20 @@ CANDIDATES: dict[str, Distortion | None] = {
 }
 
 
-def error_rate(distortion: Distortion | None, seed: int, epochs: int, threads: int) -> float:
-    (images, labels), _ = datasets.mnist(download=False)
-    net = LeNet5(seed=seed)
-    recipe = RECIPES[net.architecture.name]
-    trainer = Trainer(
-        net,
-        recipe.optimizers["adam"],
-        recipe.loss,
-        j=recipe.j,
-        batch_size=recipe.batch_size,
-        distort=distortion,
+def error_rate(
+    distortion: Distortion | None, data: Data, seed: int, epochs: int, threads: int
+) -> float:
+    train, others = data
+    net = by_recipe(
+        RECIPES[LENET5_1998.name],
+        LENET5_1998,
+        train,
+        epochs=epochs,
+        distortion=distortion,
         seed=seed,
-        num_threads=threads,
+        threads=threads,
     )
-    trainer.fit(images[:TRAINING], labels[:TRAINING], epochs)
-    return net.evaluate(images[TRAINING:], labels[TRAINING:], num_threads=threads).error_rate
+    return net.evaluate(*others, num_threads=threads).error_rate
 
 
 def _strengths(distortion: Distortion) -> str:
@@ -55,19 +51,21 @@ def _strengths(distortion: Distortion) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", nargs="*", choices=list(CANDIDATES), default=list(CANDIDATES))
-    options = parser.parse_args()
-    print(f"{options.epochs} passes over {TRAINING:,} images; error on the 10,000 others\n")
+    command = parser("distortions", __doc__)
+    command.add_argument("--epochs", type=int, default=20)
+    command.add_argument("--seeds", type=int, default=2)
+    command.add_argument("--threads", type=int, default=1)
+    command.add_argument("--only", nargs="*", choices=list(CANDIDATES), default=list(CANDIDATES))
+    options = command.parse_args()
+    data = hold_out(mnist()[0])
+    n_train, n_others = (len(images) for images, _ in data)
+    print(f"{options.epochs} passes over {n_train:,} images; error on the {n_others:,} others\n")
     print("| distortion | strengths | error | by seed |")
     print("| --- | --- | --- | --- |")
     for name in options.only:
         distortion = CANDIDATES[name]
         rates = [
-            100 * error_rate(distortion, seed, options.epochs, options.threads)
+            100 * error_rate(distortion, data, seed, options.epochs, options.threads)
             for seed in range(options.seeds)
         ]
         strengths = "" if distortion is None else _strengths(distortion)

@@ -7,12 +7,12 @@ for all and were not searched.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Sequence
 
 import numpy as np
 
+from bench.common import Images, need, parser
 from bench.printed import fonts, printed
 from lenet_c import LENET5_1998, Adam, Distortion, LeNet5, Trainer, codes, datasets
 
@@ -28,8 +28,6 @@ WAYS: dict[str, tuple[list[str], list[str]]] = {
     "C1 to S4 taken over, all trained": (["C1", "S2", "C3", "S4"], []),
     "C1 to C5 taken over, all trained": (["C1", "S2", "C3", "S4", "C5"], []),
 }
-
-Images = tuple[np.ndarray, np.ndarray]
 
 
 def error_rate(
@@ -90,10 +88,11 @@ def table(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.fine_tuning", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="default: 5")
-    parser.add_argument("--threads", type=int, metavar="N")
-    arguments = parser.parse_args(argv)
+    command = parser("fine_tuning", __doc__)
+    command.add_argument("--seeds", type=int, default=5, metavar="N", help="default: 5")
+    command.add_argument("--threads", type=int, metavar="N")
+    arguments = command.parse_args(argv)
+    need("sklearn", "matplotlib", "PIL")
     seeds = range(arguments.seeds)
 
     train, test = datasets.digits()

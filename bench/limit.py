@@ -23,17 +23,27 @@ sum is saved by transforms (Winograd's would be). So it is a floor for direct co
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import os
 import time
-from pathlib import Path as FilePath
+from collections.abc import Callable
 from statistics import median
 
 from bench import counts
-from bench.paths import DATA, PATHS, PROFILE_WINDOWS, ROOT, Measured, Path, Report, run
+from bench.common import add_isa, add_output, by_recipe, parser
+from bench.paths import (
+    DATA,
+    PATHS,
+    PROFILE_WINDOWS,
+    ROOT,
+    Measured,
+    Path,
+    Report,
+    run,
+    training_set,
+)
 from bench.peers.report import duration, markdown
-from lenet_c import __version__, _core
+from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, cli
 
 OUTPUT = ROOT / "docs" / "limit.md"
 SQUASH_SLOTS = 12
@@ -48,6 +58,21 @@ TITLES = {
     "update": "sums and update",
     "call": "the call, Python",
 }
+
+# What this project aims at: a fraction of the peak, or seconds a call.
+AIMS = {
+    ("avx512", "1998: predict 1024"): 0.66,
+    ("avx2", "1998: predict 1024"): 0.66,
+    ("avx512", "1998: step 128, Adam"): 0.70,
+}
+AIMS_IN_SECONDS = {
+    ("avx512", "1998: predict 1"): 7e-6,
+    ("avx2", "1998: predict 1"): 11e-6,
+    ("avx512", "1998: step 1, SGD"): 16e-6,
+}
+AIM_OF_PASS, AIM_OF_TRAINING = 0.40, 6.0  # seconds, two threads
+BATCH = 128
+RUNS = 3
 
 METHOD = """\
 `python -m bench.limit --write` printed this. Each path runs on one thread, from Python, with raw
@@ -154,7 +179,54 @@ def section(report: Report) -> str:
     return "\n\n".join(parts)
 
 
-def write_up(reports: list[Report], rounds: int, load: float, minutes: float) -> str:
+def fits() -> list[list[str]]:
+    """Time trainings on two threads, for the table of aims."""
+    train = training_set()
+
+    def middle(call: Callable[[], object]) -> float:
+        times = []
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - began)
+        return median(times)
+
+    recipe = cli.RECIPES[LENET5_1998.name]
+    trainer = Trainer(LeNet5(), Adam(1e-3), recipe.loss, batch_size=BATCH, num_threads=2)
+    one_pass = middle(lambda: trainer.fit(*train, 1))
+    training = middle(lambda: by_recipe(recipe, LENET5_1998, train, threads=2))
+    return [
+        [
+            f"1998: a pass over MNIST, Adam, batch {BATCH}, two threads",
+            f"{AIM_OF_PASS:.2f} s",
+            f"{one_pass:.2f} s",
+        ],
+        [
+            f"`lenet-c train`'s {recipe.epochs} passes, two threads, wall time",
+            f"{AIM_OF_TRAINING:.1f} s",
+            f"{training:.1f} s",
+        ],
+    ]
+
+
+def aims(reports: list[Report], trainings: list[list[str]]) -> str:
+    """Write what was aimed at beside what was reached."""
+    rows = []
+    for report in reports:
+        for name, found in report.paths.items():
+            key, title = (report.isa, name), f"{name}, {report.isa}"
+            if key in AIMS:
+                reached = f"{median(found.ratios(PATHS[name])):.0%} of peak"
+                rows.append([title, f"{AIMS[key]:.0%} of peak", reached])
+            elif key in AIMS_IN_SECONDS:
+                reached = duration(median(found.seconds))
+                rows.append([title, duration(AIMS_IN_SECONDS[key]), reached])
+    return markdown(["path", "aimed at", "reached"], rows + trainings)
+
+
+def write_up(
+    reports: list[Report], trainings: list[list[str]], rounds: int, load: float, minutes: float
+) -> str:
     """Write the whole report."""
     first = reports[0]
     about = [
@@ -169,30 +241,28 @@ def write_up(reports: list[Report], rounds: int, load: float, minutes: float) ->
             METHOD.format(
                 rounds=rounds, squash=SQUASH_SLOTS, bytes=BYTES_A_SLOT, windows=PROFILE_WINDOWS
             ),
+            "## What was aimed at",
+            aims(reports, trainings),
             *map(section, reports),
         ]
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.limit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--write", action="store_true", help=f"write {OUTPUT.name} as well")
-    parser.add_argument("--output", type=FilePath, default=OUTPUT, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=11, help="default: 11")
-    parser.add_argument("--seconds", type=float, default=0.1, help="a path, in a round")
-    parser.add_argument("--isa", nargs="+", default=_core.available_isas(), metavar="ISA")
-    options = parser.parse_args()
+    command = parser("limit", __doc__)
+    add_output(command, OUTPUT)
+    command.add_argument("--rounds", type=int, default=11, help="default: 11")
+    command.add_argument("--seconds", type=float, default=0.1, help="a path, in a round")
+    add_isa(command)
+    options = command.parse_args()
     load, began = os.getloadavg()[0], time.perf_counter()
     reports = [
         run(isa, rounds=options.rounds, seconds=options.seconds, profile=True)
         for isa in options.isa
     ]
+    trainings = fits()
     minutes = (time.perf_counter() - began) / 60
-    text = write_up(reports, options.rounds, load, minutes)
+    text = write_up(reports, trainings, options.rounds, load, minutes)
     print(text)
     if options.write:
         options.output.write_text(text + "\n", encoding="utf-8")

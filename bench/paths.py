@@ -6,7 +6,6 @@ thread, from Python: `LeNet5.predict` and `Trainer.step` on raw uint8 images.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ from statistics import median
 import numpy as np
 
 from bench import counts
+from bench.common import mnist, parser
 from lenet_c import (
     LENET5_1998,
     LENET5_MODERN,
@@ -159,7 +159,7 @@ def peak_flops(seconds: float = PEAK_SECONDS) -> float:
 def training_set() -> datasets.Arrays:
     """Give MNIST's training set from LENET_C_DATA, or else random images as many and as large."""
     if os.environ.get("LENET_C_DATA"):
-        return datasets.mnist(os.environ["LENET_C_DATA"])[0]
+        return mnist(os.environ["LENET_C_DATA"])[0]
     rng = np.random.default_rng(1998)
     images = rng.integers(0, 256, (60_000, 28, 28), np.uint8)
     return images, rng.integers(0, 10, len(images), np.uint8)
@@ -256,20 +256,21 @@ def run(
         env={**os.environ, "LENET_C_ISA": isa},
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
     )
+    if answer.returncode:
+        raise SystemExit(f"error: cannot measure {isa}; what is wrong is said above")
     fields = json.loads(answer.stdout)
     paths = {name: Measured(**found) for name, found in fields.pop("paths").items()}
     return Report(**fields, paths=paths)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.paths", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.08, help="a path, in a round")
-    parser.add_argument("--profile", action="store_true")
-    parser.add_argument("paths", nargs="*", choices=[[], *PATHS], metavar="PATH")
-    options = parser.parse_args()
+    command = parser("paths", __doc__)
+    command.add_argument("--rounds", type=int, default=9)
+    command.add_argument("--seconds", type=float, default=0.08, help="a path, in a round")
+    command.add_argument("--profile", action="store_true")
+    command.add_argument("paths", nargs="*", choices=[[], *PATHS], metavar="PATH")
+    options = command.parse_args()
     found = measure(options.paths or PATHS, options.rounds, options.seconds, options.profile)
     json.dump(asdict(found), sys.stdout)
 

@@ -8,11 +8,10 @@ model that `lenet-c train` saved reads it.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
-from lenet_c import LeNet5, datasets, preprocess
+from bench.common import load, mnist, parser
+from lenet_c import preprocess
 
 ENLARGED = 7
 
@@ -54,12 +53,12 @@ def picture(
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="model.npz")
-    parser.add_argument("--images", type=int, default=500)
-    arguments = parser.parse_args()
-    net = LeNet5.load(arguments.model)
-    images, labels = (part[-arguments.images :] for part in datasets.mnist()[1])
+    command = parser("pictures", __doc__)
+    command.add_argument("model", nargs="?", default="model.npz")
+    command.add_argument("--images", type=int, default=500)
+    arguments = command.parse_args()
+    net = load(arguments.model)
+    images, labels = (part[-arguments.images :] for part in mnist()[1])
     print(f"| {len(images)} test images | error rate | refused |\n| --- | --- | --- |")
     print(f"| as MNIST has them | {(net.predict(images) != labels).mean():.2%} | 0 |", flush=True)
     for name, settings in PAPERS.items():

@@ -7,21 +7,15 @@ training images, finds thresholds on the other 10,000, and prints what they do o
 
 from __future__ import annotations
 
-import argparse
-
-import numpy as np
-
-from lenet_c import LENET5_1998, LeNet5, Trainer, datasets
+from bench.common import Images, by_recipe, hold_out, load, mnist, parser
+from lenet_c import LENET5_1998, LeNet5
 from lenet_c.cli import RECIPES
 
 WANTED = (0.005, 0.0025, 0.001)
-N_TRAIN = 50_000
 EPOCHS = 16
 
-Arrays = tuple[np.ndarray, np.ndarray]
 
-
-def shares(net: LeNet5, test: Arrays) -> None:
+def shares(net: LeNet5, test: Images) -> None:
     """Print what has to be rejected of the test images."""
     curves = [net.rejection_curve(*test, by) for by in ("margin", "penalty")]
     print("| error rate of what is left | rejected by margin | by penalty |\n| --- | --- | --- |")
@@ -30,7 +24,7 @@ def shares(net: LeNet5, test: Arrays) -> None:
         print(f"| {wanted:.2%} | {' | '.join(cells)} |")
 
 
-def thresholds(validation: Arrays, test: Arrays, net: LeNet5) -> None:
+def thresholds(validation: Images, test: Images, net: LeNet5) -> None:
     """Print what thresholds that were found on one set do on another."""
     print("| wanted | threshold | rejected | error rate of what is left |")
     print("| --- | --- | --- | --- |")
@@ -48,19 +42,16 @@ def thresholds(validation: Arrays, test: Arrays, net: LeNet5) -> None:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="model.npz")
-    net = LeNet5.load(parser.parse_args().model)
-    (images, labels), test = datasets.mnist()
+    command = parser("rejection", __doc__)
+    command.add_argument("model", nargs="?", default="model.npz")
+    net = load(command.parse_args().model)
+    everything, test = mnist()
     shares(net, test)
     print()
-    recipe = RECIPES[LENET5_1998.name]
-    net = LeNet5(seed=0)
-    optimizer = recipe.optimizers["adam"]
-    trainer = Trainer(net, optimizer, recipe.loss, j=recipe.j, batch_size=recipe.batch_size)
-    trainer.fit(images[:N_TRAIN], labels[:N_TRAIN], EPOCHS)
-    print(f"trained on {N_TRAIN:,} images: test error {net.evaluate(*test).error_rate:.2%}\n")
-    thresholds((images[N_TRAIN:], labels[N_TRAIN:]), test, net)
+    train, validation = hold_out(everything)
+    net = by_recipe(RECIPES[LENET5_1998.name], LENET5_1998, train, epochs=EPOCHS)
+    print(f"trained on {len(train[0]):,} images: test error {net.evaluate(*test).error_rate:.2%}\n")
+    thresholds(validation, test, net)
 
 
 if __name__ == "__main__":

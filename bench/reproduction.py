@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import lenet_c
-from lenet_c import SDLM, Callback, LeNet5, Trainer, datasets
+from bench.common import HELD_OUT, hold_out, mnist, need, parser
+from lenet_c import SDLM, Callback, LeNet5, Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,6 @@ PAPER_TEST, PAPER_TRAINING = 0.95, 0.35  # section III.B, errors in percent
 MU = 0.5  # the paper's is 0.02; chosen on the validation images
 LOSSES = {"mse": "MSE, eq. (8)", "map": "MAP, eq. (9)"}
 SEEDS = 5
-HELD_OUT = 10_000  # of the training images, for comparing settings
 TRIAL_IMAGES, TRIAL_PASSES = 20_000, 4
 FIRST_UPDATES = (1, 2, 3, 5, 10, 50)
 
@@ -336,17 +336,20 @@ def write(
 
 def main() -> None:
     """Measure, draw and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--passes", type=int, default=20)
-    parser.add_argument("--images", type=int, help="train on so many only: a trial")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs with each criterion")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder to write to")
-    options = parser.parse_args()
+    command = parser("reproduction", __doc__)
+    command.add_argument("--passes", type=int, default=20)
+    command.add_argument("--images", type=int, help="train on so many only: a trial")
+    command.add_argument("--seeds", type=int, default=SEEDS, help="runs with each criterion")
+    command.add_argument("--docs", type=Path, default=Path("docs"), help="folder to write to")
+    options = command.parse_args()
+    if not options.docs.is_dir():
+        command.error(f"argument --docs: got {options.docs}, want a folder that is there")
+    need("matplotlib", "PIL")
     began = time.perf_counter()
-    (x, y), test = datasets.mnist()
+    (x, y), test = mnist()
 
     n = min(TRIAL_IMAGES, options.images or TRIAL_IMAGES)
-    validation = x[-HELD_OUT:], y[-HELD_OUT:]
+    _, validation = hold_out((x, y))
     starts = first_updates((x[:n], y[:n]), 0)
     curvature = LeNet5().curvature(x[:500], y[:500], "mse")
     capped = float((curvature < SDLM().mu).mean())  # a rate above half of eta / mu

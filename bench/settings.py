@@ -6,11 +6,9 @@ docs/accuracy.md, in half an hour or so on two free cores; --only picks a line b
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from bench.common import Data, hold_out, mnist, parser
 from lenet_c import (
     LENET5_1998,
     LENET5_MODERN,
@@ -19,12 +17,9 @@ from lenet_c import (
     Distortion,
     LeNet5,
     Trainer,
-    datasets,
     distort,
 )
 
-TRAINING = 50_000
-Images = tuple[np.ndarray, np.ndarray]  # with their labels
 STRONG = Distortion(1.5, 0.15, 0.15, 0.3, rotation=12)
 MILD = Distortion(0.5, 0.05, 0.05, 0.1, rotation=5)
 
@@ -85,10 +80,8 @@ class _Milder:
             trainer.distort = self.settings.then
 
 
-def error_rate(
-    settings: Settings, data: tuple[np.ndarray, np.ndarray], seed: int, threads: int | None
-) -> float:
-    images, labels = data
+def error_rate(settings: Settings, data: Data, seed: int, threads: int | None) -> float:
+    train, others = data
     net = LeNet5(settings.architecture, seed=seed)
     trainer = Trainer(
         net,
@@ -99,19 +92,22 @@ def error_rate(
         callbacks=[_Milder(settings)],
         num_threads=threads,
     )
-    trainer.fit(images[:TRAINING], labels[:TRAINING], settings.epochs)
-    return net.evaluate(images[TRAINING:], labels[TRAINING:]).error_rate
+    trainer.fit(*train, settings.epochs)
+    return net.evaluate(*others).error_rate
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.settings", description=__doc__)
-    parser.add_argument("--only", type=int, nargs="*", metavar="LINE", help="from 1")
-    parser.add_argument("--threads", type=int, metavar="N")
-    arguments = parser.parse_args(argv)
-    data, _ = datasets.mnist()
+    command = parser("settings", __doc__)
+    lines = range(1, len(CANDIDATES) + 1)
+    command.add_argument(
+        "--only", type=int, nargs="+", choices=lines, metavar="LINE", help=f"1 to {lines[-1]}"
+    )
+    command.add_argument("--threads", type=int, metavar="N")
+    arguments = command.parse_args(argv)
+    data = hold_out(mnist()[0])
     print("| network | distortions | rate | decay | batch | passes | error, by seed |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for line, settings in enumerate(CANDIDATES, start=1):
+    for line, settings in zip(lines, CANDIDATES, strict=True):
         if arguments.only is None or line in arguments.only:
             rates = [
                 f"{error_rate(settings, data, seed, arguments.threads):.2%}"

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from bench.common import add_output, parser
 from bench.paths import DATA, NETWORKS, ROOT, time_call, training_set
 from bench.peers.report import markdown
 from lenet_c import Adam, LeNet5, Trainer, __version__, cpu_info
@@ -132,8 +133,10 @@ def from_python(folder: Path, setup: Setup, also_one: bool) -> dict[str, dict[st
     """Measure inference, training and passes in a process that imports lenet_c from `folder`."""
     command = [sys.executable, "-m", "bench.threads", "--worker", *(["--one"] if also_one else [])]
     answer = subprocess.run(
-        command, cwd=folder, env=setup.environment(), stdout=subprocess.PIPE, text=True, check=True
+        command, cwd=folder, env=setup.environment(), stdout=subprocess.PIPE, text=True
     )
+    if answer.returncode:
+        raise SystemExit(f"error: cannot measure {setup.name}; what is wrong is said above")
     found = json.loads(answer.stdout)
     kind = found.pop("threading")
     if (kind == "OpenMP") != setup.openmp:
@@ -245,19 +248,15 @@ def report(tables: dict[str, tuple[list, list]], bits: str, load: float, minutes
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.threads",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--write", action="store_true", help=f"write {OUTPUT.name} as well")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    command = parser("threads", __doc__)
+    add_output(command, OUTPUT)
+    command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = command.parse_args()
     if options.worker:
         json.dump(work(options.one), sys.stdout)
         return
+    training_set()  # ends here, not after the builds, if there is none
     load = os.getloadavg()[0]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="lenet_c-") as name:

@@ -7,7 +7,6 @@ images take the place of the test set, and training goes without them.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import statistics
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
+from bench.common import hold_out, mnist, parser
 from lenet_c import Adam, Architecture, LeNet5, Trainer, datasets, preprocess
 from lenet_c.optimizers import Optimizer
 
@@ -151,20 +151,17 @@ def row(recipe: Recipe, accuracies: list[float], seconds: float) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.tutorials", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="default: 5")
-    parser.add_argument("--only", choices=[r.architecture.name for r in RECIPES])
-    parser.add_argument("--relu", action="store_true", help='ReLU and "he" in place of tanh')
-    parser.add_argument("--annealed", action="store_true", help="better settings, as many passes")
-    parser.add_argument("--validation", action="store_true", help="leave the test set alone")
-    parser.add_argument("--threads", type=int, metavar="N")
-    arguments = parser.parse_args(argv)
-    train, test = datasets.mnist()
+    command = parser("tutorials", __doc__)
+    command.add_argument("--seeds", type=int, default=5, metavar="N", help="default: 5")
+    command.add_argument("--only", choices=[r.architecture.name for r in RECIPES])
+    command.add_argument("--relu", action="store_true", help='ReLU and "he" in place of tanh')
+    command.add_argument("--annealed", action="store_true", help="better settings, as many passes")
+    command.add_argument("--validation", action="store_true", help="leave the test set alone")
+    command.add_argument("--threads", type=int, metavar="N")
+    arguments = command.parse_args(argv)
+    train, test = mnist()
     if arguments.validation:
-        train, test = (
-            (train[0][:50_000], train[1][:50_000]),
-            (train[0][50_000:], train[1][50_000:]),
-        )
+        train, test = hold_out(train)
     print(
         "| network | parameters | recipe | accuracy, median (range) | published | to reach "
         "| training |\n| --- | --- | --- | --- | --- | --- | --- |"
@@ -186,16 +183,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def with_relu(recipe: Recipe) -> Recipe:
-    """Give the same recipe with ReLU in place of tanh, and initial weights that suit it.
-
-    Parameters
-    ----------
-    recipe : Recipe
-
-    Returns
-    -------
-    Recipe
-    """
+    """Give the same recipe with ReLU in place of tanh, and initial weights that suit it."""
     architecture = recipe.architecture.with_activation("relu")
     return dataclasses.replace(recipe, architecture=architecture, init="he")
 
@@ -205,14 +193,6 @@ def annealed(recipe: Recipe) -> Recipe:
 
     Chosen on the last 10,000 training images. The tutorials' rate is constant, so that the weights
     after the last pass are those of one step or another around the minimum.
-
-    Parameters
-    ----------
-    recipe : Recipe
-
-    Returns
-    -------
-    Recipe
     """
     rate = ANNEALED_ADAM.lr * (recipe.batch_size / 32) ** 0.5
     return dataclasses.replace(recipe, optimizer=dataclasses.replace(ANNEALED_ADAM, lr=rate))

@@ -2,16 +2,16 @@
 
 import os
 import threading
+import time
 
 from bench.peers.peer import Peer
 
 
 class Honest(Peer):
-    """Right in two settings, wrong in one, slow in one; a thread of it never rests."""
+    """Right in two settings, of which one is slow on any machine, and wrong in two."""
 
     def __init__(self, threads):
         super().__init__(threads)
-        threading.Thread(target=spin, daemon=True).start()
         print("a library's chatter", flush=True)
 
     def inference(self, problem, task):
@@ -20,12 +20,24 @@ class Honest(Peer):
         def right():
             return problem.network.forward(images, num_threads=1)
 
+        def slow():
+            time.sleep(0.1)
+            return right()
+
         return {
             "wrong": lambda: right() + 2e-4,
-            "slow": lambda: [right() for _ in range(50)][-1],
+            "slow": slow,
             "fast": right,
             "short": lambda: right()[:, 1:],
         }
+
+
+class Restless(Peer):
+    """A thread of it never rests."""
+
+    def __init__(self, threads):
+        super().__init__(threads)
+        threading.Thread(target=spin, daemon=True).start()
 
 
 class Wrong(Peer):
@@ -37,6 +49,17 @@ class Wrong(Peer):
 
     def training(self, problem, task):
         return {"only": lambda: 1.0}
+
+
+class Stuck(Peer):
+    """Never answers."""
+
+    def inference(self, problem, task):
+        time.sleep(3600)
+
+
+class Idle(Peer):
+    """Can do nothing."""
 
 
 class Broken(Peer):

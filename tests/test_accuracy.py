@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import accuracy
-from lenet_c import datasets
+from bench import accuracy, tutorials
+from lenet_c import cli, datasets, distort
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 
@@ -27,7 +27,7 @@ def measured(monkeypatch):
         "other": accuracy.Row("the other", measure, target=0.40, seeded=False),
     }
     monkeypatch.setattr(accuracy, "ROWS", rows)
-    monkeypatch.setattr(datasets, "mnist", lambda: None)
+    monkeypatch.setattr(datasets, "mnist", lambda folder: None)
     return calls
 
 
@@ -51,6 +51,42 @@ def test_a_run_goes_on_where_it_stopped(measured, tmp_path, capsys):
         re.M,
     )
     assert "| the other | 0.50% | - | 0.40%: missed | - | - |\n" in output
+
+
+def test_each_row_trains_as_it_says(monkeypatch):
+    asked = []
+
+    class Trained:
+        def evaluate(self, *test):
+            return type("Result", (), {"error_rate": 0.25})
+
+    def by_recipe(recipe, architecture, train, *, epochs, distortion, seed, threads):
+        asked.append((recipe, architecture.name, train, epochs, distortion, seed, threads))
+        return Trained()
+
+    def by_tutorial(recipe, train, test, seed, threads):
+        asked.append((recipe, train, test, seed, threads))
+        return 0.75
+
+    monkeypatch.setattr(accuracy, "by_recipe", by_recipe)
+    monkeypatch.setattr(tutorials, "accuracy", by_tutorial)
+    rows = {name: row for name, row in accuracy.ROWS.items() if row.seeded}
+    for row in rows.values():
+        assert row.measure(("train", ("test", "labels")), 7, 2) == 0.25
+    plain, distorted = cli.RECIPES, cli.DISTORTED
+    old, modern = "lenet5-1998", "lenet5-modern"
+    of = dict(zip(rows, asked, strict=True))
+    for name, recipe, network, epochs, distortion in (
+        ("quick", plain[old], old, None, None),
+        ("plain", plain[old], old, 20, None),
+        ("distorted", distorted[old], old, None, distort.AFFINE),
+        ("modern", distorted[modern], modern, None, distort.AFFINE),
+    ):
+        assert of[name] == (recipe, network, "train", epochs, distortion, 7, 2), name
+    for recipe in tutorials.RECIPES:
+        name = f"tutorial-{recipe.architecture.name}"
+        for row, wanted in ((name, recipe), (f"{name}-annealed", tutorials.annealed(recipe))):
+            assert of[row] == (wanted, "train", ("test", "labels"), 7, 2)
 
 
 def test_tables_go_between_their_comments(monkeypatch, tmp_path):

@@ -1,7 +1,12 @@
-"""The reports on speed, without timing anything: counts, the floor, the guard, the profile."""
+"""The commands of bench/, and the reports on speed without timing anything.
+
+The latter's counts, the floor, the guard, the profile.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import time
@@ -9,12 +14,135 @@ import time
 import numpy as np
 import pytest
 
-from bench import check, counts, limit, threads
-from bench.paths import NETWORKS, PATHS, Measured, Path, Report, run
-from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core
+from bench import check, common, counts, limit, threads
+from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
+from bench.peers import tasks
+from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, datasets
 
 STEP = "1998: step 128, Adam"
 ONE = "1998: predict 1"
+
+
+# ---- what the commands share ---------------------------------------------------------------------
+
+
+COMMANDS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "bench").rglob("*.py")
+    if "parser(" in path.read_text(encoding="utf-8") and path.name != "common.py"
+)
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run a command as python -m does; give what it ended with."""
+
+    def call(name, *arguments):
+        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            importlib.import_module(name).main()
+        return ended.value.code
+
+    return call
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(command, name, capsys):
+    assert command(name, "--help") == 0
+    usage, _, text = capsys.readouterr().out.partition("\n\n")
+    assert usage.startswith(f"usage: python -m {name.removesuffix('.__main__')} ")
+    assert text.startswith(importlib.import_module(name).__doc__)
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) == 14
+
+
+@pytest.fixture
+def model(tmp_path):
+    LeNet5().save(tmp_path / "model.npz")
+    return tmp_path / "model.npz"
+
+
+TRAINING = ["accuracy", "distortions", "reproduction", "settings", "tutorials"]
+
+
+@pytest.mark.parametrize("name", [*TRAINING, "pictures", "rejection"])
+def test_without_mnist_a_line_says_so(command, name, model, monkeypatch):
+    def missing(folder=None):
+        raise FileNotFoundError("MNIST is not here")
+
+    monkeypatch.setattr(datasets, "mnist", missing)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "installed")
+    monkeypatch.chdir(ROOT)
+    arguments = [] if name in TRAINING else [model]
+    assert command(f"bench.{name}", *arguments) == "error: MNIST is not here"
+
+
+@pytest.mark.parametrize("name", ["pictures", "rejection"])
+def test_without_a_model_a_line_says_so(command, name, tmp_path):
+    missing = tmp_path / "no.npz"
+    assert str(missing) in command(f"bench.{name}", missing)
+    missing.write_bytes(b"no model")
+    assert "not a model file" in command(f"bench.{name}", missing)
+
+
+@pytest.mark.parametrize("name", ["limit", "check", "threads", "peers.__main__"])
+def test_an_empty_folder_for_mnist_is_told_at_once(command, name, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("LENET_C_DATA", str(tmp_path))
+    tasks.data.cache_clear()
+    ended = command(f"bench.{name}")
+    assert ended.startswith("error: ")
+    assert f"MNIST is not in {tmp_path}" in ended + capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("fine_tuning", []), ("reproduction", []), ("accuracy", ["--only", "elsewhere"])],
+)
+def test_what_is_not_installed_is_told_before_the_work(command, name, arguments, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name)
+    )
+    monkeypatch.chdir(ROOT)
+    ended = command(f"bench.{name}", *arguments)
+    assert ended == 'error: needs matplotlib: pip install -e ".[dev]"'
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("limit", ["--isa", "sse9"], "argument --isa: invalid choice: 'sse9'"),
+        ("check", ["--isa", "sse9"], "argument --isa: invalid choice: 'sse9'"),
+        ("settings", ["--only", "99"], "argument --only: invalid choice: 99"),
+        ("reproduction", ["--docs", "no/such"], "--docs: got no/such, want a folder"),
+    ],
+)
+def test_what_is_not_there_is_refused(command, name, arguments, message, capsys):
+    assert command(f"bench.{name}", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_settings_are_chosen_on_the_last_10_000():
+    (x, y), (held_x, held_y) = common.hold_out((np.arange(60_000), -np.arange(60_000)))
+    for part, want in ((x, range(50_000)), (held_x, range(50_000, 60_000))):
+        np.testing.assert_array_equal(part, want)
+    np.testing.assert_array_equal(np.append(y, held_y), -np.arange(60_000))
+
+
+def test_by_recipe_trains_as_the_command_line_does(real_digits, tmp_path, monkeypatch):
+    (x, y), test = real_digits
+    x, y = x[:200], y[:200]
+    monkeypatch.setattr(datasets, "digits", lambda: ((x, y), test))
+    arguments = ["--dataset", "digits", "--epochs", "1", "--seed", "3", "--distort", "--quiet"]
+    output = tmp_path / "model.npz"
+    assert cli.main(["train", *arguments, "--output", str(output)]) == 0
+    recipe = cli.DISTORTED[LENET5_1998.name]
+    ours = common.by_recipe(
+        recipe, LENET5_1998, (x, y), epochs=1, distortion=cli.distort.AFFINE, seed=3
+    )
+    np.testing.assert_array_equal(ours.parameters, LeNet5.load(output).parameters)
 
 
 # ---- counts and the floor ------------------------------------------------------------------------
@@ -183,9 +311,12 @@ def test_a_process_of_its_own_measures_and_profiles():
         assert len(measured.peaks) == len(measured.seconds) == 2
         total = sum(sum(layers.values()) for layers in measured.profile.values())
         assert total == pytest.approx(1.0)
-    text = limit.write_up([found], 2, 0.0, 1.0)
+    text = limit.write_up([found], [["a pass", "0.40 s", "0.50 s"]], 2, 0.0, 1.0)
+    assert "| a pass | 0.40 s | 0.50 s |" in text
     for part in (isa, ONE, "forward C1", "backward, weights C3", "the call, Python"):
         assert part in text
+    shares = [line for line in text.splitlines() if line.startswith("| part, layer |")]
+    assert shares == [f"| part, layer | {path} |" for path in found.paths]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -197,7 +328,8 @@ def test_a_profile_accounts_for_a_step_and_only_while_it_is_there(network):
     trainer.step(images, labels)
     profile = net._network.profile = _core.Profile()
     began = time.perf_counter()
-    trainer.step(images, labels)
+    for _ in range(10):
+        trainer.step(images, labels)
     whole = time.perf_counter() - began
     seconds = {part: [profile.seconds(part, i) for i in range(7)] for part in _core.PARTS}
     assert 0.3 * whole < sum(map(sum, seconds.values())) <= whole

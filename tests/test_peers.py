@@ -14,10 +14,10 @@ import pytest
 from bench.peers import __main__ as command
 from bench.peers import report
 from bench.peers.clock import Sample, fastest, measure
-from bench.peers.peer import CONTENDERS, OURS, Contender
+from bench.peers.peer import CONTENDERS, OURS, Contender, Failure
 from bench.peers.report import Result
 from bench.peers.tasks import TASKS, Task
-from bench.peers.worker import ROOT, Failure, Worker
+from bench.peers.worker import ROOT, Worker
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by POSIX signals")
 
@@ -146,10 +146,21 @@ def test_a_failure_is_a_reason(start):
         start("Broken")
 
 
+def test_what_a_peer_leaves_out_is_a_row_with_the_reason(start):
+    results = {(1, task, "Idle"): Result() for task in TASKS}
+    workers = {}
+    command.start(Contender("Idle", "fake_peer:Idle"), 1, workers, results)
+    workers["Idle"].close()
+    assert report.failures(results) == [
+        "- Idle: has no inference: inference 1 (1), inference 64 (1), inference 1024 (1)",
+        "- Idle: does not train: training 1, SGD (1), training 128, Adam (1), MNIST epoch (1)",
+    ]
+
+
 def test_no_answer_in_time_ends_the_process(start):
-    worker = start("Honest")
-    with pytest.raises(Failure, match="no answer to measure"):
-        worker.ask("measure", "inference", 1, 60.0, timeout=0.0)
+    worker = start("Stuck")
+    with pytest.raises(Failure, match="no answer to prepare"):
+        worker.ask("prepare", "inference", 1, timeout=0.1)
     assert worker.process.poll() == -signal.SIGKILL
 
 
@@ -159,7 +170,7 @@ def processor_time(pid):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 def test_nothing_runs_between_turns(start):
-    worker = start("Honest")  # it has a thread that spins
+    worker = start("Restless")
     time.sleep(0.05)
     before = processor_time(worker.process.pid)
     time.sleep(0.3)

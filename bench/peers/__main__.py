@@ -5,7 +5,6 @@ Needs a POSIX system; `pip install -e ".[peers]"` installs the peers.
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import os
 import platform
@@ -15,11 +14,12 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import lenet_c
+from bench.common import parser
 from bench.peers import report
-from bench.peers.peer import CONTENDERS, OURS, Contender
+from bench.peers.peer import CONTENDERS, OURS, Contender, Failure
 from bench.peers.report import Result, Results
-from bench.peers.tasks import TASKS, Task, data_name
-from bench.peers.worker import Failure, Worker
+from bench.peers.tasks import TASKS, Task, data, data_name
+from bench.peers.worker import Worker
 
 OUTPUT = Path(__file__).resolve().parents[2] / "docs" / "peers.md"
 
@@ -43,14 +43,17 @@ by Adam in batches of 128, with the shuffling. "cores" is processor time over wa
 
 def main() -> None:
     """Parse the command line, measure, print and write the report."""
-    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
+    command = parser("peers", __doc__)
+    command.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    command.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
     names = [contender.name for contender in CONTENDERS]
-    parser.add_argument("--peers", nargs="+", choices=names, default=names, metavar="NAME",
-                        help=f"of {', '.join(names)}")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
-    options = parser.parse_args()
+    command.add_argument("--peers", nargs="+", choices=names, default=names, metavar="NAME",
+                         help=f"of {', '.join(names)}")  # fmt: skip
+    command.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
+    options = command.parse_args()
+    if os.name != "posix":
+        raise SystemExit("error: needs a POSIX system, whose signals stop and wake processes")
+    data()  # ends here if there is none
 
     chosen = [c for c in CONTENDERS if c.name in options.peers or c is OURS]
     rounds, passes, seconds = (2, 1, 0.15) if options.quick else (7, 3, 0.4)

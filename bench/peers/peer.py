@@ -15,6 +15,10 @@ Call = Callable[..., Any]
 Settings = dict[str, Call]
 
 
+class Failure(Exception):
+    """A contender cannot do a task; the message is the reason."""
+
+
 @dataclass(frozen=True)
 class Pass:
     """Training that goes on from where it is.
@@ -37,6 +41,9 @@ class Peer:
     Each method prepares a task in every setting that may be the fastest, by name; the harness
     checks each and goes on with the fastest. Images and labels are put into the library's own
     form beforehand: only the run is timed.
+
+    A peer leaves out the methods of what its library cannot do. Those here then tell the harness
+    so, by a Failure, whose message stands in the report in place of a figure.
     """
 
     def __init__(self, threads: int) -> None:
@@ -44,18 +51,18 @@ class Peer:
 
     def inference(self, problem: Problem, task: Task) -> Settings:
         """Give calls that return the logits, or pieces of them in order, when they are there."""
-        raise NotImplementedError("has no inference")
+        raise Failure("has no inference")
 
     def training(self, problem: Problem, task: Task) -> Settings:
         """Give calls that take a step on the next batch each time and return the loss before.
 
         The loss may be a promise; the harness asks for its value after some steps.
         """
-        raise NotImplementedError("does not train")
+        raise Failure("does not train")
 
     def epoch(self, problem: Problem, task: Task) -> dict[str, Pass]:
         """Give passes over all images."""
-        raise NotImplementedError("does not train")
+        raise Failure("does not train")
 
 
 @dataclass(frozen=True)

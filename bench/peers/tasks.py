@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.common import Data, mnist, need
 from lenet_c import LENET5_28, LENET5_MODERN, SGD, Adam, LeNet5, Trainer, datasets, preprocess
 from lenet_c.optimizers import Optimizer
 
@@ -135,14 +136,16 @@ def data_name() -> str:
 
 def problem(task: Task) -> Problem:
     """Make a task's network and images, the same in every process."""
-    train, test = _data()
+    train, test = data()
     take = np.arange(N_IMAGES) % len(train[0])
     network = LeNet5(LENET5_28 if task.kind == "epoch" else LENET5_MODERN, seed=0)
     return Problem(network, train[0][take], train[1][take].astype(np.int64), test)
 
 
 @cache
-def _data() -> tuple[datasets.Arrays, datasets.Arrays]:
+def data() -> Data:
+    """Give the training and test sets of `problem`, or end with a line that says why not."""
     if os.environ.get("LENET_C_DATA"):
-        return datasets.mnist(os.environ["LENET_C_DATA"])
+        return mnist(os.environ["LENET_C_DATA"])
+    need("sklearn")
     return datasets.digits()

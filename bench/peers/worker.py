@@ -30,15 +30,11 @@ from bench.peers.clock import (
     measure_once,
     settle,
 )
-from bench.peers.peer import Call, Pass, Peer
+from bench.peers.peer import Call, Failure, Pass, Peer
 from bench.peers.tasks import N_CHECKED_STEPS, Problem, Task, problem
 
 TOLERANCE = 1e-4
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Failure(Exception):
-    """A contender cannot do a task; the message is the reason."""
 
 
 # ---- in the child -----------------------------------------------------------------------------
@@ -113,7 +109,7 @@ def check(call: Call, given: Problem, task: Task) -> None:
 def reason(error: BaseException) -> str:
     """Give an error in a line."""
     text = " ".join(str(error).split()) or "no message"
-    kind = "" if isinstance(error, Failure | NotImplementedError) else f"{type(error).__name__}: "
+    kind = "" if isinstance(error, Failure) else f"{type(error).__name__}: "
     return f"{kind}{text[:160]}"
 
 
@@ -133,7 +129,7 @@ def main() -> None:
                 answer = getattr(session, command)(*arguments)
             message = {"answer": answer}
         except Exception as error:  # whatever a library raises is the parent's to report
-            if not isinstance(error, Failure | NotImplementedError):
+            if not isinstance(error, Failure):
                 sys.excepthook(type(error), error, error.__traceback__)
             message = {"failure": reason(error)}
         answers.write(json.dumps(message) + "\n")

@@ -1,0 +1,94 @@
+"""What the commands of this folder share: parsers, MNIST, and a line where something is missing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from lenet_c import Architecture, Distortion, LeNet5, Trainer, _core, cli, datasets
+
+HELD_OUT = 10_000  # the last of MNIST's training images, on which settings are chosen
+
+Images = tuple[np.ndarray, np.ndarray]  # with their labels
+Data = tuple[Images, Images]
+
+
+def parser(name: str, text: str | None) -> argparse.ArgumentParser:
+    """Make the parser of python -m bench.NAME, whose help shows the module's text as it is."""
+    return argparse.ArgumentParser(
+        prog=f"python -m bench.{name}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_isa(command: argparse.ArgumentParser) -> None:
+    """Add --isa: some of this processor's instruction sets, by default all."""
+    isas = _core.available_isas()
+    command.add_argument(
+        "--isa", nargs="+", choices=isas, default=isas, metavar="ISA", help=f"of {', '.join(isas)}"
+    )
+
+
+def add_output(command: argparse.ArgumentParser, output: Path) -> None:
+    """Add --write and --output, for a command that prints a report."""
+    command.add_argument("--write", action="store_true", help=f"write {output.name} as well")
+    command.add_argument("--output", type=Path, default=output, help="default: %(default)s")
+
+
+def need(*modules: str) -> None:
+    """End with a line unless all of these are installed: before the work, not after it."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SystemExit(f'error: needs {", ".join(missing)}: pip install -e ".[dev]"')
+
+
+def mnist(folder: str | None = None) -> Data:
+    """Give MNIST's training and test sets, or end with a line that says why not."""
+    try:
+        return datasets.mnist(folder)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def load(model: str | Path) -> LeNet5:
+    """Give a saved network, or end with a line that says why not."""
+    try:
+        return LeNet5.load(model)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def hold_out(train: Images) -> Data:
+    """Split the training set: what to train on, and the last 10,000 to choose settings on."""
+    images, labels = train
+    return (images[:-HELD_OUT], labels[:-HELD_OUT]), (images[-HELD_OUT:], labels[-HELD_OUT:])
+
+
+def by_recipe(
+    recipe: cli.Recipe,
+    architecture: Architecture,
+    train: Images,
+    *,
+    epochs: int | None = None,
+    distortion: Distortion | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+) -> LeNet5:
+    """Train with Adam as `lenet-c train` does by this recipe."""
+    network = LeNet5(architecture, seed=seed)
+    trainer = Trainer(
+        network,
+        recipe.optimizers["adam"],
+        recipe.loss,
+        j=recipe.j,
+        batch_size=recipe.batch_size,
+        distort=distortion,
+        seed=seed,
+        num_threads=threads,
+    )
+    trainer.fit(*train, epochs or recipe.epochs)
+    return network
