@@ -1,24 +1,32 @@
-"""What docs/architectures.md shows works when pasted."""
+"""What README.md and the guides show works when pasted, and what they name is there."""
 
+import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
+import pasted
 import pytest
 
-from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, codes, datasets
+from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, LeNet5, cli, codes, datasets
 
-GUIDE = (Path(__file__).parent.parent / "docs" / "architectures.md").read_text(encoding="utf-8")
-CLASSES, OWN = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+}
+README, ARCHITECTURES = PAGES["README.md"], PAGES["docs/architectures.md"]
 
 
-def run(code, folder):
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=folder, capture_output=True, text=True
-    )
-    assert result.stderr == ""
-    return result.stdout
+def error_rate(output):
+    return float(re.search(r"error_rate=([\d.]+)%", output)[1])
+
+
+def test_the_readme(tmp_path):
+    (code,) = pasted.blocks(README)
+    assert error_rate(pasted.run(code, tmp_path)) < 3
+    assert (tmp_path / "model.npz").exists()
+    assert LeNet5().summary() in README
 
 
 def test_classes_and_codes(tmp_path):
@@ -26,21 +34,13 @@ def test_classes_and_codes(tmp_path):
         "\nassert [n.architecture.classes for n in (net, everything, short, letters)]"
         " == [26, 95, 3, 26]"
     )
-    output = run(CLASSES + checks, tmp_path)
+    output = pasted.run(pasted.blocks(ARCHITECTURES)[0] + checks, tmp_path)
     assert output.startswith(codes.show("A") + "\n")
     assert re.search(r"^F6 +dense +3 +363 +363$", output, re.M)
 
 
 def test_an_architecture_of_ones_own(tmp_path):
-    code = OWN
-    try:
-        datasets.mnist(download=False)
-    except OSError:
-        pytest.importorskip("sklearn")
-        code = code.replace("datasets.mnist()", "datasets.digits()")
-        code = code.replace("epochs=3", "epochs=30")
-    output = run(code, tmp_path)
-    assert float(re.search(r"error_rate=([\d.]+)%", output)[1]) < 8
+    assert error_rate(pasted.run(pasted.blocks(ARCHITECTURES)[1], tmp_path)) < 8
 
 
 def test_the_table_of_networks():
@@ -49,4 +49,62 @@ def test_the_table_of_networks():
         ("LENET5_28", LENET5_28),
         ("LENET_3X3", LENET_3X3),
     ):
-        assert re.search(rf"^\| `{name}` \| .* \| {network.n_parameters:,} \|$", GUIDE, re.M)
+        assert (
+            f" | {network.n_parameters:,} |"
+            in re.search(rf"^\| `{name}` .*$", ARCHITECTURES, re.M)[0]
+        )
+
+
+@pytest.mark.parametrize("name", ["accuracy", "distortions", "pictures", "plots", "rejection"])
+def test_guide(name, tmp_path):
+    for package in ("sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    image = pytest.importorskip("PIL.Image")
+    images, labels = datasets.digits()[1]
+    seven = np.kron(images[labels == 7][0], np.ones((8, 8), np.uint8))
+    image.fromarray(255 - seven).save(tmp_path / "seven.jpg")
+    output = pasted.run("\n".join(pasted.blocks(PAGES[f"docs/{name}.md"])), tmp_path)
+    if name == "pictures":
+        assert output == "[7]\n"
+
+
+# ---- what the pages name ----
+
+
+@pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
+def test_links_lead_somewhere():
+    for name, page in PAGES.items():
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page):
+            assert (ROOT / name).parent.joinpath(target).exists(), f"{name}: {target}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_are_there(name, capsys):
+    for module in re.findall(r"python -m ([\w.]+)", PAGES[name]):
+        if not module.startswith(("venv", "pip")):
+            assert importlib.util.find_spec(module), module
+    for command, rest in re.findall(r"lenet-c ([a-z]+)([^`\n#&]*)", PAGES[name]):
+        with pytest.raises(SystemExit) as end:
+            cli.main([command, "--help"])
+        assert end.value.code == 0
+        known = capsys.readouterr().out
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert re.search(rf"^  {option}\b", known, re.M), f"lenet-c {command} {option}"
+
+
+@pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
+def test_targets_of_make_are_there():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name, page in PAGES.items():
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", page, re.M):
+            assert re.search(rf"^{target}:", makefile, re.M), f"{name}: make {target}"
+
+
+def test_the_readmes_figures_are_those_of_the_pages():
+    """Error rates, times and images a second in README's tables; the pages name their commands."""
+    pages = "".join(PAGES[f"docs/{name}.md"] for name in ("accuracy", "limit", "peers"))
+    figures = re.findall(r"[\d.,]+ (?:us|ms|images/s)|\d\.\d\d%(?: \([\d.]+ to [\d.]+\))?", README)
+    assert len(figures) > 30
+    for figure in figures:
+        bare = figure.removesuffix(" images/s")
+        assert re.search(rf"(?<![\d.,]){re.escape(bare)}", pages), figure
