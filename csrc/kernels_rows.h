@@ -85,7 +85,7 @@ INLINE void conv_column_tile(const int TAPS, const int MAPS, const int ROWS,
     for (int o = 0; o < MAPS; o++)
         UNROLL
         for (int y = 0; y < ROWS; y++)
-            vf_store_part(out + o * out_map + y * out_stride, sum[o][y], columns);
+            store_up_to(out + o * out_map + y * out_stride, sum[o][y], columns);
 }
 
 /* 0 to the vectors of each row that no column of the map is in. */
@@ -173,7 +173,7 @@ static void subsample_of_one(int maps, int height, int width, const float *coeff
                 vf left = vf_add(vf_loadu(upper), vf_loadu(lower));
                 vf right = vf_add(vf_loadu(upper + LANES), vf_loadu(lower + LANES));
                 vf sum = vf_fma(vf_add_pairs(left, right), scale, shift);
-                vf_store_part(row + x, sum, out_stride % LANES ? out_width - x : LANES);
+                store_up_to(row + x, sum, out_stride % LANES ? out_width - x : LANES);
             }
         }
     }
