@@ -11,6 +11,7 @@
 #ifndef LENET_KERNELS_H
 #define LENET_KERNELS_H
 
+#include "distort.h"
 #include "lenet.h"
 
 enum {
@@ -156,6 +157,11 @@ typedef struct lenet_kernels {
                        ptrdiff_t n, float *parameters);
     int (*update_sdlm)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
                        ptrdiff_t n, float *parameters);
+
+    /* One grey image through the map, and the canvas's displacements; the same bytes from every
+     * table. */
+    void (*distort)(const lenet_canvas *c, const lenet_affine *a, const uint8_t *image,
+                    uint8_t *out);
 
     /* Runs `rounds` rounds of independent multiply-adds; returns how many a round has. */
     double (*multiply_adds)(int64_t rounds, float *sink);

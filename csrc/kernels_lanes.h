@@ -1324,6 +1324,7 @@ static double multiply_adds(int64_t rounds, float *sink)
 }
 
 #include "kernels_rows.h"
+#include "kernels_distort.h"
 
 #define LENET_DEFINE_KERNELS(isa)                                                         \
     const lenet_kernels *lenet_kernels_##isa(void)                                        \
@@ -1365,6 +1366,7 @@ static double multiply_adds(int64_t rounds, float *sink)
             .update_sgd = update_sgd,                                                     \
             .update_adam = update_adam,                                                   \
             .update_sdlm = update_sdlm,                                                   \
+            .distort = distort,                                                           \
             .multiply_adds = multiply_adds,                                               \
         };                                                                                \
         return &table;                                                                    \

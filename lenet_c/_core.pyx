@@ -813,6 +813,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
 
     strengths: translation, scaling, squeezing, shearing, rotation, elastic, smoothness.
     """
+    _check_isa()
     cdef lenet_distortion d = _distortion(strengths, seed, first)
     cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
     cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
@@ -826,6 +827,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
 
 def transform(parameters, const uint8_t[:, :, ::1] images, uint8_t[:, :, ::1] out):
     """Applies one map to all images. parameters: dx, dy, scale, squeeze, shear, rotation."""
+    _check_isa()
     cdef lenet_transform t
     cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
     cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))

@@ -77,11 +77,16 @@ static int check_without_isa(lenet_status why)
     const lenet_layer layer = {.kind = LENET_DENSE, .maps = CLASSES};
     const lenet_conv_call call = {1, 1, 1, 1, 1, NULL};
     lenet_plan *plan = NULL;
-    float one = 1.0f, y;
+    const lenet_transform as_it_is = {.scale = 1.0f, .squeeze = 1.0f};
+    const uint8_t pixel = 1;
+    float one = 1.0f, y, room[512];
+    uint8_t out;
     CHECK(make_plan(&layer, 1, &plan) == why && plan == NULL);
     CHECK(lenet_conv(&call, &one, &one, &one, 1, &y, NULL, 0) == why);
     CHECK(lenet_squash(LENET_TANH, &one, 1, &y) == why);
     CHECK(lenet_squash_backward(LENET_TANH, &one, &one, 1, &y) == why);
+    CHECK(lenet_distort_workspace(1, 1) <= sizeof room);
+    CHECK(lenet_transform_images(&as_it_is, &pixel, 1, 1, 1, &out, room, sizeof room) == why);
     printf("refused with status %d\n", (int)why);
     return 0;
 }

@@ -1240,6 +1240,115 @@ static void check_update_sdlm(void)
     }
 }
 
+/* ---- distortions ---------------------------------------------------------------------------- */
+
+static int32_t *whole_numbers(size_t n)
+{
+    return memset(floats(n), 0, n * sizeof(int32_t));
+}
+
+static uint8_t *levels(size_t n) { return (uint8_t *)whole_numbers((n + 3) / 4); }
+
+/* A canvas whose displacements are up to `elastic` pixels; spacing 0: none. */
+static lenet_canvas canvas_of(int32_t height, int32_t width, float spacing, float elastic)
+{
+    const size_t strip = (size_t)(LENET_STRIP * width), stride = (size_t)width + 3;
+    lenet_canvas c = {.height = height, .width = width, .stride = width + 3, .spacing = spacing};
+    c.corners = whole_numbers((size_t)(height + 2) * stride);
+    c.padded = levels((size_t)(height + 4) * stride);
+    c.place = whole_numbers(strip);
+    c.found = whole_numbers(strip);
+    c.part_x = floats(strip);
+    c.part_y = floats(strip);
+    c.move_x = memset(floats((size_t)width), 0, (size_t)width * sizeof(float));
+    c.move_y = memset(floats((size_t)width), 0, (size_t)width * sizeof(float));
+    if (spacing == 0.0f) return c;
+    c.grid_rows = (int32_t)((float)(height - 1) / spacing) + 4;
+    c.grid_columns = (int32_t)((float)(width - 1) / spacing) + 4;
+    const size_t drawn = (size_t)(2 * c.grid_rows * c.grid_columns);
+    c.drawn = floats(drawn);
+    for (size_t i = 0; i < drawn; i++) c.drawn[i] *= elastic;
+    c.smooth = floats((size_t)(2 * c.grid_rows * width));
+    c.weight = floats((size_t)(c.grid_columns * width));
+    memset(c.weight, 0, (size_t)(c.grid_columns * width) * sizeof(float));
+    for (int32_t x = 0; x < width; x++) {
+        float weight[4];
+        const int32_t first = lenet_splines(x, spacing, weight);
+        for (int k = 0; k < 4; k++) c.weight[(first + k) * width + x] = weight[k];
+    }
+    return c;
+}
+
+/* A uniform cubic B-spline, not 0 for |t| < 2. */
+static double spline(double t)
+{
+    t = fabs(t);
+    return t < 1.0 ? 2.0 / 3.0 - t * t + t * t * t / 2.0
+           : t < 2.0 ? (2.0 - t) * (2.0 - t) * (2.0 - t) / 6.0
+                     : 0.0;
+}
+
+/* Column 0 and row 0 of the grid lie a spacing before the image's. axis: 0 along x, 1 along y. */
+static double displacement(const lenet_canvas *c, int axis, int x, int y)
+{
+    double sum = 0.0;
+    for (int i = 0; i < c->grid_rows; i++)
+        for (int j = 0; j < c->grid_columns; j++)
+            sum += (double)c->drawn[(axis * c->grid_rows + i) * c->grid_columns + j]
+                   * spline(y / (double)c->spacing + 1 - i) * spline(x / (double)c->spacing + 1 - j);
+    return sum;
+}
+
+static double bilinear(const uint8_t *image, int height, int width, double x, double y)
+{
+    double sum = 0.0;
+    for (int i = 0; i < height; i++)
+        for (int j = 0; j < width; j++)
+            if (fabs(x - j) < 1.0 && fabs(y - i) < 1.0)
+                sum += (1.0 - fabs(x - j)) * (1.0 - fabs(y - i)) * image[i * width + j];
+    return sum;
+}
+
+static void distort_case(int32_t height, int32_t width, float spacing, const lenet_affine *a)
+{
+    const size_t n = (size_t)(height * width);
+    const lenet_canvas c = canvas_of(height, width, spacing, 3.0f);
+    uint8_t *image = levels(n), *out = levels(n), *same = levels(n);
+    for (size_t i = 0; i < n; i++) image[i] = (uint8_t)draw();
+    table->distort(&c, a, image, out);
+    for (int32_t y = 0; y < height; y++) {
+        for (int32_t x = 0; x < width; x++) {
+            const double want = bilinear(image, height, width,
+                                         a->xx * x + a->xy * y + a->x0 + displacement(&c, 0, x, y),
+                                         a->yx * x + a->yy * y + a->y0 + displacement(&c, 1, x, y));
+            const uint8_t got = out[y * width + x];
+            if (!(fabs(got - want) < 0.51)) fail("(%d, %d) is %d, want %g", x, y, got, want);
+            n_not_zero += got != 0;
+        }
+    }
+    n_compared += n;
+    lenet_kernels_portable()->distort(&c, a, image, same);
+    if (memcmp(out, same, n) != 0) fail("differs from the portable one");
+    release();
+}
+
+static void check_distort(void)
+{
+    static const int32_t sizes[][2] = {{1, 1}, {1, 9}, {7, 5}, {8, 16}, {28, 28}, {33, 20}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int k = 0; k < 8; k++) {
+            const float spacing = k % 2 ? 3.5f + (float)k : 0.0f;
+            const double size = k / 2;  /* 0: the image as it is, and displacements */
+            const lenet_affine a = {
+                1.0 + 0.1 * size * uniform(), 0.1 * size * uniform(), 0.1 * size * uniform(),
+                1.0 + 0.1 * size * uniform(), size * uniform(), size * uniform()};
+            describe("%dx%d, spacing %g, strength %g", (int)sizes[i][0], (int)sizes[i][1],
+                     (double)spacing, size);
+            distort_case(sizes[i][0], sizes[i][1], spacing, &a);
+        }
+    }
+}
+
 static void check_multiply_adds(void)
 {
     describe("100 rounds of x = x / 2 + 1 / 4");
@@ -1294,7 +1403,7 @@ int main(void)
         CHECK(dense_step_of_one), CHECK(rbf_backward_of_one),
         CHECK(squash), CHECK(squash_backward),
         CHECK(sum_lanes), CHECK(sum_partials), CHECK(update_sgd), CHECK(update_adam),
-        CHECK(update_sdlm), CHECK(multiply_adds),
+        CHECK(update_sdlm), CHECK(distort), CHECK(multiply_adds),
     };
     enum { CHECKS = sizeof checks / sizeof *checks };
     _Static_assert(offsetof(lenet_kernels, load_grey) + CHECKS * sizeof(void (*)(void))

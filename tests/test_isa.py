@@ -73,6 +73,7 @@ for use in (
     lenet_c.cpu_info,
     lambda: lenet_c.kernels.squash(1.0),
     lambda: lenet_c.kernels.rbf(np.ones((1, 2)), np.ones((1, 2))),
+    lambda: lenet_c.distort.transform(np.zeros((1, 2, 2), np.uint8)),
 ):
     try:
         use()
@@ -84,5 +85,5 @@ for use in (
         "this processor or build lacks it" if isa in MISSING else "no instruction set of that name"
     )
     message = f"LENET_C_ISA={isa}: {why}; available here: {', '.join(AVAILABLE)}"
-    assert child.stdout.splitlines() == ["60000 True", *[message] * 4]
+    assert child.stdout.splitlines() == ["60000 True", *[message] * 5]
     assert child.stderr == ""
