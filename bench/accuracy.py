@@ -99,8 +99,9 @@ def _tutorial_rows() -> dict[str, Row]:
         name, target = recipe.architecture.name, 100 - recipe.target
         published = {"98.36%": "1.64%", "about 98.5 to 99%": "about 1 to 1.5%"}
         for suffix, chosen, how in (
-            ("", recipe, "as published"),
+            ("", recipe, "Keras's default rate"),
             ("-annealed", tutorials.annealed(recipe), "annealed"),
+            ("-decayed", tutorials.decayed(recipe), "annealed, decay"),
         ):
             rows[f"tutorial-{name}{suffix}"] = Row(
                 f"{name}, {how}",

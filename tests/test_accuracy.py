@@ -85,7 +85,11 @@ def test_each_row_trains_as_it_says(monkeypatch):
         assert of[name] == (recipe, network, "train", epochs, distortion, 7, 2), name
     for recipe in tutorials.RECIPES:
         name = f"tutorial-{recipe.architecture.name}"
-        for row, wanted in ((name, recipe), (f"{name}-annealed", tutorials.annealed(recipe))):
+        for row, wanted in (
+            (name, recipe),
+            (f"{name}-annealed", tutorials.annealed(recipe)),
+            (f"{name}-decayed", tutorials.decayed(recipe)),
+        ):
             assert of[row] == (wanted, "train", ("test", "labels"), 7, 2)
 
 

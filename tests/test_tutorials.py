@@ -20,7 +20,7 @@ def test_the_recipes_are_as_published():
     assert (THREES.published, THREES.target) == ("98.36%", 98.36)
 
 
-def test_relu_and_annealed_change_what_they_say():
+def test_the_options_change_what_they_say():
     relu = tutorials.with_relu(MODERN)
     assert {getattr(layer, "activation", "relu") for layer in relu.architecture.layers[:-1]} == {
         "relu"
@@ -29,8 +29,10 @@ def test_relu_and_annealed_change_what_they_say():
     for recipe, rate in ((TWENTY_EIGHT, 6e-3), (THREES, 3e-3)):  # the root of the batch over 32
         changed = tutorials.annealed(recipe)
         assert changed.optimizer.lr == pytest.approx(rate)
-        assert changed.optimizer.schedule == "one_cycle"
+        assert (changed.optimizer.schedule, changed.optimizer.weight_decay) == ("one_cycle", 0.0)
         assert dataclasses.replace(changed, optimizer=recipe.optimizer) == recipe
+        optimizer = dataclasses.replace(changed.optimizer, weight_decay=0.1)
+        assert tutorials.decayed(recipe) == dataclasses.replace(changed, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("recipe", tutorials.RECIPES, ids=lambda r: r.architecture.name)
@@ -65,7 +67,7 @@ def test_a_row_says_what_was_reached():
         "| lenet-3x3 | 53,558 | Adam 0.001 constant, batch 32, 10 passes "
         "| 98.36% (98.00 to 98.50) | 98.36% | 98.36%: reached | 12 s |"
     )
-    missed = tutorials.row(tutorials.annealed(TWENTY_EIGHT), [0.9879], 1.0)
+    missed = tutorials.row(tutorials.decayed(TWENTY_EIGHT), [0.9879], 1.0)
     assert "Adam 0.006 one_cycle, decay 0.1, batch 128" in missed
     assert "98.80%: missed" in missed
 
@@ -104,3 +106,5 @@ def test_validation_leaves_the_test_set_alone(asked):
     assert recipe == tutorials.annealed(tutorials.with_relu(TWENTY_EIGHT))
     np.testing.assert_array_equal(train, np.arange(50_000))
     np.testing.assert_array_equal(test, np.arange(50_000, 60_000))
+    tutorials.main(["--seeds", "1", "--only", "lenet5-28", "--decayed"])
+    assert asked[-1][0] == tutorials.decayed(TWENTY_EIGHT)
