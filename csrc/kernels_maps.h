@@ -83,7 +83,7 @@ INLINE void conv_map_rows(const int TAPS, const int ROWS, const lenet_conv_shape
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= TILE_COLUMNS)                                                                \
-            conv_tile(MAPS_IN_LANES, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, t, bias,              \
+            conv_tile(MAPS_IN_LANES, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, t, bias,          \
                       in + p.start, sums.at);                                                 \
         break;
             CASES_1_TO_10(CASE)
