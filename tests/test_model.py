@@ -867,6 +867,11 @@ print(same())
     assert python(code) == "True\n" * 4
 
 
+def test_a_single_label_that_is_far_too_large(net: LeNet5) -> None:
+    with pytest.raises(ValueError, match="labels: row 0 is an integer of 16610 bits, want 0 to 9"):
+        net.loss_and_gradient(GREY[0], 10**5000)
+
+
 def test_ragged_input_is_named(net: LeNet5) -> None:
     with pytest.raises(ValueError, match="images: not an array"):
         net.predict([[[1, 2], [3]]])

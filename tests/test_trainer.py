@@ -422,6 +422,11 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
         (lambda: SGD(momentum=True), TypeError, "momentum: got True, want a number"),
         (lambda: Adam(10**400), ValueError, "lr: got an integer of 1329 bits, want 0"),
         (lambda: Adam(schedule=["paper"]), ValueError, r"schedule: got \['paper'\], want one of"),
+        (
+            lambda: Adam(schedule=np.array(["paper", "constant"])),
+            ValueError,
+            r"schedule: got array\(.*, want one of",
+        ),
         (lambda: OneCycle(warm_up="x"), TypeError, "warm_up: got 'x', want a number"),
         (lambda: OneCycle(end=None), TypeError, "end: got None, want a number"),
         (lambda: EarlyStopping(patience=0), ValueError, "patience: got 0, want a whole number of"),
