@@ -95,8 +95,8 @@ typedef struct lenet_kernels {
     /* One image, a map's columns in lanes (kernels_rows.h): rows of a map lie a stride apart, for the
      * input of a convolution or a 2x2 layer whole vectors that hold the width, for an output that or
      * the plain width. What lies past the width, and in the LENET_ROW_SLACK floats behind every
-     * buffer, is finite. A convolution's scratch:
-     * lenet_conv_scratch_of_one floats; a 2x2 layer's: 2 * maps vectors. */
+     * buffer, is finite. A convolution's scratch: lenet_conv_scratch_of_one floats; a 2x2 layer's,
+     * on the way back: 2 * maps vectors. */
     void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
                            ptrdiff_t out_stride, float *out);

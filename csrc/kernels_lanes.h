@@ -427,7 +427,7 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
 #define CASE(n)                                                                               \
     case n:                                                                                   \
         if (n <= TILE_COLUMNS)                                                                \
-            conv_tile(IMAGES_IN_LANES, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, &t,                 \
+            conv_tile(IMAGES_IN_LANES, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, &t,             \
                       vf_set(bias), in + p.start * LANES, out + p.start * LANES);             \
         break;
             CASES_1_TO_10(CASE)

@@ -2,8 +2,8 @@
  *
  * The tail of kernels_lanes.h. A map is rows of `stride` floats: a whole number of vectors where
  * a convolution or a 2x2 layer reads it, the plain width where a dense layer does. Columns past the
- * width hold finite numbers without meaning, but deltas are 0 there; LENET_ROW_SLACK floats behind the last
- * row may be read and written. */
+ * width hold finite numbers without meaning, but deltas are 0 there; LENET_ROW_SLACK floats behind
+ * the last row may be read and written. */
 #ifndef LENET_KERNELS_ROWS_H
 #define LENET_KERNELS_ROWS_H
 
@@ -285,7 +285,8 @@ INLINE void weight_tile_of_one(const int TAPS, const int MAPS, const lenet_conv_
     }
     UNROLL
     for (int o = 0; o < MAPS; o++) {
-        float *dw = dweights + ((ptrdiff_t)s->connection[first + o] * s->kernel * s->kernel + tap) * LANES;
+        const ptrdiff_t kernel = (ptrdiff_t)s->connection[first + o] * s->kernel * s->kernel;
+        float *dw = dweights + (kernel + tap) * LANES;
         UNROLL
         for (int j = 0; j < TAPS; j++) vf_store(dw + j * LANES, sum[o][j]);
     }

@@ -41,9 +41,9 @@ static size_t scratch_size(const lenet_plan *plan, int training, const lenet_lay
         const lenet_dense_shape s = plan_dense(plan, at, l, at->block / at->lanes);
         if (l >= plan->first_flat)
             size = larger(size, training ? lenet_dense_scratch(&s) : 0);
-        else if (layer->kind == LENET_CONV)
-            size = larger(size, at->has_one ? lenet_conv_scratch_of_one(&layer->conv, at->lanes, training) : 0);
-        else
+        else if (layer->kind == LENET_CONV && at->has_one)
+            size = larger(size, lenet_conv_scratch_of_one(&layer->conv, at->lanes, training));
+        else if (layer->kind != LENET_CONV)
             size = larger(size, training ? 2 * (size_t)(layer->out_maps * at->lanes) : 0);
     }
     return size;

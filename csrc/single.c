@@ -1,5 +1,5 @@
-/* Runs and trains on one image by itself: the columns of a map in the lanes, or the inputs of a dense
- * layer (kernels_rows.h). */
+/* Runs and trains on one image by itself: the columns of a map in the lanes, or the maps, or the
+ * inputs of a dense layer (kernels_rows.h, kernels_maps.h). */
 #include <math.h>
 #include <string.h>
 
@@ -119,8 +119,10 @@ static void back_spatial(const batch *b, float *memory, int add, float *gradient
         const float *delta = memory + at->one[l], *w = weights_of(b, layer);
         float *in = memory + (l ? at->one[l - 1] : at->one_input);
         const ptrdiff_t in_row = at->one_row[l], row = at->one_row[l + 1];
-        float *dw = gradient + layer->weights, *db = gradient + layer->biases;
         const int below = activation_below(plan, l), trained = layer->kind == LENET_SUBSAMPLE;
+        const int has_weights = trained || layer->kind == LENET_CONV;
+        float *dw = has_weights ? gradient + layer->weights : NULL;
+        float *db = has_weights ? gradient + layer->biases : NULL;
         if (layer->kind == LENET_CONV) {
             b->k->conv_backward_weights_of_one(&layer->conv, in, in_row, delta, row, add, scratch,
                                                dw, db);

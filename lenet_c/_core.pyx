@@ -18,6 +18,8 @@ import threading
 
 import numpy as np
 
+from lenet_c import checks
+
 cdef extern from "Python.h":
     # with noexcept the handler's exception stays set until _pending passes it on
     int PyErr_CheckSignals() noexcept
@@ -421,7 +423,8 @@ cdef class Samples:
     cdef int _read_label(self, Network network, object label) except -1:
         """What _read_labels does, without making an array."""
         if not 0 <= label < network.classes:
-            raise ValueError(f"labels: row 0 is {label}, want 0 to {network.classes - 1}")
+            raise ValueError(f"labels: row 0 is {checks.short(label)}, want 0 to "
+                             f"{network.classes - 1}")
         self.label = label
         self.first_label = &self.label
         return 0

@@ -698,7 +698,7 @@ def _check_size(what: str, value: object, most: int) -> None:
 
 
 def _check_activation(what: str, activation: object) -> None:
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"{what} is {short(activation)}, want one of {', '.join(ACTIVATIONS)}")
 
 

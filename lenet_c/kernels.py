@@ -68,6 +68,8 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if table is None:
         return None
     if isinstance(table, np.ndarray) and table.ndim == 2:
+        if table.dtype.kind not in "iub":
+            raise TypeError(f"table: dtype {table.dtype}, want integers or bool")
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
         try:

@@ -119,9 +119,10 @@ class Optimizer:
     def __post_init__(self) -> None:
         _check("lr", self.lr, 0.0)
         _check("weight_decay", self.weight_decay, 0.0)
-        if not callable(self.schedule) and self.schedule not in list(SCHEDULES):
+        known = isinstance(self.schedule, str) and self.schedule in SCHEDULES
+        if not known and not callable(self.schedule):
             raise ValueError(
-                f"schedule: got {self.schedule!r}, want one of {', '.join(SCHEDULES)}, "
+                f"schedule: got {checks.short(self.schedule)}, want one of {', '.join(SCHEDULES)}, "
                 "or a callable (step, n_steps, epoch)"
             )
 

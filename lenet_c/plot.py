@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,8 +173,8 @@ def confusion_matrix(
     -------
     matplotlib Axes
     """
-    counts = _numbers("result", result.confusion if isinstance(result, Evaluation) else result)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+    counts = _integers("result", result.confusion if isinstance(result, Evaluation) else result)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not len(counts):
         raise ValueError(f"result: shape {counts.shape}, want (classes, classes)")
     classes = len(counts)
     names = _checked_names(names, classes)
@@ -401,6 +401,13 @@ def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     return array
 
 
+def _integers(name: str, value: ArrayLike) -> NDArray[Any]:
+    array = checks.array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: dtype {array.dtype}, want integers")
+    return array
+
+
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     return new_figure(width, height).subplots() if ax is None else ax
 
@@ -523,9 +530,12 @@ def _gallery(
 def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
     if names is None:
         return [str(c) for c in range(classes)]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"names: got {checks.short(names)}, want a list of names")
+    names = list(names)
     if len(names) != classes:
         raise ValueError(f"names: got {len(names)}, want {classes}, one for each class")
-    return list(names)
+    return names
 
 
 def _batch(
@@ -536,9 +546,7 @@ def _batch(
         raise ValueError(f"images: shape {pictures.shape}, want (N, height, width)")
     classes = []
     for name, given in (("labels", labels), ("answers", answers)):
-        array = checks.array(name, given)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name}: dtype {array.dtype}, want integers")
+        array = _integers(name, given)
         if array.shape != pictures.shape[:1]:
             raise ValueError(f"{name}: shape {array.shape}, want ({len(pictures)},)")
         classes.append(array)

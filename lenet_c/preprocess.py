@@ -137,7 +137,7 @@ def centre(ink: npt.NDArray[np.floating[Any]], size: int = _SIZE) -> npt.NDArray
         The character, moved by whole pixels and never over the edge.
     """
     _check_grey("ink", ink)
-    checks.whole("size", size, 1)
+    size = checks.whole("size", size, 1)
     if max(ink.shape) > size:
         raise ValueError(f"ink: {ink.shape} does not fit into ({size}, {size})")
     mass = ink.sum()
@@ -172,8 +172,7 @@ def resize(
         The scaled picture.
     """
     _check_grey("image", image)
-    checks.whole("height", height, 1)
-    checks.whole("width", width, 1)
+    height, width = checks.whole("height", height, 1), checks.whole("width", width, 1)
     rows = _weights(image.shape[0], height).astype(image.dtype)
     columns = _weights(image.shape[1], width).astype(image.dtype)
     scaled: npt.NDArray[np.floating[Any]] = rows @ image @ columns.T
@@ -196,7 +195,7 @@ def pad(images: npt.NDArray[np.uint8], size: int = 32) -> npt.NDArray[np.uint8]:
         Padded images; an odd row or column goes to the bottom or the right.
     """
     _check_raw(images)
-    checks.whole("size", size, 1)
+    size = checks.whole("size", size, 1)
     missing = [size - side for side in images.shape[-2:]]
     if min(missing) < 0:
         raise ValueError(f"images: {images.shape[-2:]} does not fit into ({size}, {size})")

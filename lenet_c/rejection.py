@@ -55,15 +55,19 @@ class Rejection:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the thresholds."""
-        if not checks.number("penalty", self.penalty) >= 0.0:
+        """Check the thresholds, and keep them as floats."""
+        penalty = checks.number("penalty", self.penalty)
+        margin = checks.number("margin", self.margin)
+        if not penalty >= 0.0:
             raise ValueError(
                 f"penalty: got {checks.short(self.penalty)}, want a number of at least 0"
             )
-        if not 0.0 <= checks.number("margin", self.margin) < math.inf:
+        if not 0.0 <= margin < math.inf:
             raise ValueError(
                 f"margin: got {checks.short(self.margin)}, want a finite number of at least 0"
             )
+        object.__setattr__(self, "penalty", penalty)
+        object.__setattr__(self, "margin", margin)
 
     def __call__(self, penalty: Reals, margin: Reals) -> NDArray[np.bool_]:
         """Tell which answers, given the penalty and the margin of each, are rejected."""

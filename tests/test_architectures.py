@@ -8,6 +8,7 @@ import json
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lenet_c.architectures import (
@@ -346,6 +347,14 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
         {"layers": (DenseOf("d", 3, ["tanh"]), END)},
         ValueError,
         "layer 'd': activation is ['tanh'], want one of scaled_tanh, tanh, relu, identity",
+    ),
+    (
+        {"layers": (DenseOf("d", 3, np.array(["tanh"])), END)},
+        ValueError,
+        (
+            "layer 'd': activation is array(['tanh'], dtype='<U4'), "
+            "want one of scaled_tanh, tanh, relu, identity"
+        ),
     ),
     ({"layers": (Dense("d", -1), END)}, ValueError, "layer 'd': units is -1, want 1 to 4096"),
     ({"layers": (DenseOf("d", None), END)}, TypeError, "layer 'd': units is None, want an int"),

@@ -319,6 +319,10 @@ def test_a_process_of_its_own_measures_and_profiles():
     assert shares == [f"| part, layer | {path} |" for path in found.paths]
 
 
+def total(profile):
+    return sum(profile.seconds(part, i) for part in _core.PARTS for i in range(7))
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_profile_accounts_for_a_step_and_only_while_it_is_there(network):
     net = LeNet5(NETWORKS[network])
@@ -327,12 +331,15 @@ def test_a_profile_accounts_for_a_step_and_only_while_it_is_there(network):
     trainer = Trainer(net, num_threads=1)
     trainer.step(images, labels)
     profile = net._network.profile = _core.Profile()
-    began = time.perf_counter()
+    shares = []
     for _ in range(10):
+        before, began = total(profile), time.perf_counter()
         trainer.step(images, labels)
-    whole = time.perf_counter() - began
+        whole = time.perf_counter() - began
+        shares.append((total(profile) - before) / whole)
+    # some step is not interrupted between the core's last look at the clock and ours
+    assert 0.5 < max(shares) <= 1.0 + 1e-9
     seconds = {part: [profile.seconds(part, i) for i in range(7)] for part in _core.PARTS}
-    assert 0.3 * whole < sum(map(sum, seconds.values())) <= whole
     assert all(s > 0 for s in seconds["forward"])
     for part in ("load", "loss", "backward_input", "backward_weights", "update"):
         assert sum(seconds[part]) > 0

@@ -369,6 +369,9 @@ def test_lists_that_are_no_arrays_and_tables_that_are_no_tables() -> None:
     for table in (5, [0, 1]):
         with pytest.raises(TypeError, match=r"^table: got .*, want for each map its input maps"):
             kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(2), table)
+    for matrix in (np.array([["0", "1"]]), np.array([[np.nan, 1.0]])):
+        with pytest.raises(TypeError, match=r"^table: dtype .*, want integers or bool"):
+            kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(1), matrix)
     with pytest.raises(ValueError, match=r"^activation: got \['tanh'\], want one of"):
         kernels.squash([1.0], ["tanh"])
 

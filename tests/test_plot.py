@@ -293,7 +293,8 @@ def test_a_failure_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: plot.confusion_matrix(np.zeros((2, 3))), r"result: shape \(2, 3\), want"),
+        (lambda: plot.confusion_matrix(np.zeros((2, 3), int)), r"result: shape \(2, 3\), want"),
+        (lambda: plot.confusion_matrix(np.zeros((0, 0), int)), r"result: shape \(0, 0\), want"),
         (lambda: plot.confusion_matrix(CONFUSION, names=["a"]), "names: got 1, want 3"),
         (lambda: plot.filters(NET, "S2"), "layer: got 'S2', want one of C1, C3, C5"),
         (lambda: plot.feature_maps(NET, IMAGES), r"image: shape \(5, 28, 28\), want one image"),
@@ -319,7 +320,9 @@ def test_what_cannot_be_drawn(draw, message):
         (lambda: plot.feature_maps(IMAGES[0], NET), "network: got array.*, want a LeNet5"),
         (lambda: plot.feature_maps(NET, "7"), "image: dtype <U1, want numbers"),
         (lambda: plot.codes("A"), "codes: dtype <U1, want numbers"),
-        (lambda: plot.confusion_matrix([["1"]]), "result: dtype <U1, want numbers"),
+        (lambda: plot.confusion_matrix([["1"]]), "result: dtype <U1, want integers"),
+        (lambda: plot.confusion_matrix([[np.nan]]), "result: dtype float64, want integers"),
+        (lambda: plot.confusion_matrix(CONFUSION, names=3), "names: got 3, want a list of names"),
         (lambda: plot.misclassified(IMAGES, LABELS, [0.0] * 5), "answers: dtype float64, want in"),
         (lambda: plot.predictions(IMAGES, "ABCDE", ANSWERS), "labels: dtype <U5, want integers"),
         (lambda: plot.save(None, "a.png"), "drawn: got None, want a matplotlib Axes or Figure"),

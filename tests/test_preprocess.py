@@ -393,8 +393,11 @@ def test_bad_sizes_and_ink():
             preprocess.resize(ink, 3, bad)
         with pytest.raises(ValueError, match=r"size: got .*, want a whole number of at least 1"):
             preprocess.centre(ink, bad)
-    with pytest.raises(ValueError, match=r"ink: \(5, 5\) does not fit into \(4, 4\)"):
-        preprocess.centre(ink, 4)
+    for size in (4, np.uint8(4)):
+        with pytest.raises(ValueError, match=r"ink: \(5, 5\) does not fit into \(4, 4\)"):
+            preprocess.centre(ink, size)
+        with pytest.raises(ValueError, match=r"images: \(5, 5\) does not fit into \(4, 4\)"):
+            preprocess.pad(np.ones((5, 5), np.uint8), size)
     for value in (0.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"ink: adds up to .*; wanted some ink"):
             preprocess.centre(np.full((5, 5), value))

@@ -172,13 +172,20 @@ def test_bad_thresholds(settings: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["0.5", None, True, [1.0]])
-def test_thresholds_are_numbers(value: Any) -> None:
+def test_thresholds_that_are_no_numbers(value: Any) -> None:
     for name in ("penalty", "margin"):
         with pytest.raises(TypeError, match=f"^{name}: got .*, want a number"):
             Rejection(**{name: value})
     found = LeNet5().rejection_curve(np.zeros((28, 28), np.uint8), [0])
     with pytest.raises(TypeError, match=r"^error_rate: got .*, want a number"):
         found.reaching(value)
+
+
+def test_thresholds_of_any_kind_are_kept_as_floats() -> None:
+    assert repr(Rejection(np.int64(3), np.float32(0.5))) == "Rejection(penalty=3.0, margin=0.5)"
+    everything = Rejection(penalty=10**400)
+    assert everything == Rejection()
+    assert everything(np.array([1e300]), np.array([0.0])).tolist() == [False]
 
 
 def test_a_curve_needs_labels() -> None:
