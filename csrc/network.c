@@ -293,7 +293,9 @@ static void back_spatial(const batch *b, float *memory, int group)
         const float *delta = memory + b->at->out[l] + group * b->at->stride[l];
         float *in = l ? memory + b->at->out[l - 1] + group * b->at->stride[l - 1]
                       : memory + b->at->input + group * b->at->input_stride;
-        float *dw = sums + layer->weights * lanes, *db = sums + layer->biases * lanes;
+        const int has_weights = layer->kind != LENET_AVERAGE_POOL;
+        float *dw = has_weights ? sums + layer->weights * lanes : NULL;
+        float *db = has_weights ? sums + layer->biases * lanes : NULL;
         int below = activation_below(plan, l);
         if (layer->kind == LENET_CONV) {
             b->k->conv_backward_weights(&layer->conv, in, delta, dw, db);

@@ -120,7 +120,7 @@ static void back_spatial(const batch *b, float *memory, int add, float *gradient
         float *in = memory + (l ? at->one[l - 1] : at->one_input);
         const ptrdiff_t in_row = at->one_row[l], row = at->one_row[l + 1];
         const int below = activation_below(plan, l), trained = layer->kind == LENET_SUBSAMPLE;
-        const int has_weights = trained || layer->kind == LENET_CONV;
+        const int has_weights = layer->kind != LENET_AVERAGE_POOL;
         float *dw = has_weights ? gradient + layer->weights : NULL;
         float *db = has_weights ? gradient + layer->biases : NULL;
         if (layer->kind == LENET_CONV) {

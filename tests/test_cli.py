@@ -598,7 +598,9 @@ def start(*arguments, **options):
 
 @posix
 def test_interrupt(tmp_path):
-    with start("train", "--dataset", "digits", "--epochs", 10**6, cwd=tmp_path) as process:
+    # single images make an epoch long beside what a busy machine delays a signal by
+    slow = ("--batch-size", 1, "--threads", 1)
+    with start("train", "--dataset", "digits", "--epochs", 10**6, *slow, cwd=tmp_path) as process:
         late = threading.Timer(TIMEOUT, process.kill)
         late.start()
         while not (line := process.stdout.readline()).startswith("epoch"):
