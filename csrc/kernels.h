@@ -44,7 +44,7 @@ typedef struct lenet_kernels {
     int32_t lanes;
     int32_t few;  /* so many images run faster one by one than as a group of lanes, */
     int32_t few_in_training;  /* and so many learn faster */
-    int32_t has_winograd;     /* its kernels are faster than conv */
+    int32_t winograd_maps;    /* its kernels beat conv from so many input maps on; 0: never */
 
     /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
      * the pixels around and the lanes from n on become background. */

@@ -535,21 +535,21 @@ static void winograd_input(const lenet_conv_shape *s, const float *in, float *ou
     }
 }
 
-/* What a tile of one map and one position adds up. */
+/* Of some output maps, the products of a tile: [map][position][y][tile]. */
 typedef struct {
-    int connections;
-    const int32_t *source;
-    const float *weights;   /* [connection][5] */
-    ptrdiff_t row, map;     /* of the transformed input, floats */
+    const lenet_conv_shape *s;
+    const float *weights, *bias;
+    int first_map, maps;
+    ptrdiff_t row, map, position;  /* of the transformed input, floats */
 } winograd_terms;
 
 /* sum[y][tile] += input row ROW of a tile, times the taps that it meets. Written out, as are the rows
  * below: gcc unrolls no deeper nest of loops early enough to keep the sums in registers. */
-INLINE void winograd_row(const int ROWS, const int TILES, const int ROW, const winograd_terms *t,
-                         const float *in, const vf *weight, vf sum[][WINOGRAD_TILES])
+INLINE void winograd_row(const int ROWS, const int TILES, const int ROW, const float *in,
+                         ptrdiff_t in_row, const vf *weight, vf sum[][WINOGRAD_TILES])
 {
     if (ROW >= ROWS + 4) return;
-    in += ROW * t->row;
+    in += ROW * in_row;
     PIN(in);
 #define TAP(i) if (ROW >= i && ROW - i < ROWS) vf_accumulate(&sum[ROW - i][tile], pixel, weight[i]);
     UNROLL
@@ -561,8 +561,9 @@ INLINE void winograd_row(const int ROWS, const int TILES, const int ROW, const w
     FORGET();
 }
 
-INLINE void winograd_tile(const int ROWS, const int TILES, const winograd_terms *t, vf bias,
-                          const float *in, float *out)
+INLINE void winograd_tile(const int ROWS, const int TILES, int connections, const int32_t *source,
+                          const float *w, vf bias, const float *in, ptrdiff_t in_row,
+                          ptrdiff_t in_map, float *out)
 {
     vf sum[WINOGRAD_ROWS][WINOGRAD_TILES];
 #define ROW(y)                                                                                \
@@ -570,12 +571,12 @@ INLINE void winograd_tile(const int ROWS, const int TILES, const winograd_terms 
     for (int tile = 0; y < ROWS && tile < TILES; tile++) sum[y][tile] = bias;
     ROW(0) ROW(1) ROW(2) ROW(3) ROW(4)
 #undef ROW
-    for (int c = 0; c < t->connections; c++) {
-        const float *w = t->weights + c * 5, *map = in + t->source[c] * t->map;
+    for (int c = 0; c < connections; c++, w += 5) {
+        const float *map = in + source[c] * in_map;
         vf weight[5];
         UNROLL
         for (int i = 0; i < 5; i++) weight[i] = vf_in_register(vf_set(w[i]));
-#define ROW(y) winograd_row(ROWS, TILES, y, t, map, weight, sum);
+#define ROW(y) winograd_row(ROWS, TILES, y, map, in_row, weight, sum);
         ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7) ROW(8)
 #undef ROW
     }
@@ -587,14 +588,30 @@ INLINE void winograd_tile(const int ROWS, const int TILES, const winograd_terms 
 #undef ROW
 }
 
-OUTLINE void winograd_tile_of(int rows, int tiles, const winograd_terms *t, float bias,
-                              const float *in, float *out)
+INLINE void winograd_tiles(const int ROWS, const int TILES, const winograd_terms *t,
+                           const float *in, float *out)
+{
+    const lenet_conv_shape *s = t->s;
+    for (int p = 0; p < 6; p++) {
+        const float *weights = t->weights + (ptrdiff_t)p * s->first[s->out_maps] * 5;
+        for (int m = 0; m < t->maps; m++) {
+            const int map = t->first_map + m, first = s->first[map];
+            /* only the first output sees the first position, and the second the last */
+            winograd_tile(ROWS, TILES, s->first[map + 1] - first, s->source + first,
+                          weights + (ptrdiff_t)first * 5, vf_set(p % 5 ? 0.0f : t->bias[map]),
+                          in + p * t->position, t->row, t->map,
+                          out + (ptrdiff_t)(m * 6 + p) * ROWS * TILES * LANES);
+        }
+    }
+}
+
+OUTLINE void winograd_tiles_of(int rows, int tiles, const winograd_terms *t, const float *in,
+                               float *out)
 {
     switch (rows * 8 + tiles) {
 #define CASE(y, x)                                                                            \
     case y * 8 + x:                                                                           \
-        if (x <= WINOGRAD_TILES)                                                              \
-            winograd_tile(y, x <= WINOGRAD_TILES ? x : 1, t, vf_set(bias), in, out);          \
+        if (x <= WINOGRAD_TILES) winograd_tiles(y, x <= WINOGRAD_TILES ? x : 1, t, in, out);  \
         break;
 #define CASES_OF_ROWS(y) CASE(y, 1) CASE(y, 2) CASE(y, 3) CASE(y, 4) CASE(y, 5)
         CASES_OF_ROWS(1) CASES_OF_ROWS(2) CASES_OF_ROWS(3) CASES_OF_ROWS(4) CASES_OF_ROWS(5)
@@ -654,33 +671,24 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
                           int activation, const float *in, int row, int n_rows,
                           ptrdiff_t out_stride, float *products, float *out)
 {
-    const int connections = s->first[s->out_maps], width = s->out_width / 2;
-    const ptrdiff_t in_row = (ptrdiff_t)width * LANES, in_map = s->in_height * in_row;
-    const ptrdiff_t position = s->in_maps * in_map, out_row = (ptrdiff_t)s->out_width * LANES;
+    const int width = s->out_width / 2;
+    const ptrdiff_t in_row = (ptrdiff_t)width * LANES, out_row = 2 * in_row;
+    winograd_terms t = {.s = s, .weights = weights, .bias = bias, .row = in_row,
+                        .map = s->in_height * in_row,
+                        .position = s->in_maps * s->in_height * in_row};
     /* a position of all input maps stays in the innermost cache, or all positions of a single one */
     const int most = s->in_maps > 1 ? LENET_WINOGRAD_MAPS : 1;
     for (pieces y = cut(n_rows, WINOGRAD_ROWS); y.size; y = next(y)) {
         for (pieces x = cut(width, WINOGRAD_TILES); x.size; x = next(x)) {
             const float *from = in + (row + y.start) * in_row + x.start * LANES;
             float *to = out + y.start * out_row + 2 * x.start * LANES;
-            const ptrdiff_t size = (ptrdiff_t)y.size * x.size * LANES;
             for (pieces maps = cut(s->out_maps, most); maps.size; maps = next(maps)) {
-                for (int p = 0; p < 6; p++) {
-                    for (int m = 0; m < maps.size; m++) {
-                        const int map = maps.start + m, first = s->first[map];
-                        const winograd_terms t = {
-                            .connections = s->first[map + 1] - first,
-                            .source = s->source + first,
-                            .weights = weights + ((ptrdiff_t)p * connections + first) * 5,
-                            .row = in_row,
-                            .map = in_map};
-                        /* only the first output sees the first position, and the second the last */
-                        winograd_tile_of(y.size, x.size, &t, p % 5 ? 0.0f : bias[map],
-                                         from + p * position, products + (m * 6 + p) * size);
-                    }
-                }
+                t.first_map = maps.start;
+                t.maps = maps.size;
+                winograd_tiles_of(y.size, x.size, &t, from, products);
                 for (int m = 0; m < maps.size; m++)
-                    winograd_outputs_of(activation, y.size, x.size, products + m * 6 * size,
+                    winograd_outputs_of(activation, y.size, x.size,
+                                        products + (ptrdiff_t)m * 6 * y.size * x.size * LANES,
                                         out_row, to + (maps.start + m) * out_stride);
             }
         }
@@ -1541,7 +1549,7 @@ static double multiply_adds(int64_t rounds, float *sink)
             .lanes = LANES,                                                               \
             .few = FEW,                                                                   \
             .few_in_training = FEW_IN_TRAINING,                                           \
-            .has_winograd = HAS_WINOGRAD,                                                 \
+            .winograd_maps = WINOGRAD_MAPS,                                               \
             .load_grey = load_grey,                                                       \
             .rows_to_lanes = rows_to_lanes,                                               \
             .lanes_to_rows = lanes_to_rows,                                               \

@@ -16,12 +16,13 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
  * makes whole tiles, and few enough to stay in the cache. */
 static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
 {
+    const int least = lenet_kernels_active()->winograd_maps;
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         at->rows[l] = 2;
         at->transformed[l] = -1;
         if (training || l >= plan->first_flat || layer->kind != LENET_CONV
-            || !lenet_kernels_active()->has_winograd || !lenet_can_winograd(&layer->conv))
+            || !least || layer->in_maps < least || !lenet_can_winograd(&layer->conv))
             continue;
         at->rows[l] = layer->out_height % 10 == 0 ? 10 : 4;
         at->transformed[l] = at->n_transformed;

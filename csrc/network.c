@@ -41,9 +41,11 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
 {
     int64_t blocks = lenet_blocks(training, n);
     size_t floats = (size_t)plan->layout[training != 0].total * (size_t)clamp_threads(n_threads, blocks);
-    floats += training ? shared_floats(plan, blocks, n_threads)
-                       : (size_t)plan->layout[0].n_transformed;
-    return floats * sizeof(float);
+    if (!training) return (floats + (size_t)plan->layout[0].n_transformed) * sizeof(float);
+    floats += shared_floats(plan, blocks, n_threads);
+    /* what trains may also run forward: inference has larger blocks, but more memory a thread */
+    size_t forward = lenet_workspace_size(plan, 0, n, n_threads);
+    return floats * sizeof(float) > forward ? floats * sizeof(float) : forward;
 }
 
 static double seconds_now(void)

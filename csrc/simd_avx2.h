@@ -10,7 +10,7 @@ enum {
     LANES = 8,
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
-    HAS_WINOGRAD = 1,
+    WINOGRAD_MAPS = 2,
     WINOGRAD_TILES = 2,
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
