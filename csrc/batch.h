@@ -19,6 +19,7 @@ typedef struct batch {
     float *outputs;              /* [n][classes], or */
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* at->total floats a thread */
+    float *transformed;          /* weights of convolutions by Winograd, at->transformed */
     /* [ROUND][partial_stride], a gradient for each block; or, with stride 0, the one gradient to
      * which a single thread adds them as they come, in the same order */
     float *partials;

@@ -45,6 +45,7 @@ typedef struct lenet_kernels {
     int32_t lanes;
     int32_t few;  /* so many images run faster one by one than as a group of lanes, */
     int32_t few_in_training;  /* and so many learn faster */
+    int32_t winograd_maps;    /* its kernels beat conv from so many input maps on; 0: never */
 
     /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
      * the pixels around and the lanes from n on become background. */
@@ -60,6 +61,14 @@ typedef struct lenet_kernels {
     void (*conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                  int activation, const float *in, int row, int n_rows, ptrdiff_t out_stride,
                  float *out);
+    /* The same in fewer multiply-adds and with other roundings, where lenet_can_winograd(s): weights
+     * and whole input maps are transformed first, to lenet_winograd_weights(s) floats and
+     * lenet_winograd_input(s) vectors; products: LENET_WINOGRAD_PRODUCTS vectors. */
+    void (*winograd_weights)(const lenet_conv_shape *s, const float *weights, float *out);
+    void (*winograd_input)(const lenet_conv_shape *s, const float *in, float *out);
+    void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
+                          int activation, const float *in, int row, int n_rows,
+                          ptrdiff_t out_stride, float *products, float *out);
     void (*conv_backward_input)(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in);
     /* Adds to dweights[weight][lane] and dbias[map][lane]. */
@@ -166,6 +175,26 @@ typedef struct lenet_kernels {
     /* Runs `rounds` rounds of independent multiply-adds; returns how many a round has. */
     double (*multiply_adds)(int64_t rounds, float *sink);
 } lenet_kernels;
+
+enum {
+    LENET_WINOGRAD_MAPS = 16,  /* output maps whose products are kept at once */
+    LENET_WINOGRAD_PRODUCTS = LENET_WINOGRAD_MAPS * 6 * 25
+};
+
+static inline int lenet_can_winograd(const lenet_conv_shape *s)
+{
+    return s->kernel == 5 && s->out_width % 2 == 0;
+}
+
+static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
+{
+    return (size_t)s->first[s->out_maps] * 6 * 5;
+}
+
+static inline size_t lenet_winograd_input(const lenet_conv_shape *s)
+{
+    return 6 * (size_t)s->in_maps * (size_t)s->in_height * (size_t)(s->out_width / 2);
+}
 
 /* Floats of scratch for dense_backward_weights, enough for every instruction set. */
 static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)

@@ -1323,6 +1323,7 @@ static double multiply_adds(int64_t rounds, float *sink)
     return (double)SUMS * REPEATS * LANES;
 }
 
+#include "kernels_winograd.h"
 #include "kernels_rows.h"
 #include "kernels_distort.h"
 
@@ -1334,10 +1335,14 @@ static double multiply_adds(int64_t rounds, float *sink)
             .lanes = LANES,                                                               \
             .few = FEW,                                                                   \
             .few_in_training = FEW_IN_TRAINING,                                           \
+            .winograd_maps = WINOGRAD_MAPS,                                               \
             .load_grey = load_grey,                                                       \
             .rows_to_lanes = rows_to_lanes,                                               \
             .lanes_to_rows = lanes_to_rows,                                               \
             .conv = conv,                                                                 \
+            .winograd_weights = winograd_weights,                                         \
+            .winograd_input = winograd_input,                                             \
+            .winograd_conv = winograd_conv,                                               \
             .conv_backward_input = conv_backward_input,                                   \
             .conv_backward_weights = conv_backward_weights,                               \
             .subsample = subsample,                                                       \

@@ -2,7 +2,7 @@
  *
  * Features of a group of lanes are consecutive; in training each layer has room for all groups of a
  * block, otherwise the spatial layers but the last reuse the room of one group (stride 0), and a
- * convolution under a 2x2 layer that of two rows. */
+ * convolution under a 2x2 layer that of a few rows. */
 #include "network.h"
 
 static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
@@ -10,6 +10,24 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
     ptrdiff_t here = at->total;
     at->total += padded(floats);
     return here;
+}
+
+/* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: what
+ * makes whole tiles, and few enough to stay in the cache. */
+static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
+{
+    const int least = lenet_kernels_active()->winograd_maps;
+    for (int l = 0; l < plan->n_layers; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        at->rows[l] = 2;
+        at->transformed[l] = -1;
+        if (training || l >= plan->first_flat || layer->kind != LENET_CONV
+            || !least || layer->in_maps < least || !lenet_can_winograd(&layer->conv))
+            continue;
+        at->rows[l] = layer->out_height % 10 == 0 ? 10 : 4;
+        at->transformed[l] = at->n_transformed;
+        at->n_transformed += padded((ptrdiff_t)lenet_winograd_weights(&layer->conv));
+    }
 }
 
 static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at)
@@ -24,7 +42,7 @@ static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at
         size = layer->out_size * lanes;
         all = training || l + 1 >= plan->first_flat;
         if (!all && plan_is_under_pool(plan, l))
-            size = (ptrdiff_t)layer->out_maps * 2 * layer->out_width * lanes;
+            size = (ptrdiff_t)layer->out_maps * at->rows[l] * layer->out_width * lanes;
         at->stride[l] = all ? size : 0;
         at->out[l] = reserve(at, all ? size * groups : size);
     }
@@ -45,6 +63,9 @@ static size_t scratch_size(const lenet_plan *plan, int training, const lenet_lay
             size = larger(size, lenet_conv_scratch_of_one(&layer->conv, at->lanes, training));
         else if (layer->kind != LENET_CONV)
             size = larger(size, training ? 2 * (size_t)(layer->out_maps * at->lanes) : 0);
+        if (at->transformed[l] >= 0)
+            size = larger(size, (lenet_winograd_input(&layer->conv) + LENET_WINOGRAD_PRODUCTS)
+                                    * (size_t)at->lanes);
     }
     return size;
 }
@@ -98,6 +119,7 @@ void lenet_lay_out(lenet_plan *plan)
         *at = (lenet_layout){.lanes = lenet_kernels_active()->lanes,
                              .block = training ? TRAINING_BLOCK : INFERENCE_BLOCK,
                              .has_one = !training || can_learn_alone(plan)};
+        choose_rows(plan, training, at);
         lay_out_lanes(plan, training, at);
         at->scratch = reserve(at, (ptrdiff_t)scratch_size(plan, training, at));
         if (training) lay_out_training(plan, at);

@@ -41,8 +41,11 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
 {
     int64_t blocks = lenet_blocks(training, n);
     size_t floats = (size_t)plan->layout[training != 0].total * (size_t)clamp_threads(n_threads, blocks);
-    if (training) floats += shared_floats(plan, blocks, n_threads);
-    return floats * sizeof(float);
+    if (!training) return (floats + (size_t)plan->layout[0].n_transformed) * sizeof(float);
+    floats += shared_floats(plan, blocks, n_threads);
+    /* what trains may also run forward: inference has larger blocks, but more memory a thread */
+    size_t forward = lenet_workspace_size(plan, 0, n, n_threads);
+    return floats * sizeof(float) > forward ? floats * sizeof(float) : forward;
 }
 
 static double seconds_now(void)
@@ -102,26 +105,53 @@ static void run_pool(const batch *b, const plan_layer *layer, const float *in,
                     out + (ptrdiff_t)row * layer->out_width * b->at->lanes);
 }
 
-/* A convolution and the 2x2 layer above it, two rows at a time: the second finds its input in
- * the innermost cache. keep: the convolution's outputs have room for all rows. */
-static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, float *between,
-                              float *out)
+static float *transformed_input(const batch *b, float *memory)
+{
+    return memory + b->at->scratch + LENET_WINOGRAD_PRODUCTS * b->at->lanes;
+}
+
+/* What a convolution's rows need to have been done once. */
+static void begin_conv(const batch *b, int l, const float *in, float *memory)
+{
+    if (b->at->transformed[l] >= 0)
+        b->k->winograd_input(&b->plan->layers[l].conv, in, transformed_input(b, memory));
+}
+
+static void run_conv(const batch *b, int l, const float *in, int row, int n_rows, ptrdiff_t stride,
+                     float *memory, float *out)
+{
+    const plan_layer *layer = &b->plan->layers[l];
+    const float *bias = biases_of(b, layer);
+    if (b->at->transformed[l] >= 0)
+        b->k->winograd_conv(&layer->conv, b->transformed + b->at->transformed[l], bias,
+                            layer->activation, transformed_input(b, memory), row, n_rows, stride,
+                            memory + b->at->scratch, out);
+    else
+        b->k->conv(&layer->conv, weights_of(b, layer), bias, layer->activation, in, row, n_rows,
+                   stride, out);
+}
+
+/* A convolution and the 2x2 layer above it, a few rows at a time: the second finds its input in
+ * the cache. keep: the convolution's outputs have room for all rows. */
+static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, float *memory,
+                              float *between, float *out)
 {
     const plan_layer *conv = &b->plan->layers[l], *pool = conv + 1;
-    const int lanes = b->at->lanes, width = conv->out_width;
-    const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : 2) * width * lanes;
-    const float *w = weights_of(b, conv), *bias = biases_of(b, conv);
-    for (int y = 0; y < pool->out_height; y++) {
-        float *rows = between + (keep ? (ptrdiff_t)2 * y * width * lanes : 0);
-        b->k->conv(&conv->conv, w, bias, conv->activation, in, 2 * y, 2, stride, rows);
+    const int width = conv->out_width * b->at->lanes, most = b->at->rows[l];
+    const int height = pool->out_height * 2;
+    const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : most) * width;
+    begin_conv(b, l, in, memory);
+    for (int y = 0; y < height; y += most) {
+        const int n_rows = height - y < most ? height - y : most;
+        float *rows = between + (keep ? (ptrdiff_t)y * width : 0);
+        run_conv(b, l, in, y, n_rows, stride, memory, rows);
         lap(b, LENET_FORWARD, l);
-        run_pool(b, pool, rows, stride, y, 1, out);
+        run_pool(b, pool, rows, stride, y / 2, n_rows / 2, out);
         lap(b, LENET_FORWARD, l + 1);
     }
     if (keep && conv->out_height % 2) {
         int last = conv->out_height - 1;
-        b->k->conv(&conv->conv, w, bias, conv->activation, in, last, 1, stride,
-                   between + (ptrdiff_t)last * width * lanes);
+        run_conv(b, l, in, last, 1, stride, memory, between + (ptrdiff_t)last * width);
     }
 }
 
@@ -137,11 +167,11 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
             float *between = out;
             l++;
             out = memory + at->out[l] + group * at->stride[l];
-            run_conv_and_pool(b, l - 1, training, in, between, out);
+            run_conv_and_pool(b, l - 1, training, in, memory, between, out);
         } else if (layer->kind == LENET_CONV) {
-            b->k->conv(&layer->conv, weights_of(b, layer), biases_of(b, layer),
-                       layer->activation, in, 0, layer->out_height,
-                       (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, out);
+            begin_conv(b, l, in, memory);
+            run_conv(b, l, in, 0, layer->out_height,
+                     (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, memory, out);
         } else {
             run_pool(b, layer, in, (ptrdiff_t)layer->in_height * layer->in_width * at->lanes, 0,
                      layer->out_height, out);
@@ -375,12 +405,24 @@ static int is_interrupted(const lenet_run *run)
     return run->interrupted && run->interrupted(run->context);
 }
 
+/* Once a call, for all threads. Images that run one by one need none. */
+static void transform_weights(batch *b, int32_t threads)
+{
+    b->transformed = b->memory + b->at->total * threads;
+    if (b->n <= b->k->few) return;
+    for (int l = 0; l < b->plan->first_flat; l++)
+        if (b->at->transformed[l] >= 0)
+            b->k->winograd_weights(&b->plan->layers[l].conv, weights_of(b, &b->plan->layers[l]),
+                                   b->transformed + b->at->transformed[l]);
+}
+
 static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int training)
 {
     enum { FORWARD_ROUND = 256 };  /* blocks between two looks for an interrupt */
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = clamp_threads(run->n_threads, blocks);
     if (b->images->distortion) return LENET_BAD_ARGUMENT;
+    transform_weights(b, threads);
     for (b->first_block = 0; b->first_block < blocks; b->first_block += FORWARD_ROUND) {
         int64_t left = blocks - b->first_block;
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;

@@ -35,6 +35,10 @@ typedef struct lenet_layout {
     ptrdiff_t one_row[LENET_MAX_LAYERS + 1];     /* how far its rows lie apart: the image, layer 0 .. */
     ptrdiff_t lane_sums;                         /* [spatial parameter][lane] */
     ptrdiff_t scratch;                           /* of the kernels */
+    /* Inference only: rows that a convolution under a 2x2 layer makes at once, and where its
+     * transformed weights lie in the memory that all threads share; -1: not by Winograd. */
+    int rows[LENET_MAX_LAYERS];
+    ptrdiff_t transformed[LENET_MAX_LAYERS], n_transformed;
     ptrdiff_t distorted;                         /* uint8 images of a group */
     ptrdiff_t distorting;                        /* workspace */
     ptrdiff_t total;

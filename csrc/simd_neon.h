@@ -11,6 +11,8 @@ enum {
     LANES = 4,
     HOLD_WEIGHTS = 1,
     TILE_COLUMNS = 10,
+    WINOGRAD_MAPS = 0,     /* not measured */
+    WINOGRAD_TILES = 5,
     WEIGHT_MAPS = 5,
     COLUMN_ROWS = 10,
     COLUMN_MAPS = 2,

@@ -12,6 +12,8 @@ enum {
     LANES = 4,
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
+    WINOGRAD_MAPS = 0,
+    WINOGRAD_TILES = 2,
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
     COLUMN_MAPS = 1,

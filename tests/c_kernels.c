@@ -472,6 +472,109 @@ static void conv_case(const lenet_conv_shape *s, int activation)
     }
 }
 
+/* ---- convolution by Winograd's F(2,5) -------------------------------------------------------- */
+
+enum { POSITIONS = 6 };
+static const double points[POSITIONS - 1] = {0.0, 1.0, -1.0, 2.0, -2.0};  /* and infinity */
+
+static expected transformed_weights(const lenet_conv_shape *s, const float *weights)
+{
+    const size_t n = n_weights(s) / 5;
+    expected want = expect(POSITIONS * n);
+    for (size_t i = 0; i < POSITIONS * n; i++) {
+        const size_t p = i / n;
+        double power = 1.0;
+        for (int j = 0; p < 5 && j < 5; j++)
+            if (j != (int)p) power /= points[p] - points[j];
+        for (int j = 0; j < 5; j++, power *= p < 5 ? points[p] : 1.0)
+            if (p < 5 || j == 4) add(want, i, power * weights[i % n * 5 + j]);
+    }
+    return want;
+}
+
+/* Position p takes the inputs times the coefficients of the product of (x - point) over all points but
+ * its own. */
+static expected transformed_input(const lenet_conv_shape *s, const float *in)
+{
+    const int tiles = s->out_width / 2, rows = s->in_maps * s->in_height;
+    const size_t n = (size_t)(rows * tiles * L);
+    expected want = expect(POSITIONS * n);
+    for (int p = 0; p < POSITIONS; p++) {
+        double c[POSITIONS + 1] = {1.0};
+        for (int j = 0; j < 5; j++) {
+            if (j == p) continue;
+            for (int k = POSITIONS; k >= 0; k--) c[k] = (k ? c[k - 1] : 0.0) - points[j] * c[k];
+        }
+        for (size_t i = 0; i < n; i++) {
+            const size_t lane = i % L, tile = i / L % tiles, row = i / L / tiles;
+            for (size_t k = 0; k < POSITIONS; k++) {
+                const size_t at = row * s->in_width + 2 * tile + k;
+                if (2 * tile + k < (size_t)s->in_width)
+                    add(want, p * n + i, c[k] * in[at * L + lane]);
+            }
+        }
+    }
+    return want;
+}
+
+static void winograd_weights_case(const lenet_conv_shape *s, int activation)
+{
+    (void)activation;
+    if (!lenet_can_winograd(s)) return;
+    const float *weights = conv_weights(s);
+    float *out = floats(lenet_winograd_weights(s));
+    table->winograd_weights(s, weights, out);
+    compare("out", out, transformed_weights(s, weights));
+}
+
+static void winograd_input_case(const lenet_conv_shape *s, int activation)
+{
+    (void)activation;
+    if (!lenet_can_winograd(s)) return;
+    const float *in = floats(n_inputs(s));
+    float *out = floats(lenet_winograd_input(s) * (size_t)L);
+    table->winograd_input(s, in, out);
+    compare("out", out, transformed_input(s, in));
+}
+
+/* An output's error is a share of the largest, since sums cancel that it has no part in. */
+static void winograd_conv_case(const lenet_conv_shape *s, int activation)
+{
+    if (!lenet_can_winograd(s)) return;
+    const size_t row_size = (size_t)(s->out_width * L), map_size = row_size * s->out_height;
+    conv_operands c = in_lanes(s);
+    const float *bias = floats((size_t)s->out_maps);
+    c.in = floats(n_inputs(s));
+    c.weights = conv_weights(s);
+    expected want = conv_outputs(&c, bias, activation);
+    double largest = 0.0;
+    for (size_t i = 0; i < want.n; i++) largest = fmax(largest, fabs(want.sum[i]));
+    for (size_t i = 0; i < want.n; i++) want.size[i] = largest;
+
+    float *weights = floats(lenet_winograd_weights(s));
+    float *in = floats(lenet_winograd_input(s) * (size_t)L);
+    float *products = floats(LENET_WINOGRAD_PRODUCTS * (size_t)L);
+    table->winograd_weights(s, c.weights, weights);
+    table->winograd_input(s, c.in, in);
+    /* the whole of it, then some rows, with room between the maps */
+    for (int row = 0; row < s->out_height && row < 3; row++) {
+        for (int n_rows = s->out_height - row; n_rows > 0; n_rows = n_rows > 4 ? 4 : n_rows - 1) {
+            const size_t stride = n_rows * row_size + 16;
+            float *out = floats(s->out_maps * stride);
+            const float *before = copy_of(out, s->out_maps * stride);
+            table->winograd_conv(s, weights, bias, activation, in, row, n_rows,
+                                 (ptrdiff_t)stride, products, out);
+            for (int map = 0; map < s->out_maps; map++) {
+                compare("out", out + map * stride,
+                        part(want, map * map_size + row * row_size, n_rows * row_size));
+                if (memcmp(out + (map + 1) * stride - 16, before + (map + 1) * stride - 16,
+                           16 * sizeof *out) != 0)
+                    fail("wrote between the maps");
+            }
+        }
+    }
+}
+
 static void conv_backward_input_case(const lenet_conv_shape *s, int activation)
 {
     conv_operands c = in_lanes(s);
@@ -1366,6 +1469,9 @@ static void check_multiply_adds(void)
 #define CASES(each, name) \
     static void check_##name(void) { each(name##_case); }
 CASES(each_conv, conv)
+CASES(each_conv, winograd_weights)
+CASES(each_conv, winograd_input)
+CASES(each_conv, winograd_conv)
 CASES(each_conv, conv_backward_input)
 CASES(each_conv, conv_backward_weights)
 CASES(each_conv, conv_of_one)
@@ -1392,7 +1498,8 @@ int main(void)
     static const struct { const char *name; void (*check)(void); } checks[] = {
 #define CHECK(name) {#name, check_##name}
         CHECK(load_grey), CHECK(rows_to_lanes), CHECK(lanes_to_rows),
-        CHECK(conv), CHECK(conv_backward_input), CHECK(conv_backward_weights),
+        CHECK(conv), CHECK(winograd_weights), CHECK(winograd_input), CHECK(winograd_conv),
+        CHECK(conv_backward_input), CHECK(conv_backward_weights),
         CHECK(subsample), CHECK(subsample_backward),
         CHECK(dense), CHECK(dense_backward_input), CHECK(dense_backward_weights),
         CHECK(rbf), CHECK(rbf_backward_input), CHECK(rbf_backward_codes),
