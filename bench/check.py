@@ -1,11 +1,12 @@
 """A guard against slow-downs: python -m bench.check [--write].
 
 Measures each path as a fraction of the multiply-add peak beside it, for each instruction set of
-this processor, and fails where it lost more than 15% against bench/baseline.json. What has no
-stored figure is only reported. So that a busy machine does little harm, a path's figure is the
+this processor, and fails where it lost more than 15% against bench/baseline.json: against what was
+stored for this processor, or for one that is not there the least of all. What has no stored figure
+is only reported. So that a busy machine does little harm, a path's figure is the
 upper quartile of some rounds' fastest calls by the thread's own processor time (which needs a POSIX
 system), and a path that fails is measured once more before it counts. --write stores what was
-measured, and leaves instruction sets alone that this processor lacks.
+measured, for this processor.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
 
 from bench.common import add_isa, parser
 from bench.paths import PATHS, ROOT, Report, run
@@ -26,7 +26,7 @@ TOLERANCE = 0.15
 ROUNDS = 9
 SECONDS = 0.08
 
-Baseline = dict[str, dict[str, Any]]  # by instruction set: "processor", and "ratios" by path
+Baseline = dict[str, dict[str, dict[str, float]]]  # by processor, instruction set and path
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,24 @@ def ratios(report: Report) -> dict[str, float]:
     }
 
 
-def compare(isa: str, stored: Baseline, measured: dict[str, float]) -> list[Comparison]:
+def compare(
+    isa: str, processor: str, stored: Baseline, measured: dict[str, float]
+) -> list[Comparison]:
     """Set the measured fractions of an instruction set beside the stored ones."""
-    known = stored.get(isa, {}).get("ratios", {})
-    return [Comparison(isa, name, known.get(name), ratio) for name, ratio in measured.items()]
+    of_processors = [stored[processor]] if processor in stored else list(stored.values())
+    known = [paths for of_isa in of_processors if (paths := of_isa.get(isa))]
+
+    def least(name: str) -> float | None:
+        return min((paths[name] for paths in known if name in paths), default=None)
+
+    return [Comparison(isa, name, least(name), ratio) for name, ratio in measured.items()]
 
 
 def measure(isa: str, stored: Baseline) -> tuple[dict[str, float], Report]:
     """Measure an instruction set's paths; those that fail once more, and the better counts."""
     report = run(isa, rounds=ROUNDS, seconds=SECONDS)
     measured = ratios(report)
-    failed = [each.path for each in compare(isa, stored, measured) if each.failed]
+    failed = [each.path for each in compare(isa, report.processor, stored, measured) if each.failed]
     if failed:
         print(f"{isa}: once more: {', '.join(failed)}", file=sys.stderr, flush=True)
         again = ratios(run(isa, failed, rounds=ROUNDS, seconds=SECONDS))
@@ -101,9 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     new = dict(stored)
     for isa in options.isa:
         measured, report = measure(isa, {} if options.write else stored)
-        found += compare(isa, stored, measured)
+        found += compare(isa, report.processor, stored, measured)
         rounded = {name: round(ratio, 4) for name, ratio in measured.items()}
-        new[isa] = {"processor": report.processor, "ratios": rounded}
+        new[report.processor] = {**new.get(report.processor, {}), isa: rounded}
     header = ["path", "stored", "measured", "change", ""]
     print(markdown(header, [comparison.cells for comparison in found]))
     if options.write:

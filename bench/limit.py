@@ -17,8 +17,9 @@ with two such units has two slots a cycle):
   the input's gradient and writes them once. Layer by layer the larger of the two counts. In a
   batch the reading is shared and left out.
 
-Pooling, loading, the loss, sums of gradients, the update and Python are free in the model, and no
-sum is saved by transforms (Winograd's would be). So it is a floor for direct convolution.
+Pooling, loading, the loss, sums of gradients, the update and Python are free in the model. It is a
+floor for direct convolution: batches are read by Winograd's, in fewer multiply-adds, and may be
+faster. Everywhere the multiply-adds of the direct sums are counted.
 """
 
 from __future__ import annotations
@@ -79,10 +80,11 @@ METHOD = """\
 uint8 images, in turns with the core's loop of multiply-adds (the peak): peak, path, peak, path ...
 over {rounds} rounds. Time is the median of the rounds; "of peak" is the median, least and most of
 the rounds' ratios to the better of the two peaks beside. A multiply-add is two operations;
-convolutions, dense layers and RBF units count. The floor is a model: multiply-adds at the peak,
-{squash} multiply-adds of time for each vector that is squashed, and for one image every weight
-read from the second-level cache at {bytes} bytes a vector multiply-add; all else is free
-(`bench/limit.py` says more).
+convolutions, dense layers and RBF units count, as many as direct sums have: AVX-512 and AVX2 make
+do with three fifths of those of 5x5 convolutions where they read batches (Winograd). The floor is a
+model of direct sums: multiply-adds at the peak, {squash} multiply-adds of time for each vector that
+is squashed, and for one image every weight read from the second-level cache at {bytes} bytes a
+vector multiply-add; all else is free (`bench/limit.py` says more).
 
 The share of time of each layer is taken in further calls, the middle one of {windows} windows of
 them; the line "slower by" says what reading the clock so often costs. In parentheses is the

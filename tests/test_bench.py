@@ -199,7 +199,7 @@ def report(ratio_of, isa="avx2"):
 def guard(monkeypatch, tmp_path):
     """Run the guard against a stored 0.6 for STEP, with measurements that are given one by one."""
     baseline = tmp_path / "baseline.json"
-    stored = {"avx2": {"processor": "p", "ratios": {STEP: 0.6}}, "neon": {"ratios": {ONE: 0.1}}}
+    stored = {"a processor": {"avx2": {STEP: 0.6}, "neon": {ONE: 0.1}}, "b": {"avx2": {STEP: 0.9}}}
     baseline.write_text(json.dumps(stored))
     asked = []
 
@@ -246,18 +246,28 @@ def test_what_has_no_baseline_is_reported(guard, capsys):
     assert "no baseline" in capsys.readouterr().out
 
 
-def test_writing_stores_what_was_measured_and_keeps_other_instruction_sets(guard):
+def test_writing_stores_what_was_measured_and_keeps_the_rest(guard):
     code, _, stored = guard(report({STEP: [0.3] * 9}), arguments=["--write"])
     assert code == 0
-    assert stored["avx2"] == {"processor": "a processor", "ratios": {STEP: 0.3}}
-    assert stored["neon"] == {"ratios": {ONE: 0.1}}
+    assert stored == {
+        "a processor": {"avx2": {STEP: 0.3}, "neon": {ONE: 0.1}},
+        "b": {"avx2": {STEP: 0.9}},
+    }
+
+
+def test_an_unknown_processor_is_held_to_the_least():
+    stored = {"a": {"avx2": {STEP: 0.6, ONE: 0.3}}, "b": {"avx2": {STEP: 0.5}}, "c": {}}
+    found = check.compare("avx2", "d", stored, {STEP: 0.4, ONE: 0.3, "new": 0.1})
+    assert [each.stored for each in found] == [0.5, 0.3, None]
+    (own,) = check.compare("avx2", "a", stored, {STEP: 0.4})
+    assert own.stored == 0.6
 
 
 def test_the_stored_baseline_names_paths_that_exist():
     stored = json.loads(check.BASELINE.read_text(encoding="utf-8"))
-    for of_isa in stored.values():
-        assert set(of_isa["ratios"]) <= set(PATHS)
-        assert all(0 < ratio < 1 for ratio in of_isa["ratios"].values())
+    for ratios in (paths for of_isa in stored.values() for paths in of_isa.values()):
+        assert set(ratios) <= set(PATHS)
+        assert all(0 < ratio < 1 for ratio in ratios.values())
 
 
 # ---- threads -------------------------------------------------------------------------------------
