@@ -56,7 +56,7 @@ static void winograd_input(const lenet_conv_shape *s, const float *in, float *ou
     }
 }
 
-/* Of some output maps, the products of a tile: [map][position][y][tile]. */
+/* Some output maps, whose products of a tile are [map][position][y][tile]. */
 typedef struct {
     const lenet_conv_shape *s;
     const float *weights, *bias;
@@ -142,13 +142,17 @@ OUTLINE void winograd_tiles_of(int rows, int tiles, const winograd_terms *t, con
 }
 
 /* Two outputs from the products of six positions. */
-INLINE void winograd_pair(const float *products, ptrdiff_t position, vf *y)
+INLINE void winograd_pair(vf first, vf a, vf b, vf c, vf d, vf last, vf *y)
 {
-    vf a = vf_load(products + position), b = vf_load(products + 2 * position);
-    vf c = vf_load(products + 3 * position), d = vf_load(products + 4 * position);
-    vf first = vf_load(products), last = vf_load(products + 5 * position);
     y[0] = vf_add(vf_add(first, vf_add(a, b)), vf_add(c, d));
     y[1] = vf_add(vf_fma(vf_set(2.0f), vf_sub(c, d), vf_sub(a, b)), last);
+}
+
+INLINE void winograd_pair_from(const float *products, ptrdiff_t position, vf *y)
+{
+    winograd_pair(vf_load(products), vf_load(products + position),
+                  vf_load(products + 2 * position), vf_load(products + 3 * position),
+                  vf_load(products + 4 * position), vf_load(products + 5 * position), y);
 }
 
 INLINE void winograd_outputs(const int activation, int rows, int tiles, const float *products,
@@ -160,15 +164,15 @@ INLINE void winograd_outputs(const int activation, int rows, int tiles, const fl
         int t = 0;
         for (; t + 2 <= tiles; t += 2, products += 2 * LANES, to += 4 * LANES) {
             vf v[4];
-            winograd_pair(products, position, v);
-            winograd_pair(products + LANES, position, v + 2);
+            winograd_pair_from(products, position, v);
+            winograd_pair_from(products + LANES, position, v + 2);
             squash_some(activation, 4, v);
             UNROLL
             for (int k = 0; k < 4; k++) vf_store(to + k * LANES, v[k]);
         }
         if (t < tiles) {
             vf v[2];
-            winograd_pair(products, position, v);
+            winograd_pair_from(products, position, v);
             squash_some(activation, 2, v);
             vf_store(to, v[0]);
             vf_store(to + LANES, v[1]);
@@ -188,6 +192,89 @@ OUTLINE void winograd_outputs_of(int activation, int rows, int tiles, const floa
     }
 }
 
+/* ---- of a single input map: the sums of all positions in registers ---------------------------- */
+
+/* sum[y] = start + the taps times the rows y .. y + 4 of a column of vectors. */
+INLINE void winograd_column(const int ROWS, const float *in, ptrdiff_t in_row, const float *w,
+                            vf start, vf *sum)
+{
+    vf weight[5];
+    UNROLL
+    for (int i = 0; i < 5; i++) weight[i] = vf_in_register(vf_set(w[i]));
+    UNROLL
+    for (int y = 0; y < ROWS; y++) sum[y] = start;
+    UNROLL
+    for (int row = 0; row < ROWS + 4; row++) {
+        vf pixel = vf_in_register(vf_load(in + row * in_row));
+#define TAP(i) if (row >= i && row - i < ROWS) vf_accumulate(&sum[row - i], pixel, weight[i]);
+        TAP(0) TAP(1) TAP(2) TAP(3) TAP(4)
+#undef TAP
+    }
+    FORGET();
+}
+
+/* Rows of two columns of outputs. w: position p's taps begin at w + p * w_position. */
+INLINE void winograd_two_columns(const int ROWS, const int activation, const winograd_terms *t,
+                                 const float *w, ptrdiff_t w_position, float bias, const float *in,
+                                 ptrdiff_t out_row, float *out)
+{
+    const vf zero = vf_set(0.0f);
+    vf sum[6][WINOGRAD_STRIP];
+#define POSITION(p)                                                                           \
+    winograd_column(ROWS, in + p * t->position, t->row, w + p * w_position,                   \
+                    p % 5 ? zero : vf_set(bias), sum[p]);
+    POSITION(0) POSITION(1) POSITION(2) POSITION(3) POSITION(4) POSITION(5)
+#undef POSITION
+    UNROLL
+    for (int y = 0; y < ROWS; y += 2) {
+        vf v[4];
+        UNROLL
+        for (int k = 0; k < 2 && y + k < ROWS; k++)
+            winograd_pair(sum[0][y + k], sum[1][y + k], sum[2][y + k], sum[3][y + k],
+                          sum[4][y + k], sum[5][y + k], v + 2 * k);
+        squash_some(activation, y + 1 < ROWS ? 4 : 2, v);
+        UNROLL
+        for (int k = 0; k < 2 && y + k < ROWS; k++) {
+            vf_store(out + (y + k) * out_row, v[2 * k]);
+            vf_store(out + (y + k) * out_row + LANES, v[2 * k + 1]);
+        }
+    }
+}
+
+INLINE void winograd_strip(const int ROWS, const int activation, const winograd_terms *t,
+                           const float *in, ptrdiff_t out_stride, float *out)
+{
+    static const float no_taps[5] = {0.0f};
+    const lenet_conv_shape *s = t->s;
+    const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * 5, out_row = 2 * t->row;
+    for (ptrdiff_t x = 0; x < t->row; x += LANES) {
+        for (int map = 0; map < s->out_maps; map++) {
+            const int first = s->first[map], is_connected = s->first[map + 1] > first;
+            winograd_two_columns(ROWS, activation, t,
+                                 is_connected ? t->weights + (ptrdiff_t)first * 5 : no_taps,
+                                 is_connected ? n : 0, t->bias[map], in + x, out_row,
+                                 out + map * out_stride + 2 * x);
+        }
+    }
+}
+
+OUTLINE void winograd_strip_of(int activation, int rows, const winograd_terms *t, const float *in,
+                               ptrdiff_t out_stride, float *out)
+{
+    switch (activation * 4 + rows - 1) {
+#define CASE_OF_ROWS(kind, n)                                                                 \
+    case kind * 4 + n - 1:                                                                    \
+        if (n <= WINOGRAD_STRIP)                                                              \
+            winograd_strip(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, out_stride, out);        \
+        break;
+#define CASE(kind)                                                                            \
+    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 3) CASE_OF_ROWS(kind, 4)
+        CASES_OF_ACTIVATIONS(CASE)
+#undef CASE
+#undef CASE_OF_ROWS
+    }
+}
+
 static void winograd_conv(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
                           ptrdiff_t out_stride, float *products, float *out)
@@ -197,13 +284,17 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
     winograd_terms t = {.s = s, .weights = weights, .bias = bias, .row = in_row,
                         .map = s->in_height * in_row,
                         .position = s->in_maps * s->in_height * in_row};
-    /* a position of all input maps stays in the innermost cache, or all positions of a single one */
-    const int most = s->in_maps > 1 ? LENET_WINOGRAD_MAPS : 1;
+    if (s->in_maps == 1) {
+        for (pieces y = cut(n_rows, WINOGRAD_STRIP); y.size; y = next(y))
+            winograd_strip_of(activation, y.size, &t, in + (row + y.start) * in_row, out_stride,
+                              out + y.start * out_row);
+        return;
+    }
     for (pieces y = cut(n_rows, WINOGRAD_ROWS); y.size; y = next(y)) {
         for (pieces x = cut(width, WINOGRAD_TILES); x.size; x = next(x)) {
             const float *from = in + (row + y.start) * in_row + x.start * LANES;
             float *to = out + y.start * out_row + 2 * x.start * LANES;
-            for (pieces maps = cut(s->out_maps, most); maps.size; maps = next(maps)) {
+            for (pieces maps = cut(s->out_maps, LENET_WINOGRAD_MAPS); maps.size; maps = next(maps)) {
                 t.first_map = maps.start;
                 t.maps = maps.size;
                 winograd_tiles_of(y.size, x.size, &t, from, products);

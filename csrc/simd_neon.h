@@ -13,6 +13,7 @@ enum {
     TILE_COLUMNS = 10,
     WINOGRAD_MAPS = 0,     /* not measured */
     WINOGRAD_TILES = 5,
+    WINOGRAD_STRIP = 4,
     WEIGHT_MAPS = 5,
     COLUMN_ROWS = 10,
     COLUMN_MAPS = 2,

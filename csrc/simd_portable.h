@@ -14,6 +14,7 @@ enum {
     TILE_COLUMNS = 6,
     WINOGRAD_MAPS = 0,
     WINOGRAD_TILES = 2,
+    WINOGRAD_STRIP = 1,
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
     COLUMN_MAPS = 1,
