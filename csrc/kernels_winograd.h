@@ -229,12 +229,15 @@ INLINE void winograd_two_columns(const int ROWS, const int activation, const win
     for (int y = 0; y < ROWS; y += 2) {
         vf v[4];
         UNROLL
-        for (int k = 0; k < 2 && y + k < ROWS; k++)
+        for (int k = 0; k < 2; k++) {
+            if (y + k == ROWS) continue;
             winograd_pair(sum[0][y + k], sum[1][y + k], sum[2][y + k], sum[3][y + k],
                           sum[4][y + k], sum[5][y + k], v + 2 * k);
+        }
         squash_some(activation, y + 1 < ROWS ? 4 : 2, v);
         UNROLL
-        for (int k = 0; k < 2 && y + k < ROWS; k++) {
+        for (int k = 0; k < 2; k++) {
+            if (y + k == ROWS) continue;
             vf_store(out + (y + k) * out_row, v[2 * k]);
             vf_store(out + (y + k) * out_row + LANES, v[2 * k + 1]);
         }
