@@ -212,14 +212,18 @@ static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
     return s->in_maps * groups * s->out_width <= s->first[s->out_maps] * vectors;
 }
 
+/* Vectors that two rows of sums take with maps in the lanes, and room behind them. */
+static inline ptrdiff_t lenet_most_sums(const lenet_conv_shape *s) { return 2 * s->out_width + 3; }
+
 /* Floats of scratch for a convolution's kernels for one image, forward or also backward. */
 static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int lanes, int backward)
 {
     const size_t taps = (size_t)s->kernel * (size_t)s->kernel;
     size_t weights = 0, sums = 0;
     if (lenet_prefers_maps(s, lanes)) {
-        weights = (size_t)s->in_maps * taps;
-        sums = (size_t)s->out_height * ((size_t)s->out_width + 1) + taps;
+        const size_t pixels = (size_t)s->in_height * ((size_t)s->in_width + 1) + 1;
+        weights = (size_t)s->in_maps * taps + 2 * (size_t)lenet_most_sums(s) + pixels;
+        sums = (size_t)s->out_height * ((size_t)s->out_width + 1) + taps + pixels;
     } else {
         sums = (size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps;
     }

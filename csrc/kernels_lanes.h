@@ -277,12 +277,16 @@ static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const 
  * vector is read once for all the sums it belongs to; otherwise it is read for each tap.
  *
  * The same tile serves one image with maps in lanes (kernels_maps.h): then a weight is a vector
- * and a pixel a scalar. */
+ * and a pixel a scalar, or with slots a vector of PIXEL_MAPS input maps that is permuted. */
 
-typedef enum { IMAGES_IN_LANES, MAPS_IN_LANES } in_lanes;
+typedef enum { IMAGES_IN_LANES, MAPS_IN_LANES, SLOTS_IN_LANES } in_lanes;
 
-INLINE vf pixel_at(const in_lanes WHAT, const float *in, int x)
+enum { PIXEL_MAPS = LANES < 8 ? LANES : 8 };
+
+INLINE vf pixel_at(const in_lanes WHAT, const float *in, int x, const int32_t *index)
 {
+    if (WHAT == SLOTS_IN_LANES)
+        return vf_in_register(vf_permute(vf_loadu(in + x * PIXEL_MAPS), index));
     return vf_in_register(WHAT == IMAGES_IN_LANES ? vf_load(in + x * LANES) : vf_set(in[x]));
 }
 
@@ -292,7 +296,7 @@ INLINE vf weight_at(const in_lanes WHAT, const float *w, int j)
 }
 
 INLINE void conv_row(const in_lanes WHAT, const int TAPS, const int COLUMNS, const float *w,
-                     const float *in, vf *sum)
+                     const float *in, const int32_t *index, vf *sum)
 {
     PIN(in);
     if (HOLD_WEIGHTS) {
@@ -301,7 +305,7 @@ INLINE void conv_row(const in_lanes WHAT, const int TAPS, const int COLUMNS, con
         for (int j = 0; j < TAPS; j++) weight[j] = vf_in_register(weight_at(WHAT, w, j));
         UNROLL
         for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
-            vf pixel = pixel_at(WHAT, in, at);
+            vf pixel = pixel_at(WHAT, in, at, index);
             UNROLL
             for (int j = 0; j < TAPS; j++)
                 if (at >= j && at - j < COLUMNS) vf_accumulate(&sum[at - j], pixel, weight[j]);
@@ -313,7 +317,8 @@ INLINE void conv_row(const in_lanes WHAT, const int TAPS, const int COLUMNS, con
     for (int j = 0; j < TAPS; j++) {
         vf weight = weight_at(WHAT, w, j);
         UNROLL
-        for (int x = 0; x < COLUMNS; x++) sum[x] = vf_fma(pixel_at(WHAT, in, x + j), weight, sum[x]);
+        for (int x = 0; x < COLUMNS; x++)
+            sum[x] = vf_fma(pixel_at(WHAT, in, x + j, index), weight, sum[x]);
         FORGET();
     }
 }
@@ -323,11 +328,11 @@ INLINE void conv_row(const in_lanes WHAT, const int TAPS, const int COLUMNS, con
  * one not to wait for another. */
 INLINE void conv_row_pair(const in_lanes WHAT, const int TAPS, const int COLUMNS, const int SHARED,
                           const float *upper_w, const float *lower_w, const float *upper_in,
-                          const float *lower_in, vf *upper, vf *lower)
+                          const float *lower_in, const int32_t *index, vf *upper, vf *lower)
 {
     if (!SHARED && !HOLD_WEIGHTS) {
-        conv_row(WHAT, TAPS, COLUMNS, upper_w, upper_in, upper);
-        conv_row(WHAT, TAPS, COLUMNS, lower_w, lower_in, lower);
+        conv_row(WHAT, TAPS, COLUMNS, upper_w, upper_in, index, upper);
+        conv_row(WHAT, TAPS, COLUMNS, lower_w, lower_in, index, lower);
         return;
     }
     PIN(upper_in);
@@ -341,8 +346,8 @@ INLINE void conv_row_pair(const in_lanes WHAT, const int TAPS, const int COLUMNS
         }
         UNROLL
         for (int at = 0; at < COLUMNS + TAPS - 1; at++) {
-            vf for_upper = pixel_at(WHAT, upper_in, at), for_lower = for_upper;
-            if (!SHARED) for_lower = pixel_at(WHAT, lower_in, at);
+            vf for_upper = pixel_at(WHAT, upper_in, at, index), for_lower = for_upper;
+            if (!SHARED) for_lower = pixel_at(WHAT, lower_in, at, index);
             UNROLL
             for (int j = 0; j < TAPS; j++) {
                 if (at < j || at - j >= COLUMNS) continue;
@@ -358,7 +363,7 @@ INLINE void conv_row_pair(const in_lanes WHAT, const int TAPS, const int COLUMNS
         vf upper_weight = weight_at(WHAT, upper_w, j), lower_weight = weight_at(WHAT, lower_w, j);
         UNROLL
         for (int x = 0; x < COLUMNS; x++) {
-            vf pixel = pixel_at(WHAT, upper_in, x + j);
+            vf pixel = pixel_at(WHAT, upper_in, x + j, index);
             upper[x] = vf_fma(pixel, upper_weight, upper[x]);
             lower[x] = vf_fma(pixel, lower_weight, lower[x]);
         }
@@ -371,6 +376,7 @@ INLINE void conv_row_pair(const in_lanes WHAT, const int TAPS, const int COLUMNS
 typedef struct {
     int connections, kernel;
     const int32_t *source;
+    const int32_t *index;  /* with slots: c's input maps, from c * LANES on */
     const float *weights;
     ptrdiff_t in_row, in_map, out_row;  /* floats */
 } conv_terms;
@@ -379,7 +385,8 @@ INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const
                       const conv_terms *t, vf bias, const float *in, float *out)
 {
     const int K = TAPS > 1 ? TAPS : t->kernel;
-    const int PIXEL = WHAT == IMAGES_IN_LANES ? LANES : 1, WEIGHT = WHAT == IMAGES_IN_LANES ? 1 : LANES;
+    const int PIXEL = WHAT == IMAGES_IN_LANES ? LANES : WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
+    const int WEIGHT = WHAT == IMAGES_IN_LANES ? 1 : LANES;
     vf upper[TILE_COLUMNS], lower[TILE_COLUMNS];
     UNROLL
     for (int x = 0; x < COLUMNS; x++) upper[x] = lower[x] = bias;
@@ -387,19 +394,21 @@ INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const
     for (int c = 0; c < t->connections; c++) {
         const float *w = t->weights + (ptrdiff_t)c * K * K * WEIGHT;
         const float *map = in + (t->source ? t->source[c] : c) * t->in_map;
+        const int32_t *index = WHAT == SLOTS_IN_LANES ? t->index + c * LANES : NULL;
         for (int j = 0; j < K; j += TAPS, w += TAPS * WEIGHT) {
             const float *row = map + j * PIXEL;
             if (ROWS == 1) {
                 for (int i = 0; i < K; i++)
-                    conv_row(WHAT, TAPS, COLUMNS, w + i * K * WEIGHT, row + i * t->in_row, upper);
+                    conv_row(WHAT, TAPS, COLUMNS, w + i * K * WEIGHT, row + i * t->in_row, index,
+                             upper);
                 continue;
             }
             conv_row_pair(WHAT, TAPS, COLUMNS, 0, w, w + (K - 1) * K * WEIGHT, row,
-                          row + K * t->in_row, upper, lower);
+                          row + K * t->in_row, index, upper, lower);
             for (int i = 1; i < K; i++)
                 conv_row_pair(WHAT, TAPS, COLUMNS, 1, w + i * K * WEIGHT,
                               w + (i - 1) * K * WEIGHT, row + i * t->in_row, row + i * t->in_row,
-                              upper, lower);
+                              index, upper, lower);
         }
     }
     UNROLL

@@ -80,6 +80,11 @@ static inline vf vf_first(vf a, ptrdiff_t n)
 {
     return _mm256_and_ps(a, _mm256_castsi256_ps(vf_first_lanes(n)));
 }
+/* Lane i of the result: lane index[i] of a. */
+static inline vf vf_permute(vf a, const int32_t *index)
+{
+    return _mm256_permutevar8x32_ps(a, _mm256_loadu_si256((const __m256i *)index));
+}
 /* a0 a0 a1 a1 ... of the first half of a, and of the second */
 static inline vf vf_double_low(vf a)
 {

@@ -99,6 +99,11 @@ static inline vf vf_first(vf a, ptrdiff_t n)
 {
     return _mm512_maskz_mov_ps(vf_first_lanes(n), a);
 }
+/* Lane i of the result: lane index[i] of a. */
+static inline vf vf_permute(vf a, const int32_t *index)
+{
+    return _mm512_permutexvar_ps(_mm512_loadu_si512(index), a);
+}
 /* a0 a0 a1 a1 ... of the first half of a, and of the second */
 static inline vf vf_double_low(vf a)
 {

@@ -87,6 +87,14 @@ static inline vf vf_first(vf a, ptrdiff_t n)
     uint32x4_t first = vcltq_u32(vld1q_u32(lanes), vdupq_n_u32(n < LANES ? (uint32_t)n : LANES));
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), first));
 }
+/* Lane i of the result: lane index[i] of a. */
+static inline vf vf_permute(vf a, const int32_t *index)
+{
+    float from[LANES], to[LANES];
+    vst1q_f32(from, a);
+    for (int i = 0; i < LANES; i++) to[i] = from[index[i]];
+    return vld1q_f32(to);
+}
 /* a0 a0 a1 a1 and a2 a2 a3 a3 */
 static inline vf vf_double_low(vf a) { return vzip1q_f32(a, a); }
 static inline vf vf_double_high(vf a) { return vzip2q_f32(a, a); }

@@ -127,6 +127,13 @@ static inline vf vf_first(vf a, ptrdiff_t n)
         if (i >= n) VF_LANE(a, i) = 0.0f;
     return a;
 }
+/* Lane i of the result: lane index[i] of a. */
+static inline vf vf_permute(vf a, const int32_t *index)
+{
+    vf r = a;
+    for (int i = 0; i < LANES; i++) VF_LANE(r, i) = VF_LANE(a, index[i]);
+    return r;
+}
 /* a0 a0 a1 a1 and a2 a2 a3 a3 */
 static inline vf vf_double_low(vf a)
 {

@@ -279,10 +279,15 @@ static void check_lanes_to_rows(void) { each_rows(0); }
 /* ---- convolution ---------------------------------------------------------------------------- */
 
 enum { MOST_MAPS = 48, MOST_CONNECTIONS = MOST_MAPS * MOST_MAPS };
-enum { DENSE, SPARSE, ONE_UNUSED };  /* all to all; two of three; all but the last input map */
+/* all to all; two of three; all but the last input map; from one to all; LeNet-5's C3 */
+enum { DENSE, SPARSE, ONE_UNUSED, UNEVEN, TABLE_1998 };
 
 static int connected(int kind, int from, int to, int in_maps)
 {
+    static const char *table_1998[] = {"X   XXX  XXXX XX", "XX   XXX  XXXX X", "XXX   XXX  X XXX",
+                                       " XXX  XXXX  X XX", "  XXX  XXXX XX X", "   XXX  XXXX XXX"};
+    if (kind == TABLE_1998) return table_1998[from][to] == 'X';
+    if (kind == UNEVEN) return (from + to) % in_maps <= to * 5 % in_maps;
     if (kind == SPARSE) return (from + to) % 3 != 2 || in_maps == 1;
     return kind == DENSE || in_maps == 1 || from != in_maps - 1;
 }
@@ -332,7 +337,9 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
         {3, 13, 10, 7, 5, SPARSE},  {4, 5, 8, 5, 5, SPARSE},  {3, 4, 11, 5, 3, ONE_UNUSED},
         {4, 7, 6, 11, 5, ONE_UNUSED}, {16, 1, 1, 9, 5, DENSE},  {16, 1, 1, 5, 4, DENSE},
         {2, 40, 29, 5, 5, DENSE},   {1, 37, 43, 4, 7, DENSE}, {3, 5, 13, 45, 5, DENSE},
-        {5, 6, 4, 40, 3, SPARSE},   {3, 4, 5, 36, 4, ONE_UNUSED}, {1, 3, 21, 45, 7, DENSE}};
+        {5, 6, 4, 40, 3, SPARSE},   {3, 4, 5, 36, 4, ONE_UNUSED}, {1, 3, 21, 45, 7, DENSE},
+        {6, 10, 10, 16, 5, TABLE_1998}, {6, 7, 9, 16, 3, TABLE_1998}, {6, 5, 3, 37, 5, UNEVEN},
+        {8, 4, 3, 16, 3, UNEVEN},   {5, 3, 2, 41, 4, UNEVEN}, {7, 6, 1, 11, 2, UNEVEN}};
     static const int sides[] = {1, 2, 3, 5, 7};
     int activation = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
