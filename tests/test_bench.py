@@ -321,12 +321,18 @@ def test_a_process_of_its_own_measures_and_profiles():
         assert len(measured.peaks) == len(measured.seconds) == 2
         total = sum(sum(layers.values()) for layers in measured.profile.values())
         assert total == pytest.approx(1.0)
-    text = limit.write_up([found], [["a pass", "0.40 s", "0.50 s"]], 2, 0.0, 1.0)
-    assert "| a pass | 0.40 s | 0.50 s |" in text
+    text = limit.write_up([found], [["a pass", "0.40 s", "0.80 s", "0.50 s"]], 2, 0.0, 1.0)
+    assert "| a pass | 0.40 s | 0.80 s | 0.50 s |" in text
     for part in (isa, ONE, "forward C1", "backward, weights C3", "the call, Python"):
         assert part in text
     shares = [line for line in text.splitlines() if line.startswith("| part, layer |")]
     assert shares == [f"| part, layer | {path} |" for path in found.paths]
+
+
+def test_an_aim_in_seconds_is_a_fraction_of_the_peak():
+    """Half the peak may take twice as long."""
+    assert limit.aim(7e-6, "avx512", 130e9, "{:.1e}".format) == ["7.0e-06", "1.4e-05"]
+    assert limit.aim(7e-6, "neon", 130e9, "{:.1e}".format) == ["7.0e-06", "-"]
 
 
 def total(profile):
