@@ -95,8 +95,8 @@ they count in one place."""
 
 
 AIMED = """\
-Times were aimed at for peaks of {avx512} GFLOP/s with AVX-512 and {avx2} with AVX2. "For this peak" is
-the time of as large a fraction of the peak that was measured here."""
+Times were aimed at for peaks of {avx512} GFLOP/s with AVX-512 and {avx2} with AVX2. "For this peak"
+is the time of as large a fraction of the peak that was measured here."""
 
 
 def floor(path: Path, lanes: int, peak: float) -> float:
