@@ -173,7 +173,7 @@ static void subsample_of_one(int maps, int height, int width, const float *coeff
                 vf left = vf_add(vf_loadu(upper), vf_loadu(lower));
                 vf right = vf_add(vf_loadu(upper + LANES), vf_loadu(lower + LANES));
                 vf sum = vf_fma(vf_add_pairs(left, right), scale, shift);
-                store_up_to(row + x, sum, out_stride % LANES ? out_width - x : LANES);
+                vf_storeu(row + x, sum);  /* what sticks out of a row, the next one covers */
             }
         }
     }
