@@ -12,17 +12,21 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
     return here;
 }
 
+enum { MOST_TRANSFORMED = 1 << 18 };  /* floats: what the second-level cache holds */
+
 /* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: what
  * makes whole tiles, and few enough to stay in the cache. */
 static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
 {
     const int least = lenet_kernels_active()->winograd_maps;
+    const size_t most = MOST_TRANSFORMED / (size_t)at->lanes;
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         at->rows[l] = 2;
         at->transformed[l] = -1;
         if (training || l >= plan->first_flat || layer->kind != LENET_CONV
-            || !least || layer->in_maps < least || !lenet_can_winograd(&layer->conv))
+            || !least || layer->in_maps < least || !lenet_can_winograd(&layer->conv)
+            || lenet_winograd_input(&layer->conv) > most)
             continue;
         at->rows[l] = layer->out_height % 10 == 0 ? 10 : 4;
         at->transformed[l] = at->n_transformed;
