@@ -34,6 +34,9 @@ typedef struct lenet_affine {
 /* Weights of the four uniform cubic B-splines over a pixel; returns the first of them. */
 static inline int32_t lenet_splines(int32_t at, float spacing, float weight[4])
 {
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF  /* it is inlined where there are fused multiply-adds, and where not */
+#endif
     const float t = (float)at / spacing;
     const int32_t first = (int32_t)t;
     const float u = t - (float)first, v = 1.0f - u;

@@ -128,4 +128,8 @@ static void distort(const lenet_canvas *c, const lenet_affine *a, const uint8_t 
     }
 }
 
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT DEFAULT  /* for what is included behind this */
+#endif
+
 #endif

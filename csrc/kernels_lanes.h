@@ -494,7 +494,8 @@ static void conv(const lenet_conv_shape *s, const float *weights, const float *b
  * input map feeds scatters its deltas: the delta at column x belongs to the sums x .. x + K-1.
  * No multiply-add is spent on the border. Widths not listed below gather instead. */
 
-INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, const float *w_row, vf *sum)
+INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, const float *w_row,
+                         vf *sum)
 {
     PIN(d_row); PIN(w_row);
     vf held[11];
