@@ -247,18 +247,13 @@ INLINE void winograd_two_columns(const int ROWS, const int activation, const win
 INLINE void winograd_strip(const int ROWS, const int activation, const winograd_terms *t,
                            const float *in, ptrdiff_t out_stride, float *out)
 {
-    static const float no_taps[5] = {0.0f};
     const lenet_conv_shape *s = t->s;
-    const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * 5, out_row = 2 * t->row;
-    for (ptrdiff_t x = 0; x < t->row; x += LANES) {
-        for (int map = 0; map < s->out_maps; map++) {
-            const int first = s->first[map], is_connected = s->first[map + 1] > first;
-            winograd_two_columns(ROWS, activation, t,
-                                 is_connected ? t->weights + (ptrdiff_t)first * 5 : no_taps,
-                                 is_connected ? n : 0, t->bias[map], in + x, out_row,
+    const ptrdiff_t connections = s->first[s->out_maps], out_row = 2 * t->row;
+    for (ptrdiff_t x = 0; x < t->row; x += LANES)
+        for (int map = 0; map < s->out_maps; map++)
+            winograd_two_columns(ROWS, activation, t, t->weights + (ptrdiff_t)s->first[map] * 5,
+                                 connections * 5, t->bias[map], in + x, out_row,
                                  out + map * out_stride + 2 * x);
-        }
-    }
 }
 
 OUTLINE void winograd_strip_of(int activation, int rows, const winograd_terms *t, const float *in,
