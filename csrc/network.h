@@ -11,8 +11,8 @@ enum {
 };
 
 enum {
-    INFERENCE_BLOCK = 64,  /* images */
-    TRAINING_BLOCK = 32    /* fewer: every layer's maps are kept until the way back */
+    INFERENCE_BLOCK = 32,  /* images; with 64 one thread was 0.7% faster, but alone with a batch of 64 */
+    TRAINING_BLOCK = 32    /* every layer's maps are kept until the way back */
 };
 
 typedef struct plan_layer {
