@@ -252,9 +252,8 @@ def _members(source: str, content: bytes) -> dict[str, bytes]:
     except (
         zipfile.BadZipFile,
         EOFError,
-        NotImplementedError,
         OverflowError,
-        RuntimeError,
+        RuntimeError,  # also what zipfile has not implemented
         ValueError,
         struct.error,
     ) as error:

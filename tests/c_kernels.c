@@ -284,9 +284,9 @@ enum { DENSE, SPARSE, ONE_UNUSED, UNEVEN, TABLE_1998 };
 
 static int connected(int kind, int from, int to, int in_maps)
 {
-    static const char *table_1998[] = {"X   XXX  XXXX XX", "XX   XXX  XXXX X", "XXX   XXX  X XXX",
-                                       " XXX  XXXX  X XX", "  XXX  XXXX XX X", "   XXX  XXXX XXX"};
-    if (kind == TABLE_1998) return table_1998[from][to] == 'X';
+    static const char *table_1998[] = {"#   ###  #### ##", "##   ###  #### #", "###   ###  # ###",
+                                       " ###  ####  # ##", "  ###  #### ## #", "   ###  #### ###"};
+    if (kind == TABLE_1998) return table_1998[from][to] == '#';
     if (kind == UNEVEN) return (from + to) % in_maps <= to * 5 % in_maps;
     if (kind == SPARSE) return (from + to) % 3 != 2 || in_maps == 1;
     return kind == DENSE || in_maps == 1 || from != in_maps - 1;
@@ -452,22 +452,30 @@ static expected conv_bias(const conv_operands *c)
     return want;
 }
 
-static void conv_case(const lenet_conv_shape *s, int activation)
+/* What a convolution is given, by Winograd with room for its products. */
+typedef struct {
+    const float *weights, *bias, *in;
+    float *products;
+    int activation;
+} conv_inputs;
+
+/* The whole of it, then some rows (`most` after the first), with room between the maps. */
+static void compare_rows_of_conv(const lenet_conv_shape *s, const conv_inputs *c, int most,
+                                 expected want)
 {
     const size_t row_size = (size_t)(s->out_width * L), map_size = row_size * s->out_height;
-    conv_operands c = in_lanes(s);
-    const float *bias = floats((size_t)s->out_maps);
-    c.in = floats(n_inputs(s));
-    c.weights = conv_weights(s);
-    expected want = conv_outputs(&c, bias, activation);
-
-    /* the whole of it, then some rows, with room between the maps */
     for (int row = 0; row < s->out_height && row < 3; row++) {
-        for (int n_rows = s->out_height - row; n_rows > 0; n_rows = n_rows > 3 ? 3 : n_rows - 1) {
+        for (int n_rows = s->out_height - row; n_rows > 0;
+             n_rows = n_rows > most ? most : n_rows - 1) {
             const size_t stride = n_rows * row_size + 16;
             float *out = floats(s->out_maps * stride);
             const float *before = copy_of(out, s->out_maps * stride);
-            table->conv(s, c.weights, bias, activation, c.in, row, n_rows, (ptrdiff_t)stride, out);
+            if (c->products)
+                table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
+                                     (ptrdiff_t)stride, c->products, out);
+            else
+                table->conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
+                            (ptrdiff_t)stride, out);
             for (int map = 0; map < s->out_maps; map++) {
                 compare("out", out + map * stride,
                         part(want, map * map_size + row * row_size, n_rows * row_size));
@@ -477,6 +485,16 @@ static void conv_case(const lenet_conv_shape *s, int activation)
             }
         }
     }
+}
+
+static void conv_case(const lenet_conv_shape *s, int activation)
+{
+    conv_operands c = in_lanes(s);
+    const float *bias = floats((size_t)s->out_maps);
+    c.in = floats(n_inputs(s));
+    c.weights = conv_weights(s);
+    const conv_inputs given = {c.weights, bias, c.in, NULL, activation};
+    compare_rows_of_conv(s, &given, 3, conv_outputs(&c, bias, activation));
 }
 
 /* ---- convolution by Winograd's F(2,5) -------------------------------------------------------- */
@@ -548,7 +566,6 @@ static void winograd_input_case(const lenet_conv_shape *s, int activation)
 static void winograd_conv_case(const lenet_conv_shape *s, int activation)
 {
     if (!lenet_can_winograd(s)) return;
-    const size_t row_size = (size_t)(s->out_width * L), map_size = row_size * s->out_height;
     conv_operands c = in_lanes(s);
     const float *bias = floats((size_t)s->out_maps);
     c.in = floats(n_inputs(s));
@@ -560,26 +577,11 @@ static void winograd_conv_case(const lenet_conv_shape *s, int activation)
 
     float *weights = floats(lenet_winograd_weights(s));
     float *in = floats(lenet_winograd_input(s) * (size_t)L);
-    float *products = floats(LENET_WINOGRAD_PRODUCTS * (size_t)L);
     table->winograd_weights(s, c.weights, weights);
     table->winograd_input(s, c.in, in);
-    /* the whole of it, then some rows, with room between the maps */
-    for (int row = 0; row < s->out_height && row < 3; row++) {
-        for (int n_rows = s->out_height - row; n_rows > 0; n_rows = n_rows > 4 ? 4 : n_rows - 1) {
-            const size_t stride = n_rows * row_size + 16;
-            float *out = floats(s->out_maps * stride);
-            const float *before = copy_of(out, s->out_maps * stride);
-            table->winograd_conv(s, weights, bias, activation, in, row, n_rows,
-                                 (ptrdiff_t)stride, products, out);
-            for (int map = 0; map < s->out_maps; map++) {
-                compare("out", out + map * stride,
-                        part(want, map * map_size + row * row_size, n_rows * row_size));
-                if (memcmp(out + (map + 1) * stride - 16, before + (map + 1) * stride - 16,
-                           16 * sizeof *out) != 0)
-                    fail("wrote between the maps");
-            }
-        }
-    }
+    const conv_inputs given = {weights, bias, in, floats(LENET_WINOGRAD_PRODUCTS * (size_t)L),
+                               activation};
+    compare_rows_of_conv(s, &given, 4, want);
 }
 
 static void conv_backward_input_case(const lenet_conv_shape *s, int activation)
