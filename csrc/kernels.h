@@ -62,13 +62,12 @@ typedef struct lenet_kernels {
                  int activation, const float *in, int row, int n_rows, ptrdiff_t out_stride,
                  float *out);
     /* The same in fewer multiply-adds and with other roundings, where lenet_can_winograd(s): weights
-     * and whole input maps are transformed first, to lenet_winograd_weights(s) floats and
-     * lenet_winograd_input(s) vectors; products: LENET_WINOGRAD_PRODUCTS vectors. */
+     * are transformed first, to lenet_winograd_weights(s) floats; scratch: lenet_winograd_scratch(s)
+     * vectors. */
     void (*winograd_weights)(const lenet_conv_shape *s, const float *weights, float *out);
-    void (*winograd_input)(const lenet_conv_shape *s, const float *in, float *out);
     void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
-                          ptrdiff_t out_stride, float *products, float *out);
+                          ptrdiff_t out_stride, float *scratch, float *out);
     void (*conv_backward_input)(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in);
     /* Adds to dweights[weight][lane] and dbias[map][lane]. */
@@ -191,9 +190,11 @@ static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
     return (size_t)s->first[s->out_maps] * 6 * 5;
 }
 
-static inline size_t lenet_winograd_input(const lenet_conv_shape *s)
+/* Room for products and for all input maps transformed, of which some instruction sets need less. */
+static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
 {
-    return 6 * (size_t)s->in_maps * (size_t)s->in_height * (size_t)(s->out_width / 2);
+    const size_t tiles = (size_t)s->in_height * (size_t)(s->out_width / 2);
+    return LENET_WINOGRAD_PRODUCTS + 6 * (size_t)s->in_maps * tiles;
 }
 
 /* Floats of scratch for dense_backward_weights, enough for every instruction set. */

@@ -1351,7 +1351,6 @@ static double multiply_adds(int64_t rounds, float *sink)
             .lanes_to_rows = lanes_to_rows,                                               \
             .conv = conv,                                                                 \
             .winograd_weights = winograd_weights,                                         \
-            .winograd_input = winograd_input,                                             \
             .winograd_conv = winograd_conv,                                               \
             .conv_backward_input = conv_backward_input,                                   \
             .conv_backward_weights = conv_backward_weights,                               \

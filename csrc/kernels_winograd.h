@@ -4,11 +4,15 @@
  * u, the taps w six sums g, and the outputs are sums of the products u g (the polynomials' points
  * are 0, 1, -1, 2, -2 and infinity). What is added up over input maps and kernel rows are the
  * products, so that for each of the six positions there is left a convolution with a column of five
- * taps, over maps half as wide: [position][map][y][tile][lane]. */
+ * taps, over maps half as wide.
+ *
+ * With registers for the sums of all six positions, a strip of rows goes two columns of outputs at a
+ * time, and nothing but the transformed inputs goes through memory. Otherwise whole rows are
+ * transformed, positions are added up one after another, and their products wait in memory. */
 #ifndef LENET_KERNELS_WINOGRAD_H
 #define LENET_KERNELS_WINOGRAD_H
 
-enum { WINOGRAD_ROWS = 5 };
+enum { WINOGRAD_ROWS = 5 };  /* of a tile */
 
 /* weights [connection][5][5] -> [position][connection][5] */
 static void winograd_weights(const lenet_conv_shape *s, const float *weights, float *out)
@@ -28,30 +32,153 @@ static void winograd_weights(const lenet_conv_shape *s, const float *weights, fl
     }
 }
 
-static void winograd_input(const lenet_conv_shape *s, const float *in, float *out)
+/* The sums of six inputs, of which position p's goes to out + p * position. */
+INLINE void winograd_transform(const vf d[6], ptrdiff_t position, float *out)
 {
-    const ptrdiff_t rows = (ptrdiff_t)s->in_maps * s->in_height, tiles = s->out_width / 2;
-    const ptrdiff_t position = rows * tiles * LANES;
     const vf four = vf_set(4.0f), minus_four = vf_set(-4.0f), minus_five = vf_set(-5.0f);
-    for (ptrdiff_t row = 0; row < rows; row++, in += (ptrdiff_t)s->in_width * LANES) {
-        vf d0 = vf_load(in), d1 = vf_load(in + LANES);
-        vf d2 = vf_load(in + 2 * LANES), d3 = vf_load(in + 3 * LANES);
-        for (ptrdiff_t t = 0; t < tiles; t++, out += LANES) {
-            const float *at = in + (2 * t + 4) * LANES;
-            vf d4 = vf_load(at), d5 = vf_load(at + LANES);
-            vf even = vf_fma(minus_four, d2, d4), odd = vf_fma(minus_four, d1, d3);
-            vf even_2 = vf_sub(d4, d2), odd_2 = vf_sub(d3, d1);
-            odd_2 = vf_add(odd_2, odd_2);
-            vf_store(out, vf_fma(four, d0, vf_fma(minus_five, d2, d4)));
-            vf_store(out + position, vf_add(even, odd));
-            vf_store(out + 2 * position, vf_sub(even, odd));
-            vf_store(out + 3 * position, vf_add(even_2, odd_2));
-            vf_store(out + 4 * position, vf_sub(even_2, odd_2));
-            vf_store(out + 5 * position, vf_fma(four, d1, vf_fma(minus_five, d3, d5)));
-            d0 = d2;
-            d1 = d3;
-            d2 = d4;
-            d3 = d5;
+    vf even = vf_fma(minus_four, d[2], d[4]), odd = vf_fma(minus_four, d[1], d[3]);
+    vf even_2 = vf_sub(d[4], d[2]), odd_2 = vf_sub(d[3], d[1]);
+    odd_2 = vf_add(odd_2, odd_2);
+    vf_store(out, vf_fma(four, d[0], vf_fma(minus_five, d[2], d[4])));
+    vf_store(out + position, vf_add(even, odd));
+    vf_store(out + 2 * position, vf_sub(even, odd));
+    vf_store(out + 3 * position, vf_add(even_2, odd_2));
+    vf_store(out + 4 * position, vf_sub(even_2, odd_2));
+    vf_store(out + 5 * position, vf_fma(four, d[1], vf_fma(minus_five, d[3], d[5])));
+}
+
+/* Two outputs from the products of six positions. */
+INLINE void winograd_pair(vf first, vf a, vf b, vf c, vf d, vf last, vf *y)
+{
+    y[0] = vf_add(vf_add(first, vf_add(a, b)), vf_add(c, d));
+    y[1] = vf_add(vf_fma(vf_set(2.0f), vf_sub(c, d), vf_sub(a, b)), last);
+}
+
+/* ---- strips: the sums of all positions in registers ------------------------------------------ */
+
+/* Rows of two columns of outputs, for all output maps. */
+typedef struct {
+    const lenet_conv_shape *s;
+    const float *weights, *bias;
+    ptrdiff_t in_row, in_map, out_row, out_map;  /* floats */
+} winograd_strip;
+
+/* The inputs under them -> [map][row][position]. */
+INLINE void winograd_strip_inputs(const int ROWS, const winograd_strip *t, const float *in, float *out)
+{
+    for (int map = 0; map < t->s->in_maps; map++, in += t->in_map) {
+        const float *from = in;
+        for (int row = 0; row < ROWS + 4; row++, from += t->in_row, out += 6 * LANES) {
+            vf d[6];
+            UNROLL
+            for (int x = 0; x < 6; x++) d[x] = vf_load(from + x * LANES);
+            winograd_transform(d, LANES, out);
+        }
+    }
+}
+
+/* sum[y] += the taps times the rows y .. y + 4 of one map and position. */
+INLINE void winograd_column(const int ROWS, const float *in, const float *w, vf *sum)
+{
+    vf weight[5];
+    UNROLL
+    for (int i = 0; i < 5; i++) weight[i] = vf_in_register(vf_set(w[i]));
+    PIN(in);
+    UNROLL
+    for (int row = 0; row < ROWS + 4; row++) {
+        vf pixel = vf_in_register(vf_load(in + row * 6 * LANES));
+#define TAP(i) if (row >= i && row - i < ROWS) vf_accumulate(&sum[row - i], pixel, weight[i]);
+        TAP(0) TAP(1) TAP(2) TAP(3) TAP(4)
+#undef TAP
+    }
+    FORGET();
+}
+
+INLINE void winograd_strip_map(const int ROWS, const int activation, const winograd_strip *t, int map,
+                               const float *in, float *out)
+{
+    const lenet_conv_shape *s = t->s;
+    const ptrdiff_t position = (ptrdiff_t)s->first[s->out_maps] * 5;
+    const ptrdiff_t in_map = (ROWS + 4) * 6 * LANES;
+    const float *w = t->weights + (ptrdiff_t)s->first[map] * 5;
+    vf sum[6][WINOGRAD_STRIP];
+    /* only the first output sees the first position, and the second the last */
+#define POSITION(p)                                                                           \
+    UNROLL                                                                                    \
+    for (int y = 0; y < ROWS; y++) sum[p][y] = vf_set(p % 5 ? 0.0f : t->bias[map]);
+    POSITION(0) POSITION(1) POSITION(2) POSITION(3) POSITION(4) POSITION(5)
+#undef POSITION
+    for (int c = s->first[map]; c < s->first[map + 1]; c++, w += 5) {
+        const float *from = in + s->source[c] * in_map;
+#define POSITION(p) winograd_column(ROWS, from + p * LANES, w + p * position, sum[p]);
+        POSITION(0) POSITION(1) POSITION(2) POSITION(3) POSITION(4) POSITION(5)
+#undef POSITION
+    }
+    UNROLL
+    for (int y = 0; y < ROWS; y += 2) {
+        vf v[4];
+        UNROLL
+        for (int k = 0; k < 2; k++) {
+            if (y + k == ROWS) continue;
+            winograd_pair(sum[0][y + k], sum[1][y + k], sum[2][y + k], sum[3][y + k],
+                          sum[4][y + k], sum[5][y + k], v + 2 * k);
+        }
+        squash_some(activation, y + 1 < ROWS ? 4 : 2, v);
+        UNROLL
+        for (int k = 0; k < 2; k++) {
+            if (y + k == ROWS) continue;
+            vf_store(out + (y + k) * t->out_row, v[2 * k]);
+            vf_store(out + (y + k) * t->out_row + LANES, v[2 * k + 1]);
+        }
+    }
+}
+
+INLINE void winograd_strip_rows(const int ROWS, const int activation, const winograd_strip *t,
+                                const float *in, float *scratch, float *out)
+{
+    for (int x = 0; x < t->s->out_width; x += 2, in += 2 * LANES, out += 2 * LANES) {
+        winograd_strip_inputs(ROWS, t, in, scratch);
+        for (int map = 0; map < t->s->out_maps; map++)
+            winograd_strip_map(ROWS, activation, t, map, scratch, out + map * t->out_map);
+    }
+}
+
+OUTLINE void winograd_strip_of(int activation, int rows, const winograd_strip *t, const float *in,
+                               float *scratch, float *out)
+{
+    switch (activation * 4 + rows - 1) {
+#define CASE_OF_ROWS(kind, n)                                                                 \
+    case kind * 4 + n - 1:                                                                    \
+        if (n <= WINOGRAD_STRIP)                                                              \
+            winograd_strip_rows(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, scratch, out);      \
+        break;
+#define CASE(kind)                                                                            \
+    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 3) CASE_OF_ROWS(kind, 4)
+        CASES_OF_ACTIVATIONS(CASE)
+#undef CASE
+#undef CASE_OF_ROWS
+    }
+}
+
+/* ---- tiles: one position after another -------------------------------------------------------- */
+
+/* n_rows rows of every input map -> [position][map][y][tile]. */
+static void winograd_input(const lenet_conv_shape *s, const float *in, int n_rows, float *out)
+{
+    const ptrdiff_t tiles = s->out_width / 2, row = (ptrdiff_t)s->in_width * LANES;
+    const ptrdiff_t position = s->in_maps * n_rows * tiles * LANES;
+    for (int map = 0; map < s->in_maps; map++, in += s->in_height * row) {
+        for (int y = 0; y < n_rows; y++) {
+            const float *from = in + y * row;
+            vf d[6];
+            for (int k = 0; k < 4; k++) d[k] = vf_load(from + k * LANES);
+            for (ptrdiff_t t = 0; t < tiles; t++, out += LANES) {
+                d[4] = vf_load(from + (2 * t + 4) * LANES);
+                d[5] = vf_load(from + (2 * t + 5) * LANES);
+                winograd_transform(d, position, out);
+                UNROLL
+                for (int k = 0; k < 4; k++) d[k] = d[k + 2];
+            }
         }
     }
 }
@@ -61,7 +188,7 @@ typedef struct {
     const lenet_conv_shape *s;
     const float *weights, *bias;
     int first_map, maps;
-    ptrdiff_t row, map, position;  /* of the transformed input, floats */
+    ptrdiff_t row, map, position;  /* of the transformed inputs, floats */
 } winograd_terms;
 
 /* sum[y][tile] += input row ROW of a tile, times the taps that it meets. Written out, as are the rows
@@ -117,7 +244,6 @@ INLINE void winograd_tiles(const int ROWS, const int TILES, const winograd_terms
         const float *weights = t->weights + (ptrdiff_t)p * s->first[s->out_maps] * 5;
         for (int m = 0; m < t->maps; m++) {
             const int map = t->first_map + m, first = s->first[map];
-            /* only the first output sees the first position, and the second the last */
             winograd_tile(ROWS, TILES, s->first[map + 1] - first, s->source + first,
                           weights + (ptrdiff_t)first * 5, vf_set(p % 5 ? 0.0f : t->bias[map]),
                           in + p * t->position, t->row, t->map,
@@ -139,13 +265,6 @@ OUTLINE void winograd_tiles_of(int rows, int tiles, const winograd_terms *t, con
 #undef CASES_OF_ROWS
 #undef CASE
     }
-}
-
-/* Two outputs from the products of six positions. */
-INLINE void winograd_pair(vf first, vf a, vf b, vf c, vf d, vf last, vf *y)
-{
-    y[0] = vf_add(vf_add(first, vf_add(a, b)), vf_add(c, d));
-    y[1] = vf_add(vf_fma(vf_set(2.0f), vf_sub(c, d), vf_sub(a, b)), last);
 }
 
 INLINE void winograd_pair_from(const float *products, ptrdiff_t position, vf *y)
@@ -192,113 +311,38 @@ OUTLINE void winograd_outputs_of(int activation, int rows, int tiles, const floa
     }
 }
 
-/* ---- of a single input map: the sums of all positions in registers ---------------------------- */
-
-/* sum[y] = start + the taps times the rows y .. y + 4 of a column of vectors. */
-INLINE void winograd_column(const int ROWS, const float *in, ptrdiff_t in_row, const float *w,
-                            vf start, vf *sum)
-{
-    vf weight[5];
-    UNROLL
-    for (int i = 0; i < 5; i++) weight[i] = vf_in_register(vf_set(w[i]));
-    UNROLL
-    for (int y = 0; y < ROWS; y++) sum[y] = start;
-    UNROLL
-    for (int row = 0; row < ROWS + 4; row++) {
-        vf pixel = vf_in_register(vf_load(in + row * in_row));
-#define TAP(i) if (row >= i && row - i < ROWS) vf_accumulate(&sum[row - i], pixel, weight[i]);
-        TAP(0) TAP(1) TAP(2) TAP(3) TAP(4)
-#undef TAP
-    }
-    FORGET();
-}
-
-/* Rows of two columns of outputs. w: position p's taps begin at w + p * w_position. */
-INLINE void winograd_two_columns(const int ROWS, const int activation, const winograd_terms *t,
-                                 const float *w, ptrdiff_t w_position, float bias, const float *in,
-                                 ptrdiff_t out_row, float *out)
-{
-    const vf zero = vf_set(0.0f);
-    vf sum[6][WINOGRAD_STRIP];
-#define POSITION(p)                                                                           \
-    winograd_column(ROWS, in + p * t->position, t->row, w + p * w_position,                   \
-                    p % 5 ? zero : vf_set(bias), sum[p]);
-    POSITION(0) POSITION(1) POSITION(2) POSITION(3) POSITION(4) POSITION(5)
-#undef POSITION
-    UNROLL
-    for (int y = 0; y < ROWS; y += 2) {
-        vf v[4];
-        UNROLL
-        for (int k = 0; k < 2; k++) {
-            if (y + k == ROWS) continue;
-            winograd_pair(sum[0][y + k], sum[1][y + k], sum[2][y + k], sum[3][y + k],
-                          sum[4][y + k], sum[5][y + k], v + 2 * k);
-        }
-        squash_some(activation, y + 1 < ROWS ? 4 : 2, v);
-        UNROLL
-        for (int k = 0; k < 2; k++) {
-            if (y + k == ROWS) continue;
-            vf_store(out + (y + k) * out_row, v[2 * k]);
-            vf_store(out + (y + k) * out_row + LANES, v[2 * k + 1]);
-        }
-    }
-}
-
-INLINE void winograd_strip(const int ROWS, const int activation, const winograd_terms *t,
-                           const float *in, ptrdiff_t out_stride, float *out)
-{
-    const lenet_conv_shape *s = t->s;
-    const ptrdiff_t connections = s->first[s->out_maps], out_row = 2 * t->row;
-    for (ptrdiff_t x = 0; x < t->row; x += LANES)
-        for (int map = 0; map < s->out_maps; map++)
-            winograd_two_columns(ROWS, activation, t, t->weights + (ptrdiff_t)s->first[map] * 5,
-                                 connections * 5, t->bias[map], in + x, out_row,
-                                 out + map * out_stride + 2 * x);
-}
-
-OUTLINE void winograd_strip_of(int activation, int rows, const winograd_terms *t, const float *in,
-                               ptrdiff_t out_stride, float *out)
-{
-    switch (activation * 4 + rows - 1) {
-#define CASE_OF_ROWS(kind, n)                                                                 \
-    case kind * 4 + n - 1:                                                                    \
-        if (n <= WINOGRAD_STRIP)                                                              \
-            winograd_strip(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, out_stride, out);        \
-        break;
-#define CASE(kind)                                                                            \
-    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 3) CASE_OF_ROWS(kind, 4)
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-#undef CASE_OF_ROWS
-    }
-}
+/* ---- either ---------------------------------------------------------------------------------- */
 
 static void winograd_conv(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
-                          ptrdiff_t out_stride, float *products, float *out)
+                          ptrdiff_t out_stride, float *scratch, float *out)
 {
-    const int width = s->out_width / 2;
-    const ptrdiff_t in_row = (ptrdiff_t)width * LANES, out_row = 2 * in_row;
-    winograd_terms t = {.s = s, .weights = weights, .bias = bias, .row = in_row,
-                        .map = s->in_height * in_row,
-                        .position = s->in_maps * s->in_height * in_row};
-    if (s->in_maps == 1) {
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, out_row = (ptrdiff_t)s->out_width * LANES;
+    in += row * in_row;
+    if (WINOGRAD_STRIP > 1) {
+        const winograd_strip t = {s, weights, bias, in_row, s->in_height * in_row, out_row, out_stride};
         for (pieces y = cut(n_rows, WINOGRAD_STRIP); y.size; y = next(y))
-            winograd_strip_of(activation, y.size, &t, in + (row + y.start) * in_row, out_stride,
+            winograd_strip_of(activation, y.size, &t, in + y.start * in_row, scratch,
                               out + y.start * out_row);
         return;
     }
+    const int tiles = s->out_width / 2, rows = n_rows + 4;
+    winograd_terms t = {.s = s, .weights = weights, .bias = bias, .row = tiles * LANES,
+                        .map = rows * tiles * LANES,
+                        .position = (ptrdiff_t)s->in_maps * rows * tiles * LANES};
+    float *transformed = scratch + LENET_WINOGRAD_PRODUCTS * LANES;
+    winograd_input(s, in, rows, transformed);
     for (pieces y = cut(n_rows, WINOGRAD_ROWS); y.size; y = next(y)) {
-        for (pieces x = cut(width, WINOGRAD_TILES); x.size; x = next(x)) {
-            const float *from = in + (row + y.start) * in_row + x.start * LANES;
+        for (pieces x = cut(tiles, WINOGRAD_TILES); x.size; x = next(x)) {
+            const float *from = transformed + y.start * t.row + x.start * LANES;
             float *to = out + y.start * out_row + 2 * x.start * LANES;
             for (pieces maps = cut(s->out_maps, LENET_WINOGRAD_MAPS); maps.size; maps = next(maps)) {
                 t.first_map = maps.start;
                 t.maps = maps.size;
-                winograd_tiles_of(y.size, x.size, &t, from, products);
+                winograd_tiles_of(y.size, x.size, &t, from, scratch);
                 for (int m = 0; m < maps.size; m++)
                     winograd_outputs_of(activation, y.size, x.size,
-                                        products + (ptrdiff_t)m * 6 * y.size * x.size * LANES,
+                                        scratch + (ptrdiff_t)m * 6 * y.size * x.size * LANES,
                                         out_row, to + (maps.start + m) * out_stride);
             }
         }

@@ -12,23 +12,22 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
     return here;
 }
 
-enum { MOST_TRANSFORMED = 1 << 18 };  /* floats: what the second-level cache holds */
+enum { MOST_SCRATCH = 1 << 18 };  /* floats: what the second-level cache holds */
 
 /* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: what
  * makes whole tiles, and few enough to stay in the cache. */
 static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
 {
     const int least = lenet_kernels_active()->winograd_maps;
-    const size_t most = MOST_TRANSFORMED / (size_t)at->lanes;
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         at->rows[l] = 2;
         at->transformed[l] = -1;
         if (training || l >= plan->first_flat || layer->kind != LENET_CONV
             || !least || layer->in_maps < least || !lenet_can_winograd(&layer->conv)
-            || lenet_winograd_input(&layer->conv) > most)
+            || lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes > MOST_SCRATCH)
             continue;
-        at->rows[l] = layer->out_height % 10 == 0 ? 10 : 4;
+        at->rows[l] = layer->in_maps > 1 ? 10 : 4;
         at->transformed[l] = at->n_transformed;
         at->n_transformed += padded((ptrdiff_t)lenet_winograd_weights(&layer->conv));
     }
@@ -68,8 +67,7 @@ static size_t scratch_size(const lenet_plan *plan, int training, const lenet_lay
         else if (layer->kind != LENET_CONV)
             size = larger(size, training ? 2 * (size_t)(layer->out_maps * at->lanes) : 0);
         if (at->transformed[l] >= 0)
-            size = larger(size, (lenet_winograd_input(&layer->conv) + LENET_WINOGRAD_PRODUCTS)
-                                    * (size_t)at->lanes);
+            size = larger(size, lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes);
     }
     return size;
 }

@@ -105,18 +105,6 @@ static void run_pool(const batch *b, const plan_layer *layer, const float *in,
                     out + (ptrdiff_t)row * layer->out_width * b->at->lanes);
 }
 
-static float *transformed_input(const batch *b, float *memory)
-{
-    return memory + b->at->scratch + LENET_WINOGRAD_PRODUCTS * b->at->lanes;
-}
-
-/* What a convolution's rows need to have been done once. */
-static void begin_conv(const batch *b, int l, const float *in, float *memory)
-{
-    if (b->at->transformed[l] >= 0)
-        b->k->winograd_input(&b->plan->layers[l].conv, in, transformed_input(b, memory));
-}
-
 static void run_conv(const batch *b, int l, const float *in, int row, int n_rows, ptrdiff_t stride,
                      float *memory, float *out)
 {
@@ -124,8 +112,8 @@ static void run_conv(const batch *b, int l, const float *in, int row, int n_rows
     const float *bias = biases_of(b, layer);
     if (b->at->transformed[l] >= 0)
         b->k->winograd_conv(&layer->conv, b->transformed + b->at->transformed[l], bias,
-                            layer->activation, transformed_input(b, memory), row, n_rows, stride,
-                            memory + b->at->scratch, out);
+                            layer->activation, in, row, n_rows, stride, memory + b->at->scratch,
+                            out);
     else
         b->k->conv(&layer->conv, weights_of(b, layer), bias, layer->activation, in, row, n_rows,
                    stride, out);
@@ -140,7 +128,6 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
     const int width = conv->out_width * b->at->lanes, most = b->at->rows[l];
     const int height = pool->out_height * 2;
     const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : most) * width;
-    begin_conv(b, l, in, memory);
     for (int y = 0; y < height; y += most) {
         const int n_rows = height - y < most ? height - y : most;
         float *rows = between + (keep ? (ptrdiff_t)y * width : 0);
@@ -169,7 +156,6 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
             out = memory + at->out[l] + group * at->stride[l];
             run_conv_and_pool(b, l - 1, training, in, memory, between, out);
         } else if (layer->kind == LENET_CONV) {
-            begin_conv(b, l, in, memory);
             run_conv(b, l, in, 0, layer->out_height,
                      (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, memory, out);
         } else {

@@ -12,8 +12,8 @@ enum {
     HOLD_WEIGHTS = 1,
     TILE_COLUMNS = 10,
     WINOGRAD_MAPS = 0,     /* not measured */
-    WINOGRAD_TILES = 5,
     WINOGRAD_STRIP = 4,
+    WINOGRAD_TILES = 1,
     WEIGHT_MAPS = 5,
     COLUMN_ROWS = 10,
     COLUMN_MAPS = 2,
