@@ -3,7 +3,7 @@
  * Kernels work on lanes: a group of `lanes` images, one image per lane of a vector, so that a
  * feature map is [y][x][lane] and a layer [map][y][x][lane]. Nothing is wasted at the edges of
  * a map, and the sparse C3 costs only the connections it has. All pointers to lanes are
- * aligned to 64 bytes and outputs come last before sizes, as noted at each.
+ * aligned to 64 bytes; outputs come last.
  *
  * Backward kernels work in place: on entry `in` holds a layer's outputs f(a), on return
  * dE/da = dE/df(a) f'(a), which is what the layer below needs.
@@ -147,7 +147,8 @@ typedef struct lenet_kernels {
     void (*rbf_backward_of_one)(const lenet_dense_shape *s, const float *codes, const float *delta,
                                 int in_activation, int add, float *in, float *dcodes);
 
-    /* The squashing function, any alignment; a == y is allowed. */
+    /* The squashing function, any alignment; a == y is allowed. NaN gives NaN, perhaps also in the
+     * same lane of vectors close by: of a group of lanes, in the same image. */
     void (*squash)(int activation, const float *a, ptrdiff_t n, float *y);
     void (*squash_backward)(int activation, const float *y, const float *dy, ptrdiff_t n,
                             float *da);

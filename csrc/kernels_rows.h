@@ -433,6 +433,7 @@ static void conv_backward_input_of_one(const lenet_conv_shape *s, const float *w
 #define SCATTER(K, ROWS)                                                                  \
     scatter_rows_of_one(K, ROWS, s, weights, delta + x, delta_stride, map, in_activation, \
                         in + x, in_stride)
+            /* C3 of the 1998 network, of the one for 28 x 28 images and of that with 3 x 3 kernels */
             if (s->kernel == 5 && s->out_height == 10)
                 SCATTER(5, 10);
             else if (s->kernel == 5 && s->out_height == 8)

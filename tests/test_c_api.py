@@ -14,16 +14,24 @@ CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil
 
 MISSING_ISA = "avx2" if "neon" in cpu_info()["available"] else "neon"  # no processor has both
 THREADS = {"posix": ["-pthread"], "openmp": ["-fopenmp", "-DLENET_USE_OPENMP"]}
+# The portable kernels alone, as a compiler without vector types (MSVC) builds them.
+PLAIN_LANES = [
+    *THREADS["posix"],
+    "-DLENET_PLAIN_LANES",
+    *(f"-Dlenet_kernels_{isa}=lenet_kernels_portable" for isa in ("avx2", "avx512", "neon")),
+]
 
 
-def build(name, threads, folder):
+def build(name, more_flags, folder, kernels="*"):
     if CC is None:
         pytest.skip("no C compiler here")
     target = folder / name
-    sources = [ROOT / "tests" / f"{name}.c", *sorted((ROOT / "csrc").glob("*.c"))]
+    core = {*(ROOT / "csrc").glob("*.c")} - {*(ROOT / "csrc").glob("kernels_*.c")}
+    core |= {*(ROOT / "csrc").glob(f"kernels_{kernels}.c")}
+    sources = [ROOT / "tests" / f"{name}.c", *sorted(core)]
     flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
     subprocess.run(
-        [CC, *flags, *threads, *map(str, sources), "-o", str(target), "-lm"],
+        [CC, *flags, *more_flags, *map(str, sources), "-o", str(target), "-lm"],
         check=True,
     )
     return target
@@ -61,3 +69,8 @@ def test_a_c_program_is_told_that_the_instruction_set_is_not_there(program, isa,
 @pytest.mark.parametrize("isa", cpu_info()["available"])
 def test_each_kernel_agrees_with_plain_loops(kernels, isa):
     assert f"on {isa}" in run(kernels, isa)
+
+
+def test_each_kernel_agrees_with_plain_loops_without_vector_types(tmp_path):
+    program = build("c_kernels", PLAIN_LANES, tmp_path, "portable")
+    assert "on portable" in run(program, "portable")

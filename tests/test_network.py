@@ -107,6 +107,19 @@ POOLED_TO_ONE = Architecture(
     ),
     input_shape=(5, 6),
 )
+NO_LISTED_SIZE = Architecture(
+    "a mean first, convolution on convolution, no listed size",
+    (
+        AveragePool("S1"),
+        Conv("C2", maps=3, kernel=3, activation="tanh"),
+        Conv("C3", maps=5, kernel=4, table=((0,), (1, 2), (2,), (0, 1, 2), (0, 2))),
+        Subsample("S4"),
+        Conv("C5", maps=4, kernel=2, activation="relu"),
+        AveragePool("S6"),
+        Dense("output", units=6, activation="identity"),
+    ),
+    input_shape=(41, 43),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -128,6 +141,7 @@ ARCHITECTURES = [
     LARGE_C5,
     MANY_POOLS,
     POOLED_TO_ONE,
+    NO_LISTED_SIZE,
     DENSE_ONLY,
     ONE_LAYER,
 ]
