@@ -31,7 +31,7 @@ from collections.abc import Callable
 from statistics import median
 
 from bench import counts
-from bench.common import add_isa, add_output, by_recipe, parser
+from bench.common import add_isa, add_output, by_recipe, duration, markdown, parser
 from bench.paths import (
     DATA,
     PATHS,
@@ -43,7 +43,6 @@ from bench.paths import (
     run,
     training_set,
 )
-from bench.peers.report import duration, markdown
 from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, cli
 
 OUTPUT = ROOT / "docs" / "limit.md"

@@ -124,6 +124,15 @@ def test_what_is_not_there_is_refused(command, name, arguments, message, capsys)
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(7.234e-6, "7.23 us"), (1e-9, "0.00 us"), (9.996e-4, "1000 us"), (0.0456, "45.6 ms"),
+     (0.9994, "999 ms"), (1.0, "1.00 s"), (123.4, "123 s")],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert common.duration(seconds) == text
+
+
 def test_settings_are_chosen_on_the_last_10_000():
     (x, y), (held_x, held_y) = common.hold_out((np.arange(60_000), -np.arange(60_000)))
     for part, want in ((x, range(50_000)), (held_x, range(50_000, 60_000))):

@@ -35,15 +35,6 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios():
     assert report.ratio([2.0, 30.0, 8.0], [1.0, 10.0, 2.0]) == 3.0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(7.234e-6, "7.23 us"), (1e-9, "0.00 us"), (9.996e-4, "1000 us"), (0.0456, "45.6 ms"),
-     (0.9994, "999 ms"), (1.0, "1.00 s"), (123.4, "123 s")],
-)  # fmt: skip
-def test_durations(seconds, text):
-    assert report.duration(seconds) == text
-
-
 def test_tables():
     results = {
         (1, READ, "lenet_c"): result(1e-5, 1e-5, 2e-5),
