@@ -109,3 +109,46 @@ def test_the_readmes_figures_are_those_of_the_pages():
     for figure in figures:
         bare = figure.removesuffix(" images/s")
         assert re.search(rf"(?<![\d.,]){re.escape(bare)}", pages), figure
+
+
+def rows(page, heading, first):
+    """Give the cells of the table that begins with `first`, under a heading, by their first one."""
+    _, _, rest = PAGES[page].partition(f"\n## {heading}\n")
+    lines = rest[rest.index(f"| {first} |") :].split("\n\n")[0].splitlines()
+    return {cells[0]: cells[1:] for cells in (line[2:-2].split(" | ") for line in lines)}
+
+
+def test_the_readmes_speeds_are_the_limit_pages():
+    tables = [rows("docs/limit.md", isa, "path") for isa in ("avx512", "avx2")]
+    for what, path, column in (
+        ("`predict`, 1024 images", "1998: predict 1024", 1),
+        ("`predict`, one image", "1998: predict 1", 0),
+        ("`Trainer.step`, 128 images, Adam", "1998: step 128, Adam", 1),
+        ("`Trainer.step`, one image, SGD", "1998: step 1, SGD", 0),
+    ):
+        (line,) = re.findall(rf"^\| {re.escape(what)} \| (.*) \|$", README, re.M)
+        cells = line.split(" | ")
+        for table, speed, percent in zip(tables, cells[::2], cells[1::2], strict=True):
+            assert speed.removesuffix(" images/s") == table[path][column].partition(" (")[0]
+            of_peak = float(table[path][3].partition("%")[0])
+            assert abs(float(percent.removesuffix("%")) - of_peak) <= 0.5, what
+
+
+def test_the_readmes_peers_are_the_best_ones_of_the_page():
+    tables = [rows("docs/peers.md", f"{n} thread{'s' * (n > 1)}", "") for n in (1, 2)]
+    for what, task in (
+        ("inference, one image", "inference 1"),
+        ("inference, 64 images", "inference 64"),
+        ("inference, 1024 images", "inference 1024"),
+        ("training, one image, SGD", "training 1, SGD"),
+        ("training, 128 images, Adam", "training 128, Adam"),
+    ):
+        line = f"| {what} |"
+        for table in tables:
+            of_task = {name: cells[table[""].index(task)] for name, cells in table.items()}
+            ratio, name = of_task["**best peer**"].split("x, ")
+            assert float(ratio) > 1.0  # "No row has a peer ahead"
+            time, _, rest = of_task[name].partition(" ")
+            unit, _, ratio = rest.partition(" ")
+            line += f" {of_task['lenet_c']} | {time} {unit}, {name} {ratio} |"
+        assert line in README
