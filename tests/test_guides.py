@@ -79,17 +79,25 @@ def test_links_lead_somewhere():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_commands_are_there(name, capsys):
-    for module in re.findall(r"python -m ([\w.]+)", PAGES[name]):
-        if not module.startswith(("venv", "pip")):
-            assert importlib.util.find_spec(module), module
-    for command, rest in re.findall(r"lenet-c ([a-z]+)([^`\n#&]*)", PAGES[name]):
+def test_commands_are_there(name, capsys, monkeypatch):
+    def known(option, main, *arguments):
+        monkeypatch.setattr("sys.argv", ["command", *arguments, "--help"])
         with pytest.raises(SystemExit) as end:
-            cli.main([command, "--help"])
+            main()
         assert end.value.code == 0
-        known = capsys.readouterr().out
-        for option in re.findall(r"--[a-z-]+", rest):
-            assert re.search(rf"^  {option}\b", known, re.M), f"lenet-c {command} {option}"
+        return re.search(rf"^  {option}\b", capsys.readouterr().out, re.M)
+
+    for module, rest in re.findall(r"python -m ([\w.]+)([^`\n#&;]*)", PAGES[name]):
+        if not module.startswith(("venv", "pip")):
+            spec = importlib.util.find_spec(module)
+            assert spec, module
+            package = spec.submodule_search_locations is not None
+            main = importlib.import_module(f"{module}.__main__" if package else module).main
+            for option in re.findall(r"--[a-z-]+", rest):
+                assert known(option, main), f"{module} {option}"
+    for command, rest in re.findall(r"lenet-c ([a-z]+)([^`\n#&]*)", PAGES[name]):
+        for option in ["-h", *re.findall(r"--[a-z-]+", rest)]:
+            assert known(option, cli.main, command), f"lenet-c {command} {option}"
 
 
 @pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
