@@ -40,8 +40,8 @@ lint:
 	$(PYTHON) -m mypy
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
-		for file in csrc/*.c; do \
-			$$compiler -std=c11 -O2 -Wall -Wextra -Werror -c $$file -o /dev/null || exit 1; \
+		for file in csrc/*.c bench/*.c tests/*.c; do \
+			$$compiler -std=c11 -O2 -Wall -Wextra -Werror -Icsrc -c $$file -o /dev/null || exit 1; \
 		done; \
 	done
 

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from bench.common import add_isa, parser
+from bench.common import add_isa, markdown, parser
 from bench.paths import PATHS, ROOT, Report, run
-from bench.peers.report import markdown
 
 BASELINE = ROOT / "bench" / "baseline.json"
 TOLERANCE = 0.15

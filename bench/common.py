@@ -1,9 +1,10 @@
-"""What the commands of this folder share: parsers, MNIST, and a line where something is missing."""
+"""What the commands share: parsers, tables, MNIST, and a line where something is missing."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,22 @@ def add_output(command: argparse.ArgumentParser, output: Path) -> None:
     """Add --write and --output, for a command that prints a report."""
     command.add_argument("--write", action="store_true", help=f"write {output.name} as well")
     command.add_argument("--output", type=Path, default=output, help="default: %(default)s")
+
+
+def duration(seconds: float) -> str:
+    """Write a time with three digits and its unit."""
+    for scale, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
+        if seconds * scale >= 1.0 or unit == "us":
+            break
+    value = seconds * scale
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a table, the first column to the left and the others to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
 def need(*modules: str) -> None:

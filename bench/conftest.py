@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bench import paths
-from bench.peers.report import duration
+from bench.common import duration
 from lenet_c import _core, datasets
 
 ROWS = pytest.StashKey[list[dict[str, object]]]()

@@ -18,9 +18,8 @@ from functools import partial
 
 import numpy as np
 
-from bench.common import add_isa, parser
+from bench.common import add_isa, duration, markdown, parser
 from bench.paths import ROOT
-from bench.peers.report import duration, markdown
 from lenet_c import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3, LeNet5, cpu_info
 
 ROUNDS, CALLS = 15, 200

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from statistics import median
 
 from bench import counts
-from bench.common import add_isa, add_output, by_recipe, parser
+from bench.common import add_isa, add_output, by_recipe, duration, markdown, parser
 from bench.paths import (
     DATA,
     PATHS,
@@ -43,7 +43,6 @@ from bench.paths import (
     run,
     training_set,
 )
-from bench.peers.report import duration, markdown
 from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, cli
 
 OUTPUT = ROOT / "docs" / "limit.md"
@@ -81,10 +80,10 @@ METHOD = """\
 uint8 images, in turns with the core's loop of multiply-adds (the peak): peak, path, peak, path ...
 over {rounds} rounds. Time is the median of the rounds; "of peak" is the median, least and most of
 the rounds' ratios to the better of the two peaks beside. A multiply-add is two operations;
-convolutions, dense layers and RBF units count, as many as direct sums have: AVX-512 and AVX2 make
-do with three fifths of those of 5x5 convolutions where they read batches (Winograd). The floor is a
-model of direct sums: multiply-adds at the peak, {squash} multiply-adds of time for each vector that
-is squashed, and for one image every weight read from the second-level cache at {bytes} bytes a
+convolutions, dense layers and RBF units count, as many as direct sums have: where a batch is read,
+AVX-512 makes do with three fifths of those of C1 and C3, AVX2 of those of C3 (Winograd). The floor
+is a model of direct sums: multiply-adds at the peak, {squash} multiply-adds of time for each vector
+that is squashed, and for one image every weight read from the second-level cache at {bytes} bytes a
 vector multiply-add; all else is free (`bench/limit.py` says more).
 
 The share of time of each layer is taken in further calls, the middle one of {windows} windows of
@@ -198,7 +197,7 @@ def aim(seconds: float, isa: str, peak: float, show: Callable[[float], str]) -> 
 
 
 def fits(isa: str, peak: float) -> list[list[str]]:
-    """Time trainings on two threads, for the table of aims."""
+    """Time trainings on two threads by this process's instruction set, for the table of aims."""
     train = training_set()
 
     def middle(call: Callable[[], object]) -> float:
@@ -280,7 +279,10 @@ def main() -> None:
         run(isa, rounds=options.rounds, seconds=options.seconds, profile=True)
         for isa in options.isa
     ]
-    trainings = fits(reports[0].isa, middle_peak(reports[0]))
+    trainings = []
+    for report in reports:
+        if report.isa == _core.isa()[0]:  # trainings run in this process
+            trainings = fits(report.isa, middle_peak(report))
     minutes = (time.perf_counter() - began) / 60
     text = write_up(reports, trainings, options.rounds, load, minutes)
     print(text)

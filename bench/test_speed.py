@@ -88,9 +88,9 @@ def test_kernel(measure, name: str, direction: str) -> None:
 # ---- networks ------------------------------------------------------------------------------------
 
 
-# One image, and the 64 of one block, run on the calling thread whatever is asked.
+# One image runs on the calling thread whatever is asked.
 @pytest.mark.parametrize(
-    ("n", "threads"), [(1, 1), (64, 1), *((1024, threads) for threads in THREADS)]
+    ("n", "threads"), [(1, 1), *((n, threads) for n in (64, 1024) for threads in THREADS)]
 )
 @pytest.mark.parametrize("network", NETWORKS)
 def test_predict(measure, mnist, network: str, n: int, threads: int) -> None:

@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.common import add_output, parser
+from bench.common import add_output, markdown, parser
 from bench.paths import DATA, NETWORKS, ROOT, time_call, training_set
-from bench.peers.report import markdown
 from lenet_c import Adam, LeNet5, Trainer, __version__, cpu_info
 
 OUTPUT = ROOT / "docs" / "threads.md"

@@ -50,7 +50,6 @@ class Recipe:
     target : float
         Accuracy to reach, in percent.
     optimizer : Optimizer
-    loss : str
     init : str
         Initial weights; Keras's default is "glorot".
     normalize : callable
@@ -63,7 +62,6 @@ class Recipe:
     published: str
     target: float
     optimizer: Optimizer = KERAS_ADAM
-    loss: str = "cross_entropy"
     init: str = "glorot"
     normalize: Callable[[NDArray[np.uint8]], NDArray[np.generic]] = raw
 
@@ -112,7 +110,7 @@ def accuracy(
     trainer = Trainer(
         network,
         recipe.optimizer,
-        recipe.loss,
+        "cross_entropy",
         batch_size=recipe.batch_size,
         seed=seed,
         num_threads=num_threads,

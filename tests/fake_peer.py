@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from bench.peers.peer import Peer
+from bench.peers.peer import Pass, Peer
 
 
 class Honest(Peer):
@@ -29,6 +29,17 @@ class Honest(Peer):
             "slow": slow,
             "fast": right,
             "short": lambda: right()[:, 1:],
+        }
+
+
+class Passing(Peer):
+    """Three passes: one is slow on any machine, and one fails. The fast one learns nothing."""
+
+    def epoch(self, problem, task):
+        return {
+            "slow": Pass(lambda: time.sleep(0.1), lambda: [0 * w for w in problem.weights]),
+            "fast": Pass(lambda: None, lambda: problem.weights),
+            "failing": Pass(lambda: 1 / 0, lambda: problem.weights),
         }
 
 

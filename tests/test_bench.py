@@ -16,6 +16,7 @@ import pytest
 
 from bench import check, common, counts, limit, threads
 from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
+from bench.peers import __main__ as peers
 from bench.peers import tasks
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, datasets
 
@@ -122,6 +123,15 @@ def test_what_is_not_installed_is_told_before_the_work(command, name, arguments,
 def test_what_is_not_there_is_refused(command, name, arguments, message, capsys):
     assert command(f"bench.{name}", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(7.234e-6, "7.23 us"), (1e-9, "0.00 us"), (9.996e-4, "1000 us"), (0.0456, "45.6 ms"),
+     (0.9994, "999 ms"), (1.0, "1.00 s"), (123.4, "123 s")],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert common.duration(seconds) == text
 
 
 def test_settings_are_chosen_on_the_last_10_000():
@@ -267,7 +277,8 @@ def test_the_stored_baseline_names_paths_that_exist():
     stored = json.loads(check.BASELINE.read_text(encoding="utf-8"))
     for ratios in (paths for of_isa in stored.values() for paths in of_isa.values()):
         assert set(ratios) <= set(PATHS)
-        assert all(0 < ratio < 1 for ratio in ratios.values())
+        # Winograd takes three fifths of the multiply-adds that are counted
+        assert all(0 < ratio < 5 / 3 for ratio in ratios.values())
 
 
 # ---- threads -------------------------------------------------------------------------------------
@@ -333,6 +344,33 @@ def test_an_aim_in_seconds_is_a_fraction_of_the_peak():
     """Half the peak may take twice as long."""
     assert limit.aim(7e-6, "avx512", 130e9, "{:.1e}".format) == ["7.0e-06", "1.4e-05"]
     assert limit.aim(7e-6, "neon", 130e9, "{:.1e}".format) == ["7.0e-06", "-"]
+
+
+def test_trainings_are_held_against_the_peak_of_their_own_instruction_set(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(_core, "isa", lambda: ("avx2", 8))
+    monkeypatch.setattr(_core, "available_isas", lambda: ["avx512", "avx2"])
+    monkeypatch.setattr(limit, "run", lambda isa, **settings: report({STEP: [0.5]}, isa))
+    monkeypatch.setattr(limit, "section", lambda report: report.isa)
+    monkeypatch.setattr(limit, "fits", lambda isa, peak: asked.append(isa) or [["a training"]])
+    for arguments, shown in (([], True), (["--isa", "avx512"], False)):
+        monkeypatch.setattr("sys.argv", ["limit", *arguments])
+        limit.main()
+        assert ("| a training |" in capsys.readouterr().out) == shown
+    assert asked == ["avx2"]
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("limit", limit.METHOD.format(rounds=11, squash=12, bytes=32, windows=15)),
+        ("limit", limit.AIMED.format(avx512=260, avx2=130)),
+        ("threads", threads.METHOD.format(rounds=9, passes=3)),
+        ("peers", peers.METHOD.format(rounds=7, passes="3")),
+    ],
+)
+def test_the_pages_say_what_the_commands_would(page, text):
+    assert text in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
 
 
 def total(profile):

@@ -79,17 +79,25 @@ def test_links_lead_somewhere():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_commands_are_there(name, capsys):
-    for module in re.findall(r"python -m ([\w.]+)", PAGES[name]):
-        if not module.startswith(("venv", "pip")):
-            assert importlib.util.find_spec(module), module
-    for command, rest in re.findall(r"lenet-c ([a-z]+)([^`\n#&]*)", PAGES[name]):
+def test_commands_are_there(name, capsys, monkeypatch):
+    def known(option, main, *arguments):
+        monkeypatch.setattr("sys.argv", ["command", *arguments, "--help"])
         with pytest.raises(SystemExit) as end:
-            cli.main([command, "--help"])
+            main()
         assert end.value.code == 0
-        known = capsys.readouterr().out
-        for option in re.findall(r"--[a-z-]+", rest):
-            assert re.search(rf"^  {option}\b", known, re.M), f"lenet-c {command} {option}"
+        return re.search(rf"^  {option}\b", capsys.readouterr().out, re.M)
+
+    for module, rest in re.findall(r"python -m ([\w.]+)([^`\n#&;]*)", PAGES[name]):
+        if not module.startswith(("venv", "pip")):
+            spec = importlib.util.find_spec(module)
+            assert spec, module
+            package = spec.submodule_search_locations is not None
+            main = importlib.import_module(f"{module}.__main__" if package else module).main
+            for option in re.findall(r"--[a-z-]+", rest):
+                assert known(option, main), f"{module} {option}"
+    for command, rest in re.findall(r"lenet-c ([a-z]+)([^`\n#&]*)", PAGES[name]):
+        for option in ["-h", *re.findall(r"--[a-z-]+", rest)]:
+            assert known(option, cli.main, command), f"lenet-c {command} {option}"
 
 
 @pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
@@ -109,3 +117,46 @@ def test_the_readmes_figures_are_those_of_the_pages():
     for figure in figures:
         bare = figure.removesuffix(" images/s")
         assert re.search(rf"(?<![\d.,]){re.escape(bare)}", pages), figure
+
+
+def rows(page, heading, first):
+    """Give the cells of the table that begins with `first`, under a heading, by their first one."""
+    _, _, rest = PAGES[page].partition(f"\n## {heading}\n")
+    lines = rest[rest.index(f"| {first} |") :].split("\n\n")[0].splitlines()
+    return {cells[0]: cells[1:] for cells in (line[2:-2].split(" | ") for line in lines)}
+
+
+def test_the_readmes_speeds_are_the_limit_pages():
+    tables = [rows("docs/limit.md", isa, "path") for isa in ("avx512", "avx2")]
+    for what, path, column in (
+        ("`predict`, 1024 images", "1998: predict 1024", 1),
+        ("`predict`, one image", "1998: predict 1", 0),
+        ("`Trainer.step`, 128 images, Adam", "1998: step 128, Adam", 1),
+        ("`Trainer.step`, one image, SGD", "1998: step 1, SGD", 0),
+    ):
+        (line,) = re.findall(rf"^\| {re.escape(what)} \| (.*) \|$", README, re.M)
+        cells = line.split(" | ")
+        for table, speed, percent in zip(tables, cells[::2], cells[1::2], strict=True):
+            assert speed.removesuffix(" images/s") == table[path][column].partition(" (")[0]
+            of_peak = float(table[path][3].partition("%")[0])
+            assert abs(float(percent.removesuffix("%")) - of_peak) <= 0.5, what
+
+
+def test_the_readmes_peers_are_the_best_ones_of_the_page():
+    tables = [rows("docs/peers.md", f"{n} thread{'s' * (n > 1)}", "") for n in (1, 2)]
+    for what, task in (
+        ("inference, one image", "inference 1"),
+        ("inference, 64 images", "inference 64"),
+        ("inference, 1024 images", "inference 1024"),
+        ("training, one image, SGD", "training 1, SGD"),
+        ("training, 128 images, Adam", "training 128, Adam"),
+    ):
+        line = f"| {what} |"
+        for table in tables:
+            of_task = {name: cells[table[""].index(task)] for name, cells in table.items()}
+            ratio, name = of_task["**best peer**"].split("x, ")
+            assert float(ratio) > 1.0  # "No row has a peer ahead"
+            time, _, rest = of_task[name].partition(" ")
+            unit, _, ratio = rest.partition(" ")
+            line += f" {of_task['lenet_c']} | {time} {unit}, {name} {ratio} |"
+        assert line in README

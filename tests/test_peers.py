@@ -16,7 +16,7 @@ from bench.peers import report
 from bench.peers.clock import Sample, fastest, measure
 from bench.peers.peer import CONTENDERS, OURS, Contender, Failure
 from bench.peers.report import Result
-from bench.peers.tasks import TASKS, Task
+from bench.peers.tasks import TASKS, Task, problem
 from bench.peers.worker import ROOT, Worker
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by POSIX signals")
@@ -33,15 +33,6 @@ def result(*seconds):
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
     assert report.ratio([2.0, 30.0, 8.0], [1.0, 10.0, 2.0]) == 3.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(7.234e-6, "7.23 us"), (1e-9, "0.00 us"), (9.996e-4, "1000 us"), (0.0456, "45.6 ms"),
-     (0.9994, "999 ms"), (1.0, "1.00 s"), (123.4, "123 s")],
-)  # fmt: skip
-def test_durations(seconds, text):
-    assert report.duration(seconds) == text
 
 
 def test_tables():
@@ -129,6 +120,17 @@ def test_the_fastest_right_setting_is_measured(start):
     assert "(1, 9)" in answer["errors"]["short"]
     assert 0 < worker.measure(READ, 0.01).seconds < answer["trials"]["slow"]
     assert worker.last_words() == "a library's chatter"
+
+
+def test_the_fastest_pass_is_measured(start):
+    worker = start("Passing")
+    answer = worker.prepare(EPOCH)
+    assert answer["setting"] == "fast"
+    assert set(answer["trials"]) == {"slow", "fast"}
+    assert answer["errors"] == {"failing": "failing: ZeroDivisionError: division by zero"}
+    given = problem(EPOCH)
+    assert answer["error_rate"] == given.error_rate(given.weights)
+    assert worker.measure(EPOCH, 0.01).seconds < answer["trials"]["slow"]
 
 
 def test_a_failure_is_a_reason(start):

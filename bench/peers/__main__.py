@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import lenet_c
-from bench.common import parser
+from bench.common import duration, parser
 from bench.peers import report
 from bench.peers.peer import CONTENDERS, OURS, Contender, Failure
 from bench.peers.report import Result, Results
@@ -112,7 +112,7 @@ def start(contender: Contender, threads: int, workers: dict[str, Worker], result
             say(f"{contender.name}, {task.name}: {error}")
             continue
         result.setting, result.error_rate = answer["setting"], answer.get("error_rate")
-        trials = [f"{name} {report.duration(t)}" for name, t in answer["trials"].items()]
+        trials = [f"{name} {duration(t)}" for name, t in answer["trials"].items()]
         took = time.perf_counter() - began
         say(f"{contender.name}, {task.name}, {threads} threads, ready in {took:.0f} s: "
             f"{'; '.join([*trials, *answer['errors'].values()])}")  # fmt: skip

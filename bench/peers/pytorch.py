@@ -71,6 +71,7 @@ class Eager(Peer):
     """PyTorch as it comes, without gradients in inference, denormals flushed."""
 
     layout = torch.contiguous_format
+    steppers = ("foreach", "fused", "for-loop")
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
@@ -95,14 +96,18 @@ class Eager(Peer):
     def training(self, problem: Problem, task: Task) -> Settings:
         """See `Peer`."""
         settings = {}
-        for name in ("foreach", "fused", "for-loop"):
+        for name in self.steppers:
             step, _ = self._stepper(name, problem.weights, task)
             settings[name] = self._round_and_round(step, problem, task)
         return settings
 
     def epoch(self, problem: Problem, task: Task) -> dict[str, Pass]:
         """See `Peer`."""
-        return {"fused": self._pass(*self._stepper("fused", problem.weights, task), problem, task)}
+        x, y = self._images(problem.normalised()), torch.tensor(problem.labels)
+        return {
+            name: _pass(*self._stepper(name, problem.weights, task), x, y, task.batch)
+            for name in self.steppers
+        }
 
     def _images(self, array: Any) -> torch.Tensor:
         return torch.tensor(array)[:, None].contiguous(memory_format=self.layout)
@@ -131,15 +136,6 @@ class Eager(Peer):
 
         return step, list(network.parameters())
 
-    def _pass(self, step: Step, parameters: list[Any], problem: Problem, task: Task) -> Pass:
-        x, y = self._images(problem.normalised()), torch.tensor(problem.labels)
-
-        def run() -> None:
-            for batch in torch.randperm(len(x)).split(task.batch):
-                step(x[batch], y[batch])
-
-        return Pass(run, lambda: [p.detach().numpy().copy() for p in parameters])
-
 
 class ChannelsLast(Eager):
     """The same with colours last in memory."""
@@ -152,6 +148,8 @@ class Compiled(ChannelsLast):
 
     Channels-last: in trials both layouts were compiled, and this one was never the slower.
     """
+
+    steppers = ("whole step", "whole step, C++ wrapper")
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
@@ -171,19 +169,6 @@ class Compiled(ChannelsLast):
             "TorchScript": script,
         }
 
-    def training(self, problem: Problem, task: Task) -> Settings:
-        """See `Peer`."""
-        settings = {}
-        for name in ("whole step", "whole step, C++ wrapper"):
-            step, _ = self._stepper(name, problem.weights, task)
-            settings[name] = self._round_and_round(step, problem, task)
-        return settings
-
-    def epoch(self, problem: Problem, task: Task) -> dict[str, Pass]:
-        """See `Peer`."""
-        name = "whole step, C++ wrapper"
-        return {name: self._pass(*self._stepper(name, problem.weights, task), problem, task)}
-
     def _stepper(self, name: str, weights: Weights, task: Task) -> tuple[Step, list[Any]]:
         start = tuple(p.detach().clone() for p in Network(weights, self.layout).parameters())
         state = {
@@ -200,6 +185,14 @@ class Compiled(ChannelsLast):
                 return compiled(task.sgd, state, x, y)
 
         return step, list(start)
+
+
+def _pass(step: Step, parameters: list[Any], x: torch.Tensor, y: torch.Tensor, size: int) -> Pass:
+    def run() -> None:
+        for batch in torch.randperm(len(x)).split(size):
+            step(x[batch], y[batch])
+
+    return Pass(run, lambda: [p.detach().numpy().copy() for p in parameters])
 
 
 def _whole(model: Call, x: torch.Tensor) -> Call:

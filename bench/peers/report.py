@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.common import duration, markdown
 from bench.peers.clock import Sample
 from bench.peers.peer import OURS
 from bench.peers.tasks import Task
@@ -49,22 +50,6 @@ Results = dict[tuple[int, Task, str], Result]  # by threads, task and contender
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
     """Give how many times as long theirs took: the median of the rounds' ratios."""
     return median(t / o for t, o in zip(theirs, ours, strict=True))
-
-
-def duration(seconds: float) -> str:
-    """Write a time with three digits and its unit."""
-    for scale, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
-        if seconds * scale >= 1.0 or unit == "us":
-            break
-    value = seconds * scale
-    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{digits}f} {unit}"
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table, the first column to the left and the others to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
 def versus(results: Results, threads: int, task: Task, name: str) -> float | None:

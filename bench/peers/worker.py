@@ -74,15 +74,19 @@ class Session:
 
     def _prepare_passes(self, task: Task, given: Problem) -> dict[str, Any]:
         passes: dict[str, Pass] = self.peer.epoch(given, task)
-        wrong, found = {}, {}
+        wrong, found, errors = {}, {}, {}
         for name, each in passes.items():
-            each.run()
-            wrong[name] = given.error_rate(each.weights())
-            if len(passes) > 1:
+            try:
+                each.run()
+                wrong[name] = given.error_rate(each.weights())
                 found[name] = measure_once(each.run).seconds
-        best = fastest(found) if found else next(iter(passes))
+            except Exception as error:
+                errors[name] = f"{name}: {reason(error)}"
+        if not found:
+            raise Failure("; ".join(errors.values()))
+        best = fastest(found)
         self.ready[task] = passes[best].run
-        return {"setting": best, "trials": found, "errors": {}, "error_rate": wrong[best]}
+        return {"setting": best, "trials": found, "errors": errors, "error_rate": wrong[best]}
 
     def measure(self, kind: Any, batch: int, seconds: float) -> dict[str, Any]:
         """Time a task that was prepared."""
