@@ -14,6 +14,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+import operator
 import threading
 
 import numpy as np
@@ -215,11 +216,15 @@ def check_num_threads(n):
 
 
 cdef int32_t _checked_threads(object n) except -1:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"num_threads: got {n!r}, want a whole number of at least 1")
-    value = n.__index__()
+    try:
+        value = None if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        value = None
+    if value is None:
+        raise TypeError(
+            f"num_threads: got {checks.short(n)}, want a whole number of at least 1")
     if not 1 <= value <= 4096:
-        raise ValueError(f"num_threads: got {n!r}, want a whole number from 1 to 4096")
+        raise ValueError(f"num_threads: got {checks.short(n)}, want a whole number from 1 to 4096")
     return value
 
 
@@ -578,8 +583,8 @@ cdef class Network:
         cdef const float[:, ::1] code_values
         cdef int32_t shape[3]
         cdef lenet_status status
-        cdef lenet_layer *specs = <lenet_layer *>malloc((n + 1) * sizeof(lenet_layer))
         _check_isa()
+        cdef lenet_layer *specs = <lenet_layer *>malloc((n + 1) * sizeof(lenet_layer))
         if specs == NULL:
             raise MemoryError()
         tables = []

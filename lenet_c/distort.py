@@ -115,7 +115,7 @@ def preview(
     """
     grey = _grey(images)
     if not isinstance(distortion, Distortion):
-        raise TypeError(f"distortion: got {distortion!r}, want a Distortion")
+        raise TypeError(f"distortion: got {checks.short(distortion)}, want a Distortion")
     checks.whole("n", n, 1)
     checks.whole("seed", seed, 0, 2**64 - 1)
     height, width = grey.shape[-2:]

@@ -189,7 +189,7 @@ class LeNet5:
         if architecture is None:
             architecture = _architecture_for(codes)
         if not isinstance(architecture, Architecture):
-            raise TypeError(f"architecture: got {architecture!r}, want an Architecture")
+            raise TypeError(f"architecture: got {checks.short(architecture)}, want an Architecture")
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)
@@ -279,13 +279,14 @@ class LeNet5:
         if isinstance(names, str):
             raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
         if not isinstance(names, Iterable):
-            raise TypeError(f"{argument}: got {names!r}, want a list of names")
+            raise TypeError(f"{argument}: got {checks.short(names)}, want a list of names")
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
         for name in names:
             if not isinstance(name, str) or (name not in layers and name not in self):
                 raise ValueError(
-                    f"{argument}: got {name!r}, want some of {', '.join([*layers, *self])}"
+                    f"{argument}: got {checks.short(name)}, want some of "
+                    + ", ".join([*layers, *self])
                 )
             wanted.add(name)
         return [name for name in self if wanted & {name, name.partition(".")[0]}]
@@ -314,7 +315,7 @@ class LeNet5:
             letters.copy_from(digits, ["C1", "S2", "C3", "S4", "C5"])
         """
         if not isinstance(other, LeNet5):
-            raise TypeError(f"other: got {other!r}, want a LeNet5")
+            raise TypeError(f"other: got {checks.short(other)}, want a LeNet5")
         own = {layer.name: layer for layer in self.architecture.layers}
         theirs = {layer.name: layer for layer in other.architecture.layers}
         names = self._names_of(own if layers is None else layers, "layers")
@@ -402,7 +403,9 @@ class LeNet5:
         if reject is None:
             return self._network.predict(images, num_threads)
         if not isinstance(reject, Rejection):
-            raise TypeError(f"reject: got {reject!r}, want Rejection(penalty=..., margin=...)")
+            raise TypeError(
+                f"reject: got {checks.short(reject)}, want Rejection(penalty=..., margin=...)"
+            )
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         classes[reject(penalty, margin)] = REJECTED
@@ -671,8 +674,7 @@ class LeNet5:
         folder = resources.files("lenet_c") / "pretrained"
         files = [file.name for file in folder.iterdir()]
         known = sorted(file[: -len(".npz")] for file in files if file.endswith(".npz"))
-        if name not in known:
-            raise ValueError(f"name: got {name!r}, want one of {', '.join(map(repr, known))}")
+        checks.one_of("name", name, known)
         return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:

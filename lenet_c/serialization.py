@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lenet_c import checks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -149,7 +151,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def _check_file(file: object, method: str) -> None:
     if not hasattr(file, method):
-        raise TypeError(f"path: got {file!r}, want a path or a binary file")
+        raise TypeError(f"path: got {checks.short(file)}, want a path or a binary file")
 
 
 def _sync_folder(folder: str) -> None:
@@ -303,7 +305,9 @@ def _metadata(source: str, member: np.ndarray) -> dict[str, Any]:
         raise ModelFileError(f"{source}: not a model file (its format is not {FORMAT!r})")
     version = about.get("version")
     if type(version) is not int or version < 1:
-        raise ModelFileError(f"{source}: version {version!r}; wanted a whole number from 1 on")
+        raise ModelFileError(
+            f"{source}: version {checks.short(version)}; wanted a whole number from 1 on"
+        )
     if version > VERSION:
         raise ModelFileError(
             f"{source}: written by a newer lenet_c: version {version}, "

@@ -73,7 +73,9 @@ class _Monitor(Callback):
 
     def __init__(self, monitor: str) -> None:
         if not isinstance(monitor, str):
-            raise TypeError(f"monitor: got {monitor!r}, want a key of the record, say 'val_loss'")
+            raise TypeError(
+                f"monitor: got {checks.short(monitor)}, want a key of the record, say 'val_loss'"
+            )
         self.monitor = monitor
         self.best = np.inf
 
@@ -109,7 +111,9 @@ class EarlyStopping(_Monitor):
         self.patience = checks.whole("patience", patience, 1)
         self.min_delta = checks.number("min_delta", min_delta)
         if not 0.0 <= self.min_delta < np.inf:
-            raise ValueError(f"min_delta: got {min_delta!r}, want a finite number of at least 0")
+            raise ValueError(
+                f"min_delta: got {checks.short(min_delta)}, want a finite number of at least 0"
+            )
         self.since = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -149,7 +153,7 @@ class BestWeights(_Monitor):
     ) -> None:
         super().__init__(monitor)
         if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path: got {path!r}, want a path")
+            raise TypeError(f"path: got {checks.short(path)}, want a path")
         self.path = path
         self.restore = restore
         self.epoch: int | None = None
@@ -233,22 +237,24 @@ class Trainer:
         num_threads: int | None = None,
     ) -> None:
         if not isinstance(network, LeNet5):
-            raise TypeError(f"network: got {network!r}, want a LeNet5")
+            raise TypeError(f"network: got {checks.short(network)}, want a LeNet5")
         if optimizer is None:
             optimizer = Adam(1e-3)
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...), Adam(...) or SDLM(...)")
+            raise TypeError(
+                f"optimizer: got {checks.short(optimizer)}, want SGD(...), Adam(...) or SDLM(...)"
+            )
         if batch_size is None:
             batch_size = optimizer.batch_size
         if distort is not None and not isinstance(distort, Distortion):
-            raise TypeError(f"distort: got {distort!r}, want a Distortion or None")
+            raise TypeError(f"distort: got {checks.short(distort)}, want a Distortion or None")
         self.network = network
         self.optimizer = optimizer
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.distort = distort
         if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks: got {callbacks!r}, want a list of callbacks")
+            raise TypeError(f"callbacks: got {checks.short(callbacks)}, want a list of callbacks")
         self.callbacks = list(callbacks)
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
