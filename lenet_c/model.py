@@ -26,7 +26,7 @@ Integers = NDArray[np.int64]
 DEFAULT_J = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """What `LeNet5.evaluate` found.
 
@@ -44,6 +44,11 @@ class Evaluation:
     accuracy: float
     error_rate: float
     confusion: Integers
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Evaluation):
+            return NotImplemented
+        return self.loss == other.loss and np.array_equal(self.confusion, other.confusion)
 
     def __repr__(self) -> str:
         n = int(self.confusion.sum())

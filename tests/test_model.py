@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -641,6 +642,21 @@ def test_evaluate(rng: np.random.Generator, make: Callable[[], LeNet5]) -> None:
     assert repr(result) == (
         f"Evaluation(loss={result.loss:.4f}, error_rate={result.error_rate:.4%}, images=300)"
     )
+
+
+def test_results_can_be_compared(net: LeNet5, images: np.ndarray) -> None:
+    labels = np.arange(40) % 10
+    one, other = net.evaluate(images, labels), net.evaluate(images, labels)
+    assert one == other
+    assert one != net.evaluate(images[::-1], labels)
+    assert one != dataclasses.replace(other, loss=other.loss + 1)
+    assert one != dataclasses.replace(other, confusion=other.confusion.T)
+    assert one != 0.5
+    curve = net.rejection_curve(images, labels)
+    assert curve == net.rejection_curve(images, labels)
+    assert curve != net.rejection_curve(images, labels, "penalty")
+    assert curve != net.rejection_curve(images, (labels + 1) % 10)
+    assert curve != one
 
 
 # ---- in someone's process ------------------------------------------------------------------------
