@@ -68,6 +68,9 @@ class Callback:
         """After the last pass, also when a callback ended the run early."""
 
 
+_EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
 class _Monitor(Callback):
     """Has a lowest value of something in the epoch's record, since the run began."""
 
@@ -256,6 +259,13 @@ class Trainer:
         if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks: got {checks.short(callbacks)}, want a list of callbacks")
         self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            hears = any(hasattr(callback, event) for event in _EVENTS)
+            if isinstance(callback, type) or not hears:
+                raise TypeError(
+                    f"callbacks: got {checks.short(callback)}, want objects with some of "
+                    + ", ".join(_EVENTS)
+                )
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
         self.validates = False

@@ -251,6 +251,13 @@ def test_a_monitor_that_is_not_recorded(images: np.ndarray, make: Any) -> None:
     Trainer(LeNet5(), callbacks=[make(monitor="loss")]).fit(images, LABELS, epochs=1)
 
 
+@pytest.mark.parametrize("what", [EarlyStopping, Recorder, print, "on_epoch_end", object()])
+def test_callbacks_that_hear_nothing_are_refused(what: Any) -> None:
+    """A class in place of its object, a function, a misspelt method."""
+    with pytest.raises(TypeError, match=r"^callbacks: got .*, want objects with .*on_epoch_end"):
+        Trainer(LeNet5(), callbacks=[what])
+
+
 # ---- schedules -----------------------------------------------------------------------------------
 
 
