@@ -14,6 +14,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+import functools
 import operator
 import threading
 
@@ -507,10 +508,13 @@ cdef class OptimizerState:
 
     cdef lenet_optimizer settings
     cdef readonly object first, second
-    cdef object frozen
+    cdef object frozen, made
 
     def __init__(self, kind, int64_t n, *, float momentum=0.0, float beta1=0.0, float beta2=0.0,
                  float epsilon=0.0, float weight_decay=0.0):
+        self.made = functools.partial(
+            OptimizerState, kind, n, momentum=momentum, beta1=beta1, beta2=beta2,
+            epsilon=epsilon, weight_decay=weight_decay)
         memset(&self.settings, 0, sizeof(lenet_optimizer))
         self.settings.kind = OPTIMIZERS[kind]
         self.settings.momentum = momentum
@@ -535,6 +539,18 @@ cdef class OptimizerState:
         cdef const int64_t[:, ::1] values = self.frozen
         self.settings.n_frozen = <int32_t>len(self.frozen)
         self.settings.frozen = &values[0, 0] if len(self.frozen) else NULL
+
+    def __reduce__(self):
+        return self.made, (), (self.step, self.first, self.second, self.frozen)
+
+    def __setstate__(self, state):
+        self.step, first, second, frozen = state
+        if first is not None:
+            self.first[...] = first
+        if second is not None:
+            self.second[...] = second
+        if frozen is not None:
+            self.freeze(frozen)
 
     @property
     def step(self):

@@ -223,6 +223,10 @@ class Trainer:
         Whether the current or last `fit` has validation data.
     stop : bool
         Set by a callback to end `fit` after this pass.
+
+    Notes
+    -----
+    Pickled or deep-copied, with its network, a trainer goes on as it would have done.
     """
 
     def __init__(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import math
 import os
+import pickle
 import signal
 import threading
 import time
@@ -20,6 +22,7 @@ import pytest
 from lenet_c import (
     LENET5_28,
     LENET5_1998,
+    SDLM,
     SGD,
     Adam,
     Architecture,
@@ -300,6 +303,28 @@ def test_the_trainer_follows_the_schedule(images: np.ndarray) -> None:
     assert [record["rate"] for record in history.epochs] == [1e-3, 0.0, 1e-3]
     np.testing.assert_array_equal(script.weights[0], script.weights[1])
     assert (script.weights[1] != script.weights[2]).any()
+
+
+# ---- copies ----
+
+
+@pytest.mark.parametrize("optimizer", [SGD(1e-3), SGD(1e-3, momentum=0.9), Adam(), SDLM(mu=0.5)])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_copy_goes_on_as_the_trainer_does(
+    images: np.ndarray, optimizer: Optimizer, copied: Callable[[Trainer], Trainer]
+) -> None:
+    trainer = Trainer(LeNet5(seed=1), optimizer, batch_size=30, freeze=["S2", "F6.bias"], seed=5)
+    trainer.fit(images, LABELS, epochs=1)
+    other = copied(trainer)
+    before = trainer.network.parameters.copy()
+    other.fit(images, LABELS, epochs=2)
+    np.testing.assert_array_equal(trainer.network.parameters, before)
+    trainer.fit(images, LABELS, epochs=2)
+    np.testing.assert_array_equal(other.network.parameters, trainer.network.parameters)
+    assert (trainer.network["F6.weight"] != LeNet5(seed=1)["F6.weight"]).any()
+    for name in ("S2.bias", "F6.bias"):
+        np.testing.assert_array_equal(other.network[name], LeNet5(seed=1)[name])
+    assert other.n_updates == trainer.n_updates
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------
