@@ -631,6 +631,7 @@ class LeNet5:
             If the file is damaged, is not a model, or comes from a newer version.
         """
         metadata, arrays = serialization.read(path)
+        name = serialization.name_of(path)
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
             parameters = arrays["parameters"]
@@ -644,9 +645,9 @@ class LeNet5:
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, arrays.get("codes")))
         except KeyError as error:
-            raise serialization.ModelFileError(f"{path}: it has no {error}") from None
+            raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
-            raise serialization.ModelFileError(f"{path}: {error}") from None
+            raise serialization.ModelFileError(f"{name}: {error}") from None
         network.parameters[...] = parameters
         notes = metadata.get("notes")
         network.notes = notes if isinstance(notes, dict) else {}

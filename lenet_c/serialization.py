@@ -20,7 +20,7 @@ from lenet_c import checks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FORMAT", "VERSION", "ModelFileError", "read", "replacing", "write"]
+__all__ = ["FORMAT", "VERSION", "ModelFileError", "name_of", "read", "replacing", "write"]
 
 FORMAT = "lenet_c"
 VERSION = 1
@@ -97,10 +97,10 @@ def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[
     ModelFileError
         If the file is damaged, is not a model file, or a newer version wrote it.
     """
+    name = name_of(path)
     if not isinstance(path, (str, os.PathLike)):
         _check_file(path, "read")
-        return _unpack(str(getattr(path, "name", "model file")), path.read(_MAX_BYTES + 1))
-    name = os.fsdecode(path)
+        return _unpack(name, path.read(_MAX_BYTES + 1))
     with open(name, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > _MAX_BYTES:
@@ -109,6 +109,13 @@ def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[
         if magic != b"PK\x03\x04":
             raise ModelFileError(f"{name}: not a model file (it begins with {magic!r})")
         return _unpack(name, magic + file.read(_MAX_BYTES))
+
+
+def name_of(path: str | os.PathLike[str] | BinaryIO) -> str:
+    """Give what an error calls a file: its path, or its name if it is open and has one."""
+    if isinstance(path, (str, os.PathLike)):
+        return os.fsdecode(path)
+    return str(getattr(path, "name", "model file"))
 
 
 @contextmanager

@@ -260,6 +260,16 @@ def test_files_with_wrong_content(
     assert str(path) in str(caught.value)
 
 
+def test_wrong_content_in_an_open_file(tmp_path: Path) -> None:
+    """Named as the file is, or a file without a name as what it is to hold."""
+    path = model_file(tmp_path / "bad.npz", lambda _, a: a.pop("parameters"))
+    with open(path, "rb") as file, pytest.raises(ModelFileError) as caught:
+        LeNet5.load(file)
+    assert str(caught.value) == f"{path}: it has no 'parameters'"
+    with pytest.raises(ModelFileError, match=r"^model file: it has no 'parameters'$"):
+        LeNet5.load(io.BytesIO(path.read_bytes()))
+
+
 def test_a_good_file_made_the_same_way_loads(tmp_path: Path) -> None:
     path = model_file(tmp_path / "good.npz", lambda *_: None)
     np.testing.assert_array_equal(LeNet5.load(path).parameters, LeNet5().parameters)
