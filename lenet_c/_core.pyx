@@ -458,9 +458,8 @@ cdef class Samples:
 
     @property
     def labels(self):
-        """As an array, or None."""
-        if self.first_label is NULL:
-            return None
+        """As an array."""
+        self._need_labels()
         return np.array([self.label], np.int64) if self.label_array is None else self.label_array
 
     @property

@@ -582,12 +582,10 @@ class LeNet5:
             net.predict(others, reject=point.rejection)
         """
         checks.one_of("by", by, SCORES)
-        samples = _core.Samples(self._network, images, labels)
-        if labels is None:
-            raise ValueError("labels: none were given")
+        right = _core.Samples(self._network, images, labels).labels
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
-        return curve(by, penalty if by == "penalty" else margin, classes != samples.labels)
+        return curve(by, penalty if by == "penalty" else margin, classes != right)
 
     # ---- keeping ----
 

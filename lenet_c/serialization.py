@@ -20,7 +20,16 @@ from lenet_c import checks
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FORMAT", "VERSION", "ModelFileError", "name_of", "read", "replacing", "write"]
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "ModelFileError",
+    "name_of",
+    "read",
+    "replacing",
+    "target_of",
+    "write",
+]
 
 FORMAT = "lenet_c"
 VERSION = 1
@@ -118,6 +127,20 @@ def name_of(path: str | os.PathLike[str] | BinaryIO) -> str:
     return str(getattr(path, "name", "model file"))
 
 
+def target_of(path: str | os.PathLike[str]) -> str:
+    """Give the file to write for `path`: a link to a model stays a link.
+
+    Raises
+    ------
+    ValueError
+        If something else than a file is there.
+    """
+    target = os.path.realpath(os.fsdecode(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise ValueError(f"{target}: not a regular file; nothing is written in its place")
+    return target
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` only once it is complete and on disk.
@@ -132,10 +155,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     binary file object
         A temporary file in the target's folder, removed if the block fails.
     """
-    # A link to a model stays a link.
-    target = os.path.realpath(os.fsdecode(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"{target}: not a regular file; nothing is written in its place")
+    target = target_of(path)
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".lenet_c-{os.urandom(6).hex()}.tmp")
     try:
