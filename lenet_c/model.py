@@ -171,10 +171,12 @@ class LeNet5:
     -----
     ``net["C3.weight"]`` is a named view into `parameters`, ``list(net)`` gives the names. Images
     are uint8 (N, 28, 28) or (N, 32, 32), raw grey with 0 for background and 255 for ink, or
-    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Calls that run the
-    network take `num_threads`; results are the same bits for any number. With the size of its batch
-    an image's outputs may differ in the last bits: few images run by other kernels than many. One
-    network may predict from many Python threads at once.
+    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Other networks take
+    uint8 images of their own size or up to 8 pixels smaller, by an even number, which are padded
+    with background, and float32 images of their size. Calls that run the network take
+    `num_threads`; results are the same bits for any number. With the size of its batch an image's
+    outputs may differ in the last bits: few images run by other kernels than many. One network may
+    predict from many Python threads at once.
 
     Examples
     --------
@@ -370,6 +372,7 @@ class LeNet5:
         Parameters
         ----------
         images : uint8 (N, 28, 28) or (N, 32, 32), or float32 (N, H, W) normalised
+            Other networks: see the notes on the class.
         num_threads : int, optional
 
         Returns
