@@ -492,6 +492,8 @@ def test_the_script_is_the_module():
     ],
 )
 def test_errors_in_one_line(arguments, words, tmp_path, monkeypatch, capfd):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
     (tmp_path / "file").write_text("not a model")
     monkeypatch.chdir(tmp_path)
     try:
