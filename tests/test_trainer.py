@@ -345,6 +345,17 @@ def test_divergence_keeps_the_last_good_weights(images: np.ndarray) -> None:
     np.testing.assert_array_equal(net.parameters, other.parameters)
 
 
+def test_moments_that_overflowed_are_forgotten(images: np.ndarray) -> None:
+    net, other = LeNet5(RELU), LeNet5(RELU)
+    trainer = Trainer(net, Adam(1e-3), "mse")
+    for _ in range(2):  # squares of these gradients are beyond float32
+        with pytest.raises(FloatingPointError, match="at update 1 "):
+            trainer.step(np.full((28, 28), 1e12, np.float32), 0)
+        np.testing.assert_array_equal(net.parameters, other.parameters)
+    assert trainer.step(images, LABELS) == Trainer(other, Adam(1e-3), "mse").step(images, LABELS)
+    np.testing.assert_array_equal(net.parameters, other.parameters)
+
+
 def test_weights_spoiled_in_mid_run(images: np.ndarray) -> None:
     net = LeNet5()
     trainer = Trainer(net, Adam(1e-3), batch_size=10)
