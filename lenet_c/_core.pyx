@@ -14,6 +14,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+import functools
+import operator
 import threading
 
 import numpy as np
@@ -215,11 +217,15 @@ def check_num_threads(n):
 
 
 cdef int32_t _checked_threads(object n) except -1:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"num_threads: got {n!r}, want a whole number of at least 1")
-    value = n.__index__()
+    try:
+        value = None if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        value = None
+    if value is None:
+        raise TypeError(
+            f"num_threads: got {checks.short(n)}, want a whole number of at least 1")
     if not 1 <= value <= 4096:
-        raise ValueError(f"num_threads: got {n!r}, want a whole number from 1 to 4096")
+        raise ValueError(f"num_threads: got {checks.short(n)}, want a whole number from 1 to 4096")
     return value
 
 
@@ -452,9 +458,8 @@ cdef class Samples:
 
     @property
     def labels(self):
-        """As an array, or None."""
-        if self.first_label is NULL:
-            return None
+        """As an array."""
+        self._need_labels()
         return np.array([self.label], np.int64) if self.label_array is None else self.label_array
 
     @property
@@ -502,10 +507,13 @@ cdef class OptimizerState:
 
     cdef lenet_optimizer settings
     cdef readonly object first, second
-    cdef object frozen
+    cdef object frozen, made
 
     def __init__(self, kind, int64_t n, *, float momentum=0.0, float beta1=0.0, float beta2=0.0,
                  float epsilon=0.0, float weight_decay=0.0):
+        self.made = functools.partial(
+            OptimizerState, kind, n, momentum=momentum, beta1=beta1, beta2=beta2,
+            epsilon=epsilon, weight_decay=weight_decay)
         memset(&self.settings, 0, sizeof(lenet_optimizer))
         self.settings.kind = OPTIMIZERS[kind]
         self.settings.momentum = momentum
@@ -530,6 +538,18 @@ cdef class OptimizerState:
         cdef const int64_t[:, ::1] values = self.frozen
         self.settings.n_frozen = <int32_t>len(self.frozen)
         self.settings.frozen = &values[0, 0] if len(self.frozen) else NULL
+
+    def __reduce__(self):
+        return self.made, (), (self.step, self.first, self.second, self.frozen)
+
+    def __setstate__(self, state):
+        self.step, first, second, frozen = state
+        if first is not None:
+            self.first[...] = first
+        if second is not None:
+            self.second[...] = second
+        if frozen is not None:
+            self.freeze(frozen)
 
     @property
     def step(self):
@@ -578,8 +598,8 @@ cdef class Network:
         cdef const float[:, ::1] code_values
         cdef int32_t shape[3]
         cdef lenet_status status
-        cdef lenet_layer *specs = <lenet_layer *>malloc((n + 1) * sizeof(lenet_layer))
         _check_isa()
+        cdef lenet_layer *specs = <lenet_layer *>malloc((n + 1) * sizeof(lenet_layer))
         if specs == NULL:
             raise MemoryError()
         tables = []

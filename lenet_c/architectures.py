@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from lenet_c.checks import short
 
 ACTIVATIONS = ("scaled_tanh", "tanh", "relu", "identity")
@@ -365,15 +367,18 @@ class Architecture:
         for side in shape:
             _check_size("input_shape: side", side, MAX_SIDE)
         for which, grey in (("background", self.background), ("foreground", self.foreground)):
-            if isinstance(grey, bool) or not isinstance(grey, (int, float)):
+            numbers = (int, float, np.integer, np.floating)
+            if isinstance(grey, bool) or not isinstance(grey, numbers):
                 raise TypeError(f"{which} is {short(grey)}, want a number")
             # NaN fails every comparison.
             if not -MAX_GREY <= grey <= MAX_GREY:
                 raise ValueError(
                     f"{which} is {short(grey)}, want a finite number within +-{MAX_GREY:g}"
                 )
-        if self.background == self.foreground:
-            raise ValueError(f"background and foreground are both {self.background}, want two")
+        if np.float32(self.background) == np.float32(self.foreground):
+            raise ValueError(
+                f"background and foreground are both {self.background} in float32, want two"
+            )
 
     def _check_layers(self) -> None:
         layers = self.layers

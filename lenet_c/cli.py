@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, checks, codes, datasets, distort, plot, preprocess
+from lenet_c import _core, checks, codes, datasets, distort, plot, preprocess, serialization
 from lenet_c.architectures import (
     ACTIVATIONS,
     LENET5_28,
@@ -330,10 +330,7 @@ def _settings(trainer: Trainer) -> str:
 
 def _check_output(path: str) -> None:
     """Raise unless a file can be written at `path`."""
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"{path}: not a regular file; nothing is written in its place")
-    folder = os.path.dirname(target)
+    folder = os.path.dirname(serialization.target_of(path))
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

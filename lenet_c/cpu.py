@@ -19,7 +19,7 @@ def set_num_threads(n: int | None) -> None:
     Raises
     ------
     TypeError, ValueError
-        Unless n is a whole number of at least 1, or None.
+        Unless n is a whole number from 1 to 4096, or None.
     """
     _core.set_num_threads(n)
 

@@ -36,9 +36,8 @@ class Distortion:
     """How strongly images are distorted at random; 0 everywhere changes nothing.
 
     Every image gets numbers of its own, uniform in the ranges below. Pixels are interpolated
-    bilinearly; what comes from outside the image is background (0). With AVX-512 affine maps add
-    about a sixth to a training step of the 1998 network, and elastic ones as well about a quarter
-    (docs/distortions.md).
+    bilinearly; what comes from outside the image is background (0). What it costs is in
+    docs/distortions.md.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ def preview(
     """
     grey = _grey(images)
     if not isinstance(distortion, Distortion):
-        raise TypeError(f"distortion: got {distortion!r}, want a Distortion")
+        raise TypeError(f"distortion: got {checks.short(distortion)}, want a Distortion")
     checks.whole("n", n, 1)
     checks.whole("seed", seed, 0, 2**64 - 1)
     height, width = grey.shape[-2:]

@@ -1,7 +1,8 @@
 """The functional face of the kernels: each by itself, on arrays (N, maps, height, width).
 
 The same code that the network runs, one image per lane. Arrays of any float dtype, contiguous or
-not, are taken and computed with as float32.
+not, are taken and computed with as float32. What does not fit is a TypeError or a ValueError that
+names the argument.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ Floats = NDArray[np.float32]
 TableLike = Sequence[Sequence[int]] | NDArray[Any]
 
 
-def _floats(name: str, value: ArrayLike, ndim: int) -> Floats:
+def _floats(name: str, value: ArrayLike, ndim: int | None) -> Floats:
+    """Check an array of so many dimensions (None: any), and give it as the core takes it."""
     array = checks.array(name, value)
-    if array.ndim == 4 and (array.shape[1] > MAX_MAPS or max(array.shape[2:]) > MAX_SIDE):
+    if ndim == array.ndim == 4 and (array.shape[1] > MAX_MAPS or max(array.shape[2:]) > MAX_SIDE):
         raise ValueError(
             f"{name}: shape {array.shape}, want at most {MAX_MAPS} maps of {MAX_SIDE}x{MAX_SIDE}"
         )
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: dtype {array.dtype}, want float32")
-    if array.ndim != ndim:
+    if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name}: shape {array.shape}, want {ndim} dimensions")
     if array.size == 0:
         raise ValueError(f"{name}: shape {array.shape} is empty")
     with np.errstate(over="ignore"):  # what overflows is infinite, and told below
         array = np.require(array, np.float32, ["C", "A"])
     if not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
+        rows = array.reshape(len(array) if array.ndim else 1, -1)
+        row = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise ValueError(f"{name}: row {row} is NaN or infinite, want finite values")
     return array
 
@@ -70,6 +73,9 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if isinstance(table, np.ndarray) and table.ndim == 2:
         if table.dtype.kind not in "iub":
             raise TypeError(f"table: dtype {table.dtype}, want integers or bool")
+        other = table[(table != 0) & (table != 1)]
+        if other.size:
+            raise ValueError(f"table: has {other[0]}, want 0 or 1 in an array (maps, input maps)")
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
         try:
@@ -91,6 +97,8 @@ def _conv_arguments(
 ) -> tuple[Floats, Floats, NDArray[np.uint8] | None]:
     x = _floats("x", x, 4)
     in_maps = x.shape[1]
+    if maps > MAX_MAPS:
+        raise ValueError(f"b: for {maps} maps, want at most {MAX_MAPS}")
     matrix = _connections(table, maps, in_maps)
     w = _floats("w", w, 4 if matrix is None else 3)
     kernel = w.shape[-1]
@@ -260,11 +268,10 @@ def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
     float32 array shaped like a
     """
     checks.one_of("activation", activation, _core.ACTIVATIONS)
-    array = checks.array("a", a)
-    flat = _floats("a", array.reshape(-1), 1)
-    y = np.empty_like(flat)
-    _core.squash(flat, activation, y)
-    return y.reshape(array.shape)
+    values = _floats("a", a, None)
+    y = np.empty_like(values)
+    _core.squash(values.reshape(-1), activation, y.reshape(-1))
+    return y
 
 
 def squash_backward(y: ArrayLike, dy: ArrayLike, activation: str = "scaled_tanh") -> Floats:
@@ -283,9 +290,8 @@ def squash_backward(y: ArrayLike, dy: ArrayLike, activation: str = "scaled_tanh"
         dy f'(a).
     """
     checks.one_of("activation", activation, _core.ACTIVATIONS)
-    outputs, gradient = checks.array("y", y), checks.array("dy", dy)
+    outputs, gradient = _floats("y", y, None), _floats("dy", dy, None)
     _expect("dy", gradient, outputs.shape)
-    flat = _floats("y", outputs.reshape(-1), 1)
-    da = np.empty_like(flat)
-    _core.squash_backward(flat, _floats("dy", gradient.reshape(-1), 1), activation, da)
-    return da.reshape(outputs.shape)
+    da = np.empty_like(outputs)
+    _core.squash_backward(outputs.reshape(-1), gradient.reshape(-1), activation, da.reshape(-1))
+    return da

@@ -26,7 +26,7 @@ Integers = NDArray[np.int64]
 DEFAULT_J = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """What `LeNet5.evaluate` found.
 
@@ -44,6 +44,11 @@ class Evaluation:
     accuracy: float
     error_rate: float
     confusion: Integers
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Evaluation):
+            return NotImplemented
+        return self.loss == other.loss and np.array_equal(self.confusion, other.confusion)
 
     def __repr__(self) -> str:
         n = int(self.confusion.sum())
@@ -166,10 +171,12 @@ class LeNet5:
     -----
     ``net["C3.weight"]`` is a named view into `parameters`, ``list(net)`` gives the names. Images
     are uint8 (N, 28, 28) or (N, 32, 32), raw grey with 0 for background and 255 for ink, or
-    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Calls that run the
-    network take `num_threads`; results are the same bits for any number. With the size of its batch
-    an image's outputs may differ in the last bits: few images run by other kernels than many. One
-    network may predict from many Python threads at once.
+    float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Other networks take
+    uint8 images of their own size or up to 8 pixels smaller, by an even number, which are padded
+    with background, and float32 images of their size. Calls that run the network take
+    `num_threads`; results are the same bits for any number. With the size of its batch an image's
+    outputs may differ in the last bits: few images run by other kernels than many. One network may
+    predict from many Python threads at once.
 
     Examples
     --------
@@ -189,7 +196,7 @@ class LeNet5:
         if architecture is None:
             architecture = _architecture_for(codes)
         if not isinstance(architecture, Architecture):
-            raise TypeError(f"architecture: got {architecture!r}, want an Architecture")
+            raise TypeError(f"architecture: got {checks.short(architecture)}, want an Architecture")
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)
@@ -279,13 +286,14 @@ class LeNet5:
         if isinstance(names, str):
             raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
         if not isinstance(names, Iterable):
-            raise TypeError(f"{argument}: got {names!r}, want a list of names")
+            raise TypeError(f"{argument}: got {checks.short(names)}, want a list of names")
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
         for name in names:
             if not isinstance(name, str) or (name not in layers and name not in self):
                 raise ValueError(
-                    f"{argument}: got {name!r}, want some of {', '.join([*layers, *self])}"
+                    f"{argument}: got {checks.short(name)}, want some of "
+                    + ", ".join([*layers, *self])
                 )
             wanted.add(name)
         return [name for name in self if wanted & {name, name.partition(".")[0]}]
@@ -314,7 +322,7 @@ class LeNet5:
             letters.copy_from(digits, ["C1", "S2", "C3", "S4", "C5"])
         """
         if not isinstance(other, LeNet5):
-            raise TypeError(f"other: got {other!r}, want a LeNet5")
+            raise TypeError(f"other: got {checks.short(other)}, want a LeNet5")
         own = {layer.name: layer for layer in self.architecture.layers}
         theirs = {layer.name: layer for layer in other.architecture.layers}
         names = self._names_of(own if layers is None else layers, "layers")
@@ -364,6 +372,7 @@ class LeNet5:
         Parameters
         ----------
         images : uint8 (N, 28, 28) or (N, 32, 32), or float32 (N, H, W) normalised
+            Other networks: see the notes on the class.
         num_threads : int, optional
 
         Returns
@@ -402,7 +411,9 @@ class LeNet5:
         if reject is None:
             return self._network.predict(images, num_threads)
         if not isinstance(reject, Rejection):
-            raise TypeError(f"reject: got {reject!r}, want Rejection(penalty=..., margin=...)")
+            raise TypeError(
+                f"reject: got {checks.short(reject)}, want Rejection(penalty=..., margin=...)"
+            )
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         classes[reject(penalty, margin)] = REJECTED
@@ -574,12 +585,10 @@ class LeNet5:
             net.predict(others, reject=point.rejection)
         """
         checks.one_of("by", by, SCORES)
-        samples = _core.Samples(self._network, images, labels)
-        if labels is None:
-            raise ValueError("labels: none were given")
+        right = _core.Samples(self._network, images, labels).labels
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
-        return curve(by, penalty if by == "penalty" else margin, classes != samples.labels)
+        return curve(by, penalty if by == "penalty" else margin, classes != right)
 
     # ---- keeping ----
 
@@ -623,6 +632,7 @@ class LeNet5:
             If the file is damaged, is not a model, or comes from a newer version.
         """
         metadata, arrays = serialization.read(path)
+        name = serialization.name_of(path)
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
             parameters = arrays["parameters"]
@@ -636,9 +646,9 @@ class LeNet5:
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, arrays.get("codes")))
         except KeyError as error:
-            raise serialization.ModelFileError(f"{path}: it has no {error}") from None
+            raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
-            raise serialization.ModelFileError(f"{path}: {error}") from None
+            raise serialization.ModelFileError(f"{name}: {error}") from None
         network.parameters[...] = parameters
         notes = metadata.get("notes")
         network.notes = notes if isinstance(notes, dict) else {}
@@ -671,8 +681,7 @@ class LeNet5:
         folder = resources.files("lenet_c") / "pretrained"
         files = [file.name for file in folder.iterdir()]
         known = sorted(file[: -len(".npz")] for file in files if file.endswith(".npz"))
-        if name not in known:
-            raise ValueError(f"name: got {name!r}, want one of {', '.join(map(repr, known))}")
+        checks.one_of("name", name, known)
         return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class RejectionPoint(NamedTuple):
     error_rate: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RejectionCurve:
     """Error rate against the share rejected, over all thresholds that make a difference.
 
@@ -113,6 +113,14 @@ class RejectionCurve:
     thresholds: Reals
     rejected: Reals
     error_rate: Reals
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RejectionCurve):
+            return NotImplemented
+        return self.by == other.by and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("thresholds", "rejected", "error_rate")
+        )
 
     def reaching(self, error_rate: float) -> RejectionPoint:
         """Find the threshold that rejects the fewest images for an error rate.

@@ -15,10 +15,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lenet_c import checks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FORMAT", "VERSION", "ModelFileError", "read", "replacing", "write"]
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "ModelFileError",
+    "name_of",
+    "read",
+    "replacing",
+    "target_of",
+    "write",
+]
 
 FORMAT = "lenet_c"
 VERSION = 1
@@ -95,10 +106,10 @@ def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[
     ModelFileError
         If the file is damaged, is not a model file, or a newer version wrote it.
     """
+    name = name_of(path)
     if not isinstance(path, (str, os.PathLike)):
         _check_file(path, "read")
-        return _unpack(str(getattr(path, "name", "model file")), path.read(_MAX_BYTES + 1))
-    name = os.fsdecode(path)
+        return _unpack(name, path.read(_MAX_BYTES + 1))
     with open(name, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > _MAX_BYTES:
@@ -107,6 +118,27 @@ def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[
         if magic != b"PK\x03\x04":
             raise ModelFileError(f"{name}: not a model file (it begins with {magic!r})")
         return _unpack(name, magic + file.read(_MAX_BYTES))
+
+
+def name_of(path: str | os.PathLike[str] | BinaryIO) -> str:
+    """Give what an error calls a file: its path, or its name if it is open and has one."""
+    if isinstance(path, (str, os.PathLike)):
+        return os.fsdecode(path)
+    return str(getattr(path, "name", "model file"))
+
+
+def target_of(path: str | os.PathLike[str]) -> str:
+    """Give the file to write for `path`: a link to a model stays a link.
+
+    Raises
+    ------
+    ValueError
+        If something else than a file is there.
+    """
+    target = os.path.realpath(os.fsdecode(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise ValueError(f"{target}: not a regular file; nothing is written in its place")
+    return target
 
 
 @contextmanager
@@ -123,10 +155,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     binary file object
         A temporary file in the target's folder, removed if the block fails.
     """
-    # A link to a model stays a link.
-    target = os.path.realpath(os.fsdecode(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"{target}: not a regular file; nothing is written in its place")
+    target = target_of(path)
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".lenet_c-{os.urandom(6).hex()}.tmp")
     try:
@@ -149,7 +178,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def _check_file(file: object, method: str) -> None:
     if not hasattr(file, method):
-        raise TypeError(f"path: got {file!r}, want a path or a binary file")
+        raise TypeError(f"path: got {checks.short(file)}, want a path or a binary file")
 
 
 def _sync_folder(folder: str) -> None:
@@ -303,7 +332,9 @@ def _metadata(source: str, member: np.ndarray) -> dict[str, Any]:
         raise ModelFileError(f"{source}: not a model file (its format is not {FORMAT!r})")
     version = about.get("version")
     if type(version) is not int or version < 1:
-        raise ModelFileError(f"{source}: version {version!r}; wanted a whole number from 1 on")
+        raise ModelFileError(
+            f"{source}: version {checks.short(version)}; wanted a whole number from 1 on"
+        )
     if version > VERSION:
         raise ModelFileError(
             f"{source}: written by a newer lenet_c: version {version}, "

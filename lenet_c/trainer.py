@@ -68,12 +68,17 @@ class Callback:
         """After the last pass, also when a callback ended the run early."""
 
 
+_EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
 class _Monitor(Callback):
     """Has a lowest value of something in the epoch's record, since the run began."""
 
     def __init__(self, monitor: str) -> None:
         if not isinstance(monitor, str):
-            raise TypeError(f"monitor: got {monitor!r}, want a key of the record, say 'val_loss'")
+            raise TypeError(
+                f"monitor: got {checks.short(monitor)}, want a key of the record, say 'val_loss'"
+            )
         self.monitor = monitor
         self.best = np.inf
 
@@ -109,7 +114,9 @@ class EarlyStopping(_Monitor):
         self.patience = checks.whole("patience", patience, 1)
         self.min_delta = checks.number("min_delta", min_delta)
         if not 0.0 <= self.min_delta < np.inf:
-            raise ValueError(f"min_delta: got {min_delta!r}, want a finite number of at least 0")
+            raise ValueError(
+                f"min_delta: got {checks.short(min_delta)}, want a finite number of at least 0"
+            )
         self.since = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -149,7 +156,7 @@ class BestWeights(_Monitor):
     ) -> None:
         super().__init__(monitor)
         if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path: got {path!r}, want a path")
+            raise TypeError(f"path: got {checks.short(path)}, want a path")
         self.path = path
         self.restore = restore
         self.epoch: int | None = None
@@ -216,6 +223,10 @@ class Trainer:
         Whether the current or last `fit` has validation data.
     stop : bool
         Set by a callback to end `fit` after this pass.
+
+    Notes
+    -----
+    Pickled or deep-copied, with its network, a trainer goes on as it would have done.
     """
 
     def __init__(
@@ -233,23 +244,32 @@ class Trainer:
         num_threads: int | None = None,
     ) -> None:
         if not isinstance(network, LeNet5):
-            raise TypeError(f"network: got {network!r}, want a LeNet5")
+            raise TypeError(f"network: got {checks.short(network)}, want a LeNet5")
         if optimizer is None:
             optimizer = Adam(1e-3)
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer: got {optimizer!r}, want SGD(...), Adam(...) or SDLM(...)")
+            raise TypeError(
+                f"optimizer: got {checks.short(optimizer)}, want SGD(...), Adam(...) or SDLM(...)"
+            )
         if batch_size is None:
             batch_size = optimizer.batch_size
         if distort is not None and not isinstance(distort, Distortion):
-            raise TypeError(f"distort: got {distort!r}, want a Distortion or None")
+            raise TypeError(f"distort: got {checks.short(distort)}, want a Distortion or None")
         self.network = network
         self.optimizer = optimizer
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.distort = distort
         if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks: got {callbacks!r}, want a list of callbacks")
+            raise TypeError(f"callbacks: got {checks.short(callbacks)}, want a list of callbacks")
         self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            hears = any(hasattr(callback, event) for event in _EVENTS)
+            if isinstance(callback, type) or not hears:
+                raise TypeError(
+                    f"callbacks: got {checks.short(callback)}, want objects with some of "
+                    + ", ".join(_EVENTS)
+                )
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
         self.validates = False

@@ -192,6 +192,14 @@ def test_fan_in_has_an_entry_for_each_along_axis_0(architecture: Architecture) -
         assert len(counts) == shapes[name][0]
 
 
+def test_grey_levels_may_be_numpys() -> None:
+    """Computed from images, say; of what is kept in files none knows numpy."""
+    architecture = dataclasses.replace(LENET5_1998, background=np.float32(-0.25), foreground=1)
+    restored = Architecture.from_dict(json.loads(json.dumps(architecture.to_dict())))
+    assert restored == architecture
+    assert repr(restored.background) == "-0.25"
+
+
 def test_derived_dicts_are_the_callers_own() -> None:
     LENET5_1998.parameter_shapes.clear()
     LENET5_1998.output_shapes.clear()
@@ -323,9 +331,14 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
         "foreground is an integer of 16610 bits, want a finite number within +-1e+06",
     ),
     (
+        {"background": 0.1, "foreground": 0.1 + 1e-9},
+        ValueError,
+        "background and foreground are both 0.1 in float32, want two",
+    ),
+    (
         {"background": 1, "foreground": 1.0},
         ValueError,
-        "background and foreground are both 1, want two",
+        "background and foreground are both 1 in float32, want two",
     ),
     ({"layers": (ConvOf("c", "6", 5), END)}, TypeError, "layer 'c': maps is '6', want an int"),
     ({"layers": (Conv("c", 0, 5), END)}, ValueError, "layer 'c': maps is 0, want 1 to 4096"),

@@ -380,6 +380,14 @@ def test_predict_names_an_empty_picture_and_a_missing_one(trained, tmp_path):
     failed(run("predict", trained[0], "none.png", cwd=tmp_path), "error: none.png: ")
 
 
+def test_evaluate_names_a_model_of_too_few_classes(tmp_path, monkeypatch, capsys):
+    LeNet5(cli.LENET5_28.with_classes(5)).save(tmp_path / "five.npz")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "five.npz", "--dataset", "digits"]) == 2
+    error = capsys.readouterr().err
+    assert error == "lenet-c: error: five.npz: reads 5 classes, digits has labels 0 to 9\n"
+
+
 @posix
 def test_predict_prints_a_name_that_is_not_text(trained, clear, tmp_path):
     name = os.path.join(os.fsencode(tmp_path), b"\xff.png")
@@ -455,6 +463,7 @@ def test_the_script_is_the_module():
     [
         ([], ["command"]),
         (["fly"], ["fly"]),
+        (["train", "--epo", "1"], ["unrecognized arguments: --epo"]),
         (["train", "--epochs", "0"], ["--epochs", "'0'", "at least 1"]),
         (["train", "--epochs", "many"], ["--epochs", "'many'"]),
         (["train", "--batch-size", "-1"], ["--batch-size", "'-1'"]),
@@ -492,6 +501,8 @@ def test_the_script_is_the_module():
     ],
 )
 def test_errors_in_one_line(arguments, words, tmp_path, monkeypatch, capfd):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
     (tmp_path / "file").write_text("not a model")
     monkeypatch.chdir(tmp_path)
     try:

@@ -12,7 +12,7 @@ from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, LeNet5, cli, codes, dat
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
-    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 }
 README, ARCHITECTURES = PAGES["README.md"], PAGES["docs/architectures.md"]

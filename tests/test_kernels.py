@@ -331,6 +331,9 @@ def with_nan(array: np.ndarray) -> np.ndarray:
             "activation: got 'sigmoid', want one of identity, scaled_tanh, tanh, relu",
         ),
         (lambda: kernels.squash(with_nan(B)), ValueError, "a: row 1 is NaN or infinite"),
+        (lambda: kernels.squash(with_nan(FLAT)), ValueError, "a: row 1 is NaN or infinite"),
+        (lambda: kernels.squash(np.nan), ValueError, "a: row 0 is NaN or infinite"),
+        (lambda: kernels.squash_backward(FLAT, with_nan(FLAT)), ValueError, "dy: row 1 is NaN"),
         (lambda: kernels.squash(["a"]), TypeError, "a: dtype <U1, want float32"),
         (lambda: kernels.squash([]), ValueError, r"a: shape \(0,\) is empty"),
         (
@@ -351,6 +354,8 @@ def test_sizes_beyond_the_core() -> None:
         kernels.rbf(np.zeros((1, 5000)), np.zeros((2, 5000)))
     with pytest.raises(ValueError, match=r"x: shape .* want at most 4096 maps of 1024x1024"):
         kernels.conv(np.zeros((1, 1, 1, 2000)), np.zeros((1, 1, 1, 1)), np.zeros(1))
+    with pytest.raises(ValueError, match="b: for 5000 maps, want at most 4096"):
+        kernels.conv(np.zeros((1, 1, 1, 1)), np.zeros((5000, 1, 1, 1)), np.zeros(5000))
 
 
 def test_what_overflows_float32_is_an_error_without_a_warning() -> None:
@@ -371,6 +376,9 @@ def test_lists_that_are_no_arrays_and_tables_that_are_no_tables() -> None:
             kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(2), table)
     for matrix in (np.array([["0", "1"]]), np.array([[np.nan, 1.0]])):
         with pytest.raises(TypeError, match=r"^table: dtype .*, want integers or bool"):
+            kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(1), matrix)
+    for matrix in (np.array([[0, 2]]), np.array([[-1, 1]])):  # input maps, or what else is meant
+        with pytest.raises(ValueError, match=r"^table: has .*, want 0 or 1"):
             kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(1), matrix)
     with pytest.raises(ValueError, match=r"^activation: got \['tanh'\], want one of"):
         kernels.squash([1.0], ["tanh"])

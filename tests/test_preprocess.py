@@ -345,6 +345,16 @@ def test_what_has_the_form_already_comes_out_as_it_was_unless_it_is_faint(real_d
         assert preprocess.character(image // 3).max() == 255
 
 
+def test_what_is_off_centre_or_small_has_not_the_form(real_digits):
+    for image in real_digits[1][0][:50]:
+        moved = np.roll(image, 3, axis=0)
+        if not image[-3:].any():
+            assert np.abs(preprocess.character(moved).astype(float) - image).mean() < 3
+        small = preprocess.centre(preprocess.resize(image / 255, 18, 18))
+        ink = preprocess.character(small) > 0
+        assert max(np.ptp(np.nonzero(ink.any(axis=axis))) for axis in (0, 1)) + 1 == 20
+
+
 @pytest.mark.skipif("LENET_C_DATA" not in os.environ, reason="LENET_C_DATA is not set")
 def test_mnist_comes_out_as_it_was():
     images = datasets.mnist(download=False)[1][0][:500]

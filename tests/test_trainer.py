@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import math
 import os
+import pickle
 import signal
 import threading
 import time
@@ -20,6 +22,7 @@ import pytest
 from lenet_c import (
     LENET5_28,
     LENET5_1998,
+    SDLM,
     SGD,
     Adam,
     Architecture,
@@ -251,6 +254,13 @@ def test_a_monitor_that_is_not_recorded(images: np.ndarray, make: Any) -> None:
     Trainer(LeNet5(), callbacks=[make(monitor="loss")]).fit(images, LABELS, epochs=1)
 
 
+@pytest.mark.parametrize("what", [EarlyStopping, Recorder, print, "on_epoch_end", object()])
+def test_callbacks_that_hear_nothing_are_refused(what: Any) -> None:
+    """A class in place of its object, a function, a misspelt method."""
+    with pytest.raises(TypeError, match=r"^callbacks: got .*, want objects with .*on_epoch_end"):
+        Trainer(LeNet5(), callbacks=[what])
+
+
 # ---- schedules -----------------------------------------------------------------------------------
 
 
@@ -295,6 +305,28 @@ def test_the_trainer_follows_the_schedule(images: np.ndarray) -> None:
     assert (script.weights[1] != script.weights[2]).any()
 
 
+# ---- copies ----
+
+
+@pytest.mark.parametrize("optimizer", [SGD(1e-3), SGD(1e-3, momentum=0.9), Adam(), SDLM(mu=0.5)])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_copy_goes_on_as_the_trainer_does(
+    images: np.ndarray, optimizer: Optimizer, copied: Callable[[Trainer], Trainer]
+) -> None:
+    trainer = Trainer(LeNet5(seed=1), optimizer, batch_size=30, freeze=["S2", "F6.bias"], seed=5)
+    trainer.fit(images, LABELS, epochs=1)
+    other = copied(trainer)
+    before = trainer.network.parameters.copy()
+    other.fit(images, LABELS, epochs=2)
+    np.testing.assert_array_equal(trainer.network.parameters, before)
+    trainer.fit(images, LABELS, epochs=2)
+    np.testing.assert_array_equal(other.network.parameters, trainer.network.parameters)
+    assert (trainer.network["F6.weight"] != LeNet5(seed=1)["F6.weight"]).any()
+    for name in ("S2.bias", "F6.bias"):
+        np.testing.assert_array_equal(other.network[name], LeNet5(seed=1)[name])
+    assert other.n_updates == trainer.n_updates
+
+
 # ---- what goes wrong -----------------------------------------------------------------------------
 
 
@@ -310,6 +342,17 @@ def test_divergence_keeps_the_last_good_weights(images: np.ndarray) -> None:
     trainer.optimizer = dataclasses.replace(trainer.optimizer, lr=1e-6)
     other = LeNet5(RELU)
     assert trainer.step(images, LABELS) == Trainer(other, SGD(1e-6), "mse").step(images, LABELS)
+    np.testing.assert_array_equal(net.parameters, other.parameters)
+
+
+def test_moments_that_overflowed_are_forgotten(images: np.ndarray) -> None:
+    net, other = LeNet5(RELU), LeNet5(RELU)
+    trainer = Trainer(net, Adam(1e-3), "mse")
+    for _ in range(2):  # squares of these gradients are beyond float32
+        with pytest.raises(FloatingPointError, match="at update 1 "):
+            trainer.step(np.full((28, 28), 1e12, np.float32), 0)
+        np.testing.assert_array_equal(net.parameters, other.parameters)
+    assert trainer.step(images, LABELS) == Trainer(other, Adam(1e-3), "mse").step(images, LABELS)
     np.testing.assert_array_equal(net.parameters, other.parameters)
 
 
