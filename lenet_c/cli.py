@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -75,6 +75,8 @@ class Recipe:
 
 # sgd's rates were chosen on a fifth of the digits' training images, held out, and looked at on
 # MNIST's last 10,000 training images.
+MODEL = "file that train saved; or mnist or mnist-modern, which come with the library"
+
 _LINEAR = Recipe(
     loss="cross_entropy",
     j=DEFAULT_J,
@@ -214,9 +216,19 @@ def _train(arguments: argparse.Namespace) -> None:
         _save_plots(arguments.plot, {"learning_curves": curves, **_plots(network, test)})
 
 
+def _network(model: str) -> LeNet5:
+    """Load a file, or where there is none the weights of that name that come with the library."""
+    try:
+        return LeNet5.load(model)
+    except FileNotFoundError:
+        with suppress(ValueError):
+            return LeNet5.pretrained(model)
+        raise
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     _check_plots(arguments.plot)
-    network = LeNet5.load(arguments.model)
+    network = _network(arguments.model)
     name, _, test = _dataset(arguments)
     classes = network.architecture.classes
     if test[1].max() >= classes:
@@ -230,7 +242,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    network = LeNet5.load(arguments.model)
+    network = _network(arguments.model)
     for path in arguments.images:
         picture = preprocess.load_image(path)
         try:
@@ -245,7 +257,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _summary(arguments: argparse.Namespace) -> None:
     if arguments.model is not None:
-        network = LeNet5.load(arguments.model)
+        network = _network(arguments.model)
     else:
         network = LeNet5(ARCHITECTURES[arguments.architecture or LENET5_1998.name])
     print(network.summary())
@@ -587,13 +599,13 @@ def _parser() -> argparse.ArgumentParser:
     option("--quiet", action="store_true", help="report only the result, not the progress")
 
     evaluate = command("evaluate", _evaluate, "test a saved network")
-    evaluate.add_argument("model", help="file that train saved")
+    evaluate.add_argument("model", help=MODEL)
     _add_data(evaluate)
     _add_plot(evaluate)
     _add_threads(evaluate)
 
     predict = command("predict", _predict, "read pictures of one character each")
-    predict.add_argument("model", help="file that train saved")
+    predict.add_argument("model", help=MODEL)
     predict.add_argument("images", nargs="+", metavar="image", help="PNG, JPEG or PGM file")
     predict.add_argument(
         "--reject",
@@ -605,7 +617,7 @@ def _parser() -> argparse.ArgumentParser:
 
     summary = command("summary", _summary, "show a network's layers")
     either = summary.add_mutually_exclusive_group()
-    either.add_argument("model", nargs="?", help="file that train saved")
+    either.add_argument("model", nargs="?", help=MODEL)
     _add_architecture(either, None)
 
     command("info", _info, "show version, processor, instruction set and threads")

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -346,6 +347,17 @@ def test_predict_reads_png_jpeg_and_pgm(trained, clear, tmp_path):
     assert [row[0] for row in rows] == ["a.png", "b.jpg", "c.pgm"]
     assert [int(row[1]) for row in rows] == [label for _, label in clear]
     assert all(0.5 < float(row[2]) <= 1 for row in rows)
+
+
+def test_names_of_weights_that_come_with_the_library(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["summary", "mnist-modern"]) == 0
+    assert capsys.readouterr().out == LeNet5.pretrained("mnist-modern").summary() + "\n"
+    shutil.copy(trained[0], "mnist-modern")  # a file of that name comes first
+    assert cli.main(["summary", "mnist-modern"]) == 0
+    assert capsys.readouterr().out == LeNet5.load(trained[0]).summary() + "\n"
+    assert cli.main(["summary", "nobody"]) == 2
+    assert capsys.readouterr().err == "lenet-c: error: nobody: No such file or directory\n"
 
 
 def test_predict_rejects(trained, clear, tmp_path, monkeypatch, capsys):
