@@ -159,7 +159,8 @@ typedef struct lenet_kernels {
      * Returns 0 if one of the sums is not finite, else 1. */
     int (*sum_partials)(const float *partials, ptrdiff_t stride, int n_partials, int add,
                         ptrdiff_t n, float *sum);
-    /* Update parameters first .. first + n - 1; return as sum_partials, for the new values. */
+    /* Update parameters first .. first + n - 1; return as sum_partials, for the new values
+     * (Adam's also for the second moments). */
     int (*update_sgd)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
                       ptrdiff_t n, float *parameters);
     int (*update_adam)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,

@@ -1296,7 +1296,8 @@ static int update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_
         vf_storeu(first_moment + i, m);
         vf_storeu(second_moment + i, v);
         vf_storeu(parameters + i, p);
-        probe = vf_fma(p, vf_set(0.0f), probe);
+        /* a second moment that overflows would stop its parameter for good */
+        probe = vf_fma(vf_add(p, v), vf_set(0.0f), probe);
     }
     if (left) {
         vf m = vf_load_part(first_moment + whole, left), v = vf_load_part(second_moment + whole, left);
@@ -1307,7 +1308,8 @@ static int update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_
         /* lanes past the end hold 0/0 when epsilon is 0: only what is stored counts */
         vf_store_part(parameters + whole, p, left);
         p = vf_load_part(parameters + whole, left);
-        probe = vf_fma(p, vf_set(0.0f), probe);
+        v = vf_load_part(second_moment + whole, left);
+        probe = vf_fma(vf_add(p, v), vf_set(0.0f), probe);
     }
     return vf_sum(probe) == 0.0f;
 }

@@ -301,10 +301,11 @@ def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
 def _mnist(folder: str | None) -> tuple[Split, Split]:
     try:
         return datasets.mnist(folder, download=False)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if folder is not None:
             raise
-    print(f"downloading MNIST (11 MB) to {datasets.cache_folder()}")
+        missing = str(error).partition(";")[0]
+    print(f"{missing}: downloading it (11 MB) to {datasets.cache_folder()}")
     return datasets.mnist()
 
 

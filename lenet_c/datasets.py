@@ -127,7 +127,11 @@ def digits() -> tuple[Arrays, Arrays]:
 
 
 def read_idx(
-    path: str | os.PathLike[str], *, ndim: int | None = None, max_bytes: int = 1 << 30
+    path: str | os.PathLike[str],
+    *,
+    ndim: int | None = None,
+    item_shape: tuple[int, ...] | None = None,
+    max_bytes: int = 1 << 30,
 ) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
@@ -137,6 +141,8 @@ def read_idx(
         The file. Whether it is gzipped is told from its content.
     ndim : int, optional
         The number of dimensions it must have. By default any from 1 to 4.
+    item_shape : tuple of int, optional
+        The shape that must follow the first dimension.
     max_bytes : int
         The most content to accept.
 
@@ -159,11 +165,11 @@ def read_idx(
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not packed:
-            return _read_idx(name, file, ndim, max_bytes, size, exact=True)
+            return _read_idx(name, file, ndim, item_shape, max_bytes, size, exact=True)
         try:
             with gzip.GzipFile(fileobj=file) as content:
                 limit = size * _MAX_DEFLATE_RATIO
-                return _read_idx(name, content, ndim, max_bytes, limit, exact=False)
+                return _read_idx(name, content, ndim, item_shape, max_bytes, limit, exact=False)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{name}: damaged gzip file ({error})") from error
 
@@ -195,7 +201,13 @@ def _plain_cache_folder() -> str:
 
 
 def _read_idx(
-    name: str, file: Any, ndim: int | None, max_bytes: int, available: int, exact: bool
+    name: str,
+    file: Any,
+    ndim: int | None,
+    item_shape: tuple[int, ...] | None,
+    max_bytes: int,
+    available: int,
+    exact: bool,
 ) -> npt.NDArray[np.uint8]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
@@ -214,6 +226,8 @@ def _read_idx(
     if len(header) < 4 * magic[3]:
         raise ValueError(f"{name}: truncated in its header")
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
+    if item_shape is not None and shape[1:] != item_shape:
+        raise ValueError(f"{name}: items of {shape[1:]}; wanted {item_shape}")
     count = 1
     for size in shape:
         count *= size
@@ -242,10 +256,8 @@ def _read_idx(
 
 
 def _load_pair(images_path: str, labels_path: str) -> Arrays:
-    images = read_idx(images_path, ndim=3)
+    images = read_idx(images_path, ndim=3, item_shape=(28, 28))
     labels = read_idx(labels_path, ndim=1)
-    if images.shape[1:] != (28, 28):
-        raise ValueError(f"{images_path}: images of {images.shape[1:]}; wanted (28, 28)")
     if len(images) != len(labels):
         raise ValueError(
             f"{images_path} has {len(images)} images but {labels_path} {len(labels)} labels"

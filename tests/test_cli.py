@@ -266,6 +266,8 @@ def test_without_mnist_and_network_train_uses_digits_and_says_why(tmp_path, offl
     lines = [line for line in output.splitlines() if "using digits instead" in line]
     assert len(lines) == 1
     assert "could not download" in lines[0]
+    (looked,) = [line for line in output.splitlines() if "downloading" in line]
+    assert looked.startswith("MNIST is not in ")
     assert "https://" in lines[0]
     assert " on digits: 1,437 images" in output
     assert (tmp_path / "model.npz").exists()

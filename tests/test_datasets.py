@@ -224,6 +224,13 @@ def test_contents_that_do_not_fit(tmp_path, cache):
     put(tmp_path, [x[:, 1:], y, xt, yt])
     with pytest.raises(ValueError, match=r"\(27, 28\); wanted \(28, 28\)"):
         datasets.mnist(tmp_path)
+    # told by the header, before memory is taken for what a small file unpacks to
+    put(tmp_path, [np.zeros((1, 8192, 8192), np.uint8), y, xt, yt])
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"\(8192, 8192\); wanted \(28, 28\)"):
+        datasets.mnist(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
     put(tmp_path, [y, y, xt, yt])
     with pytest.raises(ValueError, match="1 dimensions; wanted 3"):
         datasets.mnist(tmp_path)
