@@ -110,7 +110,7 @@ def test_targets_of_make_are_there():
 
 def test_the_readmes_figures_are_those_of_the_pages():
     """Error rates, times and images a second in README's tables; the pages name their commands."""
-    names = ("accuracy", "limit", "peers", "epyc/limit")
+    names = ("accuracy", "limit", "peers", "epyc/limit", "xeon/limit")
     pages = "".join(PAGES[f"docs/{name}.md"] for name in names)
     figures = re.findall(r"[\d.,]+ (?:us|ms|images/s)|\d\.\d\d%(?: \([\d.]+ to [\d.]+\))?", README)
     assert len(figures) > 30
