@@ -137,7 +137,8 @@ def test_share_of_distortions(mnist) -> None:
             f"{name}: {(other - plain) / 128 * 1e6:.2f} us an image, "
             f"{(other - plain) / plain:.0%} of a step"
         )
-    assert others[0] - plain <= 0.25 * plain
+    affine = others[0]
+    assert affine - plain <= 0.25 * plain  # the most that it may take
 
 
 @pytest.mark.parametrize("threads", THREADS)

@@ -192,7 +192,7 @@ static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
     return (size_t)s->first[s->out_maps] * 6 * 5;
 }
 
-/* Room for products and for all input maps transformed, of which some instruction sets need less. */
+/* Room for products and for all input maps transformed, which strips do not use: they need 48 vectors an input map. */
 static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
 {
     const size_t tiles = (size_t)s->in_height * (size_t)(s->out_width / 2);

@@ -14,8 +14,8 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
 
 enum { MOST_SCRATCH = 1 << 18 };  /* floats: what the second-level cache holds */
 
-/* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: what
- * makes whole tiles, and few enough to stay in the cache. */
+/* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: few
+ * enough to stay in the cache, and more of several input maps, for tiles transform four rows beyond. */
 static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
 {
     const int least = lenet_kernels_active()->winograd_maps;

@@ -12,7 +12,7 @@ enum {
     TILE_COLUMNS = 6,
     WINOGRAD_MAPS = 2,
     WINOGRAD_STRIP = 1,
-    WINOGRAD_TILES = 2,
+    WINOGRAD_TILES = 2,    /* of a tile: 5 rows x 2 sums */
     WEIGHT_MAPS = 2,
     COLUMN_ROWS = 8,
     COLUMN_MAPS = 1,

@@ -46,6 +46,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+MODEL = "file that train saved; or mnist or mnist-modern, which come with the library"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What `lenet-c train` does unless told otherwise.
@@ -75,8 +78,6 @@ class Recipe:
 
 # sgd's rates were chosen on a fifth of the digits' training images, held out, and looked at on
 # MNIST's last 10,000 training images.
-MODEL = "file that train saved; or mnist or mnist-modern, which come with the library"
-
 _LINEAR = Recipe(
     loss="cross_entropy",
     j=DEFAULT_J,
@@ -218,12 +219,10 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _network(model: str) -> LeNet5:
     """Load a file, or where there is none the weights of that name that come with the library."""
-    try:
-        return LeNet5.load(model)
-    except FileNotFoundError:
-        with suppress(ValueError):
+    if not os.path.isfile(model):
+        with suppress(ValueError):  # another name: load says what is wrong with it
             return LeNet5.pretrained(model)
-        raise
+    return LeNet5.load(model)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

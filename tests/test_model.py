@@ -476,7 +476,7 @@ def test_paths_are_paths_or_files(net: LeNet5, path: Any) -> None:
     ],
 )
 def test_an_array_in_the_wrong_place_is_told_in_one_line(call: Callable[[Any], Any]) -> None:
-    with pytest.raises((TypeError, ValueError), match=r"^\w+: got (array|\[?array)") as caught:
+    with pytest.raises((TypeError, ValueError), match=r"^\w+: got \[?array") as caught:
         call(np.zeros((60, 28, 28), np.uint8))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
