@@ -10,8 +10,9 @@ with two such units has two slots a cycle):
 - a slot for each vector of multiply-adds of convolutions, dense layers and RBF units: one image
   forward, and for a training step also the gradients of all trained weights and of all inputs but
   the image;
-- for each vector of squashed values SQUASH_SLOTS, since a clamp, two polynomials and a quotient
-  are twelve operations (so six cycles at two a cycle). A step squashes once, on the way forward;
+- for each vector of squashed values SQUASH_SLOTS, since a clamp, four numbers that are looked up and
+  a polynomial, or two polynomials and a quotient, are twelve operations at the least (so six cycles
+  at two a cycle). A step squashes once, on the way forward;
 - with one image, a layer cannot be faster than its weights come from the second-level cache at
   BYTES_A_SLOT (64 bytes a cycle, two slots a cycle), once forward; a step reads them again for
   the input's gradient and writes them once. Layer by layer the larger of the two counts. In a

@@ -147,8 +147,7 @@ typedef struct lenet_kernels {
     void (*rbf_backward_of_one)(const lenet_dense_shape *s, const float *codes, const float *delta,
                                 int in_activation, int add, float *in, float *dcodes);
 
-    /* The squashing function, any alignment; a == y is allowed. NaN gives NaN, perhaps also in the
-     * same lane of vectors close by: of a group of lanes, in the same image. */
+    /* The squashing function, any alignment; a == y is allowed. NaN gives NaN. */
     void (*squash)(int activation, const float *a, ptrdiff_t n, float *y);
     void (*squash_backward)(int activation, const float *y, const float *dy, ptrdiff_t n,
                             float *da);

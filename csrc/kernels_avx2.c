@@ -10,6 +10,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 #include "simd_avx2.h"
+#include "tanh_rational.h"
 
 #include "kernels_lanes.h"
 

@@ -25,6 +25,7 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 #include "simd_avx512.h"
+#include "tanh_table.h"
 
 #include "kernels_lanes.h"
 

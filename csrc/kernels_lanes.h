@@ -60,49 +60,14 @@ INLINE pieces next(pieces p)
 
 /* ---- the squashing function --------------------------------------------------------------
  *
- * tanh(a) = a p(a^2) / q(a^2), p of degree 3 and q of degree 4: a minimax fit for the relative
- * error (1.2e-7) on |a| < 7.8, where tanh is 1 - 3.4e-7; a is clamped to that. In float the
- * relative error stays below 4.5e-7. A tanh(S a) is the same with A and S multiplied into the
- * coefficients. */
-
-typedef struct { float p[4], q[4], limit; } tanh_fit;  /* the constant term of q is 1 */
-
-static const tanh_fit FIT_TANH = {
-    {9.999998808e-01f, 1.294311732e-01f, 2.969891066e-03f, 1.163573870e-05f},
-    {4.627635479e-01f, 2.389240637e-02f, 2.413548791e-04f, 2.526242611e-07f},
-    7.8f};
-static const tanh_fit FIT_SCALED_TANH = {
-    {1.143933177e+00f, 6.580472738e-02f, 6.710829330e-04f, 1.168549602e-06f},
-    {2.056726813e-01f, 4.719487391e-03f, 2.118890552e-05f, 9.857004990e-09f},
-    11.7f};
-
-/* a = numerator / denominator. The operands' order makes NaN pass through min and max. */
-INLINE void tanh_fraction(const tanh_fit *fit, vf a, vf *numerator, vf *denominator)
-{
-    a = vf_min(vf_set(fit->limit), vf_max(vf_set(-fit->limit), a));
-    vf t = vf_mul(a, a);
-    vf p = vf_fma(vf_set(fit->p[3]), t, vf_set(fit->p[2]));
-    vf q = vf_fma(vf_set(fit->q[3]), t, vf_set(fit->q[2]));
-    p = vf_fma(p, t, vf_set(fit->p[1]));
-    q = vf_fma(q, t, vf_set(fit->q[1]));
-    p = vf_fma(p, t, vf_set(fit->p[0]));
-    q = vf_fma(q, t, vf_set(fit->q[0]));
-    *denominator = vf_fma(q, t, vf_set(1.0f));
-    *numerator = vf_mul(a, p);
-}
-
-INLINE vf rational_tanh(const tanh_fit *fit, vf a)
-{
-    vf p, q;
-    tanh_fraction(fit, a, &p, &q);
-    return vf_quotient(p, q);
-}
+ * vf_tanh, FIT_TANH and FIT_SCALED_TANH are tanh_rational.h's or, where lanes can look numbers up,
+ * tanh_table.h's. */
 
 INLINE vf squash_one(int activation, vf a)
 {
     switch (activation) {
-    case LENET_SCALED_TANH: return rational_tanh(&FIT_SCALED_TANH, a);
-    case LENET_TANH: return rational_tanh(&FIT_TANH, a);
+    case LENET_SCALED_TANH: return vf_tanh(&FIT_SCALED_TANH, a);
+    case LENET_TANH: return vf_tanh(&FIT_TANH, a);
     case LENET_RELU: return vf_max(vf_set(0.0f), a);
     default: return a;
     }
@@ -121,38 +86,16 @@ INLINE vf slope(int activation, vf y)
     }
 }
 
-/* Four at once share one reciprocal, of the product of their denominators, which are between 1 and
- * 200: four instructions and a half each instead of six. A NaN reaches its lane in all four. */
-INLINE void rational_tanh_4(const tanh_fit *fit, vf a[4])
-{
-    vf p[4], q[4];
-    UNROLL
-    for (int i = 0; i < 4; i++) tanh_fraction(fit, a[i], &p[i], &q[i]);
-    vf low = vf_mul(q[0], q[1]), high = vf_mul(q[2], q[3]);
-    vf r = vf_reciprocal(vf_mul(low, high));
-    low = vf_mul(low, r);    /* 1 / (q2 q3) */
-    high = vf_mul(high, r);  /* 1 / (q0 q1) */
-    a[0] = vf_mul(p[0], vf_mul(high, q[1]));
-    a[1] = vf_mul(p[1], vf_mul(high, q[0]));
-    a[2] = vf_mul(p[2], vf_mul(low, q[3]));
-    a[3] = vf_mul(p[3], vf_mul(low, q[2]));
-}
-
 /* n vectors, in registers. */
 INLINE void squash_some(const int activation, const int N, vf *a)
 {
-    const tanh_fit *fit = activation == LENET_SCALED_TANH ? &FIT_SCALED_TANH
-                          : activation == LENET_TANH      ? &FIT_TANH
-                                                          : NULL;
-    const int fours = SHARED_RECIPROCAL && fit ? N / 4 : 0;
-    for (int i = 0; i < fours; i++) rational_tanh_4(fit, a + 4 * i);
     UNROLL
-    for (int i = 4 * fours; i < N; i++) a[i] = squash_one(activation, a[i]);
+    for (int i = 0; i < N; i++) a[i] = squash_one(activation, a[i]);
 }
 
 INLINE void squash_all(const int activation, const float *a, ptrdiff_t n, float *y)
 {
-    enum { AT_ONCE = SHARED_RECIPROCAL ? 4 : 1 };
+    enum { AT_ONCE = 4 };
     for (; n >= AT_ONCE * LANES; n -= AT_ONCE * LANES, a += AT_ONCE * LANES, y += AT_ONCE * LANES) {
         vf v[AT_ONCE];
         UNROLL

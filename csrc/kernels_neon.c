@@ -9,6 +9,7 @@
 #pragma GCC optimize("no-schedule-insns")
 #endif
 #include "simd_neon.h"
+#include "tanh_rational.h"
 
 #include "kernels_lanes.h"
 

@@ -291,7 +291,7 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
                                 const float *codes, const float *dy, int64_t n, float *dx,
                                 float *dcodes, void *workspace, size_t size);
 
-/* y = f(a). NaN gives NaN, perhaps also of values up to 48 further on or back. */
+/* y = f(a). NaN gives NaN. */
 lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y);
 /* da = dy f'(a), from y = f(a). */
 lenet_status lenet_squash_backward(int32_t activation, const float *y, const float *dy,

@@ -24,7 +24,6 @@ enum {
     DENSE_GROUPS = 2,
     OUTER_ROWS = 2,
     OUTER_VECTORS = 5,
-    SHARED_RECIPROCAL = 0,
     STRIP = 16
 };
 
@@ -47,7 +46,6 @@ static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
 static inline vf vf_quotient(vf a, vf b) { return _mm256_div_ps(a, b); }
-static inline vf vf_reciprocal(vf a) { return vf_quotient(vf_set(1.0f), a); }
 static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }

@@ -24,7 +24,6 @@ enum {
     DENSE_GROUPS = 4,
     OUTER_ROWS = 5,        /* a dense weight gradient tile: 5 units x 5 vectors of inputs */
     OUTER_VECTORS = 5,
-    SHARED_RECIPROCAL = 1, /* a division takes 16 cycles */
     STRIP = 16             /* pixels that bytes_to_lanes turns at once */
 };
 
@@ -53,15 +52,24 @@ static inline vf vf_quotient(vf a, vf b)
     vf r = _mm512_rcp14_ps(b), q = _mm512_mul_ps(a, r);
     return _mm512_fmadd_ps(q, _mm512_fnmadd_ps(b, r, _mm512_set1_ps(1.0f)), q);
 }
-/* 1 / a, likewise. */
-static inline vf vf_reciprocal(vf a)
-{
-    vf r = _mm512_rcp14_ps(a);
-    return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, _mm512_set1_ps(1.0f)), r);
-}
 static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf vf_abs(vf a) { return _mm512_abs_ps(a); }
+/* The value of a, 0 or more, with the sign of b: a | (b & the sign bit). */
+static inline vf vf_with_sign(vf a, vf b)
+{
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+        _mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_set1_epi32(INT32_MIN), 0xf8));
+}
+/* In each lane one of 32 numbers, by the last two bits of u's exponent and the first three of its
+ * mantissa. */
+static inline vf vf_lookup(const float *numbers, vf u)
+{
+    return _mm512_permutex2var_ps(_mm512_loadu_ps(numbers),
+                                  _mm512_srli_epi32(_mm512_castps_si512(u), 20),
+                                  _mm512_loadu_ps(numbers + 16));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 /* *sum += a * b, in place: left to itself gcc moves a tile's sums between registers, and with

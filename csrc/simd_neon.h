@@ -25,7 +25,6 @@ enum {
     DENSE_GROUPS = 4,
     OUTER_ROWS = 4,
     OUTER_VECTORS = 5,
-    SHARED_RECIPROCAL = 0,
     STRIP = 16
 };
 
@@ -47,7 +46,6 @@ static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
 /* The estimate of the reciprocal has 8 bits here: two Newton steps would cost as much. */
 static inline vf vf_quotient(vf a, vf b) { return vdivq_f32(a, b); }
-static inline vf vf_reciprocal(vf a) { return vf_quotient(vf_set(1.0f), a); }
 static inline vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
 /* NaN if either operand is. */
 static inline vf vf_min(vf a, vf b) { return vminq_f32(a, b); }

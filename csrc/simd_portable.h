@@ -26,7 +26,6 @@ enum {
     DENSE_GROUPS = 2,
     OUTER_ROWS = 2,
     OUTER_VECTORS = 5,
-    SHARED_RECIPROCAL = 0,
     STRIP = 16
 };
 
@@ -102,7 +101,6 @@ static inline void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum
 static inline vf vf_in_register(vf a) { return a; }
 static inline vf vf_load(const float *p) { return vf_loadu(p); }
 static inline void vf_store(float *p, vf a) { vf_storeu(p, a); }
-static inline vf vf_reciprocal(vf a) { return vf_quotient(vf_set(1.0f), a); }
 static inline vf vf_sqrt(vf a)
 {
     for (int i = 0; i < LANES; i++) VF_LANE(a, i) = sqrtf(VF_LANE(a, i));

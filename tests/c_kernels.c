@@ -1115,7 +1115,7 @@ static void rbf_backward_of_one_case(const lenet_dense_shape *s, int activation)
 
 static void check_squash(void)
 {
-    tolerance = 8e-7;  /* of the value itself, however small */
+    tolerance = 7e-7;  /* of the value itself, however small */
     for (int activation = 0; activation < ACTIVATIONS; activation++) {
         for (int n = 1; n <= 5 * L + 3; n++) {
             for (int power = -6; power <= 2; power++) {
@@ -1137,9 +1137,8 @@ static void check_squash(void)
                 float *a = floats((size_t)n), *y = floats((size_t)n);
                 a[at] = NAN;
                 table->squash(activation, a, n, y);
-                for (int i = 0; i < n; i++)  /* the same lane is the same image */
-                    if (i == at ? !isnan(y[i]) : (i % L != at % L || abs(i - at) > 3 * L) && isnan(y[i]))
-                        fail("y[%d] is %g", i, y[i]);
+                for (int i = 0; i < n; i++)
+                    if (!isnan(y[i]) == (i == at)) fail("y[%d] is %g", i, y[i]);
                 for (int sign = -1; sign <= 1; sign += 2) {
                     a[at] = sign * INFINITY;
                     table->squash(activation, a, n, y);
