@@ -68,6 +68,15 @@ typedef struct lenet_kernels {
     void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
                           ptrdiff_t out_stride, float *scratch, float *out);
+    /* The two below, likewise, where lenet_can_winograd_back(s), with lenet_winograd_back_scratch(s)
+     * vectors of scratch; NULL: not faster. Adds to dweights[connection][position][kernel row][lane];
+     * summed over the lanes they give winograd_gradient the weights' own, which are set, or added if
+     * `add`. */
+    void (*winograd_backward_input)(const lenet_conv_shape *s, const float *weights,
+                                    const float *delta, int in_activation, float *scratch, float *in);
+    void (*winograd_backward_weights)(const lenet_conv_shape *s, const float *in, const float *delta,
+                                      float *scratch, float *dweights, float *dbias);
+    void (*winograd_gradient)(const lenet_conv_shape *s, const float *in, int add, float *dweights);
     void (*conv_backward_input)(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in);
     /* Adds to dweights[weight][lane] and dbias[map][lane]. */
@@ -196,6 +205,20 @@ static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
 {
     const size_t tiles = (size_t)s->in_height * (size_t)(s->out_width / 2);
     return LENET_WINOGRAD_PRODUCTS + 6 * (size_t)s->in_maps * tiles;
+}
+
+/* to_input: whether its gradient for the input is wanted too, which is written for the sizes of C3. */
+static inline int lenet_can_winograd_back(const lenet_conv_shape *s, int to_input)
+{
+    return lenet_can_winograd(s) && (!to_input || s->out_height == 10 || s->out_height == 8);
+}
+
+static inline size_t lenet_winograd_back_scratch(const lenet_conv_shape *s)
+{
+    const size_t in_height = (size_t)s->in_height;
+    const size_t tiles = 6 * in_height * (size_t)(s->out_width / 2);
+    const size_t columns = (size_t)s->out_maps * (size_t)s->out_height + 10 * (size_t)s->in_maps * in_height;
+    return tiles > columns ? tiles : columns;
 }
 
 /* Floats of scratch for dense_backward_weights, enough for every instruction set. */

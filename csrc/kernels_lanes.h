@@ -437,20 +437,21 @@ static void conv(const lenet_conv_shape *s, const float *weights, const float *b
  * input map feeds scatters its deltas: the delta at column x belongs to the sums x .. x + K-1.
  * No multiply-add is spent on the border. Widths not listed below gather instead. */
 
-INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, const float *w_row,
-                         vf *sum)
+/* d_row: OUT_WIDTH deltas, `step` floats apart. */
+INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, ptrdiff_t step,
+                         const float *w_row, vf *sum)
 {
     PIN(d_row); PIN(w_row);
     vf held[11];
     UNROLL
     for (int x = 0; HOLD_WEIGHTS && x < OUT_WIDTH; x++)
-        held[x] = vf_in_register(vf_load(d_row + x * LANES));
+        held[x] = vf_in_register(vf_load(d_row + x * step));
     UNROLL
     for (int j = 0; j < K; j++) {
         vf weight = vf_in_register(vf_set(w_row[j]));
         UNROLL
         for (int x = 0; x < OUT_WIDTH; x++) {
-            vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * LANES);
+            vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * step);
             vf_accumulate(&sum[x + j], here, weight);
         }
     }
@@ -472,7 +473,7 @@ INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape
     for (int i = lowest; i <= highest; i++) {
         const float *d = delta + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
         for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
-            scatter_taps(K, OUT_WIDTH, d + s->target[t] * out_map,
+            scatter_taps(K, OUT_WIDTH, d + s->target[t] * out_map, LANES,
                          weights + ((ptrdiff_t)s->connection[t] * K + i) * K, sum);
     }
     store_delta(in_activation, sum, in_width, in);
@@ -1298,6 +1299,9 @@ static double multiply_adds(int64_t rounds, float *sink)
             .conv = conv,                                                                 \
             .winograd_weights = winograd_weights,                                         \
             .winograd_conv = winograd_conv,                                               \
+            .winograd_backward_input = WINOGRAD_STRIP > 1 ? winograd_backward_input : NULL, \
+            .winograd_backward_weights = WINOGRAD_STRIP > 1 ? winograd_backward_weights : NULL, \
+            .winograd_gradient = WINOGRAD_STRIP > 1 ? winograd_gradient : NULL,           \
             .conv_backward_input = conv_backward_input,                                   \
             .conv_backward_weights = conv_backward_weights,                               \
             .subsample = subsample,                                                       \

@@ -47,6 +47,15 @@ INLINE void winograd_transform(const vf d[6], ptrdiff_t position, float *out)
     vf_store(out + 5 * position, vf_fma(four, d[1], vf_fma(minus_five, d[3], d[5])));
 }
 
+/* The same of six inputs side by side -> [position]. */
+INLINE void winograd_transform_six(const float *in, float *out)
+{
+    vf d[6];
+    UNROLL
+    for (int x = 0; x < 6; x++) d[x] = vf_load(in + x * LANES);
+    winograd_transform(d, LANES, out);
+}
+
 /* Two outputs from the products of six positions. */
 INLINE void winograd_pair(vf first, vf a, vf b, vf c, vf d, vf last, vf *y)
 {
@@ -68,12 +77,8 @@ INLINE void winograd_strip_inputs(const int ROWS, const winograd_strip *t, const
 {
     for (int map = 0; map < t->s->in_maps; map++, in += t->in_map) {
         const float *from = in;
-        for (int row = 0; row < ROWS + 4; row++, from += t->in_row, out += 6 * LANES) {
-            vf d[6];
-            UNROLL
-            for (int x = 0; x < 6; x++) d[x] = vf_load(from + x * LANES);
-            winograd_transform(d, LANES, out);
-        }
+        for (int row = 0; row < ROWS + 4; row++, from += t->in_row, out += 6 * LANES)
+            winograd_transform_six(from, out);
     }
 }
 
@@ -345,6 +350,228 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
                                         scratch + (ptrdiff_t)m * 6 * y.size * x.size * LANES,
                                         out_row, to + (maps.start + m) * out_stride);
             }
+        }
+    }
+}
+
+/* ---- backward, to the input -----------------------------------------------------------------
+ *
+ * Two columns of deltas become six, one for each position, where there is a convolution with a column
+ * of five taps again: its input's gradient is scattered as conv_backward_input does it, with a column
+ * of sums in registers instead of a row. From the six positions' gradients come those of six inputs. */
+
+/* The delta of position p's product, from those of the two outputs (winograd_pair). */
+INLINE vf winograd_delta(const int p, vf a, vf b)
+{
+    switch (p) {
+    case 0: return a;
+    case 1: return vf_add(a, b);
+    case 2: return vf_sub(a, b);
+    case 3: return vf_fma(vf_set(2.0f), b, a);
+    case 4: return vf_fma(vf_set(-2.0f), b, a);
+    default: return b;
+    }
+}
+
+/* Two columns of every map's deltas -> [map][row]. */
+INLINE void winograd_column_of_deltas(const int P, const lenet_conv_shape *s, const float *delta,
+                                      float *out)
+{
+    const ptrdiff_t rows = (ptrdiff_t)s->out_maps * s->out_height;
+    for (ptrdiff_t y = 0; y < rows; y++, delta += s->out_width * LANES, out += LANES)
+        vf_store(out, winograd_delta(P, vf_load(delta), vf_load(delta + LANES)));
+}
+
+/* Where position p's deltas are and how far its rows lie apart: the first position and the last have
+ * one of the columns. */
+static const float *winograd_deltas(int p, const lenet_conv_shape *s, const float *delta,
+                                    float *scratch, ptrdiff_t *step)
+{
+    *step = LANES;
+    switch (p) {
+    case 1: winograd_column_of_deltas(1, s, delta, scratch); return scratch;
+    case 2: winograd_column_of_deltas(2, s, delta, scratch); return scratch;
+    case 3: winograd_column_of_deltas(3, s, delta, scratch); return scratch;
+    case 4: winograd_column_of_deltas(4, s, delta, scratch); return scratch;
+    default:
+        *step = (ptrdiff_t)s->out_width * LANES;
+        return p == 0 ? delta : delta + LANES;
+    }
+}
+
+/* One position's gradient for a column of its inputs, of one map -> [row]. */
+INLINE void winograd_scatter(const int OUT_HEIGHT, const lenet_conv_shape *s, const float *weights,
+                             const float *delta, ptrdiff_t step, int map, float *out)
+{
+    vf sum[16];
+    UNROLL
+    for (int y = 0; y < OUT_HEIGHT + 4; y++) sum[y] = vf_set(0.0f);
+    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
+        scatter_taps(5, OUT_HEIGHT, delta + s->target[t] * OUT_HEIGHT * step, step,
+                     weights + (ptrdiff_t)s->connection[t] * 5, sum);
+    UNROLL
+    for (int y = 0; y < OUT_HEIGHT + 4; y++) vf_store(out + y * LANES, sum[y]);
+}
+
+/* The gradients of winograd_transform's six inputs from those of its six sums. */
+INLINE void winograd_spread(const float *in, ptrdiff_t position, vf d[6])
+{
+    const vf two = vf_set(2.0f), four = vf_set(4.0f), five = vf_set(5.0f);
+    vf u[6];
+    UNROLL
+    for (int p = 0; p < 6; p++) u[p] = vf_load(in + p * position);
+    vf sum = vf_add(u[1], u[2]), sum_2 = vf_add(u[3], u[4]);
+    vf difference = vf_sub(u[1], u[2]), difference_2 = vf_mul(two, vf_sub(u[3], u[4]));
+    vf both = vf_add(u[0], sum);
+    d[0] = vf_mul(four, u[0]);
+    d[1] = vf_sub(vf_mul(four, vf_sub(u[5], difference)), difference_2);
+    d[2] = vf_sub(vf_set(0.0f), vf_fma(four, both, vf_add(u[0], sum_2)));
+    d[3] = vf_sub(vf_add(difference, difference_2), vf_mul(five, u[5]));
+    d[4] = vf_add(both, sum_2);
+    d[5] = u[5];
+}
+
+/* With the tiles at column x two columns of a map's inputs are done, at last all six; the next tiles
+ * add to what is kept: [row][4]. */
+INLINE void winograd_finish(const lenet_conv_shape *s, int x, const float *products, float *kept,
+                            int in_activation, float *in)
+{
+    for (int y = 0; y < s->in_height; y++, products += LANES, kept += 4 * LANES) {
+        float *to = in + ((ptrdiff_t)y * s->in_width + x) * LANES;
+        vf d[6];
+        winograd_spread(products, (ptrdiff_t)s->in_height * LANES, d);
+        if (x > 0) {
+            UNROLL
+            for (int k = 0; k < 4; k++) d[k] = vf_add(d[k], vf_load(kept + k * LANES));
+        }
+        UNROLL
+        for (int k = 0; k < 4; k++) vf_store(kept + k * LANES, d[k + 2]);
+        store_delta(in_activation, d, 2, to);
+        if (x + 2 == s->out_width) store_delta(in_activation, d + 2, 4, to + 2 * LANES);
+    }
+}
+
+/* scratch: deltas, products [map][position][row], and what is kept. */
+static void winograd_backward_input(const lenet_conv_shape *s, const float *weights,
+                                    const float *delta, int in_activation, float *scratch, float *in)
+{
+    const ptrdiff_t column = (ptrdiff_t)s->in_height * LANES;
+    float *products = scratch + (ptrdiff_t)s->out_maps * s->out_height * LANES;
+    float *kept = products + s->in_maps * 6 * column;
+    for (int x = 0; x < s->out_width; x += 2) {
+        const float *w = weights;
+        for (int p = 0; p < 6; p++, w += (ptrdiff_t)s->first[s->out_maps] * 5) {
+            ptrdiff_t step;
+            const float *d = winograd_deltas(p, s, delta + x * LANES, scratch, &step);
+            for (int map = 0; map < s->in_maps; map++) {
+                float *to = products + (map * 6 + p) * column;
+                if (s->out_height == 10)
+                    winograd_scatter(10, s, w, d, step, map, to);
+                else
+                    winograd_scatter(8, s, w, d, step, map, to);
+            }
+        }
+        for (int map = 0; map < s->in_maps; map++)
+            winograd_finish(s, x, products + map * 6 * column, kept + map * 4 * column,
+                            in_activation, in + map * s->in_width * column);
+    }
+}
+
+/* ---- backward, to the weights ---------------------------------------------------------------
+ *
+ * As weight_tile, for one connection: all five rows of its column of taps, and three of the six
+ * positions at a time, for their sums and five rows of their inputs fill the registers. */
+
+enum { WINOGRAD_CACHED = 448 };  /* vectors of inputs: a good half of the innermost cache */
+
+/* Some tiles: in [tile][row][position], two columns of deltas each; dweights [position][5]. */
+INLINE void winograd_weight_tile(const int FIRST, const int SECOND, const int THIRD,
+                                 const lenet_conv_shape *s, int tiles, const float *in,
+                                 const float *delta, float *dweights)
+{
+    const int position[3] = {FIRST, SECOND, THIRD};
+    vf sum[3][5];
+    UNROLL
+    for (int k = 0; k < 3; k++) {
+        UNROLL
+        for (int i = 0; i < 5; i++) sum[k][i] = vf_load(dweights + (position[k] * 5 + i) * LANES);
+    }
+    for (int t = 0; t < tiles; t++, delta += 2 * LANES) {
+        const float *d = delta;
+        vf pixel[3][5];  /* row y's is at y % 5 */
+        UNROLL
+        for (int k = 0; k < 3; k++) {
+            UNROLL
+            for (int i = 0; i < 4; i++) pixel[k][i] = vf_load(in + (i * 6 + position[k]) * LANES);
+        }
+        in += 4 * 6 * LANES;
+        for (int y = 0; y < s->out_height; y += 5) {
+            UNROLL
+            for (int step = 0; step < 5; step++, in += 6 * LANES, d += s->out_width * LANES) {
+                if (y + step >= s->out_height) break;
+                vf a = vf_in_register(vf_load(d)), b = vf_in_register(vf_load(d + LANES));
+                UNROLL
+                for (int k = 0; k < 3; k++)
+                    pixel[k][(step + 4) % 5] = vf_in_register(vf_load(in + position[k] * LANES));
+                UNROLL
+                for (int k = 0; k < 3; k++) {
+                    vf here = vf_in_register(winograd_delta(position[k], a, b));
+                    UNROLL
+                    for (int i = 0; i < 5; i++)
+                        vf_accumulate(&sum[k][i], pixel[k][(step + i) % 5], here);
+                }
+                FORGET();
+            }
+        }
+    }
+    UNROLL
+    for (int k = 0; k < 3; k++) {
+        UNROLL
+        for (int i = 0; i < 5; i++) vf_store(dweights + (position[k] * 5 + i) * LANES, sum[k][i]);
+    }
+}
+
+OUTLINE void winograd_weight_tiles(const lenet_conv_shape *s, int tiles, const float *in,
+                                   const float *delta, float *dweights)
+{
+    winograd_weight_tile(0, 5, 1, s, tiles, in, delta, dweights);
+    winograd_weight_tile(2, 3, 4, s, tiles, in, delta, dweights);
+}
+
+static void winograd_backward_weights(const lenet_conv_shape *s, const float *in, const float *delta,
+                                      float *scratch, float *dweights, float *dbias)
+{
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
+    const int fit = WINOGRAD_CACHED / (6 * s->in_height), at_once = fit > 1 ? fit : 1;
+    for (int map = 0; map < s->in_maps; map++, in += s->in_height * in_row) {
+        for (pieces t = cut(s->out_width / 2, at_once); t.size; t = next(t)) {
+            float *to = scratch;
+            for (int x = 2 * t.start; x < 2 * (t.start + t.size); x += 2) {
+                for (int y = 0; y < s->in_height; y++, to += 6 * LANES)
+                    winograd_transform_six(in + y * in_row + x * LANES, to);
+            }
+            for (int c = s->first_target[map]; c < s->first_target[map + 1]; c++)
+                winograd_weight_tiles(s, t.size, scratch,
+                                      delta + s->target[c] * out_map + 2 * t.start * LANES,
+                                      dweights + (ptrdiff_t)s->connection[c] * 6 * 5 * LANES);
+        }
+    }
+    for (int map = 0; map < s->out_maps; map++)
+        add_bias(delta + map * out_map, out_map / LANES, dbias + map * LANES);
+}
+
+/* The gradients of winograd_weights' taps from those of its six sums. */
+static void winograd_gradient(const lenet_conv_shape *s, const float *in, int add, float *dweights)
+{
+    for (ptrdiff_t c = 0; c < s->first[s->out_maps]; c++, in += 6 * 5) {
+        for (int i = 0; i < 5; i++, dweights += 5) {
+            const float *u = in + i;
+            const float even = (u[5] + u[10]) / 6.0f, odd = (u[5] - u[10]) / 6.0f;
+            const float even_2 = (u[15] + u[20]) / 24.0f, odd_2 = (u[15] - u[20]) / 12.0f;
+            const float dw[5] = {u[0] / 4.0f + even_2 - even, odd_2 - odd, 4.0f * even_2 - even,
+                                 4.0f * odd_2 - odd, 16.0f * even_2 - even + u[25]};
+            for (int j = 0; j < 5; j++) dweights[j] = (add ? dweights[j] : 0.0f) + dw[j];
         }
     }
 }

@@ -14,19 +14,26 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
 
 enum { MOST_SCRATCH = 1 << 18 };  /* floats: what the second-level cache holds */
 
+static int by_winograd(const lenet_plan *plan, int l, int training, const lenet_layout *at)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    const plan_layer *layer = &plan->layers[l];
+    if (l >= plan->first_flat || layer->kind != LENET_CONV) return 0;
+    if (training && !(k->winograd_backward_weights && lenet_can_winograd_back(&layer->conv, l > 0)))
+        return 0;
+    return k->winograd_maps && layer->in_maps >= k->winograd_maps && lenet_can_winograd(&layer->conv)
+           && lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes <= MOST_SCRATCH;
+}
+
 /* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: few
  * enough to stay in the cache, and more of several input maps, for tiles transform four rows beyond. */
 static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
 {
-    const int least = lenet_kernels_active()->winograd_maps;
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         at->rows[l] = 2;
         at->transformed[l] = -1;
-        if (training || l >= plan->first_flat || layer->kind != LENET_CONV
-            || !least || layer->in_maps < least || !lenet_can_winograd(&layer->conv)
-            || lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes > MOST_SCRATCH)
-            continue;
+        if (!by_winograd(plan, l, training, at)) continue;
         at->rows[l] = layer->in_maps > 1 ? 10 : 4;
         at->transformed[l] = at->n_transformed;
         at->n_transformed += padded((ptrdiff_t)lenet_winograd_weights(&layer->conv));
@@ -66,8 +73,12 @@ static size_t scratch_size(const lenet_plan *plan, int training, const lenet_lay
             size = larger(size, lenet_conv_scratch_of_one(&layer->conv, at->lanes, training));
         else if (layer->kind != LENET_CONV)
             size = larger(size, training ? 2 * (size_t)(layer->out_maps * at->lanes) : 0);
-        if (at->transformed[l] >= 0)
-            size = larger(size, lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes);
+        if (at->transformed[l] < 0) continue;
+        size = larger(size, lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes);
+        if (training) {
+            size = larger(size, lenet_winograd_back_scratch(&layer->conv) * (size_t)at->lanes);
+            size = larger(size, lenet_winograd_weights(&layer->conv));
+        }
     }
     return size;
 }
@@ -75,7 +86,13 @@ static size_t scratch_size(const lenet_plan *plan, int training, const lenet_lay
 /* What only training needs. */
 static void lay_out_training(const lenet_plan *plan, lenet_layout *at)
 {
-    at->lane_sums = reserve(at, plan->n_spatial_parameters * at->lanes);
+    ptrdiff_t n = 0;
+    for (int l = 0; l < plan->first_flat; l++) {
+        at->sums[l] = at->total + n;
+        n += (plan_kernel_weights(plan, at, l) + plan->layers[l].n_biases) * at->lanes;
+    }
+    at->n_lane_sums = n;
+    at->lane_sums = reserve(at, n);
     at->distorted = reserve(at, ((ptrdiff_t)plan->height * plan->width * at->lanes + 3) / 4);
     at->distorting = reserve(
         at, ((ptrdiff_t)lenet_distort_workspace(plan->height, plan->width) + 3) / 4);

@@ -41,7 +41,8 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
 {
     int64_t blocks = lenet_blocks(training, n);
     size_t floats = (size_t)plan->layout[training != 0].total * (size_t)clamp_threads(n_threads, blocks);
-    if (!training) return (floats + (size_t)plan->layout[0].n_transformed) * sizeof(float);
+    floats += (size_t)plan->layout[training != 0].n_transformed;
+    if (!training) return floats * sizeof(float);
     floats += shared_floats(plan, blocks, n_threads);
     /* what trains may also run forward: inference has larger blocks, but more memory a thread */
     size_t forward = lenet_workspace_size(plan, 0, n, n_threads);
@@ -299,24 +300,39 @@ static void back_flat(const batch *b, float *memory, int groups, int add, float 
     }
 }
 
+/* Adds to dw and db, and turns layer l's inputs into deltas unless they are the images. */
+static void back_conv(const batch *b, int l, const float *delta, float *memory, float *in, float *dw,
+                      float *db)
+{
+    const plan_layer *layer = &b->plan->layers[l];
+    const lenet_conv_shape *s = &layer->conv;
+    const int below = activation_below(b->plan, l), winograd = b->at->transformed[l] >= 0;
+    float *scratch = memory + b->at->scratch;
+    if (winograd)
+        b->k->winograd_backward_weights(s, in, delta, scratch, dw, db);
+    else
+        b->k->conv_backward_weights(s, in, delta, dw, db);
+    lap(b, LENET_BACKWARD_WEIGHTS, l);
+    if (l && winograd)
+        b->k->winograd_backward_input(s, b->transformed + b->at->transformed[l], delta, below,
+                                      scratch, in);
+    else if (l)
+        b->k->conv_backward_input(s, weights_of(b, layer), delta, below, in);
+}
+
 static void back_spatial(const batch *b, float *memory, int group)
 {
     const lenet_plan *plan = b->plan;
-    float *sums = memory + b->at->lane_sums;
-    const int lanes = b->at->lanes;
     for (int l = plan->first_flat - 1; l >= 0; l--) {
         const plan_layer *layer = &plan->layers[l];
         const float *delta = memory + b->at->out[l] + group * b->at->stride[l];
         float *in = l ? memory + b->at->out[l - 1] + group * b->at->stride[l - 1]
                       : memory + b->at->input + group * b->at->input_stride;
-        const int has_weights = layer->kind != LENET_AVERAGE_POOL;
-        float *dw = has_weights ? sums + layer->weights * lanes : NULL;
-        float *db = has_weights ? sums + layer->biases * lanes : NULL;
+        float *dw = memory + b->at->sums[l];
+        float *db = dw + plan_kernel_weights(plan, b->at, l) * b->at->lanes;
         int below = activation_below(plan, l);
         if (layer->kind == LENET_CONV) {
-            b->k->conv_backward_weights(&layer->conv, in, delta, dw, db);
-            lap(b, LENET_BACKWARD_WEIGHTS, l);
-            if (l) b->k->conv_backward_input(&layer->conv, weights_of(b, layer), delta, below, in);
+            back_conv(b, l, delta, memory, in, dw, db);
         } else if (layer->kind == LENET_SUBSAMPLE) {
             b->k->subsample_backward(layer->out_maps, layer->in_height, layer->in_width,
                                      weights_of(b, layer), delta, below, in, dw, db);
@@ -328,13 +344,32 @@ static void back_spatial(const batch *b, float *memory, int group)
     }
 }
 
+/* The spatial layers' gradients, from what a block's groups have left in each lane. */
+static void sum_spatial(const batch *b, float *memory, int add, float *gradient)
+{
+    const lenet_plan *plan = b->plan;
+    for (int l = 0; l < plan->first_flat; l++) {
+        const plan_layer *layer = &plan->layers[l];
+        const float *sums = memory + b->at->sums[l];
+        const ptrdiff_t n = plan_kernel_weights(plan, b->at, l);
+        if (layer->weights < 0) continue;
+        if (b->at->transformed[l] >= 0) {
+            float *transformed = memory + b->at->scratch;
+            b->k->sum_lanes(sums, n, 0, transformed);
+            b->k->winograd_gradient(&layer->conv, transformed, add, gradient + layer->weights);
+        } else {
+            b->k->sum_lanes(sums, n, add, gradient + layer->weights);
+        }
+        b->k->sum_lanes(sums + n * b->at->lanes, layer->n_biases, add, gradient + layer->biases);
+    }
+}
+
 static void gradient_task(void *context, int64_t i, int32_t thread)
 {
     batch *b = context;
     float *memory = b->memory + thread * b->at->total;
     float *gradient = b->partials + i * b->partial_stride;
     const int add = b->partial_stride == 0 && b->first_block + i > 0;
-    const ptrdiff_t spatial = b->plan->n_spatial_parameters;
     int n;
     int64_t first = block_start(b, i, &n);
     b->block_loss[i] = 0.0;
@@ -352,10 +387,10 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     run_loss(b, memory, i, first, n, groups);
     lap(b, LENET_LOSS, 0);
     back_flat(b, memory, groups, add, gradient);
-    memset(memory + b->at->lane_sums, 0, (size_t)(spatial * b->at->lanes) * sizeof(float));
+    memset(memory + b->at->lane_sums, 0, (size_t)b->at->n_lane_sums * sizeof(float));
     /* the last group first: its maps are still in the cache */
     for (int g = groups - 1; g >= 0; g--) back_spatial(b, memory, g);
-    b->k->sum_lanes(memory + b->at->lane_sums, spatial, add, gradient);
+    sum_spatial(b, memory, add, gradient);
     lap(b, LENET_UPDATE, 0);
 }
 
@@ -391,11 +426,9 @@ static int is_interrupted(const lenet_run *run)
     return run->interrupted && run->interrupted(run->context);
 }
 
-/* Once a call, for all threads. Images that run one by one need none. */
-static void transform_weights(batch *b, int32_t threads)
+/* Once a call, for all threads. */
+static void transform_weights(const batch *b)
 {
-    b->transformed = b->memory + b->at->total * threads;
-    if (b->n <= b->k->few) return;
     for (int l = 0; l < b->plan->first_flat; l++)
         if (b->at->transformed[l] >= 0)
             b->k->winograd_weights(&b->plan->layers[l].conv, weights_of(b, &b->plan->layers[l]),
@@ -408,7 +441,9 @@ static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int traini
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = clamp_threads(run->n_threads, blocks);
     if (b->images->distortion) return LENET_BAD_ARGUMENT;
-    transform_weights(b, threads);
+    b->transformed = b->memory + b->at->total * threads;
+    /* images that run one by one need none */
+    if (b->activations || b->n > b->k->few) transform_weights(b);
     for (b->first_block = 0; b->first_block < blocks; b->first_block += FORWARD_ROUND) {
         int64_t left = blocks - b->first_block;
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
@@ -532,6 +567,7 @@ static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
     report->n_errors = 0;
     memset(c->finite, 1, sizeof c->finite);
     const int alone = threads == 1;
+    if (b->n > b->k->few_in_training || !b->at->has_one) transform_weights(b);
     if (alone) {
         b->spare = b->partials;
         b->partials = c->gradient;
@@ -577,10 +613,10 @@ static lenet_status open_training(const lenet_plan *plan, const float *parameter
     b->labels = labels;
     b->loss = loss;
     b->partial_stride = padded(plan->n_parameters);
-    /* the shared memory lies behind the threads' own; its first row is lenet_step's gradient */
-    b->partials = b->memory
-                  + b->at->total * clamp_threads(run->n_threads, lenet_blocks(1, n))
-                  + b->partial_stride;
+    /* the shared memory lies behind the threads' own: transformed weights, lenet_step's gradient, and
+     * those of the blocks */
+    b->transformed = b->memory + b->at->total * clamp_threads(run->n_threads, lenet_blocks(1, n));
+    b->partials = b->transformed + b->at->n_transformed + b->partial_stride;
     return lenet_check_loss(plan, loss, images->order, labels, n);
 }
 

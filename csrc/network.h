@@ -33,10 +33,12 @@ typedef struct lenet_layout {
     int has_one;                                 /* 0: an image cannot run by itself */
     ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that does */
     ptrdiff_t one_row[LENET_MAX_LAYERS + 1];     /* how far its rows lie apart: the image, layer 0 .. */
-    ptrdiff_t lane_sums;                         /* [spatial parameter][lane] */
+    /* Training only: gradients of the spatial layers' parameters, each [lane], a layer's weights, then
+     * its biases. */
+    ptrdiff_t lane_sums, n_lane_sums, sums[LENET_MAX_LAYERS];
     ptrdiff_t scratch;                           /* of the kernels */
-    /* Inference only: rows that a convolution under a 2x2 layer makes at once, and where its
-     * transformed weights lie in the memory that all threads share; -1: not by Winograd. */
+    /* Rows that a convolution under a 2x2 layer makes at once, and where its transformed weights lie
+     * in the memory that all threads share; -1: not by Winograd. */
     int rows[LENET_MAX_LAYERS];
     ptrdiff_t transformed[LENET_MAX_LAYERS], n_transformed;
     ptrdiff_t distorted;                         /* uint8 images of a group */
@@ -66,6 +68,13 @@ static inline int plan_is_rbf(const lenet_plan *plan)
 static inline int plan_is_pool(const plan_layer *layer)
 {
     return layer->kind == LENET_SUBSAMPLE || layer->kind == LENET_AVERAGE_POOL;
+}
+
+/* A layer's weights as its kernels want them. */
+static inline ptrdiff_t plan_kernel_weights(const lenet_plan *plan, const lenet_layout *at, int l)
+{
+    const plan_layer *layer = &plan->layers[l];
+    return at->transformed[l] < 0 ? layer->n_weights : (ptrdiff_t)lenet_winograd_weights(&layer->conv);
 }
 
 /* A convolution whose rows the 2x2 layer above takes as soon as they are made. */

@@ -340,7 +340,7 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
         {5, 6, 4, 40, 3, SPARSE},   {3, 4, 5, 36, 4, ONE_UNUSED}, {1, 3, 21, 45, 7, DENSE},
         {6, 10, 10, 16, 5, TABLE_1998}, {6, 7, 9, 16, 3, TABLE_1998}, {6, 5, 3, 37, 5, UNEVEN},
         {8, 4, 3, 16, 3, UNEVEN},   {5, 3, 2, 41, 4, UNEVEN}, {7, 6, 1, 11, 2, UNEVEN},
-        {3, 7, 6, 37, 5, SPARSE}};
+        {3, 7, 6, 37, 5, SPARSE}, {3, 10, 2, 11, 5, UNEVEN},   {4, 8, 12, 7, 5, ONE_UNUSED}};
     static const int sides[] = {1, 2, 3, 5, 7};
     int activation = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -502,18 +502,23 @@ static void conv_case(const lenet_conv_shape *s, int activation)
 enum { POSITIONS = 6 };
 static const double points[POSITIONS - 1] = {0.0, 1.0, -1.0, 2.0, -2.0};  /* and infinity */
 
+/* What tap j has to do with position p's sum of taps. */
+static double share_of_tap(int p, int j)
+{
+    if (p == POSITIONS - 1) return j == 4;
+    double share = pow(points[p], j);
+    for (int k = 0; k < POSITIONS - 1; k++)
+        if (k != p) share /= points[p] - points[k];
+    return share;
+}
+
 static expected transformed_weights(const lenet_conv_shape *s, const float *weights)
 {
     const size_t n = n_weights(s) / 5;
     expected want = expect(POSITIONS * n);
-    for (size_t i = 0; i < POSITIONS * n; i++) {
-        const size_t p = i / n;
-        double power = 1.0;
-        for (int j = 0; p < 5 && j < 5; j++)
-            if (j != (int)p) power /= points[p] - points[j];
-        for (int j = 0; j < 5; j++, power *= p < 5 ? points[p] : 1.0)
-            if (p < 5 || j == 4) add(want, i, power * weights[i % n * 5 + j]);
-    }
+    for (size_t i = 0; i < POSITIONS * n; i++)
+        for (int j = 0; j < 5; j++)
+            add(want, i, share_of_tap((int)(i / n), j) * weights[i % n * 5 + j]);
     return want;
 }
 
@@ -527,8 +532,15 @@ static void winograd_weights_case(const lenet_conv_shape *s, int activation)
     compare("out", out, transformed_weights(s, weights));
 }
 
-/* An output's error is a share of the largest sum before the activation, since sums cancel that it
- * has no part in. */
+/* Errors become a share of the largest of some sums: by Winograd sums cancel that a value has no part
+ * in. */
+static void of_the_largest(expected sums, expected e)
+{
+    double largest = 0.0;
+    for (size_t i = 0; i < sums.n; i++) largest = fmax(largest, fabs(sums.sum[i]));
+    for (size_t i = 0; i < e.n; i++) e.size[i] = largest;
+}
+
 static void winograd_conv_case(const lenet_conv_shape *s, int activation)
 {
     if (!lenet_can_winograd(s)) return;
@@ -536,16 +548,76 @@ static void winograd_conv_case(const lenet_conv_shape *s, int activation)
     const float *bias = floats((size_t)s->out_maps);
     c.in = floats(n_inputs(s));
     c.weights = conv_weights(s);
-    expected want = conv_outputs(&c, bias, activation), sums = conv_outputs(&c, bias, LENET_IDENTITY);
-    double largest = 0.0;
-    for (size_t i = 0; i < sums.n; i++) largest = fmax(largest, fabs(sums.sum[i]));
-    for (size_t i = 0; i < want.n; i++) want.size[i] = largest;
+    expected want = conv_outputs(&c, bias, activation);
+    of_the_largest(conv_outputs(&c, bias, LENET_IDENTITY), want);
 
     float *weights = floats(lenet_winograd_weights(s));
     table->winograd_weights(s, c.weights, weights);
     const conv_inputs given = {weights, bias, c.in, floats(lenet_winograd_scratch(s) * (size_t)L),
                                activation};
     compare_rows_of_conv(s, &given, want);
+}
+
+static void winograd_backward_input_case(const lenet_conv_shape *s, int activation)
+{
+    if (!table->winograd_backward_input || !lenet_can_winograd_back(s, 1)) return;
+    conv_operands c = in_lanes(s);
+    c.weights = conv_weights(s);
+    c.delta = floats(n_outputs(s));
+    float *in = outputs_of(activation, n_inputs(s)), *weights = floats(lenet_winograd_weights(s));
+    float *scratch = floats(lenet_winograd_back_scratch(s) * (size_t)L);
+    expected want = conv_products(&c);
+    of_the_largest(want, want);
+    times_slope(activation, want, in);
+    table->winograd_weights(s, c.weights, weights);
+    table->winograd_backward_input(s, weights, c.delta, activation, scratch, in);
+    compare("in", in, want);
+}
+
+static void winograd_backward_weights_case(const lenet_conv_shape *s, int activation)
+{
+    if (!table->winograd_backward_weights || !lenet_can_winograd_back(s, 0)) return;
+    if (activation != LENET_IDENTITY) return;  /* it has none */
+    conv_operands c = in_lanes(s);
+    c.in = floats(n_inputs(s));
+    c.delta = floats(n_outputs(s));
+    expected weights = conv_products(&c), bias = conv_bias(&c);
+    of_the_largest(weights, weights);
+    float *dbias = floats(bias.n), *sums = floats(lenet_winograd_weights(s) * (size_t)L);
+    const float *before = copy_of(sums, lenet_winograd_weights(s) * (size_t)L);
+    add_all(bias, dbias);
+    table->winograd_backward_weights(s, c.in, c.delta,
+                                     floats(lenet_winograd_back_scratch(s) * (size_t)L), sums, dbias);
+    float *dweights = floats(weights.n);
+    for (int i = 0; i < (int)weights.n; i++) {
+        const int lane = i % L, j = i / L % 5, row = i / L / 5 % 5, first = i / L / 25 * POSITIONS * 5;
+        double sum = 0.0;
+        for (int p = 0; p < POSITIONS; p++) {
+            const int at = (first + p * 5 + row) * L + lane;
+            sum += share_of_tap(p, j) * ((double)sums[at] - before[at]);
+        }
+        dweights[i] = (float)sum;
+    }
+    tolerance = 4e-6;  /* hundreds of rounded sums, some of six times the inputs and three deltas */
+    compare("dweights", dweights, weights);
+    tolerance = 2e-6;
+    compare("dbias", dbias, bias);
+}
+
+static void winograd_gradient_case(const lenet_conv_shape *s, int activation)
+{
+    if (!table->winograd_gradient || !lenet_can_winograd_back(s, 0)) return;
+    const float *in = floats(lenet_winograd_weights(s));
+    float *dweights = floats(n_weights(s));
+    const int adds = activation % 2;
+    expected want = expect(n_weights(s));
+    if (adds) add_all(want, dweights);
+    for (size_t i = 0; i < want.n; i++)
+        for (int p = 0; p < POSITIONS; p++)
+            add(want, i, share_of_tap(p, (int)(i % 5))
+                             * in[i / 25 * POSITIONS * 5 + (size_t)p * 5 + i / 5 % 5]);
+    table->winograd_gradient(s, in, adds, dweights);
+    compare("dweights", dweights, want);
 }
 
 static void conv_backward_input_case(const lenet_conv_shape *s, int activation)
@@ -1444,6 +1516,9 @@ static void check_multiply_adds(void)
 CASES(each_conv, conv)
 CASES(each_conv, winograd_weights)
 CASES(each_conv, winograd_conv)
+CASES(each_conv, winograd_backward_input)
+CASES(each_conv, winograd_backward_weights)
+CASES(each_conv, winograd_gradient)
 CASES(each_conv, conv_backward_input)
 CASES(each_conv, conv_backward_weights)
 CASES(each_conv, conv_of_one)
@@ -1471,6 +1546,7 @@ int main(void)
 #define CHECK(name) {#name, check_##name}
         CHECK(load_grey), CHECK(rows_to_lanes), CHECK(lanes_to_rows),
         CHECK(conv), CHECK(winograd_weights), CHECK(winograd_conv),
+        CHECK(winograd_backward_input), CHECK(winograd_backward_weights), CHECK(winograd_gradient),
         CHECK(conv_backward_input), CHECK(conv_backward_weights),
         CHECK(subsample), CHECK(subsample_backward),
         CHECK(dense), CHECK(dense_backward_input), CHECK(dense_backward_weights),
