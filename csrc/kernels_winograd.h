@@ -23,11 +23,11 @@ static void winograd_weights(const lenet_conv_shape *s, const float *weights, fl
         for (int j = 0; j < 5; j++) w[j] = weights[j];
         double even = w[0] + w[2] + w[4], odd = w[1] + w[3];                     /* at 1 */
         double even_2 = w[0] + 4.0 * w[2] + 16.0 * w[4], odd_2 = 2.0 * w[1] + 8.0 * w[3];
-        out[0] = (float)(w[0] / 4.0);
-        out[n] = (float)((even + odd) / -6.0);
-        out[2 * n] = (float)((even - odd) / -6.0);
-        out[3 * n] = (float)((even_2 + odd_2) / 24.0);
-        out[4 * n] = (float)((even_2 - odd_2) / 24.0);
+        out[0] = (float)(w[0] * 0.25);
+        out[n] = (float)((even + odd) * (-1.0 / 6.0));
+        out[2 * n] = (float)((even - odd) * (-1.0 / 6.0));
+        out[3 * n] = (float)((even_2 + odd_2) * (1.0 / 24.0));
+        out[4 * n] = (float)((even_2 - odd_2) * (1.0 / 24.0));
         out[5 * n] = (float)w[4];
     }
 }
