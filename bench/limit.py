@@ -10,17 +10,17 @@ with two such units has two slots a cycle):
 - a slot for each vector of multiply-adds of convolutions, dense layers and RBF units: one image
   forward, and for a training step also the gradients of all trained weights and of all inputs but
   the image;
-- for each vector of squashed values SQUASH_SLOTS, since a clamp, four numbers that are looked up and
-  a polynomial, or two polynomials and a quotient, are twelve operations at the least (so six cycles
-  at two a cycle). A step squashes once, on the way forward;
+- for each vector of squashed values SQUASH_SLOTS, since a clamp and four numbers that are looked up
+  for a polynomial, or two polynomials and a quotient, are twelve operations at the least (so six
+  cycles at two a cycle). A step squashes once, on the way forward;
 - with one image, a layer cannot be faster than its weights come from the second-level cache at
   BYTES_A_SLOT (64 bytes a cycle, two slots a cycle), once forward; a step reads them again for
   the input's gradient and writes them once. Layer by layer the larger of the two counts. In a
   batch the reading is shared and left out.
 
 Pooling, loading, the loss, sums of gradients, the update and Python are free in the model. It is a
-floor for direct convolution: batches are read by Winograd's, in fewer multiply-adds, and may be
-faster. Everywhere the multiply-adds of the direct sums are counted.
+floor for direct convolution: batches run by Winograd's, in fewer multiply-adds, and may be faster.
+Everywhere the multiply-adds of the direct sums are counted.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ METHOD = """\
 uint8 images, in turns with the core's loop of multiply-adds (the peak): peak, path, peak, path ...
 over {rounds} rounds. Time is the median of the rounds; "of peak" is the median, least and most of
 the rounds' ratios to the better of the two peaks beside. A multiply-add is two operations;
-convolutions, dense layers and RBF units count, as many as direct sums have: where a batch is read,
-AVX-512 makes do with three fifths of those of C1 and C3, AVX2 of those of C3 (Winograd). The floor
-is a model of direct sums: multiply-adds at the peak, {squash} multiply-adds of time for each vector
-that is squashed, and for one image every weight read from the second-level cache at {bytes} bytes a
-vector multiply-add; all else is free (`bench/limit.py` says more).
+convolutions, dense layers and RBF units count, as many as direct sums have: with batches AVX-512
+makes do with three fifths of those of C1 and C3, AVX2, in reading, with three fifths of C3's
+(Winograd). The floor is a model of direct sums: multiply-adds at the peak, {squash} multiply-adds
+of time for each vector that is squashed, and for one image every weight read from the second-level
+cache at {bytes} bytes a vector multiply-add; all else is free (`bench/limit.py` says more).
 
 The share of time of each layer is taken in further calls, the middle one of {windows} windows of
 them; the line "slower by" says what reading the clock so often costs. In parentheses is the

@@ -26,8 +26,8 @@ from pathlib import Path
 from statistics import median
 
 from bench.common import add_output, markdown, parser
-from bench.paths import DATA, NETWORKS, ROOT, time_call, training_set
-from lenet_c import Adam, LeNet5, Trainer, __version__, cpu_info
+from bench.paths import DATA, NETWORKS, PEAK_ROUNDS, ROOT, time_call, training_set
+from lenet_c import Adam, LeNet5, Trainer, __version__, _core, cpu_info
 
 OUTPUT = ROOT / "docs" / "threads.md"
 SETTINGS = ("OMP_", "GOMP_")  # how their variables begin
@@ -45,8 +45,10 @@ An empty loop has two tasks with nothing to do. "Two tasks" is the time of two t
 two threads beyond one alone: right after another loop, and after 50 ms of sleep; near 100 us means
 that one thread did both. "Idle" is the processor time used in the second after a loop. Medians.
 
-Inference and training are the 1998 network's, `predict` and `Trainer.step` with Adam, one thread
-and two in turns, medians of {rounds} rounds; "x" is the median of the rounds' ratios. A pass is
+"Multiply-adds" is the core's loop of them in registers, once on one thread and at the same time on
+two: how much two threads of this machine can gain at all. Inference and training are the 1998
+network's, `predict` and `Trainer.step` with Adam. One thread and two in turns, medians of {rounds}
+rounds; "x" is the median of the rounds' ratios. A pass is
 `Trainer.fit` over 60,000 shuffled images with Adam, by batches of 64 and of 128, two threads (in
 parentheses one): the median of up to {passes}."""
 
@@ -149,7 +151,9 @@ def work(also_one: bool) -> dict[str, object]:
     images, labels = training_set()
     net = LeNet5(NETWORKS["1998"])
     trainers = {n: Trainer(LeNet5(), Adam(1e-4), num_threads=n) for n in (1, 2)}
+    pool = ThreadPoolExecutor(2)
     calls = {
+        "multiply-adds": lambda n: list(pool.map(_core.multiply_adds, [PEAK_ROUNDS] * n)),
         "inference": lambda n: net.predict(images[:1024], num_threads=n),
         "training": lambda n: trainers[n].step(images[:128], labels[:128]),
     }
@@ -159,6 +163,8 @@ def work(also_one: bool) -> dict[str, object]:
             for n, times in seconds.items():
                 times.append(time_call(lambda: call(n), SECONDS)[0])  # noqa: B023
         gain = median(one / two for one, two in zip(*seconds.values(), strict=True))
+        if task == "multiply-adds":
+            gain *= 2  # two threads did the work twice
         found[task] = {"1": median(seconds[1]), "2": median(seconds[2]), "gain": gain}
     for batch in (64, 128):
         threads = (1, 2) if also_one else (2,)
@@ -202,7 +208,7 @@ def loop_row(setup: Setup, found: dict[str, float]) -> list[str]:
 
 def python_row(setup: Setup, found: dict[str, dict[str, float]]) -> list[str]:
     """Write a line of the table of inference, training and passes."""
-    cells = [setup.name]
+    cells = [setup.name, f"{found['multiply-adds']['gain']:.2f}x"]
     for task in ("inference", "training"):
         one, two, gain = (found[task][key] for key in ("1", "2", "gain"))
         cells.append(f"{one * MS:.2f}, {two * MS:.2f} ms: {gain:.2f}x")
@@ -238,7 +244,7 @@ def report(tables: dict[str, tuple[list, list]], bits: str, load: float, minutes
     parts = ["# What the threads cost and gain", "\n".join(f"- {line}" for line in about),
              METHOD.format(rounds=ROUNDS, passes=PASSES)]  # fmt: skip
     loop = ["", "empty loop", "two tasks, warm", "two tasks, after sleep", "idle"]
-    python = ["", "predict 1024, 1 and 2 threads", "step 128, 1 and 2 threads",
+    python = ["", "multiply-adds", "predict 1024, 1 and 2 threads", "step 128, 1 and 2 threads",
               "pass, batch 64", "pass, batch 128"]  # fmt: skip
     for name, (loops, rows) in tables.items():
         parts += [f"## {name.capitalize()}", markdown(loop, loops), markdown(python, rows)]

@@ -1,4 +1,5 @@
-/* Convolution by Winograd's F(2,5), for inference, with one image per lane.
+/* Convolution by Winograd's F(2,5), with one image per lane: for inference, and where there are
+ * registers for it for training.
  *
  * Along x two outputs of five taps take six products instead of ten: six inputs d become six sums
  * u, the taps w six sums g, and the outputs are sums of the products u g (the polynomials' points

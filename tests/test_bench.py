@@ -304,6 +304,7 @@ def test_the_report_on_threads_has_each_setup_quiet_and_busy():
     loop = {"empty": 0.2, "warm": 1.5, "asleep": 60.0, "idle": 0.1}
     gain = {"1": 2e-3, "2": 1e-3, "gain": 1.98}
     found = {"inference": gain, "training": gain, "pass 64": {"2": 0.5}, "pass 128": {"2": 0.4}}
+    found["multiply-adds"] = {"1": 2e-3, "2": 2.2e-3, "gain": 1.82}
     rows = [
         [threads.loop_row(setup, loop) for setup in threads.SETUPS],
         [threads.python_row(setup, found) for setup in threads.SETUPS],
@@ -311,6 +312,7 @@ def test_the_report_on_threads_has_each_setup_quiet_and_busy():
     text = threads.report({"quiet": rows, "busy": rows}, "bits", 0.0, 1.0)
     for setup in threads.SETUPS:
         assert text.count(f"| {setup.name} |") == 4
+    assert text.count("| 1.82x |") == 2 * len(threads.SETUPS)
     assert "2.00, 1.00 ms: 1.98x" in text
 
 
