@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.common import parser
+
 PIECES = 32
 PER_OCTAVE = 8  # of u = scale |a| + START
 START = 1.125  # where u begins: it spans four octaves, so that five bits of it tell the piece
@@ -74,6 +76,7 @@ def table(amplitude: float, slope: float) -> np.ndarray:
 
 def main() -> None:
     """Print the fits as C."""
+    parser("tanh_table", __doc__).parse_args()
     for name, amplitude, slope in FUNCTIONS:
         print(f"static const tanh_fit {name} = {{")
         print(f"    .limit = {LIMIT / slope:.8g}f,")

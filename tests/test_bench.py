@@ -9,12 +9,13 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import time
 
 import numpy as np
 import pytest
 
-from bench import check, common, counts, limit, threads
+from bench import check, common, counts, limit, tanh_table, threads
 from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
@@ -56,7 +57,7 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 15
 
 
 @pytest.fixture
@@ -279,6 +280,22 @@ def test_the_stored_baseline_names_paths_that_exist():
         assert set(ratios) <= set(PATHS)
         # Winograd takes three fifths of the multiply-adds that are counted
         assert all(0 < ratio < 5 / 3 for ratio in ratios.values())
+
+
+# ---- the table of tanh ---------------------------------------------------------------------------
+
+
+def test_the_pieces_of_tanh_in_the_core_are_those_that_are_printed(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tanh_table"])
+    tanh_table.main()
+    printed, kept = (
+        [float(number) for number in re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?(?=f)", text)]
+        for text in (capsys.readouterr().out, (ROOT / "csrc" / "tanh_table.h").read_text())
+    )
+    assert len(printed) == 2 * (2 + 4 * tanh_table.PIECES)
+    # another library of linear algebra rounds otherwise
+    np.testing.assert_allclose(printed, kept[: len(printed)], rtol=0, atol=1e-5)
+    assert kept[len(printed) :] == [tanh_table.START]
 
 
 # ---- threads -------------------------------------------------------------------------------------
