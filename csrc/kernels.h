@@ -46,6 +46,7 @@ typedef struct lenet_kernels {
     int32_t few;  /* so many images run faster one by one than as a group of lanes, */
     int32_t few_in_training;  /* and so many learn faster */
     int32_t winograd_maps;    /* its kernels beat conv from so many input maps on; 0: never */
+    int32_t winograd_trains;  /* and on the way back */
 
     /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
      * the pixels around and the lanes from n on become background. */
@@ -68,10 +69,10 @@ typedef struct lenet_kernels {
     void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
                           ptrdiff_t out_stride, float *scratch, float *out);
-    /* The two below, likewise, where lenet_can_winograd_back(s), with lenet_winograd_back_scratch(s)
-     * vectors of scratch; NULL: not faster. Adds to dweights[connection][position][kernel row][lane];
-     * summed over the lanes they give winograd_gradient the weights' own, which are set, or added if
-     * `add`. */
+    /* conv_backward_input, where lenet_can_winograd_back(s, 1), and conv_backward_weights, where
+     * lenet_can_winograd_back(s, 0), likewise: with lenet_winograd_back_scratch(s) vectors of scratch.
+     * The latter adds to dweights[connection][position][kernel row][lane]; from those, summed over the
+     * lanes, winograd_gradient sets the weights' own, or adds to them if `add`. */
     void (*winograd_backward_input)(const lenet_conv_shape *s, const float *weights,
                                     const float *delta, int in_activation, float *scratch, float *in);
     void (*winograd_backward_weights)(const lenet_conv_shape *s, const float *in, const float *delta,
@@ -200,7 +201,8 @@ static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
     return (size_t)s->first[s->out_maps] * 6 * 5;
 }
 
-/* Room for products and for all input maps transformed, which strips do not use: they need 48 vectors an input map. */
+/* Room for products and for all input maps transformed, which strips do not use: they need 48 vectors
+ * an input map. */
 static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
 {
     const size_t tiles = (size_t)s->in_height * (size_t)(s->out_width / 2);
@@ -217,7 +219,8 @@ static inline size_t lenet_winograd_back_scratch(const lenet_conv_shape *s)
 {
     const size_t in_height = (size_t)s->in_height;
     const size_t tiles = 6 * in_height * (size_t)(s->out_width / 2);
-    const size_t columns = (size_t)s->out_maps * (size_t)s->out_height + 10 * (size_t)s->in_maps * in_height;
+    const size_t columns
+        = (size_t)s->out_maps * (size_t)s->out_height + 10 * (size_t)s->in_maps * in_height;
     return tiles > columns ? tiles : columns;
 }
 

@@ -1,7 +1,7 @@
 /* The kernels, written once over a vector type: one image per lane (see kernels.h).
  *
  * Each kernels_<isa>.c includes a simd_<isa>.h, which gives the vector type `vf`, its
- * operations and the tile sizes that its registers allow, and then this file.
+ * operations and the tile sizes that its registers allow, a tanh_<how>.h, and then this file.
  *
  * A tile keeps its sums in registers: `INLINE` functions take tile sizes as arguments that are
  * constants at every call, so that the compiler unrolls the loops over them. The CASES macros
@@ -1293,15 +1293,16 @@ static double multiply_adds(int64_t rounds, float *sink)
             .few = FEW,                                                                   \
             .few_in_training = FEW_IN_TRAINING,                                           \
             .winograd_maps = WINOGRAD_MAPS,                                               \
+            .winograd_trains = WINOGRAD_TRAINS,                                           \
             .load_grey = load_grey,                                                       \
             .rows_to_lanes = rows_to_lanes,                                               \
             .lanes_to_rows = lanes_to_rows,                                               \
             .conv = conv,                                                                 \
             .winograd_weights = winograd_weights,                                         \
             .winograd_conv = winograd_conv,                                               \
-            .winograd_backward_input = WINOGRAD_STRIP > 1 ? winograd_backward_input : NULL, \
-            .winograd_backward_weights = WINOGRAD_STRIP > 1 ? winograd_backward_weights : NULL, \
-            .winograd_gradient = WINOGRAD_STRIP > 1 ? winograd_gradient : NULL,           \
+            .winograd_backward_input = winograd_backward_input,                           \
+            .winograd_backward_weights = winograd_backward_weights,                       \
+            .winograd_gradient = winograd_gradient,                                       \
             .conv_backward_input = conv_backward_input,                                   \
             .conv_backward_weights = conv_backward_weights,                               \
             .subsample = subsample,                                                       \

@@ -19,8 +19,7 @@ static int by_winograd(const lenet_plan *plan, int l, int training, const lenet_
     const lenet_kernels *k = lenet_kernels_active();
     const plan_layer *layer = &plan->layers[l];
     if (l >= plan->first_flat || layer->kind != LENET_CONV) return 0;
-    if (training && !(k->winograd_backward_weights && lenet_can_winograd_back(&layer->conv, l > 0)))
-        return 0;
+    if (training && !(k->winograd_trains && lenet_can_winograd_back(&layer->conv, l > 0))) return 0;
     return k->winograd_maps && layer->in_maps >= k->winograd_maps && lenet_can_winograd(&layer->conv)
            && lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes <= MOST_SCRATCH;
 }

@@ -11,6 +11,7 @@ enum {
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
     WINOGRAD_MAPS = 2,
+    WINOGRAD_TRAINS = 0,
     WINOGRAD_STRIP = 1,
     WINOGRAD_TILES = 2,    /* of a tile: 5 rows x 2 sums */
     WEIGHT_MAPS = 2,

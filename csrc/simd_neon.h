@@ -12,6 +12,7 @@ enum {
     HOLD_WEIGHTS = 1,
     TILE_COLUMNS = 10,
     WINOGRAD_MAPS = 0,     /* not measured */
+    WINOGRAD_TRAINS = 0,  /* not measured */
     WINOGRAD_STRIP = 4,
     WINOGRAD_TILES = 1,
     WEIGHT_MAPS = 5,

@@ -4,10 +4,13 @@
  * scale |a| + start: narrow ones where tanh bends, each octave's twice as wide as those before. A
  * piece is a cubic in |a|, a minimax fit for the relative error (5.6e-7); in float that stays below
  * 7e-7. `python -m bench.tanh_table` printed the numbers. Twelve operations, none of them long: the
- * quotient of tanh_rational.h takes sixteen and waits longer for each. */
+ * quotient of tanh_rational.h takes about sixteen and waits longer for each. */
 #ifndef LENET_TANH_TABLE_H
 #define LENET_TANH_TABLE_H
 
+static const float TANH_START = 1.125f;
+
+/* power[k]: of |a|^k, in the order of vf_lookup's five bits; the piece at 0 is number 25. */
 typedef struct { float limit, scale, power[4][32]; } tanh_fit;
 
 static const tanh_fit FIT_TANH = {
@@ -91,7 +94,7 @@ static inline vf vf_tanh(const tanh_fit *fit, vf a)
 {
     /* the operands' order makes NaN pass through min */
     vf x = vf_min(vf_set(fit->limit), vf_abs(a));
-    vf u = vf_fma(x, vf_set(fit->scale), vf_set(1.125f));
+    vf u = vf_fma(x, vf_set(fit->scale), vf_set(TANH_START));
     vf y = vf_fma(vf_lookup(fit->power[3], u), x, vf_lookup(fit->power[2], u));
     y = vf_fma(y, x, vf_lookup(fit->power[1], u));
     y = vf_fma(y, x, vf_lookup(fit->power[0], u));

@@ -340,7 +340,8 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
         {5, 6, 4, 40, 3, SPARSE},   {3, 4, 5, 36, 4, ONE_UNUSED}, {1, 3, 21, 45, 7, DENSE},
         {6, 10, 10, 16, 5, TABLE_1998}, {6, 7, 9, 16, 3, TABLE_1998}, {6, 5, 3, 37, 5, UNEVEN},
         {8, 4, 3, 16, 3, UNEVEN},   {5, 3, 2, 41, 4, UNEVEN}, {7, 6, 1, 11, 2, UNEVEN},
-        {3, 7, 6, 37, 5, SPARSE}, {3, 10, 2, 11, 5, UNEVEN},   {4, 8, 12, 7, 5, ONE_UNUSED}};
+        {3, 7, 6, 37, 5, SPARSE}, {3, 10, 2, 11, 5, UNEVEN},   {4, 8, 12, 7, 5, ONE_UNUSED},
+        {1, 76, 4, 2, 5, DENSE}};
     static const int sides[] = {1, 2, 3, 5, 7};
     int activation = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -560,7 +561,7 @@ static void winograd_conv_case(const lenet_conv_shape *s, int activation)
 
 static void winograd_backward_input_case(const lenet_conv_shape *s, int activation)
 {
-    if (!table->winograd_backward_input || !lenet_can_winograd_back(s, 1)) return;
+    if (!lenet_can_winograd_back(s, 1)) return;
     conv_operands c = in_lanes(s);
     c.weights = conv_weights(s);
     c.delta = floats(n_outputs(s));
@@ -576,8 +577,8 @@ static void winograd_backward_input_case(const lenet_conv_shape *s, int activati
 
 static void winograd_backward_weights_case(const lenet_conv_shape *s, int activation)
 {
-    if (!table->winograd_backward_weights || !lenet_can_winograd_back(s, 0)) return;
-    if (activation != LENET_IDENTITY) return;  /* it has none */
+    (void)activation;
+    if (!lenet_can_winograd_back(s, 0)) return;
     conv_operands c = in_lanes(s);
     c.in = floats(n_inputs(s));
     c.delta = floats(n_outputs(s));
@@ -598,7 +599,7 @@ static void winograd_backward_weights_case(const lenet_conv_shape *s, int activa
         }
         dweights[i] = (float)sum;
     }
-    tolerance = 4e-6;  /* hundreds of rounded sums, some of six times the inputs and three deltas */
+    tolerance = 8e-6;  /* hundreds of rounded sums, some of six times the inputs and three deltas */
     compare("dweights", dweights, weights);
     tolerance = 2e-6;
     compare("dbias", dbias, bias);
@@ -606,7 +607,7 @@ static void winograd_backward_weights_case(const lenet_conv_shape *s, int activa
 
 static void winograd_gradient_case(const lenet_conv_shape *s, int activation)
 {
-    if (!table->winograd_gradient || !lenet_can_winograd_back(s, 0)) return;
+    if (!lenet_can_winograd_back(s, 0)) return;
     const float *in = floats(lenet_winograd_weights(s));
     float *dweights = floats(n_weights(s));
     const int adds = activation % 2;
@@ -634,7 +635,7 @@ static void conv_backward_input_case(const lenet_conv_shape *s, int activation)
 
 static void conv_backward_weights_case(const lenet_conv_shape *s, int activation)
 {
-    if (activation != LENET_IDENTITY) return;  /* it has none */
+    (void)activation;
     conv_operands c = in_lanes(s);
     c.in = floats(n_inputs(s));
     c.delta = floats(n_outputs(s));
@@ -1029,7 +1030,7 @@ static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activ
 
 static void conv_backward_weights_of_one_case(const lenet_conv_shape *s, int activation)
 {
-    if (activation != LENET_IDENTITY) return;  /* it has none */
+    (void)activation;
     conv_operands c = in_rows(s);
     c.in = output_rows(LENET_IDENTITY, s->in_maps * s->in_height, c.in_stride);
     c.delta = padded_deltas(s->out_maps * s->out_height, s->out_width, c.delta_stride);
