@@ -17,8 +17,33 @@
 enum {
     LENET_MAX_LANES = 16,
     LENET_MAX_THREADS = 256,
-    LENET_ROW_SLACK = 4 * LENET_MAX_LANES  /* see the kernels for one image */
+    LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see the kernels for one image */
+    LENET_MAX_SLOTS = 8
 };
+
+/* Which of a layer's maps are in the lanes of one image: lane i has map first + i * step. Neighbours go
+ * to different groups: in the table of 1998 they have about as many connections. */
+typedef struct { int first, step, maps; } lenet_lane_maps;
+
+static inline int lenet_groups(int maps, int lanes) { return (maps + lanes - 1) / lanes; }
+
+static inline lenet_lane_maps lenet_maps_of(int maps, int lanes, int group)
+{
+    const int groups = lenet_groups(maps, lanes);
+    return (lenet_lane_maps){group, groups, (maps - group + groups - 1) / groups};
+}
+
+/* What maps in the lanes are connected to: in slot k a lane has the k-th of its map's input maps. What a
+ * map has more finds room in the last slot, in lanes that have less: those sums are then moved, round by
+ * round, lane i's from lane from[round][i] where share is 1, not 0; round 0 is for a lane's own. */
+typedef struct lenet_slots {
+    int32_t slots, rounds;  /* rounds 0: nothing to move */
+    int32_t connection[LENET_MAX_SLOTS][LENET_MAX_LANES];  /* -1: none */
+    int32_t index[LENET_MAX_SLOTS][LENET_MAX_LANES];       /* its input map */
+    int32_t owner[LENET_MAX_LANES];                        /* in the last slot: whom a lane works for */
+    int32_t from[LENET_MAX_SLOTS][LENET_MAX_LANES];
+    float share[LENET_MAX_SLOTS][LENET_MAX_LANES];
+} lenet_slots;
 
 /* A convolution's connections, listed by output map (as the weights are stored) and by input
  * map. Connection c has kernel weights[c * kernel * kernel ..]. */
@@ -31,6 +56,7 @@ typedef struct lenet_conv_shape {
     const int32_t *first_target;  /* [in_maps + 1]: the same by input map, into the next two */
     const int32_t *connection;    /* [connections]: which connection */
     const int32_t *target;        /* [connections]: its output map */
+    const lenet_slots *slots;     /* of each group of lanes, for one image; NULL: input map by input map */
 } lenet_conv_shape;
 
 /* `groups` groups of lanes; the features of a group are consecutive and a group's begin
@@ -111,10 +137,11 @@ typedef struct lenet_kernels {
                                const float *delta, int add, float *dcodes);
 
     /* One image, a map's columns in lanes (kernels_rows.h): rows of a map lie a stride apart, for the
-     * input of a convolution or a 2x2 layer whole vectors that hold the width, for an output that or
-     * the plain width. What lies past the width, and in the LENET_ROW_SLACK floats behind every
-     * buffer, is finite. A convolution's scratch: lenet_conv_scratch_of_one floats; a 2x2 layer's,
-     * on the way back: 2 * maps vectors. */
+     * input of a convolution whole vectors that hold the width, otherwise that or the plain width, on
+     * the way back for a 2x2 layer's input only that. What lies past the width, and in the LENET_ROW_SLACK floats behind every
+     * buffer, is finite. Between a convolution and a 2x2 layer, where lenet_keeps_maps(s), a stride may
+     * be 0: the maps are in the lanes, [group][y][x][lane], and deltas of unused lanes are 0. A convolution's scratch: lenet_conv_scratch_of_one floats; a
+     * 2x2 layer's: lenet_pool_scratch_of_one. */
     void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
                            ptrdiff_t out_stride, float *out);
@@ -123,7 +150,7 @@ typedef struct lenet_kernels {
                         ptrdiff_t out_stride, float *scratch, float *out);
     void (*subsample_of_one)(int maps, int height, int width, const float *coefficient,
                              const float *bias, int activation, const float *in,
-                             ptrdiff_t in_stride, ptrdiff_t out_stride, float *out);
+                             ptrdiff_t in_stride, ptrdiff_t out_stride, float *scratch, float *out);
     void (*dense_of_one)(const lenet_dense_shape *s, const float *weights, const float *bias,
                          int activation, const float *in, float *out);
     void (*rbf_of_one)(const lenet_dense_shape *s, const float *codes, const float *in,
@@ -138,7 +165,8 @@ typedef struct lenet_kernels {
                                          float *dweights, float *dbias);
     void (*conv_backward_input_of_one)(const lenet_conv_shape *s, const float *weights,
                                        const float *delta, ptrdiff_t delta_stride,
-                                       int in_activation, float *in, ptrdiff_t in_stride);
+                                       int in_activation, float *scratch, float *in,
+                                       ptrdiff_t in_stride);
     void (*subsample_backward_of_one)(int maps, int height, int width, const float *coefficient,
                                       const float *delta, ptrdiff_t delta_stride,
                                       int in_activation, float *in, ptrdiff_t in_stride, int add,
@@ -240,23 +268,52 @@ static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
     return s->in_maps * groups * s->out_width <= s->first[s->out_maps] * vectors;
 }
 
-/* Vectors that two rows of sums take with maps in the lanes, and room behind them. */
-static inline ptrdiff_t lenet_most_sums(const lenet_conv_shape *s) { return 2 * s->out_width + 3; }
+/* Whether maps in the lanes stay there for a 2x2 layer; the way back takes their columns in pairs. */
+static inline int lenet_keeps_maps(const lenet_conv_shape *s, int lanes)
+{
+    return lenet_prefers_maps(s, lanes) && s->out_width % 2 == 0;
+}
+
+/* What a convolution with maps in the lanes needs, in vectors: a group of output maps, sums of two rows
+ * to be moved, all input maps turned for up to two columns past the width. */
+static inline ptrdiff_t lenet_map_size(const lenet_conv_shape *s)
+{
+    return (ptrdiff_t)s->out_height * s->out_width;
+}
+static inline ptrdiff_t lenet_moved_sums(const lenet_conv_shape *s) { return 2 * s->out_width + 3; }
+static inline ptrdiff_t lenet_turned_pixels(const lenet_conv_shape *s)
+{
+    return (ptrdiff_t)s->in_height * (s->in_width + 1) + 1;
+}
+
+static inline size_t lenet_most(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Floats of scratch for a convolution's kernels for one image, forward or also backward. */
 static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int lanes, int backward)
 {
-    const size_t taps = (size_t)s->kernel * (size_t)s->kernel;
-    size_t weights = 0, sums = 0;
-    if (lenet_prefers_maps(s, lanes)) {
-        const size_t pixels = (size_t)s->in_height * ((size_t)s->in_width + 1) + 1;
-        weights = (size_t)s->in_maps * taps + 2 * (size_t)lenet_most_sums(s) + pixels;
-        sums = (size_t)s->out_height * ((size_t)s->out_width + 1) + taps + pixels;
-    } else {
-        sums = (size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps;
-    }
-    return (size_t)lanes * (backward && sums > weights ? sums : weights);
+    const size_t taps = (size_t)s->kernel * (size_t)s->kernel, vector = (size_t)lanes;
+    if (!lenet_prefers_maps(s, lanes))
+        return backward ? vector * ((size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps) : 0;
+    const size_t pixels = (size_t)lenet_turned_pixels(s);
+    const size_t forward = (size_t)lenet_moved_sums(s) + (size_t)s->in_maps * taps + pixels
+                           + (size_t)lenet_map_size(s) + LENET_ROW_SLACK / vector;
+    if (!backward) return vector * forward;
+    const size_t deltas = (size_t)s->out_height * ((size_t)s->out_width + 1);
+    const size_t row = ((size_t)(s->out_width + s->kernel - 1) + vector - 1) / vector * vector;
+    const size_t rows = (size_t)s->out_maps * (size_t)s->out_height * row + 2 * LENET_ROW_SLACK;
+    return lenet_most(vector * lenet_most(forward, 2 * deltas + taps + pixels), rows);
 }
+
+/* The same for a 2x2 layer's. */
+static inline size_t lenet_pool_scratch_of_one(int maps, int height, int width, int lanes)
+{
+    const size_t blocks = (size_t)(height / 2) * (size_t)(width / 2);
+    return (size_t)lanes * lenet_most(2 * (size_t)maps, blocks);
+}
+
+/* Fills slots of each group, where they save something and one image runs with maps in the lanes; else
+ * returns 0 (deal.c). */
+int lenet_deal(const lenet_conv_shape *s, int lanes, lenet_slots *slots);
 
 const lenet_kernels *lenet_kernels_portable(void);
 const lenet_kernels *lenet_kernels_avx2(void);

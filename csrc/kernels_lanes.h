@@ -224,7 +224,7 @@ static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const 
 
 typedef enum { IMAGES_IN_LANES, MAPS_IN_LANES, SLOTS_IN_LANES } in_lanes;
 
-enum { PIXEL_MAPS = LANES < 8 ? LANES : 8 };
+enum { PIXEL_MAPS = LANES < (int)LENET_MAX_SLOTS ? LANES : (int)LENET_MAX_SLOTS };
 
 INLINE vf pixel_at(const in_lanes WHAT, const float *in, int x, const int32_t *index)
 {
@@ -319,7 +319,7 @@ INLINE void conv_row_pair(const in_lanes WHAT, const int TAPS, const int COLUMNS
 typedef struct {
     int connections, kernel;
     const int32_t *source;
-    const int32_t *index;  /* with slots: c's input maps, from c * LANES on */
+    const int32_t *index;  /* with slots: c's input maps, from c * LENET_MAX_LANES on */
     const float *weights;
     ptrdiff_t in_row, in_map, out_row;  /* floats */
 } conv_terms;
@@ -337,7 +337,7 @@ INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const
     for (int c = 0; c < t->connections; c++) {
         const float *w = t->weights + (ptrdiff_t)c * K * K * WEIGHT;
         const float *map = in + (t->source ? t->source[c] : c) * t->in_map;
-        const int32_t *index = WHAT == SLOTS_IN_LANES ? t->index + c * LANES : NULL;
+        const int32_t *index = WHAT == SLOTS_IN_LANES ? t->index + c * LENET_MAX_LANES : NULL;
         for (int j = 0; j < K; j += TAPS, w += TAPS * WEIGHT) {
             const float *row = map + j * PIXEL;
             if (ROWS == 1) {

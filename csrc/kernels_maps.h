@@ -1,104 +1,41 @@
 /* A convolution of one image with LANES output maps in the lanes, where that takes fewer vectors than
  * the columns do (lenet_prefers_maps): C3 has 16 maps, but 10 columns.
  *
- * A part of kernels_rows.h, whose rows of pixels come in and go out. Pixels multiply vectors of
- * weights, turned to [input map][tap][lane] on the way in, with 0 where maps are not connected. Where
- * many are not, slots take the input maps' place: in slot k a lane has the k-th map that it is connected
- * to. A pixel is then a vector of all input maps, out of which each lane takes its own. */
+ * A part of kernels_rows.h, whose rows of pixels come in; maps go out in the lanes, to a 2x2 layer, or
+ * as rows. Pixels multiply vectors of weights, turned to [input map][tap][lane] on the way in, with 0
+ * where maps are not connected. Where many are not, slots take the input maps' place (lenet_slots): a
+ * pixel is then a vector of all input maps, out of which each lane takes its own. */
 #ifndef LENET_KERNELS_MAPS_H
 #define LENET_KERNELS_MAPS_H
 
-/* Connections of an input map to the output maps first .. first + LANES - 1; -1: none. */
-INLINE void connections_to(const lenet_conv_shape *s, int map, int first, int32_t *connection)
+/* A number of each map. */
+INLINE vf to_lanes(const lenet_lane_maps *m, const float *numbers)
 {
-    for (int lane = 0; lane < LANES; lane++) connection[lane] = -1;
-    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
-        int lane = s->target[t] - first;
-        if (lane >= 0 && lane < LANES) connection[lane] = s->connection[t];
+    float lane[LANES] = {0};
+    for (int i = 0; i < m->maps; i++) lane[i] = numbers[m->first + i * m->step];
+    return vf_loadu(lane);
+}
+
+/* Sets or adds to a number of each map. */
+INLINE void from_lanes(const lenet_lane_maps *m, vf a, int add, float *numbers)
+{
+    float lane[LANES];
+    vf_storeu(lane, a);
+    for (int i = 0; i < m->maps; i++) {
+        float *to = numbers + m->first + i * m->step;
+        *to = (add ? *to : 0.0f) + lane[i];
     }
 }
 
-/* Which of the maps are in the lanes: lane i has map first + i * step. */
-typedef struct { int first, step, maps; } lane_maps;
-
-INLINE lane_maps maps_from(const lenet_conv_shape *s, int first, int step)
+/* Connections of an input map to the maps in the lanes; -1: none. */
+INLINE void connections_to(const lenet_conv_shape *s, int map, const lenet_lane_maps *m,
+                           int32_t *connection)
 {
-    const int left = (s->out_maps - first + step - 1) / step;
-    return (lane_maps){first, step, left < LANES ? left : LANES};
-}
-
-/* Slots for LANES maps. What a map has more finds room in the last slot, in lanes that have less: those
- * sums are then moved, round by round, lane i's from lane from[round][i] where share is 1, not 0; round
- * 0 is for a lane's own. */
-typedef struct {
-    int slots, rounds;  /* rounds 0: nothing to move */
-    int32_t connection[PIXEL_MAPS][LANES];  /* -1: none */
-    int32_t index[PIXEL_MAPS][LANES];       /* its input map */
-    int32_t owner[LANES];                   /* in the last slot: which lane a lane works for */
-    int32_t from[PIXEL_MAPS][LANES];
-    float share[PIXEL_MAPS][LANES];
-} dealt;
-
-/* count[lane]: connections. Returns the fewest slots. */
-INLINE int slots_needed(const lenet_conv_shape *s, const lane_maps *m, int *count)
-{
-    int all = 0, slots;
-    for (int lane = 0; lane < LANES; lane++) {
-        const int32_t *first = s->first + m->first + lane * m->step;
-        count[lane] = lane < m->maps ? first[1] - first[0] : 0;
-        all += count[lane];
-    }
-    for (slots = all > LANES ? (all + LANES - 1) / LANES : 1;; slots++) {
-        int room = 0;
-        for (int lane = 0; lane < LANES; lane++)
-            room += count[lane] > slots ? slots - count[lane] : count[lane] < slots;
-        if (room >= 0) return slots;
-    }
-}
-
-/* Groups of LANES maps that are dealt to slots, or 0 where that saves nothing. Neighbours go to
- * different groups: in the table of 1998 they have about as many connections. */
-INLINE int groups_in_slots(const lenet_conv_shape *s)
-{
-    const int groups = (s->out_maps + LANES - 1) / LANES;
-    if (s->in_maps > PIXEL_MAPS) return 0;
-    for (int first = 0; first < groups; first++) {
-        const lane_maps m = maps_from(s, first, groups);
-        int count[LANES];
-        if (slots_needed(s, &m, count) >= s->in_maps) return 0;
-    }
-    return groups;
-}
-
-INLINE void deal_one(const lenet_conv_shape *s, int32_t c, int slot, int lane, dealt *d)
-{
-    d->connection[slot][lane] = c;
-    d->index[slot][lane] = s->source[c];
-}
-
-static void deal(const lenet_conv_shape *s, const lane_maps *m, dealt *d)
-{
-    int count[LANES], room = 0;
-    const int slots = slots_needed(s, m, count), last = slots - 1;
-    memset(d, 0, sizeof *d);
-    memset(d->connection, -1, sizeof d->connection);
-    d->slots = slots;
-    for (int lane = 0; lane < LANES; lane++) {
-        const int32_t first = lane < m->maps ? s->first[m->first + lane * m->step] : 0;
-        d->from[0][lane] = d->owner[lane] = lane;
-        d->share[0][lane] = count[lane] >= slots ? 1.0f : 0.0f;
-        for (int k = 0; k < count[lane] && k < slots; k++) deal_one(s, first + k, k, lane, d);
-    }
-    for (int lane = 0; lane < m->maps; lane++) {
-        for (int k = slots; k < count[lane]; k++) {
-            const int round = k - last;
-            while (count[room] >= slots) room++;
-            if (d->rounds <= round) d->rounds = round + 1;
-            deal_one(s, s->first[m->first + lane * m->step] + k, last, room, d);
-            d->from[round][lane] = room;
-            d->share[round][lane] = 1.0f;
-            d->owner[room++] = lane;
-        }
+    const int end = s->first_target[map + 1];
+    int t = s->first_target[map], target = m->first;
+    for (int lane = 0; lane < LANES; lane++, target += m->step) {
+        while (t < end && s->target[t] < target) t++;
+        connection[lane] = t < end && s->target[t] == target ? s->connection[t] : -1;
     }
 }
 
@@ -179,7 +116,7 @@ enum { MOVED = 4 };
 
 /* Adds to each lane's sums what other lanes have added up for it, in n vectors and behind them up to a
  * multiple of MOVED. */
-INLINE void move_sums(const dealt *d, int n, const float *moved, float *sums)
+INLINE void move_sums(const lenet_slots *d, int n, const float *moved, float *sums)
 {
     for (int i = 0; i < n; i += MOVED, sums += MOVED * LANES, moved += MOVED * LANES) {
         vf sum[MOVED];
@@ -198,17 +135,15 @@ INLINE void move_sums(const dealt *d, int n, const float *moved, float *sums)
 
 /* One or two rows of LANES maps. d: the slots, t[1] those to be moved. */
 INLINE void conv_map_rows(const in_lanes WHAT, const int TAPS, const int ROWS,
-                          const lenet_conv_shape *s, const lane_maps *m, const dealt *d,
-                          const conv_terms *t, vf bias, int activation, const float *in,
-                          float *sums, ptrdiff_t out_stride, float *out)
+                          const lenet_conv_shape *s, const lenet_slots *d, const conv_terms *t, vf bias,
+                          int activation, const float *in, float *moved, float *out)
 {
     const int PIXEL = WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
     const int parts = WHAT == SLOTS_IN_LANES && d->rounds ? 2 : 1;
-    float *moved = sums + lenet_most_sums(s) * LANES;
     for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
         for (int part = 0; part < parts; part++) {
             const vf from = part ? vf_set(0.0f) : bias;
-            float *to = (part ? moved : sums) + p.start * LANES;
+            float *to = (part ? moved : out) + p.start * LANES;
             switch (p.size) {
 #define CASE(n)                                                                               \
     case n:                                                                                   \
@@ -221,117 +156,172 @@ INLINE void conv_map_rows(const in_lanes WHAT, const int TAPS, const int ROWS,
             }
         }
     }
-    if (parts == 2) move_sums(d, ROWS * s->out_width, moved, sums);
-    squash_lanes(activation, ROWS * s->out_width, sums);
-    for (int y = 0; y < ROWS; y++)
-        columns_to_rows(sums + y * t->out_row, s->out_width, out_stride, m->maps,
-                        m->step * s->out_height * out_stride, out + y * out_stride);
+    if (parts == 2) move_sums(d, ROWS * s->out_width, moved, out);
+    squash_lanes(activation, ROWS * s->out_width, out);
 }
 
-INLINE void conv_group(const in_lanes WHAT, const lenet_conv_shape *s, const lane_maps *m,
-                       const dealt *d, const conv_terms *t, const float *bias, int activation,
-                       const float *in, float *sums, ptrdiff_t out_stride, float *out)
+/* out[y][x][lane], and behind it up to LENET_ROW_SLACK floats. */
+INLINE void conv_group(const in_lanes WHAT, const lenet_conv_shape *s, const lenet_slots *d,
+                       const conv_terms *t, vf bias, int activation, const float *in, float *moved,
+                       float *out)
 {
-    float biases[LANES] = {0};
-    for (int lane = 0; lane < m->maps; lane++) biases[lane] = bias[m->first + lane * m->step];
-    const vf b = vf_loadu(biases);
-    out += m->first * s->out_height * out_stride;
-    for (int y = 0; y < s->out_height; y += 2, in += 2 * t->in_row, out += 2 * out_stride) {
+    for (int y = 0; y < s->out_height; y += 2, in += 2 * t->in_row, out += 2 * t->out_row) {
+#define ROWS_OF(TAPS, ROWS) \
+    conv_map_rows(WHAT, TAPS, ROWS, s, d, t, bias, activation, in, moved, out)
         if (y + 1 == s->out_height)
-            conv_map_rows(WHAT, 1, 1, s, m, d, t, b, activation, in, sums, out_stride, out);
+            ROWS_OF(1, 1);
         else if (s->kernel == 5)
-            conv_map_rows(WHAT, 5, 2, s, m, d, t, b, activation, in, sums, out_stride, out);
+            ROWS_OF(5, 2);
         else if (s->kernel == 3)
-            conv_map_rows(WHAT, 3, 2, s, m, d, t, b, activation, in, sums, out_stride, out);
+            ROWS_OF(3, 2);
         else
-            conv_map_rows(WHAT, 1, 2, s, m, d, t, b, activation, in, sums, out_stride, out);
+            ROWS_OF(1, 2);
+#undef ROWS_OF
     }
 }
 
-static void conv_in_slots(const lenet_conv_shape *s, int groups, const float *weights,
-                          const float *bias, int activation, const float *in, ptrdiff_t in_stride,
-                          ptrdiff_t out_stride, float *scratch, float *out)
+/* in[y][x][lane] -> rows of each map that end in zeros. */
+static void maps_to_rows(const lenet_lane_maps *m, int height, int width, const float *in,
+                         ptrdiff_t out_stride, float *out)
+{
+    const ptrdiff_t out_map = height * out_stride;
+    out += m->first * out_map;
+    for (int y = 0; y < height; y++, in += width * LANES, out += out_stride)
+        columns_to_rows(in, width, out_stride, m->maps, m->step * out_map, out);
+}
+
+/* Room for what conv_with_maps needs, one behind the other. */
+typedef struct { float *moved, *weights, *pixels, *maps; } maps_scratch;
+
+INLINE maps_scratch divide_scratch(const lenet_conv_shape *s, float *scratch)
+{
+    maps_scratch room = {.moved = scratch};
+    room.weights = room.moved + lenet_moved_sums(s) * LANES;
+    room.pixels = room.weights + (ptrdiff_t)s->in_maps * s->kernel * s->kernel * LANES;
+    room.maps = room.pixels + lenet_turned_pixels(s) * LANES;
+    return room;
+}
+
+INLINE void conv_in_slots(const lenet_conv_shape *s, const lenet_slots *d, const float *weights,
+                          vf bias, int activation, const maps_scratch *room, float *out)
 {
     const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
-    float *turned = scratch + 2 * lenet_most_sums(s) * LANES;
-    float *pixels = turned + s->in_maps * taps * LANES;
-    turn_pixels(s, in, in_stride, s->in_width, pixels);
-    for (int first = 0; first < groups; first++) {
-        const lane_maps m = maps_from(s, first, groups);
-        dealt d;
-        deal(s, &m, &d);
-        for (int slot = 0; slot < d.slots; slot++)
-            turn_weights(d.connection[slot], taps, weights, turned + slot * taps * LANES);
-        const int last = d.slots - 1;
-        conv_terms t[2];
-        t[0] = (conv_terms){.connections = d.rounds ? last : d.slots,
-                            .kernel = s->kernel,
-                            .weights = turned,
-                            .index = d.index[0],
-                            .in_row = s->in_width * PIXEL_MAPS,
-                            .out_row = s->out_width * LANES};
-        t[1] = t[0];
-        t[1].connections = 1;
-        t[1].weights += last * taps * LANES;
-        t[1].index = d.index[last];
-        conv_group(SLOTS_IN_LANES, s, &m, &d, t, bias, activation, pixels, scratch, out_stride,
-                   out);
-    }
+    const int last = d->slots - 1;
+    for (int slot = 0; slot < d->slots; slot++)
+        turn_weights(d->connection[slot], taps, weights, room->weights + slot * taps * LANES);
+    conv_terms t[2];
+    t[0] = (conv_terms){.connections = d->rounds ? last : d->slots,
+                        .kernel = s->kernel,
+                        .weights = room->weights,
+                        .index = d->index[0],
+                        .in_row = s->in_width * PIXEL_MAPS,
+                        .out_row = s->out_width * LANES};
+    t[1] = t[0];
+    t[1].connections = 1;
+    t[1].weights += last * taps * LANES;
+    t[1].index = d->index[last];
+    conv_group(SLOTS_IN_LANES, s, d, t, bias, activation, room->pixels, room->moved, out);
 }
 
+INLINE void conv_all_maps(const lenet_conv_shape *s, const lenet_lane_maps *m, const float *weights,
+                          vf bias, int activation, const float *in, ptrdiff_t in_stride,
+                          const maps_scratch *room, float *out)
+{
+    const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
+    const conv_terms t = {.connections = s->in_maps,
+                          .kernel = s->kernel,
+                          .weights = room->weights,
+                          .in_row = in_stride,
+                          .in_map = s->in_height * in_stride,
+                          .out_row = s->out_width * LANES};
+    for (int map = 0; map < s->in_maps; map++) {
+        int32_t connection[LANES];
+        connections_to(s, map, m, connection);
+        turn_weights(connection, taps, weights, room->weights + map * taps * LANES);
+    }
+    conv_group(MAPS_IN_LANES, s, NULL, &t, bias, activation, in, room->moved, out);
+}
+
+/* out_stride 0: the maps stay in the lanes. */
 static void conv_with_maps(const lenet_conv_shape *s, const float *weights, const float *bias,
                            int activation, const float *in, ptrdiff_t in_stride,
                            ptrdiff_t out_stride, float *scratch, float *out)
 {
-    const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
-    const int groups = groups_in_slots(s);
-    if (groups) {
-        conv_in_slots(s, groups, weights, bias, activation, in, in_stride, out_stride, scratch, out);
-        return;
+    const maps_scratch room = divide_scratch(s, scratch);
+    if (s->slots) turn_pixels(s, in, in_stride, s->in_width, room.pixels);
+    for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
+        const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
+        const vf b = to_lanes(&m, bias);
+        float *to = out_stride ? room.maps : out + group * lenet_map_size(s) * LANES;
+        if (s->slots)
+            conv_in_slots(s, &s->slots[group], weights, b, activation, &room, to);
+        else
+            conv_all_maps(s, &m, weights, b, activation, in, in_stride, &room, to);
+        if (out_stride) maps_to_rows(&m, s->out_height, s->out_width, to, out_stride, out);
     }
-    float *turned = scratch + 2 * lenet_most_sums(s) * LANES;
-    const conv_terms t = {.connections = s->in_maps,
-                          .kernel = s->kernel,
-                          .weights = turned,
-                          .in_row = in_stride,
-                          .in_map = s->in_height * in_stride,
-                          .out_row = s->out_width * LANES};
-    for (int first = 0; first < s->out_maps; first += LANES) {
-        const lane_maps m = maps_from(s, first, 1);
-        for (int map = 0; map < s->in_maps; map++) {
-            int32_t connection[LANES];
-            connections_to(s, map, first, connection);
-            turn_weights(connection, taps, weights, turned + map * taps * LANES);
+}
+
+/* A 2x2 layer on maps in the lanes, [group][y][x][lane], to rows of each map. scratch: a group's
+ * outputs. */
+static void subsample_maps(int maps, int height, int width, const float *coefficient,
+                           const float *bias, int activation, const float *in,
+                           ptrdiff_t out_stride, float *scratch, float *out)
+{
+    const int out_height = height / 2, out_width = width / 2, row = width * LANES;
+    for (int group = 0; group < lenet_groups(maps, LANES); group++, in += height * row) {
+        const lenet_lane_maps m = lenet_maps_of(maps, LANES, group);
+        const vf scale = coefficient ? to_lanes(&m, coefficient) : vf_set(0.25f);
+        const vf shift = bias ? to_lanes(&m, bias) : vf_set(0.0f);
+        float *sums = scratch;
+        for (int y = 0; y < out_height; y++) {
+            const float *block = in + 2 * y * row;
+            for (int x = 0; x < out_width; x++, block += 2 * LANES, sums += LANES) {
+                vf left = vf_add(vf_load(block), vf_load(block + row));
+                vf right = vf_add(vf_load(block + LANES), vf_load(block + row + LANES));
+                vf_store(sums, vf_fma(vf_add(left, right), scale, shift));
+            }
         }
-        conv_group(MAPS_IN_LANES, s, &m, NULL, &t, bias, activation, in, scratch, out_stride, out);
+        squash_lanes(activation, out_height * out_width, scratch);
+        if (out_stride == out_width)  /* the whole map is one row */
+            maps_to_rows(&m, 1, out_height * out_width, scratch, out_height * out_width, out);
+        else
+            maps_to_rows(&m, out_height, out_width, scratch, out_stride, out);
     }
 }
 
 /* ---- backward ---------------------------------------------------------------------------------- */
 
-/* turned[y][x][lane], rows of an even number of columns, the last perhaps of the zeros behind the
- * width; returns the sum over all. */
-INLINE vf turn_deltas(const lenet_conv_shape *s, const lane_maps *m, const float *delta,
-                      ptrdiff_t delta_stride, int columns, float *turned)
+/* Rows of each map -> out[y][x][lane], with so many columns, perhaps more than a row has without its
+ * zeros. */
+static void rows_to_maps(const lenet_lane_maps *m, int height, const float *in, ptrdiff_t in_stride,
+                         int columns, float *out)
 {
-    const ptrdiff_t map = s->out_height * delta_stride;
-    delta += m->first * map;
-    vf sum = vf_set(0.0f);
-    for (int y = 0; y < s->out_height; y++, delta += delta_stride, turned += columns * LANES) {
+    const ptrdiff_t map = height * in_stride;
+    in += m->first * map;
+    for (int y = 0; y < height; y++, in += in_stride, out += columns * LANES) {
         for (int x = 0; x < columns; x += LANES) {
             vf square[LANES];
             UNROLL
             for (int lane = 0; lane < LANES; lane++)
-                square[lane] = lane < m->maps ? vf_loadu(delta + lane * m->step * map + x)
+                square[lane] = lane < m->maps ? vf_loadu(in + lane * m->step * map + x)
                                               : vf_set(0.0f);
             vf_transpose(square);
-            for (int i = 0; i < LANES && x + i < columns; i++) {
-                vf_store(turned + (x + i) * LANES, square[i]);
-                sum = vf_add(sum, square[i]);
-            }
+            for (int i = 0; i < LANES && x + i < columns; i++)
+                vf_store(out + (x + i) * LANES, square[i]);
         }
     }
-    return sum;
+}
+
+/* The sum of n vectors. */
+INLINE vf sum_vectors(const float *in, ptrdiff_t n)
+{
+    vf sum[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        UNROLL
+        for (int k = 0; k < 4; k++) sum[k] = vf_add(sum[k], vf_load(in + (i + k) * LANES));
+    for (; i < n; i++) sum[0] = vf_add(sum[0], vf_load(in + i * LANES));
+    return vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3]));
 }
 
 /* sums[tap][lane] of some kernel rows, from one input map or slot. Two deltas at a time share their
@@ -411,43 +401,103 @@ INLINE void weights_of_lanes(const in_lanes WHAT, const lenet_conv_shape *s,
     }
 }
 
+/* From delta[y][x][lane] of the maps in the lanes. */
+INLINE void weights_of_slots(const lenet_conv_shape *s, const lenet_slots *d, const float *delta,
+                             int columns, int add, const float *pixels, float *own, float *sums,
+                             float *dweights)
+{
+    const ptrdiff_t n = (ptrdiff_t)s->out_height * columns;
+    const ptrdiff_t row = (columns + s->kernel - 1) * PIXEL_MAPS;
+    for (int slot = 0; slot < d->slots; slot++) {
+        if (d->rounds && slot == d->slots - 1) {  /* here lanes may work for others */
+            for (ptrdiff_t i = 0; i < n; i++)
+                vf_store(own + i * LANES, vf_permute(vf_load(delta + i * LANES), d->owner));
+            delta = own;
+        }
+        weights_of_lanes(SLOTS_IN_LANES, s, d->connection[slot], pixels, row, d->index[slot], delta,
+                         columns, add, sums, dweights);
+    }
+}
+
+/* delta_stride 0: the maps are in the lanes. */
 static void conv_backward_weights_with_maps(const lenet_conv_shape *s, const float *in,
                                             ptrdiff_t in_stride, const float *delta,
                                             ptrdiff_t delta_stride, int add, float *scratch,
                                             float *dweights, float *dbias)
 {
-    const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel, in_map = s->in_height * in_stride;
-    const int columns = (s->out_width + 1) / 2 * 2, in_columns = columns + s->kernel - 1;
-    const int in_slots = groups_in_slots(s), groups = (s->out_maps + LANES - 1) / LANES;
-    const ptrdiff_t deltas = (ptrdiff_t)s->out_height * columns;
-    float *turned = scratch, *sums = turned + deltas * LANES, *pixels = sums + taps * LANES;
-    if (in_slots) turn_pixels(s, in, in_stride, in_columns, pixels);
-    for (int group = 0; group < groups; group++) {
-        const lane_maps m = in_slots ? maps_from(s, group, groups) : maps_from(s, group * LANES, 1);
-        float sum[LANES];
-        vf_storeu(sum, turn_deltas(s, &m, delta, delta_stride, columns, turned));
-        for (int lane = 0; lane < m.maps; lane++) {
-            float *d = dbias + m.first + lane * m.step;
-            *d = (add ? *d : 0.0f) + sum[lane];
-        }
-        if (!in_slots) {
-            for (int map = 0; map < s->in_maps; map++) {
-                int32_t connection[LANES];
-                connections_to(s, map, m.first, connection);
-                weights_of_lanes(MAPS_IN_LANES, s, connection, in + map * in_map, in_stride, NULL,
-                                 turned, columns, add, sums, dweights);
-            }
+    const int columns = (s->out_width + 1) / 2 * 2;
+    const ptrdiff_t in_map = s->in_height * in_stride, n = (ptrdiff_t)s->out_height * columns;
+    float *turned = scratch, *own = turned + n * LANES, *sums = own + n * LANES;
+    float *pixels = sums + (ptrdiff_t)s->kernel * s->kernel * LANES;
+    if (s->slots) turn_pixels(s, in, in_stride, columns + s->kernel - 1, pixels);
+    for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
+        const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
+        const float *from = delta_stride ? turned : delta + group * n * LANES;
+        if (delta_stride) rows_to_maps(&m, s->out_height, delta, delta_stride, columns, turned);
+        from_lanes(&m, sum_vectors(from, n), add, dbias);
+        if (s->slots) {
+            weights_of_slots(s, &s->slots[group], from, columns, add, pixels, own, sums, dweights);
             continue;
         }
-        dealt d;
-        deal(s, &m, &d);
-        for (int slot = 0; slot < d.slots; slot++) {
-            /* in the last slot lanes may work for others */
-            for (ptrdiff_t i = 0; d.rounds && slot == d.slots - 1 && i < deltas; i++)
-                vf_store(turned + i * LANES, vf_permute(vf_load(turned + i * LANES), d.owner));
-            weights_of_lanes(SLOTS_IN_LANES, s, d.connection[slot], pixels, in_columns * PIXEL_MAPS,
-                             d.index[slot], turned, columns, add, sums, dweights);
+        for (int map = 0; map < s->in_maps; map++) {
+            int32_t connection[LANES];
+            connections_to(s, map, &m, connection);
+            weights_of_lanes(MAPS_IN_LANES, s, connection, in + map * in_map, in_stride, NULL, from,
+                             columns, add, sums, dweights);
         }
+    }
+}
+
+/* delta[group][y][x][lane] -> rows as the gradient for the input wants them; returns where they begin. */
+static float *turn_deltas(const lenet_conv_shape *s, const float *delta, ptrdiff_t row, float *scratch)
+{
+    float *rows = scratch + LENET_ROW_SLACK, *end = rows + s->out_maps * s->out_height * row;
+    memset(scratch, 0, LENET_ROW_SLACK * sizeof *scratch);
+    memset(end, 0, LENET_ROW_SLACK * sizeof *end);
+    for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
+        const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
+        maps_to_rows(&m, s->out_height, s->out_width, delta + group * lenet_map_size(s) * LANES, row,
+                     rows);
+    }
+    return rows;
+}
+
+/* subsample_maps on the way back: maps in the lanes, their deltas in rows. */
+static void subsample_backward_maps(int maps, int height, int width, const float *coefficient,
+                                    const float *delta, ptrdiff_t delta_stride, int in_activation,
+                                    float *in, int add, float *scratch, float *dcoefficient,
+                                    float *dbias)
+{
+    const int out_height = height / 2, out_width = width / 2, row = width * LANES;
+    const int n = out_height * out_width, flat = delta_stride == out_width;
+    for (int group = 0; group < lenet_groups(maps, LANES); group++, in += height * row) {
+        const lenet_lane_maps m = lenet_maps_of(maps, LANES, group);
+        const vf scale = coefficient ? to_lanes(&m, coefficient) : vf_set(0.25f);
+        const float *d = scratch;
+        vf d_scale = vf_set(0.0f);
+        if (flat)
+            rows_to_maps(&m, 1, delta, n, n, scratch);
+        else
+            rows_to_maps(&m, out_height, delta, delta_stride, out_width, scratch);
+        for (int y = 0; y < out_height; y++) {
+            float *block = in + 2 * y * row;
+            for (int x = 0; x < out_width; x++, block += 2 * LANES, d += LANES) {
+                float *at[4] = {block, block + row, block + LANES, block + row + LANES};
+                const vf here = vf_load(d), back = vf_mul(here, scale);
+                vf out[4];
+                UNROLL
+                for (int k = 0; k < 4; k++) {
+                    out[k] = vf_load(at[k]);
+                    vf_store(at[k], vf_mul(back, slope(in_activation, out[k])));
+                }
+                d_scale = vf_fma(here, vf_add(vf_add(out[0], out[1]), vf_add(out[2], out[3])),
+                                 d_scale);
+            }
+        }
+        if (height % 2) memset(in + (height - 1) * row, 0, (size_t)row * sizeof *in);
+        if (!coefficient) continue;
+        from_lanes(&m, d_scale, add, dcoefficient);
+        from_lanes(&m, sum_vectors(scratch, n), add, dbias);
     }
 }
 

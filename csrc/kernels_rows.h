@@ -160,9 +160,14 @@ static void conv_of_one(const lenet_conv_shape *s, const float *weights, const f
 
 static void subsample_of_one(int maps, int height, int width, const float *coefficient,
                              const float *bias, int activation, const float *in,
-                             ptrdiff_t stride, ptrdiff_t out_stride, float *out)
+                             ptrdiff_t stride, ptrdiff_t out_stride, float *scratch, float *out)
 {
     const int out_height = height / 2, out_width = width / 2;
+    if (!stride) {
+        subsample_maps(maps, height, width, coefficient, bias, activation, in, out_stride, scratch,
+                       out);
+        return;
+    }
     for (int map = 0; map < maps; map++, in += height * stride) {
         const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
         const vf shift = vf_set(bias ? bias[map] : 0.0f);
@@ -426,8 +431,13 @@ OUTLINE void gather_rows_of_one(const lenet_conv_shape *s, const float *weights,
 
 static void conv_backward_input_of_one(const lenet_conv_shape *s, const float *weights,
                                        const float *delta, ptrdiff_t delta_stride,
-                                       int in_activation, float *in, ptrdiff_t in_stride)
+                                       int in_activation, float *scratch, float *in,
+                                       ptrdiff_t in_stride)
 {
+    if (!delta_stride) {
+        delta_stride = lenet_groups(s->out_width + s->kernel - 1, LANES) * LANES;
+        delta = turn_deltas(s, delta, delta_stride, scratch);
+    }
     for (int map = 0; map < s->in_maps; map++, in += s->in_height * in_stride) {
         for (int x = 0; x < s->in_width; x += LANES) {
 #define SCATTER(K, ROWS)                                                                  \
@@ -473,6 +483,11 @@ static void subsample_backward_of_one(int maps, int height, int width, const flo
 {
     const int out_height = height / 2, out_width = width / 2;
     float *bias_sums = scratch + maps * LANES;
+    if (!in_stride) {
+        subsample_backward_maps(maps, height, width, coefficient, delta, delta_stride,
+                                in_activation, in, add, scratch, dcoefficient, dbias);
+        return;
+    }
     for (int map = 0; map < maps; map++, in += height * in_stride) {
         const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
         vf d_scale = vf_set(0.0f), d_shift = vf_set(0.0f);

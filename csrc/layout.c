@@ -57,8 +57,6 @@ static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at
     }
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 /* Floats of scratch, for whichever kernel needs most. */
 static size_t scratch_size(const lenet_plan *plan, int training, const lenet_layout *at)
 {
@@ -67,16 +65,17 @@ static size_t scratch_size(const lenet_plan *plan, int training, const lenet_lay
         const plan_layer *layer = &plan->layers[l];
         const lenet_dense_shape s = plan_dense(plan, at, l, at->block / at->lanes);
         if (l >= plan->first_flat)
-            size = larger(size, training ? lenet_dense_scratch(&s) : 0);
+            size = lenet_most(size, training ? lenet_dense_scratch(&s) : 0);
         else if (layer->kind == LENET_CONV && at->has_one)
-            size = larger(size, lenet_conv_scratch_of_one(&layer->conv, at->lanes, training));
-        else if (layer->kind != LENET_CONV)
-            size = larger(size, training ? 2 * (size_t)(layer->out_maps * at->lanes) : 0);
+            size = lenet_most(size, lenet_conv_scratch_of_one(&layer->conv, at->lanes, training));
+        else if (layer->kind != LENET_CONV && at->has_one)
+            size = lenet_most(size, lenet_pool_scratch_of_one(layer->in_maps, layer->in_height,
+                                                              layer->in_width, at->lanes));
         if (at->transformed[l] < 0) continue;
-        size = larger(size, lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes);
+        size = lenet_most(size, lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes);
         if (training) {
-            size = larger(size, lenet_winograd_back_scratch(&layer->conv) * (size_t)at->lanes);
-            size = larger(size, lenet_winograd_weights(&layer->conv));
+            size = lenet_most(size, lenet_winograd_back_scratch(&layer->conv) * (size_t)at->lanes);
+            size = lenet_most(size, lenet_winograd_weights(&layer->conv));
         }
     }
     return size;
@@ -110,23 +109,28 @@ static int can_learn_alone(const lenet_plan *plan)
     return 1;
 }
 
-/* Rows of layer l's maps, of width floats, for an image that runs by itself. */
-static ptrdiff_t row_of_one(const lenet_plan *plan, int l, ptrdiff_t width, ptrdiff_t lanes)
+/* Rows of layer l's maps, of width floats, for an image that runs by itself; 0: the maps are in the
+ * lanes. */
+static ptrdiff_t row_of_one(const lenet_plan *plan, int training, int l, ptrdiff_t width,
+                            ptrdiff_t lanes)
 {
     if (l + 1 >= plan->first_flat) return width;
+    if (l >= 0 && plan_is_under_pool(plan, l)) {
+        if (lenet_keeps_maps(&plan->layers[l].conv, (int)lanes)) return 0;
+        if (!training) return width;  /* less to squash */
+    }
     if (l >= 0 && plan->layers[l].kind == LENET_CONV) width += plan->layers[l].conv.kernel - 1;
     return (width + lanes - 1) / lanes * lanes;
 }
 
-static void lay_out_one(const lenet_plan *plan, lenet_layout *at)
+static void lay_out_one(const lenet_plan *plan, int training, lenet_layout *at)
 {
-    at->one_row[0] = row_of_one(plan, -1, plan->width, at->lanes);
+    at->one_row[0] = row_of_one(plan, training, -1, plan->width, at->lanes);
     at->one_input = reserve(at, plan->height * at->one_row[0] + LENET_ROW_SLACK);
     for (int l = 0; l < plan->n_layers; l++) {
-        const plan_layer *layer = &plan->layers[l];
-        at->one_row[l + 1] = row_of_one(plan, l, layer->out_width, at->lanes);
-        ptrdiff_t size = (ptrdiff_t)layer->out_maps * layer->out_height * at->one_row[l + 1];
-        at->one[l] = reserve(at, size + 2 * LENET_ROW_SLACK) + LENET_ROW_SLACK;
+        at->one_row[l + 1]
+            = row_of_one(plan, training, l, plan->layers[l].out_width, at->lanes);
+        at->one[l] = reserve(at, plan_one_size(plan, at, l) + 2 * LENET_ROW_SLACK) + LENET_ROW_SLACK;
     }
 }
 
@@ -141,7 +145,7 @@ void lenet_lay_out(lenet_plan *plan)
         lay_out_lanes(plan, training, at);
         at->scratch = reserve(at, (ptrdiff_t)scratch_size(plan, training, at));
         if (training) lay_out_training(plan, at);
-        if (at->has_one) lay_out_one(plan, at);
+        if (at->has_one) lay_out_one(plan, training, at);
         /* a page between two threads' memories: neighbours would slow each other down */
         reserve(at, 1024);
     }

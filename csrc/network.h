@@ -32,7 +32,7 @@ typedef struct lenet_layout {
     ptrdiff_t out[LENET_MAX_LAYERS], stride[LENET_MAX_LAYERS];
     int has_one;                                 /* 0: an image cannot run by itself */
     ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that does */
-    ptrdiff_t one_row[LENET_MAX_LAYERS + 1];     /* how far its rows lie apart: the image, layer 0 .. */
+    ptrdiff_t one_row[LENET_MAX_LAYERS + 1];     /* how far its rows lie apart: the image, layer 0 ..; 0: maps in lanes */
     /* Training only: gradients of the spatial layers' parameters, each [lane], a layer's weights, then
      * its biases. */
     ptrdiff_t lane_sums, n_lane_sums, sums[LENET_MAX_LAYERS];
@@ -93,6 +93,15 @@ static inline lenet_dense_shape plan_dense(const lenet_plan *plan, const lenet_l
                                .groups = groups,
                                .in_stride = l ? at->stride[l - 1] : at->input_stride,
                                .out_stride = at->stride[l]};
+}
+
+/* Floats of layer l's maps, of an image that runs by itself. */
+static inline ptrdiff_t plan_one_size(const lenet_plan *plan, const lenet_layout *at, int l)
+{
+    const plan_layer *layer = &plan->layers[l];
+    const ptrdiff_t groups = (layer->out_maps + at->lanes - 1) / at->lanes;
+    if (!at->one_row[l + 1]) return groups * layer->out_height * layer->out_width * at->lanes;
+    return (ptrdiff_t)layer->out_maps * layer->out_height * at->one_row[l + 1];
 }
 
 /* Fills plan->layout (layout.c). */

@@ -62,6 +62,19 @@ lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
     return LENET_OK;
 }
 
+static lenet_status add_slots(lenet_conv_shape *s)
+{
+    const int lanes = lenet_kernels_active()->lanes, groups = lenet_groups(s->out_maps, lanes);
+    if (s->in_maps > LENET_MAX_SLOTS || !lenet_prefers_maps(s, lanes)) return LENET_OK;
+    lenet_slots *slots = malloc((size_t)groups * sizeof *slots);
+    if (!slots) return LENET_NO_MEMORY;
+    if (lenet_deal(s, lanes, slots))
+        s->slots = slots;
+    else
+        free(slots);
+    return LENET_OK;
+}
+
 static lenet_status add_conv(const lenet_layer *from, plan_layer *layer)
 {
     const lenet_conv_call call = {.in_maps = layer->in_maps,
@@ -74,6 +87,8 @@ static lenet_status add_conv(const lenet_layer *from, plan_layer *layer)
     int32_t *memory;
     lenet_status status = lenet_connect(&call, s, &memory);
     s->first = memory;  /* what lenet_plan_free releases, on failure too */
+    if (status != LENET_OK) return status;
+    status = add_slots(s);
     if (status != LENET_OK) return status;
     layer->out_maps = s->out_maps;
     layer->out_height = s->out_height;
@@ -219,7 +234,10 @@ lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int3
 void lenet_plan_free(lenet_plan *plan)
 {
     if (!plan) return;
-    for (int32_t i = 0; i < plan->n_layers; i++) free((void *)plan->layers[i].conv.first);
+    for (int32_t i = 0; i < plan->n_layers; i++) {
+        free((void *)plan->layers[i].conv.first);
+        free((void *)plan->layers[i].conv.slots);
+    }
     free(plan->codes);
     free(plan);
 }

@@ -38,10 +38,9 @@ static void clear_slack(const batch *b, float *memory)
     const lenet_plan *plan = b->plan;
     float *end = memory + b->at->one_input + plan->height * b->at->one_row[0];
     for (int l = 0; l < plan->n_layers; l++) {
-        const plan_layer *layer = &plan->layers[l];
         float *out = memory + b->at->one[l];
         memset(end, 0, (size_t)(out - end) * sizeof *end);
-        end = out + (ptrdiff_t)layer->out_maps * layer->out_height * b->at->one_row[l + 1];
+        end = out + plan_one_size(plan, b->at, l);
     }
     memset(end, 0, LENET_ROW_SLACK * sizeof *end);
 }
@@ -70,7 +69,8 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
         else
             b->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width,
                                    layer->kind == LENET_SUBSAMPLE ? w : NULL, bias,
-                                   layer->activation, in, in_row, out_row, out);
+                                   layer->activation, in, in_row, out_row, memory + at->scratch,
+                                   out);
         lap(b, LENET_FORWARD, l);
         in = out;
     }
@@ -128,7 +128,8 @@ static void back_spatial(const batch *b, float *memory, int add, float *gradient
                                                dw, db);
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l)
-                b->k->conv_backward_input_of_one(&layer->conv, w, delta, row, below, in, in_row);
+                b->k->conv_backward_input_of_one(&layer->conv, w, delta, row, below, scratch, in,
+                                                 in_row);
         } else if (l || trained) {
             b->k->subsample_backward_of_one(layer->out_maps, layer->in_height, layer->in_width,
                                             trained ? w : NULL, delta, row, below, in, in_row,

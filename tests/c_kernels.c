@@ -321,11 +321,14 @@ static lenet_conv_shape conv_shape(int in_maps, int out_height, int out_width, i
     first_target[in_maps] = n;
     describe("%d -> %d maps of %d x %d, kernel %d x %d", in_maps, out_maps, out_height, out_width,
              side, side);
-    return (lenet_conv_shape){
+    lenet_conv_shape s = {
         .in_maps = in_maps, .in_height = out_height + side - 1, .in_width = out_width + side - 1,
         .out_maps = out_maps, .out_height = out_height, .out_width = out_width, .kernel = side,
         .first = first, .source = source,
         .first_target = first_target, .connection = connection, .target = target};
+    static lenet_slots slots[MOST_MAPS];
+    if (lenet_deal(&s, L, slots)) s.slots = slots;
+    return s;
 }
 
 /* Layers of the networks, every tile width for every kind of kernel, and whole-map kernels. */
@@ -982,6 +985,35 @@ static void check_zero_past(int width, const float *in, int rows, ptrdiff_t stri
         if (i % stride >= width && in[i] != 0.0f) fail("not 0 past the width");
 }
 
+/* [map][y][x] <-> [group][y][x][lane], in which map m is in lane m / groups of group m % groups. */
+static ptrdiff_t place_in_lanes(int maps, ptrdiff_t size, ptrdiff_t i)
+{
+    const ptrdiff_t groups = (maps + L - 1) / L, map = i / size;
+    return (map % groups * size + i % size) * L + map / groups;
+}
+
+static size_t n_in_lanes(int maps, ptrdiff_t size) { return (size_t)((maps + L - 1) / L * size * L); }
+
+static float *to_lanes(int maps, ptrdiff_t size, int height, int width, const float *rows,
+                       ptrdiff_t stride)
+{
+    float *lanes = floats(n_in_lanes(maps, size) + LENET_ROW_SLACK);
+    memset(lanes, 0, n_in_lanes(maps, size) * sizeof *lanes);
+    for (ptrdiff_t i = 0; i < maps * size; i++) {
+        const ptrdiff_t map = i / size, y = i % size / width, x = i % width;
+        lanes[place_in_lanes(maps, size, i)] = rows[(map * height + y) * stride + x];
+    }
+    return lanes;
+}
+
+static void compare_lanes(const char *what, const float *lanes, int maps, ptrdiff_t size,
+                          expected want)
+{
+    float *got = floats((size_t)(maps * size));
+    for (ptrdiff_t i = 0; i < maps * size; i++) got[i] = lanes[place_in_lanes(maps, size, i)];
+    compare(what, got, want);
+}
+
 /* One image: rows that end in whole vectors. */
 static conv_operands in_rows(const lenet_conv_shape *s)
 {
@@ -1008,6 +1040,13 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
                            floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
         compare_rows("out", out, rows, strides[i], want);
     }
+    if (!lenet_keeps_maps(s, L)) return;
+    const ptrdiff_t size = s->out_height * s->out_width;
+    float *out = floats(n_in_lanes(s->out_maps, size) + LENET_ROW_SLACK);
+    out[0] = NAN;
+    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, 0,
+                       floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
+    compare_lanes("out in lanes", out, s->out_maps, size, want);
 }
 
 static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activation)
@@ -1021,8 +1060,12 @@ static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activ
         float *in = output_rows(activation, rows, stride);
         expected want = conv_products(&c);
         times_slope_in_rows(activation, want, in, rows, stride);
-        table->conv_backward_input_of_one(s, c.weights, c.delta, c.delta_stride, activation, in,
-                                          stride);
+        const ptrdiff_t in_rows = i && lenet_keeps_maps(s, L) ? 0 : c.delta_stride;
+        const float *delta = in_rows ? c.delta
+                                     : to_lanes(s->out_maps, s->out_height * s->out_width,
+                                                s->out_height, s->out_width, c.delta, c.delta_stride);
+        table->conv_backward_input_of_one(s, c.weights, delta, in_rows, activation,
+                                          floats(lenet_conv_scratch_of_one(s, L, 1)), in, stride);
         compare_rows("in", in, rows, stride, want);
         check_zero_past(s->in_width, in, rows, stride);
     }
@@ -1034,35 +1077,92 @@ static void conv_backward_weights_of_one_case(const lenet_conv_shape *s, int act
     conv_operands c = in_rows(s);
     c.in = output_rows(LENET_IDENTITY, s->in_maps * s->in_height, c.in_stride);
     c.delta = padded_deltas(s->out_maps * s->out_height, s->out_width, c.delta_stride);
-    expected weights = conv_products(&c), bias = conv_bias(&c);
-    float *dweights = unaligned(weights.n), *dbias = unaligned(bias.n);
     const int add_to = s->in_maps % 2;
-    if (add_to) {
-        add_all(weights, dweights);
-        add_all(bias, dbias);
+    for (int in_lanes = 0; in_lanes <= lenet_keeps_maps(s, L); in_lanes++) {
+        expected weights = conv_products(&c), bias = conv_bias(&c);
+        float *dweights = unaligned(weights.n), *dbias = unaligned(bias.n);
+        if (add_to) {
+            add_all(weights, dweights);
+            add_all(bias, dbias);
+        }
+        const float *delta = !in_lanes ? c.delta
+                                       : to_lanes(s->out_maps, s->out_height * s->out_width,
+                                                  s->out_height, s->out_width, c.delta,
+                                                  c.delta_stride);
+        table->conv_backward_weights_of_one(s, c.in, c.in_stride, delta,
+                                            in_lanes ? 0 : c.delta_stride, add_to,
+                                            floats(lenet_conv_scratch_of_one(s, L, 1)), dweights,
+                                            dbias);
+        compare("dweights", dweights, weights);
+        compare("dbias", dbias, bias);
     }
-    table->conv_backward_weights_of_one(s, c.in, c.in_stride, c.delta, c.delta_stride, add_to,
-                                        floats(lenet_conv_scratch_of_one(s, L, 1)), dweights, dbias);
-    compare("dweights", dweights, weights);
-    compare("dbias", dbias, bias);
+}
+
+static float *pool_scratch(const pool *p)
+{
+    return floats(lenet_pool_scratch_of_one(p->maps, p->height, p->width, L));
 }
 
 static void subsample_of_one_case(const pool *p)
 {
     const int rows = p->maps * (p->height / 2), columns = p->width / 2;
     const ptrdiff_t in_stride = row_stride(p->width), strides[] = {columns, row_stride(columns)};
-    const float *in = padded_rows(p->maps * p->height, p->width);
-    expected want = subsample_outputs(p, 1, in, p->height * in_stride, in_stride);
-    for (int i = 0; i < 2; i++) {
-        float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
+    const float *padded = padded_rows(p->maps * p->height, p->width);
+    float *plain = floats((size_t)(p->maps * p->height * p->width) + LENET_ROW_SLACK);
+    for (ptrdiff_t i = 0; i < p->maps * p->height * p->width; i++)
+        plain[i] = padded[i / p->width * in_stride + i % p->width];
+    const float *in[]
+        = {padded, plain,
+           to_lanes(p->maps, p->height * p->width, p->height, p->width, padded, in_stride)};
+    const ptrdiff_t in_strides[] = {in_stride, p->width, 0};
+    expected want = subsample_outputs(p, 1, padded, p->height * in_stride, in_stride);
+    for (int i = 0; i < 6; i++) {
+        const ptrdiff_t stride = strides[i % 2];
+        float *out = floats((size_t)(rows * stride) + LENET_ROW_SLACK);
         table->subsample_of_one(p->maps, p->height, p->width, p->coefficient, p->bias, p->activation,
-                                in, in_stride, strides[i], out);
-        compare_rows("out", out, rows, strides[i], want);
+                                in[i / 2], in_strides[i / 2], stride, pool_scratch(p), out);
+        compare_rows("out", out, rows, stride, want);
+    }
+}
+
+/* With maps in the lanes; the width is even. */
+static void subsample_backward_of_maps(const pool *p)
+{
+    const int rows = p->maps * p->height, columns = p->width / 2;
+    const ptrdiff_t size = p->height * p->width, stride = row_stride(p->width);
+    const ptrdiff_t deltas[] = {columns, row_stride(columns)};
+    for (int i = 0; i < 2; i++) {
+        const float *in = output_rows(p->activation, rows, stride);
+        const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), deltas[i]);
+        float *lanes = to_lanes(p->maps, size, p->height, p->width, in, stride);
+        expected scale = expect((size_t)p->maps), shift = expect((size_t)p->maps);
+        expected want = subsample_gradients(p, 1, delta, deltas[i], in, stride, scale, shift);
+        float *dcoefficient = p->coefficient ? unaligned(scale.n) : NULL;
+        float *dbias = p->bias ? unaligned(shift.n) : NULL;
+        const int add_to = i && p->coefficient;
+        if (add_to) {
+            add_all(scale, dcoefficient);
+            add_all(shift, dbias);
+        }
+        times_slope_in_rows(p->activation, want, in, rows, stride);
+        table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
+                                         deltas[i], p->activation, lanes, 0, add_to,
+                                         pool_scratch(p), dcoefficient, dbias);
+        compare_lanes("in", lanes, p->maps, size, want);
+        for (size_t k = 0; k < n_in_lanes(p->maps, size); k++) {
+            const ptrdiff_t groups = (p->maps + L - 1) / L, lane = (ptrdiff_t)k % L;
+            const ptrdiff_t map = lane * groups + (ptrdiff_t)k / L / size;
+            if (map >= p->maps && lanes[k] != 0.0f) fail("not 0 in a lane without a map");
+        }
+        if (!p->coefficient) continue;
+        compare("dcoefficient", dcoefficient, scale);
+        compare("dbias", dbias, shift);
     }
 }
 
 static void subsample_backward_of_one_case(const pool *p)
 {
+    if (p->width % 2 == 0) subsample_backward_of_maps(p);
     const int rows = p->maps * p->height, columns = p->width / 2;
     const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4)};
     const ptrdiff_t deltas[] = {columns, row_stride(columns)};
@@ -1081,7 +1181,7 @@ static void subsample_backward_of_one_case(const pool *p)
         times_slope_in_rows(p->activation, want, in, rows, strides[i]);
         table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
                                          deltas[i], p->activation, in, strides[i], add_to,
-                                         floats(2 * scale.n * L), dcoefficient, dbias);
+                                         pool_scratch(p), dcoefficient, dbias);
         compare_rows("in", in, rows, strides[i], want);
         check_zero_past(p->width, in, rows, strides[i]);
         if (!p->coefficient) continue;
