@@ -98,6 +98,7 @@ class Network:
         rate: float,
         num_threads: int | None = None,
         distortion: tuple[Sequence[float], int, int] | None = None,
+        before: Floats | None = None,
     ) -> tuple[float, int]: ...
 
 def distort(
