@@ -193,7 +193,6 @@ typedef struct lenet_optimizer {
     const int64_t *frozen;    /* [n_frozen][2]: parameters first .. end - 1 and what is remembered of
                                * them stay as they are; ascending, apart; NULL when n_frozen is 0 */
     int32_t n_frozen;
-    float *before;            /* [parameters], those before the update go there; NULL: not wanted */
 } lenet_optimizer;
 
 typedef struct lenet_report {

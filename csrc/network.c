@@ -507,8 +507,6 @@ static void update_chunk(chunks *c, int64_t i, int32_t thread)
     const lenet_optimizer *o = c->optimizer;
     const int64_t end = i * UPDATE_CHUNK + chunk_size(c, i);
     int64_t first = i * UPDATE_CHUNK;
-    if (o->before)
-        memcpy(o->before + first, c->parameters + first, (size_t)(end - first) * sizeof(float));
     for (int32_t r = 0; r <= o->n_frozen; r++) {  /* what lies before frozen range r, then past it */
         int64_t stop = r < o->n_frozen && o->frozen[2 * r] < end ? o->frozen[2 * r] : end;
         if (stop > first) {
@@ -653,8 +651,6 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
                 .parameters = parameters};
     if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first
         && !optimizer->n_frozen) {
-        if (optimizer->before)
-            memcpy(optimizer->before, parameters, (size_t)plan->n_parameters * sizeof *parameters);
         status = lenet_step_of_one(&b, optimizer, parameters, c.gradient);
         *report = (lenet_report){b.block_loss[0], b.block_errors[0]};
         optimizer->step += status == LENET_OK;

@@ -99,9 +99,9 @@ static inline lenet_dense_shape plan_dense(const lenet_plan *plan, const lenet_l
 static inline ptrdiff_t plan_one_size(const lenet_plan *plan, const lenet_layout *at, int l)
 {
     const plan_layer *layer = &plan->layers[l];
-    const ptrdiff_t maps = layer->out_maps, groups = lenet_groups(layer->out_maps, at->lanes);
-    if (at->one_row[l + 1]) return maps * layer->out_height * at->one_row[l + 1];
-    return groups * layer->out_height * layer->out_width * at->lanes;
+    const ptrdiff_t groups = (layer->out_maps + at->lanes - 1) / at->lanes;
+    if (!at->one_row[l + 1]) return groups * layer->out_height * layer->out_width * at->lanes;
+    return (ptrdiff_t)layer->out_maps * layer->out_height * at->one_row[l + 1];
 }
 
 /* Fills plan->layout (layout.c). */

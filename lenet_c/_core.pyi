@@ -98,7 +98,6 @@ class Network:
         rate: float,
         num_threads: int | None = None,
         distortion: tuple[Sequence[float], int, int] | None = None,
-        before: Floats | None = None,
     ) -> tuple[float, int]: ...
 
 def distort(

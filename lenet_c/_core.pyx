@@ -67,7 +67,6 @@ cdef extern from "lenet.h" nogil:
         float *second
         const int64_t *frozen
         int32_t n_frozen
-        float *before
     ctypedef struct lenet_report:
         double loss
         int64_t n_errors
@@ -788,12 +787,10 @@ cdef class Network:
         return curvature
 
     def step(self, Samples samples, const int64_t[::1] order, loss, double j,
-             OptimizerState state, float rate, num_threads=None, distortion=None,
-             float[::1] before=None):
+             OptimizerState state, float rate, num_threads=None, distortion=None):
         """One update on the samples that `order` names (None: all); mean loss, errors.
 
         distortion: (strengths, seed, number of the first image), as for `distort`, or None.
-        before: array to which the parameters before the update go, or None.
         """
         cdef lenet_distortion distorted
         cdef lenet_loss criterion = [LOSSES[loss], j]
@@ -812,10 +809,7 @@ cdef class Network:
                              f"{self.parameters.shape[0]}")
         cdef int32_t threads = _threads(num_threads, lenet_blocks(1, n))
         cdef _Workspace workspace = _borrow(lenet_workspace_size(self.plan, 1, n, threads))
-        if before is not None and before.shape[0] != self.parameters.shape[0]:
-            raise ValueError(f"before: {before.shape[0]} values, want {self.parameters.shape[0]}")
         state.settings.rate = rate
-        state.settings.before = NULL if before is None else &before[0]
         run = _run(workspace, threads, self.profile)
         with nogil:
             status = lenet_step(self.plan, &self.values[0], &images, samples.first_label, n,

@@ -473,7 +473,7 @@ class Trainer:
         parameters = self.network.parameters
         n_images = samples.n if batch is None else len(batch)
         keep = self._good is None or self._since_good >= KEEP_EVERY
-        if self._good is None:
+        if keep:
             np.copyto(self._spare, parameters)
         self._set_rates(rate)
         distortion = None
@@ -481,15 +481,7 @@ class Trainer:
             distortion = (astuple(self.distort), self._distort_seed, self._n_images)
         try:
             result = self.network._network.step(
-                samples,
-                batch,
-                self.loss,
-                self.j,
-                self._state,
-                rate,
-                self.num_threads,
-                distortion,
-                self._spare if keep else None,
+                samples, batch, self.loss, self.j, self._state, rate, self.num_threads, distortion
             )
         except FloatingPointError:
             self._go_back(self._spare)

@@ -208,27 +208,6 @@ int main(void)
     CHECK(of_distorted.loss > report.loss);
     CHECK(optimizer.step == 42);
 
-    /* what the parameters were, before a batch and before one image; some are frozen */
-    static const int64_t some[] = {3, 5};
-    const lenet_optimizer kinds[] = {
-        optimizer,
-        {.kind = LENET_SGD, .rate = 0.01f},
-        {.kind = LENET_SGD, .rate = 0.01f, .frozen = some, .n_frozen = 1}};
-    const size_t bytes = (size_t)n * sizeof *parameters;
-    float *earlier = malloc(bytes), *saved = malloc(bytes);
-    CHECK(earlier && saved);
-    for (int i = 0; i < 6; i++) {
-        lenet_optimizer keeping = kinds[i / 2];
-        keeping.before = earlier;
-        memcpy(saved, parameters, bytes);
-        CHECK(lenet_step(plan, parameters, &images, labels, i % 2 ? 1 : IMAGES, &loss, &keeping,
-                         &report, &run) == LENET_OK);
-        CHECK(memcmp(earlier, saved, bytes) == 0);
-        CHECK(memcmp(earlier, parameters, bytes) != 0);
-    }
-    free(earlier);
-    free(saved);
-
     /* the curvature, and an update at the rates that follow from it */
     lenet_optimizer sdlm = {.kind = LENET_SDLM};
     CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &sdlm, &report, &run)
