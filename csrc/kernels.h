@@ -138,10 +138,11 @@ typedef struct lenet_kernels {
 
     /* One image, a map's columns in lanes (kernels_rows.h): rows of a map lie a stride apart, for the
      * input of a convolution whole vectors that hold the width, otherwise that or the plain width, on
-     * the way back for a 2x2 layer's input only that. What lies past the width, and in the LENET_ROW_SLACK floats behind every
-     * buffer, is finite. Between a convolution and a 2x2 layer, where lenet_keeps_maps(s), a stride may
-     * be 0: the maps are in the lanes, [group][y][x][lane], and deltas of unused lanes are 0. A convolution's scratch: lenet_conv_scratch_of_one floats; a
-     * 2x2 layer's: lenet_pool_scratch_of_one. */
+     * the way back through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK
+     * floats behind every buffer, is finite. Between a convolution and a 2x2 layer, where
+     * lenet_keeps_maps(s), a stride may be 0: the maps are in the lanes (lenet_maps_of),
+     * [group][y][x][lane], deltas of unused lanes 0. A convolution's scratch: lenet_conv_scratch_of_one
+     * floats; a 2x2 layer's: lenet_pool_scratch_of_one. */
     void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,
                            ptrdiff_t out_stride, float *out);
