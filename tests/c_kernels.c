@@ -1125,65 +1125,46 @@ static void subsample_of_one_case(const pool *p)
     }
 }
 
-/* With maps in the lanes; the width is even. */
-static void subsample_backward_of_maps(const pool *p)
+static void check_free_lanes(int maps, ptrdiff_t size, const float *lanes)
+{
+    const ptrdiff_t groups = (maps + L - 1) / L;
+    for (ptrdiff_t k = 0; k < (ptrdiff_t)n_in_lanes(maps, size); k++)
+        if (k % L * groups + k / L / size >= maps && lanes[k] != 0.0f)
+            fail("not 0 in a lane without a map");
+}
+
+static void subsample_backward_of_one_case(const pool *p)
 {
     const int rows = p->maps * p->height, columns = p->width / 2;
-    const ptrdiff_t size = p->height * p->width, stride = row_stride(p->width);
+    const ptrdiff_t size = p->height * p->width;
+    /* 0: maps in the lanes, where the width is even */
+    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4), 0, 0};
     const ptrdiff_t deltas[] = {columns, row_stride(columns)};
-    for (int i = 0; i < 2; i++) {
-        const float *in = output_rows(p->activation, rows, stride);
-        const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), deltas[i]);
-        float *lanes = to_lanes(p->maps, size, p->height, p->width, in, stride);
+    for (int i = 0; i < (p->width % 2 ? 2 : 4); i++) {
+        const ptrdiff_t stride = strides[i] ? strides[i] : strides[0], delta_stride = deltas[i % 2];
+        float *in = output_rows(p->activation, rows, stride), *given = in;
+        if (!strides[i]) given = to_lanes(p->maps, size, p->height, p->width, in, stride);
+        const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), delta_stride);
         expected scale = expect((size_t)p->maps), shift = expect((size_t)p->maps);
-        expected want = subsample_gradients(p, 1, delta, deltas[i], in, stride, scale, shift);
+        expected want = subsample_gradients(p, 1, delta, delta_stride, in, stride, scale, shift);
         float *dcoefficient = p->coefficient ? unaligned(scale.n) : NULL;
         float *dbias = p->bias ? unaligned(shift.n) : NULL;
-        const int add_to = i && p->coefficient;
+        const int add_to = i % 2 && p->coefficient;
         if (add_to) {
             add_all(scale, dcoefficient);
             add_all(shift, dbias);
         }
         times_slope_in_rows(p->activation, want, in, rows, stride);
         table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
-                                         deltas[i], p->activation, lanes, 0, add_to,
+                                         delta_stride, p->activation, given, strides[i], add_to,
                                          pool_scratch(p), dcoefficient, dbias);
-        compare_lanes("in", lanes, p->maps, size, want);
-        for (size_t k = 0; k < n_in_lanes(p->maps, size); k++) {
-            const ptrdiff_t groups = (p->maps + L - 1) / L, lane = (ptrdiff_t)k % L;
-            const ptrdiff_t map = lane * groups + (ptrdiff_t)k / L / size;
-            if (map >= p->maps && lanes[k] != 0.0f) fail("not 0 in a lane without a map");
+        if (strides[i]) {
+            compare_rows("in", in, rows, stride, want);
+            check_zero_past(p->width, in, rows, stride);
+        } else {
+            compare_lanes("in in lanes", given, p->maps, size, want);
+            check_free_lanes(p->maps, size, given);
         }
-        if (!p->coefficient) continue;
-        compare("dcoefficient", dcoefficient, scale);
-        compare("dbias", dbias, shift);
-    }
-}
-
-static void subsample_backward_of_one_case(const pool *p)
-{
-    if (p->width % 2 == 0) subsample_backward_of_maps(p);
-    const int rows = p->maps * p->height, columns = p->width / 2;
-    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4)};
-    const ptrdiff_t deltas[] = {columns, row_stride(columns)};
-    for (int i = 0; i < 2; i++) {
-        float *in = output_rows(p->activation, rows, strides[i]);
-        const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), deltas[i]);
-        expected scale = expect((size_t)p->maps), shift = expect((size_t)p->maps);
-        expected want = subsample_gradients(p, 1, delta, deltas[i], in, strides[i], scale, shift);
-        float *dcoefficient = p->coefficient ? unaligned(scale.n) : NULL;
-        float *dbias = p->bias ? unaligned(shift.n) : NULL;
-        const int add_to = i && p->coefficient;
-        if (add_to) {
-            add_all(scale, dcoefficient);
-            add_all(shift, dbias);
-        }
-        times_slope_in_rows(p->activation, want, in, rows, strides[i]);
-        table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
-                                         deltas[i], p->activation, in, strides[i], add_to,
-                                         pool_scratch(p), dcoefficient, dbias);
-        compare_rows("in", in, rows, strides[i], want);
-        check_zero_past(p->width, in, rows, strides[i]);
         if (!p->coefficient) continue;
         compare("dcoefficient", dcoefficient, scale);
         compare("dbias", dbias, shift);
