@@ -1,6 +1,12 @@
 """LeNet-5 of 1998 on a CPU, with a hand-optimised C core."""
 
-from lenet_c import codes, datasets, distort, kernels, plot, preprocess
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from lenet_c import codes, distort, kernels
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,
@@ -20,6 +26,9 @@ from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
 from lenet_c.rejection import Rejection, RejectionCurve
 from lenet_c.serialization import ModelFileError
 from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
+
+if TYPE_CHECKING:
+    from lenet_c import datasets, plot, preprocess
 
 __version__ = "0.1.0"
 
@@ -61,3 +70,17 @@ __all__ = [
     "preprocess",
     "set_num_threads",
 ]
+
+
+# What a program that only reads characters never needs is imported when it is first asked for.
+_LATE = ("datasets", "plot", "preprocess")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LATE:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -678,6 +677,8 @@ class LeNet5:
         >>> LeNet5.pretrained("mnist").n_parameters
         60000
         """
+        from importlib import resources  # slow to import, and needed here alone
+
         folder = resources.files("lenet_c") / "pretrained"
         files = [file.name for file in folder.iterdir()]
         known = sorted(file[: -len(".npz")] for file in files if file.endswith(".npz"))

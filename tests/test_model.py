@@ -976,3 +976,16 @@ def test_labels_may_change_during_a_call(net: LeNet5) -> None:
 def test_evaluate_needs_labels(net: LeNet5) -> None:
     with pytest.raises(ValueError, match="labels: none were given"):
         net.evaluate(np.zeros((1, 28, 28), np.uint8), None)
+
+
+def test_import_leaves_out_what_reading_never_needs() -> None:
+    code = """
+import sys, lenet_c
+late = ["datasets", "plot", "preprocess"]
+names = [*(f"lenet_c.{name}" for name in late), "importlib.resources"]
+print([name for name in names if name in sys.modules])
+print(set(late) <= set(dir(lenet_c)), all(hasattr(lenet_c, name) for name in lenet_c.__all__))
+print(lenet_c.datasets is sys.modules["lenet_c.datasets"], hasattr(lenet_c, "nothing"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nTrue True\nTrue False\n"
