@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
+import importlib
 from typing import TYPE_CHECKING
 
 from lenet_c import codes, distort, kernels
@@ -28,6 +27,8 @@ from lenet_c.serialization import ModelFileError
 from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from lenet_c import datasets, plot, preprocess
 
 __version__ = "0.1.0"
@@ -72,13 +73,13 @@ __all__ = [
 ]
 
 
-# What a program that only reads characters never needs is imported when it is first asked for.
+# The core needs none of these: they are imported when first asked for, so that importing is quick.
 _LATE = ("datasets", "plot", "preprocess")
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in _LATE:
-        return import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
