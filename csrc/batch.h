@@ -5,7 +5,10 @@
 
 #include "network.h"
 
-enum { ROUND = 16 };  /* blocks whose gradients are kept before they are added up */
+enum {
+    ROUND = 16,      /* blocks whose gradients are kept before they are added up; even */
+    ROUND_ALONE = 4  /* the same of a single thread */
+};
 
 typedef struct batch {
     const lenet_plan *plan;
@@ -14,17 +17,16 @@ typedef struct batch {
     const float *parameters;
     const lenet_images *images;
     const int64_t *labels;
-    int64_t n, first_block;      /* images; the first block of this round */
+    int64_t n;                   /* images */
+    int64_t first_block, blocks; /* of this round */
     const lenet_loss *loss;
     float *outputs;              /* [n][classes], or */
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* at->total floats a thread */
     float *transformed;          /* weights of convolutions by Winograd, at->transformed */
-    /* [ROUND][partial_stride], a gradient for each block; or, with stride 0, the one gradient to
-     * which a single thread adds them as they come, in the same order */
-    float *partials;
+    float *partials;             /* a gradient for each block of a round */
     ptrdiff_t partial_stride;
-    float *spare;                /* a gradient, with stride 0 */
+    int by_pairs;                /* a block of odd number adds its gradient to the one before */
     double block_loss[ROUND];
     int64_t block_errors[ROUND];
     lenet_profile *profile;      /* NULL: nobody asked */

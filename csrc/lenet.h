@@ -30,9 +30,9 @@ typedef enum lenet_status {
     LENET_BAD_LABEL,     /* a label outside 0 .. classes-1 */
     LENET_NO_MEMORY,     /* the plan could not be allocated, or the workspace is too small or not
                           * aligned */
-    LENET_NOT_FINITE,    /* the loss or gradient is NaN or infinite and nothing was updated, or
-                          * the updated parameters are; they and what the optimizer remembers
-                          * must then be restored */
+    LENET_NOT_FINITE,    /* the loss is NaN or infinite and nothing was updated, or the gradient or
+                          * the updated parameters are; these and what the optimizer remembers must
+                          * then be restored */
     LENET_INTERRUPTED,   /* run->interrupted said so; nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
     LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */

@@ -4,7 +4,7 @@
  * images into lanes and runs all layers on them in memory of its own. Layers before
  * plan->first_flat run one group of lanes after another, so that a group's maps stay in the
  * cache; the flat layers run all groups of a block at once, so that a weight that was read
- * serves them all. Gradients of blocks are added in the blocks' order. */
+ * serves them all. Gradients of blocks are added in one order: in pairs, (0 + 1) + (2 + 3) + .. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +14,11 @@
 
 enum { UPDATE_CHUNK = 4096 };  /* parameters that are added up or updated at once */
 
+static int64_t shares(int64_t n, int64_t size) { return n / size + (n % size != 0); }
+
 int64_t lenet_blocks(int32_t training, int64_t n)
 {
-    int64_t block = training ? TRAINING_BLOCK : INFERENCE_BLOCK;
-    return n / block + (n % block != 0);
+    return shares(n, training ? TRAINING_BLOCK : INFERENCE_BLOCK);
 }
 
 static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
@@ -27,23 +28,22 @@ static int32_t clamp_threads(int32_t n_threads, int64_t blocks)
     return n_threads > blocks ? (int32_t)(blocks > 1 ? blocks : 1) : n_threads;
 }
 
-/* Memory that all threads share in training: a gradient, and one for each block of a round, or a
- * spare one where a single thread adds them up as they come. */
-static size_t shared_floats(const lenet_plan *plan, int64_t blocks, int32_t n_threads)
+static int64_t round_size(int64_t blocks, int32_t threads)
 {
-    size_t row = (size_t)padded(plan->n_parameters);
-    if (clamp_threads(n_threads, blocks) == 1) return 2 * row;
-    return row * (size_t)(1 + (blocks < ROUND ? blocks : ROUND));
+    const int64_t most = threads == 1 ? ROUND_ALONE : ROUND;
+    return blocks < most ? blocks : most;
 }
 
 size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
                             int32_t n_threads)
 {
-    int64_t blocks = lenet_blocks(training, n);
-    size_t floats = (size_t)plan->layout[training != 0].total * (size_t)clamp_threads(n_threads, blocks);
+    const int64_t blocks = lenet_blocks(training, n);
+    const int32_t threads = clamp_threads(n_threads, blocks);
+    size_t floats = (size_t)plan->layout[training != 0].total * (size_t)threads;
     floats += (size_t)plan->layout[training != 0].n_transformed;
     if (!training) return floats * sizeof(float);
-    floats += shared_floats(plan, blocks, n_threads);
+    /* a gradient, and one for each block of a round */
+    floats += (size_t)padded(plan->n_parameters) * (size_t)(1 + round_size(blocks, threads));
     /* what trains may also run forward: inference has larger blocks, but more memory a thread */
     size_t forward = lenet_workspace_size(plan, 0, n, n_threads);
     return floats * sizeof(float) > forward ? floats * sizeof(float) : forward;
@@ -364,19 +364,18 @@ static void sum_spatial(const batch *b, float *memory, int add, float *gradient)
     }
 }
 
-static void gradient_task(void *context, int64_t i, int32_t thread)
+/* The gradient of block i of this round, to its place among the partials or onto the block before. */
+static void block_gradient(batch *b, int64_t i, float *memory)
 {
-    batch *b = context;
-    float *memory = b->memory + thread * b->at->total;
-    float *gradient = b->partials + i * b->partial_stride;
-    const int add = b->partial_stride == 0 && b->first_block + i > 0;
+    const int add = b->by_pairs && i % 2;
+    float *own = b->partials + i * b->partial_stride, *gradient = add ? own - b->partial_stride : own;
     int n;
     int64_t first = block_start(b, i, &n);
     b->block_loss[i] = 0.0;
     b->block_errors[i] = 0;
     if (n <= b->k->few_in_training && b->at->has_one) {
-        /* they are added up by themselves first, as if the block had memory of its own */
-        float *sum = add && n > 1 ? b->spare : gradient;
+        /* the images of a block are always added up first: the same bits with and without `add` */
+        float *sum = n > 1 ? own : gradient;
         for (int m = 0; m < n; m++)
             lenet_gradient_of_one(b, memory, i, first + m, m > 0 || (add && sum == gradient), sum);
         if (sum != gradient)
@@ -392,6 +391,14 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     for (int g = groups - 1; g >= 0; g--) back_spatial(b, memory, g);
     sum_spatial(b, memory, add, gradient);
     lap(b, LENET_UPDATE, 0);
+}
+
+static void gradient_task(void *context, int64_t i, int32_t thread)
+{
+    batch *b = context;
+    const int64_t size = b->by_pairs ? 2 : 1, left = b->blocks - i * size;
+    float *memory = b->memory + thread * b->at->total;
+    for (int64_t k = 0; k < size && k < left; k++) block_gradient(b, i * size + k, memory);
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -478,11 +485,10 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
  * threads change nothing. */
 typedef struct chunks {
     const batch *b;
-    void (*work)(struct chunks *c, int64_t i, int32_t thread);
     int32_t n_tasks;
-    int n_partials, add;
+    int add, update;
     float *gradient;
-    const lenet_optimizer *optimizer;
+    lenet_optimizer *optimizer;      /* NULL: only the gradient is wanted */
     float *parameters;
     char finite[LENET_MAX_THREADS];  /* by thread */
 } chunks;
@@ -493,11 +499,22 @@ static ptrdiff_t chunk_size(const chunks *c, int64_t i)
     return left < UPDATE_CHUNK ? left : UPDATE_CHUNK;
 }
 
+/* Adds the partials of a round up, or adds them to the rounds before. Pairs that the blocks have
+ * not made are made here, unless that is the same order. */
 static void add_chunk(chunks *c, int64_t i, int32_t thread)
 {
-    const ptrdiff_t first = i * UPDATE_CHUNK;
-    if (!c->b->k->sum_partials(c->b->partials + first, c->b->partial_stride, c->n_partials,
-                               c->add, chunk_size(c, i), c->gradient + first))
+    const batch *b = c->b;
+    const ptrdiff_t first = i * UPDATE_CHUNK, n = chunk_size(c, i);
+    float *partials = b->partials + first;
+    ptrdiff_t stride = b->partial_stride;
+    int n_partials = (int)b->blocks;
+    if (b->by_pairs || c->add || n_partials > 3) {
+        for (int k = 0; !b->by_pairs && k + 1 < n_partials; k += 2)
+            b->k->sum_partials(partials + k * stride, stride, 2, 0, n, partials + k * stride);
+        stride *= 2;
+        n_partials = (n_partials + 1) / 2;
+    }
+    if (!b->k->sum_partials(partials, stride, n_partials, c->add, n, c->gradient + first))
         c->finite[thread] = 0;
 }
 
@@ -521,71 +538,52 @@ static void update_chunk(chunks *c, int64_t i, int32_t thread)
     }
 }
 
-static int64_t n_chunks(const chunks *c)
-{
-    return (c->b->plan->n_parameters + UPDATE_CHUNK - 1) / UPDATE_CHUNK;
-}
-
+/* One task a thread, of neighbouring chunks: mostly the same as at the update before, so that what a
+ * thread needs is in its cache. */
 static void chunks_task(void *context, int64_t i, int32_t thread)
 {
     chunks *c = context;
-    const int64_t n = n_chunks(c), end = (i + 1) * n / c->n_tasks;
-    for (int64_t k = i * n / c->n_tasks; k < end; k++) c->work(c, k, thread);
+    const int64_t n = shares(c->b->plan->n_parameters, UPDATE_CHUNK), end = (i + 1) * n / c->n_tasks;
+    for (int64_t k = i * n / c->n_tasks; k < end; k++) {
+        add_chunk(c, k, thread);
+        if (c->update) update_chunk(c, k, thread);
+    }
 }
 
-/* One task a thread, of neighbouring chunks: mostly the same as at the update before, so that what a
- * thread needs is in its cache. */
-static void run_chunks(chunks *c, int32_t threads,
-                       void (*work)(chunks *c, int64_t i, int32_t thread))
-{
-    c->work = work;
-    c->n_tasks = threads;
-    lenet_parallel_for(threads, threads, chunks_task, c);
-}
-
-static lenet_status check_finite(const chunks *c)
-{
-    for (int i = 0; i < LENET_MAX_THREADS; i++)
-        if (!c->finite[i]) return LENET_NOT_FINITE;
-    return LENET_OK;
-}
-
-static void add_up_round(chunks *c, int32_t threads, int n_partials, int add)
-{
-    c->n_partials = n_partials;
-    c->add = add;
-    run_chunks(c, threads, add_chunk);
-}
-
-/* Gradient of the mean loss over the batch into `gradient`; not finite: LENET_NOT_FINITE. */
-static lenet_status add_up_gradient(batch *b, const lenet_run *run, chunks *c,
-                                    lenet_report *report)
+/* Gradient of the mean loss over the batch into c->gradient; with an optimizer, its step in the
+ * same pass over the parameters, once the loss is known. */
+static lenet_status train(batch *b, const lenet_run *run, chunks *c, lenet_report *report)
 {
     const int64_t blocks = lenet_blocks(1, b->n);
     const int32_t threads = clamp_threads(run->n_threads, blocks);
     double loss = 0.0;
     report->n_errors = 0;
     memset(c->finite, 1, sizeof c->finite);
-    const int alone = threads == 1;
+    c->n_tasks = threads;
     if (b->n > b->k->few_in_training || !b->at->has_one) transform_weights(b);
-    if (alone) {
-        b->spare = b->partials;
-        b->partials = c->gradient;
-        b->partial_stride = 0;
-    }
-    for (b->first_block = 0; b->first_block < blocks; b->first_block += ROUND) {
-        int64_t left = blocks - b->first_block, here = left < ROUND ? left : ROUND;
+    for (int64_t left = blocks; left; left -= b->blocks) {
+        b->first_block = blocks - left;
+        b->blocks = round_size(left, threads);
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
-        lenet_parallel_for(here, threads, gradient_task, b);
-        if (!alone) add_up_round(c, threads, (int)here, b->first_block > 0);
-        for (int64_t i = 0; i < here; i++) {
+        const int64_t pairs = (b->blocks + 1) / 2;
+        /* half as many gradients to write and to fetch, unless the threads would have less to do */
+        b->by_pairs = 2 * shares(pairs, threads) <= shares(b->blocks, threads) || threads == 1;
+        lenet_parallel_for(b->by_pairs ? pairs : b->blocks, threads, gradient_task, b);
+        for (int64_t i = 0; i < b->blocks; i++) {
             loss += b->block_loss[i];
             report->n_errors += b->block_errors[i];
         }
+        report->loss = loss / (double)b->n;
+        if (!isfinite(report->loss)) return LENET_NOT_FINITE;
+        c->add = b->first_block > 0;
+        c->update = c->optimizer && left == b->blocks;
+        if (c->update) c->optimizer->step++;
+        lenet_parallel_for(threads, threads, chunks_task, c);
+        lap(b, LENET_UPDATE, 0);
     }
-    if (alone) add_up_round(c, 1, 1, 0);  /* only looks whether the sums are finite */
-    report->loss = loss / (double)b->n;
-    return isfinite(report->loss) ? check_finite(c) : LENET_NOT_FINITE;
+    for (int32_t i = 0; i < threads; i++)
+        if (!c->finite[i]) return LENET_NOT_FINITE;
+    return LENET_OK;
 }
 
 static int frozen_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
@@ -629,7 +627,7 @@ lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
     lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &b);
     if (status != LENET_OK) return status;
     chunks c = {.b = &b, .gradient = gradient};
-    return add_up_gradient(&b, run, &c, report);
+    return train(&b, run, &c, report);
 }
 
 lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
@@ -645,8 +643,11 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
         || optimizer->kind < LENET_SGD || optimizer->kind > LENET_SDLM
         || !frozen_is_valid(optimizer, plan->n_parameters))
         return LENET_BAD_ARGUMENT;
+    const int64_t blocks = lenet_blocks(1, n);
+    const int one_round = blocks == round_size(blocks, clamp_threads(run->n_threads, blocks));
     chunks c = {.b = &b,
-                .gradient = b.partials - b.partial_stride,
+                /* with one round, onto the first block's, which is in a cache */
+                .gradient = b.partials - (one_round ? 0 : b.partial_stride),
                 .optimizer = optimizer,
                 .parameters = parameters};
     if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first
@@ -656,10 +657,5 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
         optimizer->step += status == LENET_OK;
         return status;
     }
-    status = add_up_gradient(&b, run, &c, report);
-    if (status != LENET_OK) return status;
-    optimizer->step++;
-    run_chunks(&c, clamp_threads(run->n_threads, lenet_blocks(1, n)), update_chunk);
-    lap(&b, LENET_UPDATE, 0);
-    return check_finite(&c);
+    return train(&b, run, &c, report);
 }

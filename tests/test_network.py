@@ -433,7 +433,7 @@ def test_a_single_image_learns_as_its_gradient_says(architecture: Architecture) 
     np.testing.assert_allclose(net.parameters, want, rtol=2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("batch", [1, 64, 100, 600])
+@pytest.mark.parametrize("batch", [1, 64, 100, 128, 161, 227, 600])
 @pytest.mark.parametrize(
     "optimizer",
     [Adam(3e-3, weight_decay=1e-3), SGD(0.01, momentum=0.9), SGD(0.01)],
@@ -443,7 +443,7 @@ def test_same_bits_for_any_threads(optimizer: Any, batch: int) -> None:
     images = grey_images(600, 28, 28)
     labels = labels_for(LENET5_1998, 600)
     results = []
-    for threads in (1, 2, 3, 5):
+    for threads in (1, 2, 3, 4, 5, 8):
         net = LeNet5(seed=3)
         trainer = Trainer(net, optimizer, num_threads=threads)
         losses = [
@@ -458,13 +458,13 @@ def test_same_bits_for_any_threads(optimizer: Any, batch: int) -> None:
         np.testing.assert_array_equal(outputs, results[0][2])
 
 
-@pytest.mark.parametrize("n", [70, 1100])
+@pytest.mark.parametrize("n", [70, 128, 1100])
 def test_same_bits_of_other_calls(n: int) -> None:
     images, labels = grey_images(n, 28, 28), labels_for(LENET5_MODERN, n)
     net = network(LENET5_MODERN)
     value, gradient = net.loss_and_gradient(images, labels, num_threads=1)
     layers = net.activations(images, num_threads=1)
-    for threads in (2, 3, 5):
+    for threads in (2, 3, 4, 5):
         assert net.loss_and_gradient(images, labels, num_threads=threads)[0] == value
         np.testing.assert_array_equal(
             net.loss_and_gradient(images, labels, num_threads=threads)[1], gradient
