@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lenet_c import codes, distort, kernels
+from lenet_c import codes, distort
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,
@@ -22,14 +22,12 @@ from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.distort import Distortion
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
-from lenet_c.rejection import Rejection, RejectionCurve
-from lenet_c.serialization import ModelFileError
 from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from lenet_c import datasets, plot, preprocess
+    from lenet_c import datasets, kernels, plot, preprocess
+    from lenet_c.rejection import Rejection, RejectionCurve
+    from lenet_c.serialization import ModelFileError
 
 __version__ = "0.1.0"
 
@@ -73,14 +71,24 @@ __all__ = [
 ]
 
 
-# The core needs none of these: they are imported when first asked for, so that importing is quick.
-_LATE = ("datasets", "plot", "preprocess")
+# Training and reading need none of these: they are imported, each from its module, when first asked
+# for, so that importing is quick.
+_LATE = {
+    "ModelFileError": "serialization",
+    "Rejection": "rejection",
+    "RejectionCurve": "rejection",
+    "datasets": "datasets",
+    "kernels": "kernels",
+    "plot": "plot",
+    "preprocess": "preprocess",
+}
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _LATE:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_LATE[name]}")
+    return module if name == _LATE[name] else getattr(module, name)
 
 
 def __dir__() -> list[str]:

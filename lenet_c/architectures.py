@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet_c.checks import short
 
@@ -677,6 +678,25 @@ def table_from_art(text: str) -> Table:
         tuple(i for i, cell in enumerate(column) if cell == "X")
         for column in zip(*rows, strict=True)
     )
+
+
+def table_matrix(table: Table, in_maps: int) -> NDArray[np.uint8]:
+    """Make a 0/1 array (maps, in_maps) of a table.
+
+    Parameters
+    ----------
+    table : tuple of tuple of int
+        For each output map, the input maps it reads (Table I).
+    in_maps : int
+
+    Returns
+    -------
+    uint8 array (maps, in_maps)
+    """
+    matrix = np.zeros((len(table), in_maps), np.uint8)
+    for row, sources in zip(matrix, table, strict=True):
+        row[list(sources)] = 1
+    return matrix
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]]) -> int:

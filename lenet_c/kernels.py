@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.architectures import MAX_MAPS, MAX_SIDE, Table, check_table
+from lenet_c.architectures import MAX_MAPS, MAX_SIDE, check_table, table_matrix
 
 Floats = NDArray[np.float32]
 TableLike = Sequence[Sequence[int]] | NDArray[Any]
@@ -45,25 +45,6 @@ def _floats(name: str, value: ArrayLike, ndim: int | None) -> Floats:
 def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
     if array.shape != shape:
         raise ValueError(f"{name}: shape {array.shape}, want {shape}")
-
-
-def table_matrix(table: Table, in_maps: int) -> NDArray[np.uint8]:
-    """Make a 0/1 array (maps, in_maps) of a table.
-
-    Parameters
-    ----------
-    table : tuple of tuple of int
-        For each output map, the input maps it reads (Table I).
-    in_maps : int
-
-    Returns
-    -------
-    uint8 array (maps, in_maps)
-    """
-    matrix = np.zeros((len(table), in_maps), np.uint8)
-    for row, sources in zip(matrix, table, strict=True):
-        row[list(sources)] = 1
-    return matrix
 
 
 def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np.uint8] | None:

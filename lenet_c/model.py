@@ -7,15 +7,16 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, codes, initial, serialization
-from lenet_c.architectures import LENET5_1998, Architecture, Conv
-from lenet_c.kernels import table_matrix
-from lenet_c.rejection import REJECTED, SCORES, Rejection, RejectionCurve, best_two, curve
+from lenet_c import _core, checks, codes, initial
+from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+
+if TYPE_CHECKING:
+    from lenet_c.rejection import Rejection, RejectionCurve
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -409,6 +410,8 @@ class LeNet5:
         """
         if reject is None:
             return self._network.predict(images, num_threads)
+        from lenet_c.rejection import REJECTED, Rejection, best_two
+
         if not isinstance(reject, Rejection):
             raise TypeError(
                 f"reject: got {checks.short(reject)}, want Rejection(penalty=..., margin=...)"
@@ -583,6 +586,8 @@ class LeNet5:
             point = net.rejection_curve(images, labels).reaching(0.005)
             net.predict(others, reject=point.rejection)
         """
+        from lenet_c.rejection import SCORES, best_two, curve
+
         checks.one_of("by", by, SCORES)
         right = _core.Samples(self._network, images, labels).labels
         outputs = self.forward(images, num_threads=num_threads)
@@ -603,6 +608,8 @@ class LeNet5:
         TypeError, ValueError
             If `path` is something else, or JSON cannot hold `notes`.
         """
+        from lenet_c import serialization
+
         if not isinstance(self.notes, dict):
             raise TypeError(f"notes: got {checks.short(self.notes)}, want a dict")
         arrays = {"parameters": self.parameters}
@@ -630,6 +637,8 @@ class LeNet5:
         lenet_c.ModelFileError
             If the file is damaged, is not a model, or comes from a newer version.
         """
+        from lenet_c import serialization
+
         metadata, arrays = serialization.read(path)
         name = serialization.name_of(path)
         try:

@@ -981,11 +981,12 @@ def test_evaluate_needs_labels(net: LeNet5) -> None:
 def test_import_leaves_out_what_the_core_never_needs() -> None:
     code = """
 import sys, lenet_c
-late = ["datasets", "plot", "preprocess"]
+late = ["datasets", "kernels", "plot", "preprocess", "rejection", "serialization"]
 names = [*(f"lenet_c.{name}" for name in late), "importlib.resources"]
 print([name for name in names if name in sys.modules])
-print(set(late) <= set(dir(lenet_c)), all(hasattr(lenet_c, name) for name in lenet_c.__all__))
+print(set(lenet_c.__all__) <= set(dir(lenet_c)), all(hasattr(lenet_c, n) for n in lenet_c.__all__))
+print(lenet_c.Rejection.__name__, lenet_c.ModelFileError.__name__)
 print(lenet_c.datasets is sys.modules["lenet_c.datasets"], hasattr(lenet_c, "nothing"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\nTrue True\nTrue False\n"
+    assert done.stdout == "[]\nTrue True\nRejection ModelFileError\nTrue False\n"
