@@ -222,13 +222,12 @@ def same_bits(found: dict[str, float]) -> str:
     """Say what the fixed order of sums costs."""
     more = found["ordered"] - found["unordered"]
     return (
-        "A batch of 128 on two threads, four blocks of 32 whose gradients are kept and added in "
-        f"order: {found['ordered']:.0f} us for the gradient. Without the order, each thread adding "
-        "what it computes to a sum of its own, and the two sums added (one with the other's lines "
-        f"still in its cache, and a look for infinities each): {found['unordered']:.0f} us. The "
-        f"difference is {more:+.0f} us, {more / found['step']:+.1%} of a step with Adam "
-        f"({found['step']:.0f} us). On one thread each block's gradient is added as it comes, "
-        "which is the same order: nothing is kept. Medians of 400, in turns."
+        "A batch of 128 on two threads, four blocks of 32 whose gradients are added in pairs, the "
+        f"pairs in order: {found['ordered']:.0f} us for the gradient. Without the order, each "
+        "thread adding what it computes to a sum of its own, and the two sums added (one with the "
+        f"other's lines still in its cache): {found['unordered']:.0f} us. The difference is "
+        f"{more:+.0f} us, {more / found['step']:+.1%} of a step with Adam ({found['step']:.0f} us). "
+        "On one thread the same order costs a pass over a pair's gradient. Medians of 400, in turns."
     )
 
 

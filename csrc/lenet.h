@@ -12,7 +12,7 @@
  * parameters at once, each with a workspace of its own, as long as no lenet_step writes to them.
  *
  * One seed gives the same bits with any number of threads: the work is cut into blocks of
- * images whose size does not depend on the threads, and sums over blocks are added in order.
+ * images whose size does not depend on the threads, and sums over blocks are added in one order.
  */
 #ifndef LENET_H
 #define LENET_H
