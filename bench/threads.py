@@ -226,8 +226,9 @@ def same_bits(found: dict[str, float]) -> str:
         f"pairs in order: {found['ordered']:.0f} us for the gradient. Without the order, each "
         "thread adding what it computes to a sum of its own, and the two sums added (one with the "
         f"other's lines still in its cache): {found['unordered']:.0f} us. The difference is "
-        f"{more:+.0f} us, {more / found['step']:+.1%} of a step with Adam ({found['step']:.0f} us). "
-        "On one thread the same order costs a pass over a pair's gradient. Medians of 400, in turns."
+        f"{more:+.0f} us, {more / found['step']:+.1%} of a step with Adam ({found['step']:.0f} "
+        "us). On one thread the same order costs a pass over a pair's gradient. Medians of 400, in "
+        "turns."
     )
 
 
