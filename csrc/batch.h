@@ -6,9 +6,11 @@
 #include "network.h"
 
 enum {
-    ROUND = 16,      /* blocks whose gradients are kept before they are added up; even */
+    ROUND = 16,      /* blocks whose gradients are kept before they are added up */
     ROUND_ALONE = 4  /* the same of a single thread */
 };
+_Static_assert(ROUND % 2 == 0 && ROUND_ALONE % 2 == 0 && ROUND_ALONE <= ROUND,
+               "a pair of blocks is of one round");
 
 typedef struct batch {
     const lenet_plan *plan;

@@ -194,7 +194,7 @@ typedef struct lenet_kernels {
     /* sums[i] = sum over lanes of in[i][lane], or that is added if `add`. */
     void (*sum_lanes)(const float *in, ptrdiff_t n, int add, float *sums);
     /* sum[i] = partials[0][i] + partials[1][i] + ..., in that order, added to sum[i] if `add`.
-     * Returns 0 if one of the sums is not finite, else 1. */
+     * sum may be the first of them. Returns 0 if one of the sums is not finite, else 1. */
     int (*sum_partials)(const float *partials, ptrdiff_t stride, int n_partials, int add,
                         ptrdiff_t n, float *sum);
     /* Update parameters first .. first + n - 1; return as sum_partials, for the new values

@@ -30,10 +30,11 @@ typedef enum lenet_status {
     LENET_BAD_LABEL,     /* a label outside 0 .. classes-1 */
     LENET_NO_MEMORY,     /* the plan could not be allocated, or the workspace is too small or not
                           * aligned */
-    LENET_NOT_FINITE,    /* the loss is NaN or infinite and nothing was updated, or the gradient or
-                          * the updated parameters are; these and what the optimizer remembers must
-                          * then be restored */
-    LENET_INTERRUPTED,   /* run->interrupted said so; nothing was updated */
+    LENET_NOT_FINITE,    /* the loss is NaN or infinite and nothing was updated; or the gradient or a
+                          * new parameter is, after the step: the parameters and all that the
+                          * optimizer holds must then be restored. What the call would have
+                          * given means nothing */
+    LENET_INTERRUPTED,   /* run->interrupted said so; the same, and nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
     LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */
 } lenet_status;

@@ -42,8 +42,9 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
     size_t floats = (size_t)plan->layout[training != 0].total * (size_t)threads;
     floats += (size_t)plan->layout[training != 0].n_transformed;
     if (!training) return floats * sizeof(float);
-    /* a gradient, and one for each block of a round */
-    floats += (size_t)padded(plan->n_parameters) * (size_t)(1 + round_size(blocks, threads));
+    /* a gradient for each block of a round, and lenet_step's if there are several rounds */
+    const int64_t round = round_size(blocks, threads);
+    floats += (size_t)padded(plan->n_parameters) * (size_t)(round + (round < blocks));
     /* what trains may also run forward: inference has larger blocks, but more memory a thread */
     size_t forward = lenet_workspace_size(plan, 0, n, n_threads);
     return floats * sizeof(float) > forward ? floats * sizeof(float) : forward;
@@ -566,7 +567,7 @@ static lenet_status train(batch *b, const lenet_run *run, chunks *c, lenet_repor
         b->blocks = round_size(left, threads);
         if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
         const int64_t pairs = (b->blocks + 1) / 2;
-        /* half as many gradients to write and to fetch, unless the threads would have less to do */
+        /* half as many gradients to write and to fetch, unless a thread then has more blocks to run */
         b->by_pairs = 2 * shares(pairs, threads) <= shares(b->blocks, threads) || threads == 1;
         lenet_parallel_for(b->by_pairs ? pairs : b->blocks, threads, gradient_task, b);
         for (int64_t i = 0; i < b->blocks; i++) {
@@ -611,10 +612,10 @@ static lenet_status open_training(const lenet_plan *plan, const float *parameter
     b->labels = labels;
     b->loss = loss;
     b->partial_stride = padded(plan->n_parameters);
-    /* the shared memory lies behind the threads' own: transformed weights, lenet_step's gradient, and
-     * those of the blocks */
+    /* the shared memory lies behind the threads' own: transformed weights, gradients of the blocks,
+     * and lenet_step's */
     b->transformed = b->memory + b->at->total * clamp_threads(run->n_threads, lenet_blocks(1, n));
-    b->partials = b->transformed + b->at->n_transformed + b->partial_stride;
+    b->partials = b->transformed + b->at->n_transformed;
     return lenet_check_loss(plan, loss, images->order, labels, n);
 }
 
@@ -644,17 +645,17 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
         || !frozen_is_valid(optimizer, plan->n_parameters))
         return LENET_BAD_ARGUMENT;
     const int64_t blocks = lenet_blocks(1, n);
-    const int one_round = blocks == round_size(blocks, clamp_threads(run->n_threads, blocks));
+    const int64_t round = round_size(blocks, clamp_threads(run->n_threads, blocks));
     chunks c = {.b = &b,
                 /* with one round, onto the first block's, which is in a cache */
-                .gradient = b.partials - (one_round ? 0 : b.partial_stride),
+                .gradient = b.partials + (round < blocks ? round * b.partial_stride : 0),
                 .optimizer = optimizer,
                 .parameters = parameters};
     if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first
         && !optimizer->n_frozen) {
         status = lenet_step_of_one(&b, optimizer, parameters, c.gradient);
         *report = (lenet_report){b.block_loss[0], b.block_errors[0]};
-        optimizer->step += status == LENET_OK;
+        optimizer->step += isfinite(report->loss) != 0;
         return status;
     }
     return train(&b, run, &c, report);

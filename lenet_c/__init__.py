@@ -81,14 +81,17 @@ _LATE = {
     "kernels": "kernels",
     "plot": "plot",
     "preprocess": "preprocess",
+    "rejection": "rejection",
+    "serialization": "serialization",
 }
 
+if not TYPE_CHECKING:  # a checker would take any name for one of these
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_LATE[name]}")
-    return module if name == _LATE[name] else getattr(module, name)
+    def __getattr__(name: str) -> Any:
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{_LATE[name]}")
+        return module if name == _LATE[name] else getattr(module, name)
 
 
 def __dir__() -> list[str]:

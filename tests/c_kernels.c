@@ -1360,6 +1360,12 @@ static void check_sum_partials(void)
                     fail("says that a sum is not finite");
                 /* the order is stated, so these are the same bits */
                 if (memcmp(sum, want, (size_t)n * sizeof *sum) != 0) fail("sums differ");
+                float *copy = floats((size_t)(n_partials * stride) + 1) + 1;
+                memcpy(copy, partials, (size_t)(n_partials * stride) * sizeof *copy);
+                if (!add_to) {
+                    table->sum_partials(copy, stride, n_partials, 0, n, copy);
+                    if (memcmp(copy, want, (size_t)n * sizeof *copy) != 0) fail("differ in place");
+                }
                 for (int at = 0; at < n; at++) {
                     float *spoilt = &partials[at % n_partials * stride + at];
                     const float kept = *spoilt;

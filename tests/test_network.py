@@ -433,7 +433,7 @@ def test_a_single_image_learns_as_its_gradient_says(architecture: Architecture) 
     np.testing.assert_allclose(net.parameters, want, rtol=2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("batch", [1, 64, 100, 128, 161, 227, 600])
+@pytest.mark.parametrize("batch", [1, 64, 100, 128, 161, 227, 545, 579, 600])
 @pytest.mark.parametrize(
     "optimizer",
     [Adam(3e-3, weight_decay=1e-3), SGD(0.01, momentum=0.9), SGD(0.01)],
@@ -471,6 +471,21 @@ def test_same_bits_of_other_calls(n: int) -> None:
         )
         for name, array in net.activations(images, num_threads=threads).items():
             np.testing.assert_array_equal(array, layers[name])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_gradients_of_blocks_are_added_in_pairs(threads: int) -> None:
+    """The order is part of what one seed gives: (0 + 1) + (2 + 3), blocks of 32 images."""
+    images, labels = grey_images(128, 28, 28), labels_for(LENET5_MODERN, 128)
+    net = network(LENET5_MODERN)
+    # dividing by a power of two does not round
+    blocks = [
+        net.loss_and_gradient(images[i : i + 32], labels[i : i + 32])[1] for i in range(0, 128, 32)
+    ]
+    want = ((blocks[0] + blocks[1]) + (blocks[2] + blocks[3])) / np.float32(4)
+    got = net.loss_and_gradient(images, labels, num_threads=threads)[1]
+    np.testing.assert_array_equal(got, want)
+    assert (want != (((blocks[0] + blocks[1]) + blocks[2]) + blocks[3]) / np.float32(4)).any()
 
 
 # ---- updates -------------------------------------------------------------------------------------
