@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -31,7 +32,7 @@ from lenet_c import Adam, LeNet5, Trainer, __version__, _core, cpu_info
 
 OUTPUT = ROOT / "docs" / "threads.md"
 SETTINGS = ("OMP_", "GOMP_")  # how their variables begin
-ROUNDS = 9
+ROUNDS = 41
 SECONDS = 0.05
 PASSES = 3
 PASS_SECONDS = 3.0  # no further pass after that, of one batch size
@@ -47,9 +48,10 @@ that one thread did both. "Idle" is the processor time used in the second after 
 
 "Multiply-adds" is the core's loop of them in registers, once on one thread and once on each of two:
 how much two threads of this machine can gain at all. Inference and training are the 1998 network's,
-`predict` and `Trainer.step` with Adam. One thread and two in turns, medians of {rounds} rounds; "x"
-is the median of the rounds' gains. A pass is `Trainer.fit` over 60,000 shuffled images with Adam,
-by batches of 64 and of 128, two threads (in parentheses one): the median of up to {passes}."""
+`predict` and `Trainer.step` with Adam. The three in turns, each on one thread and then on two,
+medians of {rounds} rounds; "x" is the median of the rounds' gains. A pass is `Trainer.fit` over
+60,000 shuffled images with Adam, by batches of 64 and of 128, two threads (in parentheses one): the
+median of up to {passes}."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,16 @@ def work(also_one: bool) -> dict[str, object]:
         "inference": lambda n: net.predict(images[:1024], num_threads=n),
         "training": lambda n: trainers[n].step(images[:128], labels[:128]),
     }
-    for task, call in calls.items():
-        seconds: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(ROUNDS):
-            for n, times in seconds.items():
-                times.append(time_call(lambda: call(n), SECONDS)[0])  # noqa: B023
-        gain = median(one / two for one, two in zip(*seconds.values(), strict=True))
+    seconds: dict[str, dict[int, list[float]]] = {task: {1: [], 2: []} for task in calls}
+    for _ in range(ROUNDS):
+        for task, call in calls.items():
+            for n, times in seconds[task].items():
+                times.append(time_call(partial(call, n), SECONDS)[0])
+    for task, times in seconds.items():
+        gain = median(one / two for one, two in zip(*times.values(), strict=True))
         if task == "multiply-adds":
             gain *= 2  # two threads did the work twice
-        found[task] = {"1": median(seconds[1]), "2": median(seconds[2]), "gain": gain}
+        found[task] = {"1": median(times[1]), "2": median(times[2]), "gain": gain}
     for batch in (64, 128):
         threads = (1, 2) if also_one else (2,)
         found[f"pass {batch}"] = {str(n): time_pass(images, labels, batch, n) for n in threads}
