@@ -384,7 +384,7 @@ def test_trainings_are_held_against_the_peak_of_their_own_instruction_set(monkey
     [
         ("limit", limit.METHOD.format(rounds=11, squash=12, bytes=32, windows=15)),
         ("limit", limit.AIMED.format(avx512=260, avx2=130)),
-        ("threads", threads.METHOD.format(rounds=9, passes=3)),
+        ("threads", threads.METHOD.format(rounds=threads.ROUNDS, passes=3)),
         ("peers", peers.METHOD.format(rounds=7, passes="3")),
     ],
 )
