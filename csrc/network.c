@@ -500,22 +500,17 @@ static ptrdiff_t chunk_size(const chunks *c, int64_t i)
     return left < UPDATE_CHUNK ? left : UPDATE_CHUNK;
 }
 
-/* Adds the partials of a round up, or adds them to the rounds before. Pairs that the blocks have
- * not made are made here, unless that is the same order. */
+/* Adds the partials of a round up, or adds them to the rounds before; the pairs first, unless the
+ * blocks have made them. */
 static void add_chunk(chunks *c, int64_t i, int32_t thread)
 {
     const batch *b = c->b;
-    const ptrdiff_t first = i * UPDATE_CHUNK, n = chunk_size(c, i);
+    const ptrdiff_t first = i * UPDATE_CHUNK, n = chunk_size(c, i), stride = b->partial_stride;
     float *partials = b->partials + first;
-    ptrdiff_t stride = b->partial_stride;
-    int n_partials = (int)b->blocks;
-    if (b->by_pairs || c->add || n_partials > 3) {
-        for (int k = 0; !b->by_pairs && k + 1 < n_partials; k += 2)
-            b->k->sum_partials(partials + k * stride, stride, 2, 0, n, partials + k * stride);
-        stride *= 2;
-        n_partials = (n_partials + 1) / 2;
-    }
-    if (!b->k->sum_partials(partials, stride, n_partials, c->add, n, c->gradient + first))
+    for (int64_t k = 0; !b->by_pairs && k + 1 < b->blocks; k += 2)
+        b->k->sum_partials(partials + k * stride, stride, 2, 0, n, partials + k * stride);
+    if (!b->k->sum_partials(partials, 2 * stride, (int)(b->blocks + 1) / 2, c->add, n,
+                            c->gradient + first))
         c->finite[thread] = 0;
 }
 

@@ -266,6 +266,15 @@ int main(void)
     CHECK(lenet_step(plan, parameters, &repeated, labels, MANY, &loss, &sdlm, &unused, &stopped)
           == LENET_INTERRUPTED);
     CHECK(asked == 1 && memcmp(copy, parameters, (size_t)n * sizeof *copy) == 0);
+
+    /* one whose parameters overflow was a step, which the caller undoes: of a batch, of one image */
+    for (int64_t many = IMAGES; many >= 1; many -= IMAGES - 1) {
+        lenet_optimizer wild = {.kind = LENET_SGD, .rate = INFINITY};
+        CHECK(lenet_step(plan, parameters, &images, labels, many, &loss, &wild, &unused, &run)
+              == LENET_NOT_FINITE);
+        CHECK(wild.step == 1 && memcmp(copy, parameters, (size_t)n * sizeof *copy) != 0);
+        memcpy(parameters, copy, (size_t)n * sizeof *copy);
+    }
     copy[0] = parameters[0] = NAN;
     CHECK(lenet_step(plan, parameters, &images, labels, IMAGES, &loss, &sdlm, &unused, &run)
           == LENET_NOT_FINITE);

@@ -978,7 +978,7 @@ def test_evaluate_needs_labels(net: LeNet5) -> None:
         net.evaluate(np.zeros((1, 28, 28), np.uint8), None)
 
 
-def test_import_leaves_out_what_the_core_never_needs() -> None:
+def test_import_leaves_out_what_is_imported_when_asked_for() -> None:
     code = """
 import sys, lenet_c
 late = ["datasets", "kernels", "plot", "preprocess", "rejection", "serialization"]
