@@ -87,11 +87,15 @@ makes do with three fifths of those of C1 and C3, AVX2, in reading, with three f
 of time for each vector that is squashed, and for one image every weight read from the second-level
 cache at {bytes} bytes a vector multiply-add; all else is free (`bench/limit.py` says more).
 
+The peak's loop reads nothing, and kernels do. Beside the peak stands what is left of it when the
+same loop reads one vector from the innermost cache for every two multiply-adds, about as kernels
+do. On some processors the clock is slower then.
+
 The share of time of each layer is taken in further calls, the middle one of {windows} windows of
 them; the line "slower by" says what reading the clock so often costs. In parentheses is the
 fraction of the peak that the layer's multiply-adds reach in that time, squashing and all. Backward
 through pooling counts as "inputs"; where an input's gradient and the update are made in one go,
-they count in one place."""
+they count in one place, and so do S2 and S4 where C1 and C3 run by Winograd."""
 
 
 AIMED = """\
@@ -177,9 +181,13 @@ def section(report: Report) -> str:
     header = ["path", "a call", "images/s", "GFLOP/s", "of peak", "floor", "floor / time"]
     rows = [row(path, report.paths[path.name], report.lanes) for path in paths]
     middle, low, high = (f"{f(peaks) / 1e9:.1f}" for f in (median, min, max))
+    left = f"{report.loading:.0%}"
     parts = [
         f"## {report.isa}",
-        f"Peak: {middle} GFLOP/s ({low} to {high}); {report.lanes} images a vector.",
+        (
+            f"Peak: {middle} GFLOP/s ({low} to {high}), {left} of it with one load for every two "
+            f"multiply-adds; {report.lanes} images a vector."
+        ),
         markdown(header, rows),
     ]
     for trains in (False, True):

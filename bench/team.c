@@ -57,7 +57,7 @@ static void do_nothing(void *context, int64_t i, int32_t thread)
 static void do_work(void *rounds, int64_t i, int32_t thread)
 {
     (void)i, (void)thread;
-    lenet_multiply_adds(*(int64_t *)rounds);
+    lenet_multiply_adds(*(int64_t *)rounds, 0);
 }
 
 static double time_loop(int tasks, task_function *task, void *context)
@@ -74,7 +74,7 @@ static int64_t calibrate(void)
     double best = 1.0;
     for (int i = 0; i < 20; i++) {
         double began = now();
-        lenet_multiply_adds(ROUNDS);
+        lenet_multiply_adds(ROUNDS, 0);
         double took = now() - began;
         if (took < best) best = took;
     }

@@ -296,8 +296,9 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
     return LENET_OK;
 }
 
-double lenet_multiply_adds(int64_t rounds)
+double lenet_multiply_adds(int64_t rounds, int loads)
 {
-    float sink[2] = {0.999f, 0.001f};
-    return (double)rounds * lenet_kernels_active()->multiply_adds(rounds, sink);
+    _Alignas(64) float sink[7 * LENET_MAX_LANES] = {0.999f, 0.001f};
+    for (int i = 2; i < 7 * LENET_MAX_LANES; i++) sink[i] = sink[1];
+    return (double)rounds * lenet_kernels_active()->multiply_adds(rounds, loads, sink);
 }

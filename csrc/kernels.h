@@ -59,6 +59,15 @@ typedef struct lenet_conv_shape {
     const lenet_slots *slots;     /* of each group of lanes, for one image; NULL: input map by input map */
 } lenet_conv_shape;
 
+/* The 2x2 layer over a convolution. Its outputs for the first two rows begin at `out`, those of its next
+ * map out_stride floats on. keep: the convolution's own outputs are wanted too. */
+typedef struct lenet_pool {
+    const float *coefficient, *bias;  /* of each map; NULL: 1/4 and 0 */
+    int activation, keep;
+    float *out;
+    ptrdiff_t out_stride;
+} lenet_pool;
+
 /* `groups` groups of lanes; the features of a group are consecutive and a group's begin
  * `stride` floats after the previous one's. */
 typedef struct lenet_dense_shape {
@@ -90,11 +99,11 @@ typedef struct lenet_kernels {
                  float *out);
     /* The same in fewer multiply-adds and with other roundings, where lenet_can_winograd(s): weights
      * are transformed first, to lenet_winograd_weights(s) floats; scratch: lenet_winograd_scratch(s)
-     * vectors. */
+     * vectors. With a pool n_rows is even, and `out` has room for them even if they are not kept. */
     void (*winograd_weights)(const lenet_conv_shape *s, const float *weights, float *out);
     void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
-                          ptrdiff_t out_stride, float *scratch, float *out);
+                          ptrdiff_t out_stride, float *scratch, float *out, const lenet_pool *pool);
     /* conv_backward_input, where lenet_can_winograd_back(s, 1), and conv_backward_weights, where
      * lenet_can_winograd_back(s, 0), likewise: with lenet_winograd_back_scratch(s) vectors of scratch.
      * The latter adds to dweights[connection][position][kernel row][lane]; from those, summed over the
@@ -211,8 +220,9 @@ typedef struct lenet_kernels {
     void (*distort)(const lenet_canvas *c, const lenet_affine *a, const uint8_t *image,
                     uint8_t *out);
 
-    /* Runs `rounds` rounds of independent multiply-adds; returns how many a round has. */
-    double (*multiply_adds)(int64_t rounds, float *sink);
+    /* Runs `rounds` rounds of independent multiply-adds, x = x sink[0] + sink[1]; returns how many a
+     * round has. loads: the addends are read from the six vectors behind the first, one for two. */
+    double (*multiply_adds)(int64_t rounds, int loads, float *sink);
 } lenet_kernels;
 
 enum {
@@ -230,8 +240,7 @@ static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
     return (size_t)s->first[s->out_maps] * 6 * 5;
 }
 
-/* Room for products and for all input maps transformed, which strips do not use: they need 48 vectors
- * an input map. */
+/* Room for products and for all input maps transformed; strips need no more. */
 static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
 {
     const size_t tiles = (size_t)s->in_height * (size_t)(s->out_width / 2);

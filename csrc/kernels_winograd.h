@@ -7,29 +7,32 @@
  * products, so that for each of the six positions there is left a convolution with a column of five
  * taps, over maps half as wide.
  *
- * With registers for the sums of all six positions, a strip of rows goes two columns of outputs at a
- * time, and nothing but the transformed inputs goes through memory. Otherwise whole rows are
- * transformed, positions are added up one after another, and their products wait in memory. */
+ * With registers for two positions of a column of outputs, a strip of rows goes two columns of outputs
+ * at a time: positions are added up two by two, and every input that is read serves five rows. The 2x2
+ * layer above takes its sums from the registers. Otherwise whole rows are transformed, positions are
+ * added up one after another, and their products wait in memory. */
 #ifndef LENET_KERNELS_WINOGRAD_H
 #define LENET_KERNELS_WINOGRAD_H
 
 enum { WINOGRAD_ROWS = 5 };  /* of a tile */
 
-/* weights [connection][5][5] -> [position][connection][5] */
+/* weights [connection][5][5] -> [connection][position][5] */
 static void winograd_weights(const lenet_conv_shape *s, const float *weights, float *out)
 {
-    const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * 5;
-    for (ptrdiff_t i = 0; i < n; i++, weights += 5, out++) {
-        double w[5];
-        for (int j = 0; j < 5; j++) w[j] = weights[j];
-        double even = w[0] + w[2] + w[4], odd = w[1] + w[3];                     /* at 1 */
-        double even_2 = w[0] + 4.0 * w[2] + 16.0 * w[4], odd_2 = 2.0 * w[1] + 8.0 * w[3];
-        out[0] = (float)(w[0] * 0.25);
-        out[n] = (float)((even + odd) * (-1.0 / 6.0));
-        out[2 * n] = (float)((even - odd) * (-1.0 / 6.0));
-        out[3 * n] = (float)((even_2 + odd_2) * (1.0 / 24.0));
-        out[4 * n] = (float)((even_2 - odd_2) * (1.0 / 24.0));
-        out[5 * n] = (float)w[4];
+    for (ptrdiff_t c = 0; c < s->first[s->out_maps]; c++, out += 6 * 5) {
+        for (int i = 0; i < 5; i++, weights += 5) {
+            float *g = out + i;
+            double w[5];
+            for (int j = 0; j < 5; j++) w[j] = weights[j];
+            double even = w[0] + w[2] + w[4], odd = w[1] + w[3];                     /* at 1 */
+            double even_2 = w[0] + 4.0 * w[2] + 16.0 * w[4], odd_2 = 2.0 * w[1] + 8.0 * w[3];
+            g[0] = (float)(w[0] * 0.25);
+            g[5] = (float)((even + odd) * (-1.0 / 6.0));
+            g[10] = (float)((even - odd) * (-1.0 / 6.0));
+            g[15] = (float)((even_2 + odd_2) * (1.0 / 24.0));
+            g[20] = (float)((even_2 - odd_2) * (1.0 / 24.0));
+            g[25] = (float)w[4];
+        }
     }
 }
 
@@ -57,20 +60,14 @@ INLINE void winograd_transform_six(const float *in, float *out)
     winograd_transform(d, LANES, out);
 }
 
-/* Two outputs from the products of six positions. */
-INLINE void winograd_pair(vf first, vf a, vf b, vf c, vf d, vf last, vf *y)
-{
-    y[0] = vf_add(vf_add(first, vf_add(a, b)), vf_add(c, d));
-    y[1] = vf_add(vf_fma(vf_set(2.0f), vf_sub(c, d), vf_sub(a, b)), last);
-}
-
-/* ---- strips: the sums of all positions in registers ------------------------------------------ */
+/* ---- strips: the sums of two positions in registers ------------------------------------------ */
 
 /* Rows of two columns of outputs, for all output maps. */
 typedef struct {
     const lenet_conv_shape *s;
     const float *weights, *bias;
     ptrdiff_t in_row, in_map, out_row, out_map;  /* floats */
+    const lenet_pool *pool;
 } winograd_strip;
 
 /* The inputs under them -> [map][row][position]. */
@@ -89,7 +86,6 @@ INLINE void winograd_column(const int ROWS, const float *in, const float *w, vf 
     vf weight[5];
     UNROLL
     for (int i = 0; i < 5; i++) weight[i] = vf_in_register(vf_set(w[i]));
-    PIN(in);
     UNROLL
     for (int row = 0; row < ROWS + 4; row++) {
         vf pixel = vf_in_register(vf_load(in + row * 6 * LANES));
@@ -100,69 +96,122 @@ INLINE void winograd_column(const int ROWS, const float *in, const float *w, vf 
     FORGET();
 }
 
-INLINE void winograd_strip_map(const int ROWS, const int activation, const winograd_strip *t, int map,
-                               const float *in, float *out)
+/* The products of positions P and Q for one output map, and a bias. */
+INLINE void winograd_products(const int ROWS, const int P, const int Q, const winograd_strip *t,
+                              int map, const float *in, vf bias, vf *p, vf *q)
 {
     const lenet_conv_shape *s = t->s;
-    const ptrdiff_t position = (ptrdiff_t)s->first[s->out_maps] * 5;
-    const ptrdiff_t in_map = (ROWS + 4) * 6 * LANES;
-    const float *w = t->weights + (ptrdiff_t)s->first[map] * 5;
-    vf sum[6][WINOGRAD_STRIP];
-    /* only the first output sees the first position, and the second the last */
-#define POSITION(p)                                                                           \
-    UNROLL                                                                                    \
-    for (int y = 0; y < ROWS; y++) sum[p][y] = vf_set(p % 5 ? 0.0f : t->bias[map]);
-    POSITION(0) POSITION(1) POSITION(2) POSITION(3) POSITION(4) POSITION(5)
-#undef POSITION
-    for (int c = s->first[map]; c < s->first[map + 1]; c++, w += 5) {
-        const float *from = in + s->source[c] * in_map;
-#define POSITION(p) winograd_column(ROWS, from + p * LANES, w + p * position, sum[p]);
-        POSITION(0) POSITION(1) POSITION(2) POSITION(3) POSITION(4) POSITION(5)
-#undef POSITION
+    const float *w = t->weights + (ptrdiff_t)s->first[map] * 6 * 5;
+    UNROLL
+    for (int y = 0; y < ROWS; y++) p[y] = q[y] = bias;
+    for (int c = s->first[map]; c < s->first[map + 1]; c++, w += 6 * 5) {
+        const float *from = in + s->source[c] * (ROWS + 4) * 6 * LANES;
+        PIN(from);
+        winograd_column(ROWS, from + P * LANES, w + P * 5, p);
+        winograd_column(ROWS, from + Q * LANES, w + Q * 5, q);
     }
+}
+
+/* In the order of winograd_pair. wait: the first outputs' parts, then the second's two. */
+INLINE void winograd_strip_map(const int ROWS, const int activation, const winograd_strip *t, int map,
+                               const float *in, float *wait, float *out, float *pooled)
+{
+    float *difference = wait + ROWS * LANES, *last = wait + 2 * ROWS * LANES;
+    vf p[WINOGRAD_STRIP], q[WINOGRAD_STRIP];
+    winograd_products(ROWS, 1, 2, t, map, in, vf_set(0.0f), p, q);
+    UNROLL
+    for (int y = 0; y < ROWS; y++) {
+        vf_store(wait + y * LANES, vf_add(p[y], q[y]));
+        vf_store(difference + y * LANES, vf_sub(p[y], q[y]));
+    }
+    FORGET();
+    /* only the first output sees the first position, and the second the last */
+    winograd_products(ROWS, 0, 5, t, map, in, vf_set(t->bias[map]), p, q);
+    UNROLL
+    for (int y = 0; y < ROWS; y++) {
+        vf_store(wait + y * LANES, vf_add(p[y], vf_load(wait + y * LANES)));
+        vf_store(last + y * LANES, q[y]);
+    }
+    FORGET();
+    winograd_products(ROWS, 3, 4, t, map, in, vf_set(0.0f), p, q);
+
+    const int keep = !t->pool || t->pool->keep, pools = t->pool && ROWS % 2 == 0;
+    vf sum[(WINOGRAD_STRIP + 1) / 2];
     UNROLL
     for (int y = 0; y < ROWS; y += 2) {
+        const int n = y + 1 < ROWS ? 2 : 1;
         vf v[4];
         UNROLL
-        for (int k = 0; k < 2; k++) {
-            if (y + k == ROWS) continue;
-            winograd_pair(sum[0][y + k], sum[1][y + k], sum[2][y + k], sum[3][y + k],
-                          sum[4][y + k], sum[5][y + k], v + 2 * k);
+        for (int k = 0; k < n; k++) {
+            const ptrdiff_t at = (y + k) * LANES;
+            v[2 * k] = vf_add(vf_load(wait + at), vf_add(p[y + k], q[y + k]));
+            v[2 * k + 1] = vf_add(vf_fma(vf_set(2.0f), vf_sub(p[y + k], q[y + k]),
+                                         vf_load(difference + at)), vf_load(last + at));
         }
-        squash_some(activation, y + 1 < ROWS ? 4 : 2, v);
+        squash_some(activation, 2 * n, v);
+        if (n == 2) sum[y / 2] = vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3]));
+        if (!keep) continue;
         UNROLL
-        for (int k = 0; k < 2; k++) {
-            if (y + k == ROWS) continue;
+        for (int k = 0; k < n; k++) {
             vf_store(out + (y + k) * t->out_row, v[2 * k]);
             vf_store(out + (y + k) * t->out_row + LANES, v[2 * k + 1]);
         }
     }
+    if (!pools) return;
+    const vf scale = vf_set(t->pool->coefficient ? t->pool->coefficient[map] : 0.25f);
+    const vf shift = vf_set(t->pool->bias ? t->pool->bias[map] : 0.0f);
+    UNROLL
+    for (int y = 0; y < ROWS / 2; y++)
+        vf_store(pooled + y * t->out_row / 2, vf_fma(sum[y], scale, shift));
 }
 
 INLINE void winograd_strip_rows(const int ROWS, const int activation, const winograd_strip *t,
-                                const float *in, float *scratch, float *out)
+                                const float *in, float *scratch, float *out, float *pooled)
 {
-    for (int x = 0; x < t->s->out_width; x += 2, in += 2 * LANES, out += 2 * LANES) {
-        winograd_strip_inputs(ROWS, t, in, scratch);
-        for (int map = 0; map < t->s->out_maps; map++)
-            winograd_strip_map(ROWS, activation, t, map, scratch, out + map * t->out_map);
+    const lenet_conv_shape *s = t->s;
+    float *transformed = scratch + 3 * ROWS * LANES;
+    for (int x = 0; x < s->out_width; x += 2, in += 2 * LANES, out += 2 * LANES) {
+        winograd_strip_inputs(ROWS, t, in, transformed);
+        for (int map = 0; map < s->out_maps; map++)
+            winograd_strip_map(ROWS, activation, t, map, transformed, scratch, out + map * t->out_map,
+                               t->pool ? pooled + map * t->pool->out_stride + x / 2 * LANES : NULL);
     }
 }
 
+/* rows: 1, or an even number up to WINOGRAD_STRIP. */
 OUTLINE void winograd_strip_of(int activation, int rows, const winograd_strip *t, const float *in,
-                               float *scratch, float *out)
+                               float *scratch, float *out, float *pooled)
 {
-    switch (activation * 4 + rows - 1) {
+    switch (activation * 16 + rows) {
 #define CASE_OF_ROWS(kind, n)                                                                 \
-    case kind * 4 + n - 1:                                                                    \
+    case kind * 16 + n:                                                                       \
         if (n <= WINOGRAD_STRIP)                                                              \
-            winograd_strip_rows(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, scratch, out);      \
+            winograd_strip_rows(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, scratch, out, pooled); \
         break;
 #define CASE(kind)                                                                            \
-    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 3) CASE_OF_ROWS(kind, 4)
+    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 4) CASE_OF_ROWS(kind, 6)   \
+    CASE_OF_ROWS(kind, 8) CASE_OF_ROWS(kind, 10)
         CASES_OF_ACTIVATIONS(CASE)
 #undef CASE
 #undef CASE_OF_ROWS
+    }
+}
+
+/* The 2x2 layer's outputs are squashed when those of all maps are there: by themselves the few of a map
+ * would wait for one another. */
+static void winograd_strips(const winograd_strip *t, int activation, const float *in, int n_rows,
+                            float *scratch, float *out)
+{
+    const lenet_pool *pool = t->pool;
+    for (int y = 0, rows; y < n_rows; y += rows) {
+        const int left = n_rows - y, pairs = left / 2;
+        rows = pairs ? 2 * cut(pairs, WINOGRAD_STRIP / 2).size : 1;
+        float *pooled = pool ? pool->out + y / 2 * t->out_row / 2 : NULL;
+        winograd_strip_of(activation, rows, t, in + y * t->in_row, scratch, out + y * t->out_row,
+                          pooled);
+        for (int map = 0; pool && map < t->s->out_maps; map++)
+            squash_lanes(pool->activation, rows / 2 * (t->s->out_width / 2),
+                         pooled + map * pool->out_stride);
     }
 }
 
@@ -225,7 +274,7 @@ INLINE void winograd_tile(const int ROWS, const int TILES, int connections, cons
     for (int tile = 0; y < ROWS && tile < TILES; tile++) sum[y][tile] = bias;
     ROW(0) ROW(1) ROW(2) ROW(3) ROW(4)
 #undef ROW
-    for (int c = 0; c < connections; c++, w += 5) {
+    for (int c = 0; c < connections; c++, w += 6 * 5) {
         const float *map = in + source[c] * in_map;
         vf weight[5];
         UNROLL
@@ -247,11 +296,11 @@ INLINE void winograd_tiles(const int ROWS, const int TILES, const winograd_terms
 {
     const lenet_conv_shape *s = t->s;
     for (int p = 0; p < 6; p++) {
-        const float *weights = t->weights + (ptrdiff_t)p * s->first[s->out_maps] * 5;
+        const float *weights = t->weights + p * 5;
         for (int m = 0; m < t->maps; m++) {
             const int map = t->first_map + m, first = s->first[map];
             winograd_tile(ROWS, TILES, s->first[map + 1] - first, s->source + first,
-                          weights + (ptrdiff_t)first * 5, vf_set(p % 5 ? 0.0f : t->bias[map]),
+                          weights + (ptrdiff_t)first * 6 * 5, vf_set(p % 5 ? 0.0f : t->bias[map]),
                           in + p * t->position, t->row, t->map,
                           out + (ptrdiff_t)(m * 6 + p) * ROWS * TILES * LANES);
         }
@@ -271,6 +320,13 @@ OUTLINE void winograd_tiles_of(int rows, int tiles, const winograd_terms *t, con
 #undef CASES_OF_ROWS
 #undef CASE
     }
+}
+
+/* Two outputs from the products of six positions. */
+INLINE void winograd_pair(vf first, vf a, vf b, vf c, vf d, vf last, vf *y)
+{
+    y[0] = vf_add(vf_add(first, vf_add(a, b)), vf_add(c, d));
+    y[1] = vf_add(vf_fma(vf_set(2.0f), vf_sub(c, d), vf_sub(a, b)), last);
 }
 
 INLINE void winograd_pair_from(const float *products, ptrdiff_t position, vf *y)
@@ -321,15 +377,15 @@ OUTLINE void winograd_outputs_of(int activation, int rows, int tiles, const floa
 
 static void winograd_conv(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
-                          ptrdiff_t out_stride, float *scratch, float *out)
+                          ptrdiff_t out_stride, float *scratch, float *out,
+                          const lenet_pool *pool)
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, out_row = (ptrdiff_t)s->out_width * LANES;
     in += row * in_row;
     if (WINOGRAD_STRIP > 1) {
-        const winograd_strip t = {s, weights, bias, in_row, s->in_height * in_row, out_row, out_stride};
-        for (pieces y = cut(n_rows, WINOGRAD_STRIP); y.size; y = next(y))
-            winograd_strip_of(activation, y.size, &t, in + y.start * in_row, scratch,
-                              out + y.start * out_row);
+        const winograd_strip t = {s, weights, bias, in_row, s->in_height * in_row, out_row,
+                                  out_stride, pool};
+        winograd_strips(&t, activation, in, n_rows, scratch, out);
         return;
     }
     const int tiles = s->out_width / 2, rows = n_rows + 4;
@@ -353,6 +409,9 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
             }
         }
     }
+    if (pool)
+        subsample(s->out_maps, s->out_width, pool->coefficient, pool->bias, pool->activation, out,
+                  out_stride, n_rows / 2, pool->out_stride, pool->out);
 }
 
 /* ---- backward, to the input -----------------------------------------------------------------
@@ -409,7 +468,7 @@ INLINE void winograd_scatter(const int OUT_HEIGHT, const lenet_conv_shape *s, co
     for (int y = 0; y < OUT_HEIGHT + 4; y++) sum[y] = vf_set(0.0f);
     for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
         scatter_taps(5, OUT_HEIGHT, delta + s->target[t] * OUT_HEIGHT * step, step,
-                     weights + (ptrdiff_t)s->connection[t] * 5, sum);
+                     weights + (ptrdiff_t)s->connection[t] * 6 * 5, sum);
     UNROLL
     for (int y = 0; y < OUT_HEIGHT + 4; y++) vf_store(out + y * LANES, sum[y]);
 }
@@ -461,7 +520,7 @@ static void winograd_backward_input(const lenet_conv_shape *s, const float *weig
     float *kept = products + s->in_maps * 6 * column;
     for (int x = 0; x < s->out_width; x += 2) {
         const float *w = weights;
-        for (int p = 0; p < 6; p++, w += (ptrdiff_t)s->first[s->out_maps] * 5) {
+        for (int p = 0; p < 6; p++, w += 5) {
             ptrdiff_t step;
             const float *d = winograd_deltas(p, s, delta + x * LANES, scratch, &step);
             for (int map = 0; map < s->in_maps; map++) {

@@ -321,9 +321,10 @@ int32_t lenet_get_threads(void);
 /* What the threads of this build are: "POSIX", "OpenMP" or "none". */
 const char *lenet_threading(void);
 
-/* Runs `rounds` rounds of independent multiply-adds in registers and returns how many that
- * were: timed by the caller, the most that the instruction set in use can do on this core. */
-double lenet_multiply_adds(int64_t rounds);
+/* Runs `rounds` rounds of independent multiply-adds and returns how many that were: timed by the
+ * caller, the most that the instruction set in use can do on this core. All in registers, or with
+ * `loads` one vector read from the innermost cache for every two. */
+double lenet_multiply_adds(int64_t rounds, int loads);
 
 #ifdef __cplusplus
 }

@@ -97,28 +97,45 @@ static void load_group(const batch *b, int64_t first, int n, float *memory, int 
     }
 }
 
-static void run_pool(const batch *b, const plan_layer *layer, const float *in,
-                     ptrdiff_t in_stride, int row, int n_rows, float *out)
+/* keep: whether what it pools is wanted too. */
+static lenet_pool pool_of(const batch *b, const plan_layer *layer, int keep, int row, float *out)
 {
-    const ptrdiff_t out_map = (ptrdiff_t)layer->out_height * layer->out_width * b->at->lanes;
+    const ptrdiff_t out_row = (ptrdiff_t)layer->out_width * b->at->lanes;
     const int trained = layer->kind == LENET_SUBSAMPLE;
-    b->k->subsample(layer->out_maps, layer->in_width, trained ? weights_of(b, layer) : NULL,
-                    biases_of(b, layer), layer->activation, in, in_stride, n_rows, out_map,
-                    out + (ptrdiff_t)row * layer->out_width * b->at->lanes);
+    return (lenet_pool){.coefficient = trained ? weights_of(b, layer) : NULL,
+                        .bias = biases_of(b, layer),
+                        .activation = layer->activation,
+                        .keep = keep,
+                        .out = out + row * out_row,
+                        .out_stride = layer->out_height * out_row};
 }
 
+static void run_pool(const batch *b, const plan_layer *layer, const lenet_pool *pool, const float *in,
+                     ptrdiff_t in_stride, int n_rows)
+{
+    b->k->subsample(layer->out_maps, layer->in_width, pool->coefficient, pool->bias, pool->activation,
+                    in, in_stride, n_rows, pool->out_stride, pool->out);
+}
+
+/* pool: NULL, or the layer above, for as many rows. */
 static void run_conv(const batch *b, int l, const float *in, int row, int n_rows, ptrdiff_t stride,
-                     float *memory, float *out)
+                     float *memory, float *out, const lenet_pool *pool)
 {
     const plan_layer *layer = &b->plan->layers[l];
     const float *bias = biases_of(b, layer);
-    if (b->at->transformed[l] >= 0)
+    if (b->at->transformed[l] >= 0) {
         b->k->winograd_conv(&layer->conv, b->transformed + b->at->transformed[l], bias,
                             layer->activation, in, row, n_rows, stride, memory + b->at->scratch,
-                            out);
-    else
-        b->k->conv(&layer->conv, weights_of(b, layer), bias, layer->activation, in, row, n_rows,
-                   stride, out);
+                            out, pool);
+        lap(b, LENET_FORWARD, l);
+        return;
+    }
+    b->k->conv(&layer->conv, weights_of(b, layer), bias, layer->activation, in, row, n_rows, stride,
+               out);
+    lap(b, LENET_FORWARD, l);
+    if (!pool) return;
+    run_pool(b, layer + 1, pool, out, stride, n_rows / 2);
+    lap(b, LENET_FORWARD, l + 1);
 }
 
 /* A convolution and the 2x2 layer above it, a few rows at a time: the second finds its input in
@@ -133,14 +150,12 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
     for (int y = 0; y < height; y += most) {
         const int n_rows = height - y < most ? height - y : most;
         float *rows = between + (keep ? (ptrdiff_t)y * width : 0);
-        run_conv(b, l, in, y, n_rows, stride, memory, rows);
-        lap(b, LENET_FORWARD, l);
-        run_pool(b, pool, rows, stride, y / 2, n_rows / 2, out);
-        lap(b, LENET_FORWARD, l + 1);
+        const lenet_pool above = pool_of(b, pool, keep, y / 2, out);
+        run_conv(b, l, in, y, n_rows, stride, memory, rows, &above);
     }
     if (keep && conv->out_height % 2) {
         int last = conv->out_height - 1;
-        run_conv(b, l, in, last, 1, stride, memory, between + (ptrdiff_t)last * width);
+        run_conv(b, l, in, last, 1, stride, memory, between + (ptrdiff_t)last * width, NULL);
     }
 }
 
@@ -159,12 +174,13 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
             run_conv_and_pool(b, l - 1, training, in, memory, between, out);
         } else if (layer->kind == LENET_CONV) {
             run_conv(b, l, in, 0, layer->out_height,
-                     (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, memory, out);
+                     (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, memory, out, NULL);
         } else {
-            run_pool(b, layer, in, (ptrdiff_t)layer->in_height * layer->in_width * at->lanes, 0,
-                     layer->out_height, out);
+            const lenet_pool pool = pool_of(b, layer, 1, 0, out);
+            run_pool(b, layer, &pool, in,
+                     (ptrdiff_t)layer->in_height * layer->in_width * at->lanes, layer->out_height);
+            lap(b, LENET_FORWARD, l);
         }
-        lap(b, LENET_FORWARD, l);
         in = out;
     }
 }

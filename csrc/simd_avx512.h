@@ -12,7 +12,7 @@ enum {
     TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
     WINOGRAD_MAPS = 1,     /* input maps from which Winograd is faster */
     WINOGRAD_TRAINS = 1,  /* faster on the way back too */
-    WINOGRAD_STRIP = 4,    /* 4 rows x 6 positions, 5 weights, 1 input; 1: by tiles */
+    WINOGRAD_STRIP = 10,   /* 10 rows x 2 positions, 5 weights, 1 input; 1: by tiles */
     WINOGRAD_TILES = 1,    /* not used by strips */
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
     COLUMN_ROWS = 10,      /* a tile of one image: 2 maps x 10 rows, 10 weights, 1 input */

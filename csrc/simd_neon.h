@@ -13,7 +13,7 @@ enum {
     TILE_COLUMNS = 10,
     WINOGRAD_MAPS = 0,     /* not measured */
     WINOGRAD_TRAINS = 0,  /* not measured */
-    WINOGRAD_STRIP = 4,
+    WINOGRAD_STRIP = 10,
     WINOGRAD_TILES = 1,
     WEIGHT_MAPS = 5,
     COLUMN_ROWS = 10,

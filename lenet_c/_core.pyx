@@ -137,7 +137,7 @@ cdef extern from "lenet.h" nogil:
     void lenet_set_threads(int32_t)
     int32_t lenet_get_threads()
     const char *lenet_threading()
-    double lenet_multiply_adds(int64_t)
+    double lenet_multiply_adds(int64_t, int)
 
 
 # The numbers of lenet.h's enums, by the names that Python uses.
@@ -201,12 +201,15 @@ def get_num_threads():
     return lenet_get_threads()
 
 
-def multiply_adds(int64_t rounds):
-    """Runs a loop of independent multiply-adds; returns how many."""
+def multiply_adds(int64_t rounds, bint loads=False):
+    """Runs a loop of independent multiply-adds; returns how many.
+
+    loads: reads a vector from memory for every two.
+    """
     cdef double n
     _check_isa()
     with nogil:
-        n = lenet_multiply_adds(rounds)
+        n = lenet_multiply_adds(rounds, loads)
     return n
 
 

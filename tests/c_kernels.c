@@ -476,7 +476,7 @@ static void compare_rows_of_conv(const lenet_conv_shape *s, const conv_inputs *c
             const float *before = copy_of(out, s->out_maps * stride);
             if (c->scratch)
                 table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
-                                     (ptrdiff_t)stride, c->scratch, out);
+                                     (ptrdiff_t)stride, c->scratch, out, NULL);
             else
                 table->conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
                             (ptrdiff_t)stride, out);
@@ -518,11 +518,12 @@ static double share_of_tap(int p, int j)
 
 static expected transformed_weights(const lenet_conv_shape *s, const float *weights)
 {
-    const size_t n = n_weights(s) / 5;
-    expected want = expect(POSITIONS * n);
-    for (size_t i = 0; i < POSITIONS * n; i++)
+    expected want = expect(lenet_winograd_weights(s));
+    for (size_t i = 0; i < want.n; i++) {
+        const size_t connection = i / (POSITIONS * 5), p = i / 5 % POSITIONS, row = i % 5;
         for (int j = 0; j < 5; j++)
-            add(want, i, share_of_tap((int)(i / n), j) * weights[i % n * 5 + j]);
+            add(want, i, share_of_tap((int)p, j) * weights[(connection * 5 + row) * 5 + j]);
+    }
     return want;
 }
 
@@ -545,6 +546,44 @@ static void of_the_largest(expected sums, expected e)
     for (size_t i = 0; i < e.n; i++) e.size[i] = largest;
 }
 
+/* With the 2x2 layer above: the bits of one after the other. */
+static void compare_pooled(const lenet_conv_shape *s, const conv_inputs *c)
+{
+    const int height = s->out_height / 2, width = s->out_width / 2;
+    const ptrdiff_t map = (ptrdiff_t)s->out_height * s->out_width * L;
+    const ptrdiff_t pooled_map = (ptrdiff_t)height * width * L + 16;
+    const size_t n = (size_t)(s->out_maps * map), n_pooled = (size_t)(s->out_maps * pooled_map);
+    const float *coefficient = floats((size_t)s->out_maps), *shift = floats((size_t)s->out_maps);
+    const lenet_pool pools[] = {
+        {.activation = c->activation, .coefficient = coefficient, .bias = shift, .keep = 1},
+        {.activation = c->activation, .coefficient = coefficient, .bias = shift},
+        {.activation = LENET_IDENTITY},
+    };
+    float *want = floats(n), *out = floats(n);
+    float *want_pooled = floats(n_pooled), *pooled = floats(n_pooled);
+    for (int n_rows = s->out_height / 2 * 2; n_rows > 0; n_rows -= 2) {
+        const int row = s->out_height - n_rows;
+        table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows, map,
+                             c->scratch, want, NULL);
+        for (int i = 0; i < 3; i++) {
+            lenet_pool pool = pools[i];
+            pool.out = pooled;
+            pool.out_stride = pooled_map;
+            memcpy(pooled, want_pooled, n_pooled * sizeof *pooled);
+            table->subsample(s->out_maps, s->out_width, pool.coefficient, pool.bias, pool.activation,
+                             want, map, n_rows / 2, pooled_map, want_pooled);
+            table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows, map,
+                                 c->scratch, out, &pool);
+            if (memcmp(pooled, want_pooled, n_pooled * sizeof *pooled) != 0)
+                fail("other bits from the 2x2 layer");
+            for (int m = 0; pool.keep && m < s->out_maps; m++)
+                if (memcmp(out + m * map, want + m * map,
+                           (size_t)(n_rows * s->out_width * L) * sizeof *out) != 0)
+                    fail("other bits with a 2x2 layer above");
+        }
+    }
+}
+
 static void winograd_conv_case(const lenet_conv_shape *s, int activation)
 {
     if (!lenet_can_winograd(s)) return;
@@ -560,6 +599,7 @@ static void winograd_conv_case(const lenet_conv_shape *s, int activation)
     const conv_inputs given = {weights, bias, c.in, floats(lenet_winograd_scratch(s) * (size_t)L),
                                activation};
     compare_rows_of_conv(s, &given, want);
+    compare_pooled(s, &given);
 }
 
 static void winograd_backward_input_case(const lenet_conv_shape *s, int activation)
@@ -1587,16 +1627,18 @@ static void check_distort(void)
 
 static void check_multiply_adds(void)
 {
-    describe("100 rounds of x = x / 2 + 1 / 4");
-    float *sink = floats(2);
-    sink[0] = 0.5f;
-    sink[1] = 0.25f;
-    double n = table->multiply_adds(100, sink);
-    /* every sum ends at 1/2 */
-    double sums = 2.0 * sink[0];
-    if (!(n >= sums && sums >= L && fmod(n, sums) == 0.0 && fmod(sums, L) == 0.0))
-        fail("%g multiply-adds a round in %g sums", n, sums);
-    release();
+    for (int loads = 0; loads < 2; loads++) {
+        describe("100 rounds of x = x / 2 + 1 / 4, loads %d", loads);
+        float *sink = floats(7 * (size_t)L);
+        sink[0] = 0.5f;
+        for (int i = 1; i < 7 * L; i++) sink[i] = i == 1 || (loads && i >= L) ? 0.25f : NAN;
+        double n = table->multiply_adds(100, loads, sink);
+        /* every sum ends at 1/2 */
+        double sums = 2.0 * sink[0];
+        if (!(n >= sums && sums >= L && fmod(n, sums) == 0.0 && fmod(sums, L) == 0.0))
+            fail("%g multiply-adds a round in %g sums", n, sums);
+        release();
+    }
 }
 
 #define CASES(each, name) \
