@@ -87,15 +87,17 @@ makes do with three fifths of those of C1 and C3, AVX2, in reading, with three f
 of time for each vector that is squashed, and for one image every weight read from the second-level
 cache at {bytes} bytes a vector multiply-add; all else is free (`bench/limit.py` says more).
 
-The peak's loop reads nothing, and kernels do. Beside the peak stands what is left of it when the
-same loop reads one vector from the innermost cache for every two multiply-adds, about as kernels
-do. On some processors the clock is slower then.
+The peak's loop reads nothing, and kernels do: one vector for every two to four multiply-adds.
+Beside the peak stands what is left of it when the same loop reads one for every two from the
+innermost cache, the median of the rounds; on some processors the clock is slower then. In portable
+C the compiler also moves that loop's sums to memory and back.
 
 The share of time of each layer is taken in further calls, the middle one of {windows} windows of
 them; the line "slower by" says what reading the clock so often costs. In parentheses is the
 fraction of the peak that the layer's multiply-adds reach in that time, squashing and all. Backward
 through pooling counts as "inputs"; where an input's gradient and the update are made in one go,
-they count in one place, and so do S2 and S4 where C1 and C3 run by Winograd."""
+they count in one place. S2 and S4 count with C1 and C3, also in what those reach of the peak, where
+these run by Winograd."""
 
 
 AIMED = """\
@@ -181,12 +183,11 @@ def section(report: Report) -> str:
     header = ["path", "a call", "images/s", "GFLOP/s", "of peak", "floor", "floor / time"]
     rows = [row(path, report.paths[path.name], report.lanes) for path in paths]
     middle, low, high = (f"{f(peaks) / 1e9:.1f}" for f in (median, min, max))
-    left = f"{report.loading:.0%}"
     parts = [
         f"## {report.isa}",
         (
-            f"Peak: {middle} GFLOP/s ({low} to {high}), {left} of it with one load for every two "
-            f"multiply-adds; {report.lanes} images a vector."
+            f"Peak: {middle} GFLOP/s ({low} to {high}), {report.loading:.0%} of it with one load for "
+            f"every two multiply-adds; {report.lanes} images a vector."
         ),
         markdown(header, rows),
     ]

@@ -152,7 +152,15 @@ class Report:
 def peak_flops(seconds: float = PEAK_SECONDS, loads: bool = False) -> float:
     """Give the floating-point operations a second of the core's own loop, in its best window.
 
-    loads: with one vector read from the innermost cache for every two multiply-adds.
+    Parameters
+    ----------
+    seconds : float
+    loads : bool
+        Whether it reads one vector from the innermost cache for every two multiply-adds.
+
+    Returns
+    -------
+    float
     """
     fastest, end = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -195,7 +203,10 @@ def time_call(call: Callable[[], object], seconds: float) -> tuple[float, float]
 
 
 def measure(names: Iterable[str], rounds: int, seconds: float, profile: bool = False) -> Report:
-    """Measure paths in rounds: peak, path, peak, path, ..., each path beside the better peak."""
+    """Measure paths in rounds: peak, path, peak, path, ..., each path beside the better peak.
+
+    A round begins with the peak's loop with loads.
+    """
     ready = {name: PATHS[name].prepare() for name in names}
     found = {name: Measured() for name in ready}
     for _, call in ready.values():

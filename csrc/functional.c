@@ -172,10 +172,11 @@ lenet_status lenet_subsample(int32_t maps, int32_t height, int32_t width, const 
                                     lenet_subsample_workspace(maps, height, width), &p);
     if (status != LENET_OK) return status;
     float *in = take(&p, maps * in_map), *out = take(&p, maps * out_map);
+    const lenet_pool pool = {.coefficient = coefficient, .bias = bias, .activation = LENET_IDENTITY,
+                             .out = out, .out_stride = out_map * k->lanes};
     for (int64_t i = 0; i < n; i += k->lanes) {
         int here = to_lanes(k, x, i, n, maps * in_map, in);
-        k->subsample(maps, width, coefficient, bias, LENET_IDENTITY, in, in_map * k->lanes,
-                     height / 2, out_map * k->lanes, out);
+        k->subsample(maps, width, &pool, in, in_map * k->lanes, height / 2);
         to_rows(k, out, i, here, maps * out_map, y);
     }
     return LENET_OK;
@@ -296,7 +297,7 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
     return LENET_OK;
 }
 
-double lenet_multiply_adds(int64_t rounds, int loads)
+double lenet_multiply_adds(int64_t rounds, int32_t loads)
 {
     _Alignas(64) float sink[7 * LENET_MAX_LANES] = {0.999f, 0.001f};
     for (int i = 2; i < 7 * LENET_MAX_LANES; i++) sink[i] = sink[1];

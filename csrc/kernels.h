@@ -59,11 +59,11 @@ typedef struct lenet_conv_shape {
     const lenet_slots *slots;     /* of each group of lanes, for one image; NULL: input map by input map */
 } lenet_conv_shape;
 
-/* The 2x2 layer over a convolution. Its outputs for the first two rows begin at `out`, those of its next
- * map out_stride floats on. keep: the convolution's own outputs are wanted too. */
+/* A 2x2 layer, and where its outputs go: those of the next map out_stride floats on. */
 typedef struct lenet_pool {
     const float *coefficient, *bias;  /* of each map; NULL: 1/4 and 0 */
-    int activation, keep;
+    int activation;
+    int keep;  /* for winograd_conv: whether what it pools is wanted too */
     float *out;
     ptrdiff_t out_stride;
 } lenet_pool;
@@ -99,7 +99,7 @@ typedef struct lenet_kernels {
                  float *out);
     /* The same in fewer multiply-adds and with other roundings, where lenet_can_winograd(s): weights
      * are transformed first, to lenet_winograd_weights(s) floats; scratch: lenet_winograd_scratch(s)
-     * vectors. With a pool n_rows is even, and `out` has room for them even if they are not kept. */
+     * vectors. pool: NULL, or the layer above, for these rows: n_rows is even then, and `out` has room for them even if they are not kept. */
     void (*winograd_weights)(const lenet_conv_shape *s, const float *weights, float *out);
     void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,
@@ -119,11 +119,9 @@ typedef struct lenet_kernels {
     void (*conv_backward_weights)(const lenet_conv_shape *s, const float *in,
                                   const float *delta, float *dweights, float *dbias);
 
-    /* n_rows rows of 2x2 blocks of every map from rows that lie in_stride floats a map apart;
-     * coefficient NULL: the plain mean, and no bias. */
-    void (*subsample)(int maps, int width, const float *coefficient, const float *bias,
-                      int activation, const float *in, ptrdiff_t in_stride, int n_rows,
-                      ptrdiff_t out_stride, float *out);
+    /* n_rows rows of 2x2 blocks of every map from rows that lie in_stride floats a map apart. */
+    void (*subsample)(int maps, int width, const lenet_pool *pool, const float *in,
+                      ptrdiff_t in_stride, int n_rows);
     /* Adds to dcoefficient[map][lane] and dbias[map][lane] (NULL with the plain mean). */
     void (*subsample_backward)(int maps, int height, int width, const float *coefficient,
                                const float *delta, int in_activation, float *in,
@@ -229,6 +227,25 @@ enum {
     LENET_WINOGRAD_MAPS = 16,  /* output maps whose products are kept at once */
     LENET_WINOGRAD_PRODUCTS = LENET_WINOGRAD_MAPS * 6 * 25
 };
+
+/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (pieces p =
+ * cut(total, most); p.size; p = next(p)) has size p.size at p.start. */
+typedef struct { int start, size, larger, left; } pieces;
+
+static inline pieces cut(int total, int most)
+{
+    int n = (total + most - 1) / most, size = total / n, larger = total % n;
+    return (pieces){0, size + (larger > 0), larger, n};
+}
+
+static inline pieces next(pieces p)
+{
+    p.start += p.size;
+    p.size -= p.larger == 1;
+    p.larger -= p.larger > 0;
+    if (--p.left == 0) p.size = 0;
+    return p;
+}
 
 static inline int lenet_can_winograd(const lenet_conv_shape *s)
 {

@@ -39,25 +39,6 @@
     CASE(LENET_IDENTITY) CASE(LENET_SCALED_TANH) CASE(LENET_TANH) CASE(LENET_RELU)
 #define CASES_1_TO_10(CASE) CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10)
 
-/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (pieces p =
- * cut(total, most); p.size; p = next(p)) has size p.size at p.start. */
-typedef struct { int start, size, larger, left; } pieces;
-
-INLINE pieces cut(int total, int most)
-{
-    int n = (total + most - 1) / most, size = total / n, larger = total % n;
-    return (pieces){0, size + (larger > 0), larger, n};
-}
-
-INLINE pieces next(pieces p)
-{
-    p.start += p.size;
-    p.size -= p.larger == 1;
-    p.larger -= p.larger > 0;
-    if (--p.left == 0) p.size = 0;
-    return p;
-}
-
 /* ---- the squashing function --------------------------------------------------------------
  *
  * vf_tanh, FIT_TANH and FIT_SCALED_TANH are tanh_rational.h's or, where lanes can look numbers up,
@@ -670,6 +651,13 @@ static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
 
 /* ---- subsampling --------------------------------------------------------------------------- */
 
+INLINE vf pool_scale(const lenet_pool *p, int map)
+{
+    return vf_set(p->coefficient ? p->coefficient[map] : 0.25f);
+}
+
+INLINE vf pool_shift(const lenet_pool *p, int map) { return vf_set(p->bias ? p->bias[map] : 0.0f); }
+
 INLINE vf block_sum(const float *upper, const float *lower)
 {
     return vf_add(vf_add(vf_load(upper), vf_load(upper + LANES)),
@@ -689,15 +677,13 @@ INLINE void subsample_some(const int N, const int activation, vf scale, vf shift
     for (int x = 0; x < N; x++) vf_store(out + x * LANES, y[x]);
 }
 
-INLINE void subsample_any(int maps, int width, const float *coefficient, const float *bias,
-                          const int activation, const float *in, ptrdiff_t in_stride, int n_rows,
-                          ptrdiff_t out_stride, float *out)
+INLINE void subsample_any(const int activation, int maps, int width, const lenet_pool *pool,
+                          const float *in, ptrdiff_t in_stride, int n_rows)
 {
     const int out_width = width / 2;
     for (int map = 0; map < maps; map++) {
-        const vf scale = vf_set(coefficient ? coefficient[map] : 0.25f);
-        const vf shift = vf_set(bias ? bias[map] : 0.0f);
-        float *to = out + map * out_stride;
+        const vf scale = pool_scale(pool, map), shift = pool_shift(pool, map);
+        float *to = pool->out + map * pool->out_stride;
         for (int y = 0; y < n_rows; y++) {
             const float *upper = in + map * in_stride + (ptrdiff_t)2 * y * width * LANES;
             const float *lower = upper + (ptrdiff_t)width * LANES;
@@ -714,16 +700,12 @@ INLINE void subsample_any(int maps, int width, const float *coefficient, const f
     }
 }
 
-static void subsample(int maps, int width, const float *coefficient, const float *bias,
-                      int activation, const float *in, ptrdiff_t in_stride, int n_rows,
-                      ptrdiff_t out_stride, float *out)
+static void subsample(int maps, int width, const lenet_pool *pool, const float *in,
+                      ptrdiff_t in_stride, int n_rows)
 {
-    switch (activation) {
+    switch (pool->activation) {
 #define CASE(kind)                                                                        \
-    case kind:                                                                            \
-        subsample_any(maps, width, coefficient, bias, kind, in, in_stride, n_rows,        \
-                      out_stride, out);                                                   \
-        break;
+    case kind: subsample_any(kind, maps, width, pool, in, in_stride, n_rows); break;
         CASES_OF_ACTIVATIONS(CASE)
 #undef CASE
     }
@@ -1270,14 +1252,13 @@ INLINE double multiply_adds_of(const int LOADS, int64_t rounds, float *sink)
     for (int64_t round = 0; round < rounds; round++) {
         UNROLL
         for (int k = 0; k < REPEATS; k++) {
-            PIN(addend);
             UNROLL
             for (int i = 0; i < SUMS; i += 2) {
+                PIN(addend);  /* read each time, and where it is used */
                 if (LOADS) y = vf_in_register(vf_load(addend + i / 2 * LANES));
                 sum[i] = vf_fma(sum[i], x, y);
                 sum[i + 1] = vf_fma(sum[i + 1], x, y);
             }
-            if (LOADS) FORGET();
         }
     }
     vf total = sum[0];

@@ -112,7 +112,8 @@ INLINE void winograd_products(const int ROWS, const int P, const int Q, const wi
     }
 }
 
-/* In the order of winograd_pair. wait: the first outputs' parts, then the second's two. */
+/* Adds in winograd_pair's order, for the bits of tiles. What waits for the last two positions: the first
+ * output's sum so far; of the second output, the first two positions' difference, and the last one. */
 INLINE void winograd_strip_map(const int ROWS, const int activation, const winograd_strip *t, int map,
                                const float *in, float *wait, float *out, float *pooled)
 {
@@ -135,11 +136,10 @@ INLINE void winograd_strip_map(const int ROWS, const int activation, const winog
     FORGET();
     winograd_products(ROWS, 3, 4, t, map, in, vf_set(0.0f), p, q);
 
-    const int keep = !t->pool || t->pool->keep, pools = t->pool && ROWS % 2 == 0;
+    const int keep = !t->pool || t->pool->keep, n = ROWS > 1 ? 2 : 1;
     vf sum[(WINOGRAD_STRIP + 1) / 2];
     UNROLL
-    for (int y = 0; y < ROWS; y += 2) {
-        const int n = y + 1 < ROWS ? 2 : 1;
+    for (int y = 0; y < ROWS; y += n) {
         vf v[4];
         UNROLL
         for (int k = 0; k < n; k++) {
@@ -157,9 +157,8 @@ INLINE void winograd_strip_map(const int ROWS, const int activation, const winog
             vf_store(out + (y + k) * t->out_row + LANES, v[2 * k + 1]);
         }
     }
-    if (!pools) return;
-    const vf scale = vf_set(t->pool->coefficient ? t->pool->coefficient[map] : 0.25f);
-    const vf shift = vf_set(t->pool->bias ? t->pool->bias[map] : 0.0f);
+    if (!t->pool) return;
+    const vf scale = pool_scale(t->pool, map), shift = pool_shift(t->pool, map);
     UNROLL
     for (int y = 0; y < ROWS / 2; y++)
         vf_store(pooled + y * t->out_row / 2, vf_fma(sum[y], scale, shift));
@@ -177,6 +176,8 @@ INLINE void winograd_strip_rows(const int ROWS, const int activation, const wino
                                t->pool ? pooled + map * t->pool->out_stride + x / 2 * LANES : NULL);
     }
 }
+
+_Static_assert(WINOGRAD_STRIP <= 10, "the cases below end at ten rows");
 
 /* rows: 1, or an even number up to WINOGRAD_STRIP. */
 OUTLINE void winograd_strip_of(int activation, int rows, const winograd_strip *t, const float *in,
@@ -197,22 +198,20 @@ OUTLINE void winograd_strip_of(int activation, int rows, const winograd_strip *t
     }
 }
 
-/* The 2x2 layer's outputs are squashed when those of all maps are there: by themselves the few of a map
- * would wait for one another. */
+/* The 2x2 layer's outputs are squashed at the end: the few of two columns would wait for one another. */
 static void winograd_strips(const winograd_strip *t, int activation, const float *in, int n_rows,
                             float *scratch, float *out)
 {
     const lenet_pool *pool = t->pool;
     for (int y = 0, rows; y < n_rows; y += rows) {
-        const int left = n_rows - y, pairs = left / 2;
+        const int pairs = (n_rows - y) / 2;
         rows = pairs ? 2 * cut(pairs, WINOGRAD_STRIP / 2).size : 1;
-        float *pooled = pool ? pool->out + y / 2 * t->out_row / 2 : NULL;
         winograd_strip_of(activation, rows, t, in + y * t->in_row, scratch, out + y * t->out_row,
-                          pooled);
-        for (int map = 0; pool && map < t->s->out_maps; map++)
-            squash_lanes(pool->activation, rows / 2 * (t->s->out_width / 2),
-                         pooled + map * pool->out_stride);
+                          pool ? pool->out + y / 2 * t->out_row / 2 : NULL);
     }
+    for (int map = 0; pool && map < t->s->out_maps; map++)
+        squash_lanes(pool->activation, n_rows / 2 * t->out_row / 2 / LANES,
+                     pool->out + map * pool->out_stride);
 }
 
 /* ---- tiles: one position after another -------------------------------------------------------- */
@@ -409,9 +408,7 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
             }
         }
     }
-    if (pool)
-        subsample(s->out_maps, s->out_width, pool->coefficient, pool->bias, pool->activation, out,
-                  out_stride, n_rows / 2, pool->out_stride, pool->out);
+    if (pool) subsample(s->out_maps, s->out_width, pool, out, out_stride, n_rows / 2);
 }
 
 /* ---- backward, to the input -----------------------------------------------------------------

@@ -12,7 +12,10 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
     return here;
 }
 
-enum { MOST_SCRATCH = 1 << 18 };  /* floats: what the second-level cache holds */
+enum {
+    MOST_SCRATCH = 1 << 18,  /* floats: what the second-level cache holds */
+    MOST_PAIRS = 5           /* of rows that go by Winograd at a time */
+};
 
 static int by_winograd(const lenet_plan *plan, int l, int training, const lenet_layout *at)
 {
@@ -24,13 +27,6 @@ static int by_winograd(const lenet_plan *plan, int l, int training, const lenet_
            && lenet_winograd_scratch(&layer->conv) * (size_t)at->lanes <= MOST_SCRATCH;
 }
 
-/* The fewest calls for `height` rows, by pairs, of at most `most`, as equal as can be. */
-static int even_rows(int height, int most)
-{
-    const int pairs = height / 2, calls = (2 * pairs + most - 1) / most;
-    return calls ? 2 * ((pairs + calls - 1) / calls) : 2;
-}
-
 /* Which convolutions run by Winograd, and how many rows they hand to a 2x2 layer at a time: few
  * enough to stay in the cache, more by Winograd, which transforms four rows beyond. */
 static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
@@ -40,7 +36,7 @@ static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
         at->rows[l] = 2;
         at->transformed[l] = -1;
         if (!by_winograd(plan, l, training, at)) continue;
-        at->rows[l] = even_rows(layer->out_height, 10);
+        at->rows[l] = layer->out_height < 2 ? 2 : 2 * cut(layer->out_height / 2, MOST_PAIRS).size;
         at->transformed[l] = at->n_transformed;
         at->n_transformed += padded((ptrdiff_t)lenet_winograd_weights(&layer->conv));
     }

@@ -149,7 +149,8 @@ typedef enum lenet_part {
     LENET_UPDATE, LENET_PARTS
 } lenet_part;
 
-/* Where the time goes, by part and, where a layer does it, layer. Set it to 0 before the first of
+/* Where the time goes, by part and, where a layer does it, layer; a 2x2 layer may count with the
+ * convolution below, from which it takes its sums. Set it to 0 before the first of
  * the calls that add to it. */
 typedef struct lenet_profile {
     double last;                                  /* when the last part ended */
@@ -324,7 +325,7 @@ const char *lenet_threading(void);
 /* Runs `rounds` rounds of independent multiply-adds and returns how many that were: timed by the
  * caller, the most that the instruction set in use can do on this core. All in registers, or with
  * `loads` one vector read from the innermost cache for every two. */
-double lenet_multiply_adds(int64_t rounds, int loads);
+double lenet_multiply_adds(int64_t rounds, int32_t loads);
 
 #ifdef __cplusplus
 }

@@ -97,7 +97,6 @@ static void load_group(const batch *b, int64_t first, int n, float *memory, int 
     }
 }
 
-/* keep: whether what it pools is wanted too. */
 static lenet_pool pool_of(const batch *b, const plan_layer *layer, int keep, int row, float *out)
 {
     const ptrdiff_t out_row = (ptrdiff_t)layer->out_width * b->at->lanes;
@@ -108,13 +107,6 @@ static lenet_pool pool_of(const batch *b, const plan_layer *layer, int keep, int
                         .keep = keep,
                         .out = out + row * out_row,
                         .out_stride = layer->out_height * out_row};
-}
-
-static void run_pool(const batch *b, const plan_layer *layer, const lenet_pool *pool, const float *in,
-                     ptrdiff_t in_stride, int n_rows)
-{
-    b->k->subsample(layer->out_maps, layer->in_width, pool->coefficient, pool->bias, pool->activation,
-                    in, in_stride, n_rows, pool->out_stride, pool->out);
 }
 
 /* pool: NULL, or the layer above, for as many rows. */
@@ -134,7 +126,7 @@ static void run_conv(const batch *b, int l, const float *in, int row, int n_rows
                out);
     lap(b, LENET_FORWARD, l);
     if (!pool) return;
-    run_pool(b, layer + 1, pool, out, stride, n_rows / 2);
+    b->k->subsample(layer->out_maps, layer->out_width, pool, out, stride, n_rows / 2);
     lap(b, LENET_FORWARD, l + 1);
 }
 
@@ -176,9 +168,10 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
             run_conv(b, l, in, 0, layer->out_height,
                      (ptrdiff_t)layer->out_height * layer->out_width * at->lanes, memory, out, NULL);
         } else {
-            const lenet_pool pool = pool_of(b, layer, 1, 0, out);
-            run_pool(b, layer, &pool, in,
-                     (ptrdiff_t)layer->in_height * layer->in_width * at->lanes, layer->out_height);
+            const lenet_pool pool = pool_of(b, layer, 0, 0, out);
+            b->k->subsample(layer->out_maps, layer->in_width, &pool, in,
+                            (ptrdiff_t)layer->in_height * layer->in_width * at->lanes,
+                            layer->out_height);
             lap(b, LENET_FORWARD, l);
         }
         in = out;

@@ -137,7 +137,7 @@ cdef extern from "lenet.h" nogil:
     void lenet_set_threads(int32_t)
     int32_t lenet_get_threads()
     const char *lenet_threading()
-    double lenet_multiply_adds(int64_t, int)
+    double lenet_multiply_adds(int64_t, int32_t)
 
 
 # The numbers of lenet.h's enums, by the names that Python uses.

@@ -556,8 +556,8 @@ static void compare_pooled(const lenet_conv_shape *s, const conv_inputs *c)
     const float *coefficient = floats((size_t)s->out_maps), *shift = floats((size_t)s->out_maps);
     const lenet_pool pools[] = {
         {.activation = c->activation, .coefficient = coefficient, .bias = shift, .keep = 1},
-        {.activation = c->activation, .coefficient = coefficient, .bias = shift},
         {.activation = LENET_IDENTITY},
+        {.activation = c->activation, .coefficient = coefficient, .bias = shift},
     };
     float *want = floats(n), *out = floats(n);
     float *want_pooled = floats(n_pooled), *pooled = floats(n_pooled);
@@ -567,11 +567,11 @@ static void compare_pooled(const lenet_conv_shape *s, const conv_inputs *c)
                              c->scratch, want, NULL);
         for (int i = 0; i < 3; i++) {
             lenet_pool pool = pools[i];
-            pool.out = pooled;
             pool.out_stride = pooled_map;
             memcpy(pooled, want_pooled, n_pooled * sizeof *pooled);
-            table->subsample(s->out_maps, s->out_width, pool.coefficient, pool.bias, pool.activation,
-                             want, map, n_rows / 2, pooled_map, want_pooled);
+            pool.out = want_pooled;
+            table->subsample(s->out_maps, s->out_width, &pool, want, map, n_rows / 2);
+            pool.out = pooled;
             table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows, map,
                                  c->scratch, out, &pool);
             if (memcmp(pooled, want_pooled, n_pooled * sizeof *pooled) != 0)
@@ -768,8 +768,9 @@ static void subsample_case(const pool *p)
     const float *in = floats((size_t)(p->maps * in_stride));
     float *out = floats((size_t)(p->maps * stride));
     expected want = subsample_outputs(p, L, in, in_stride, p->width * L);
-    table->subsample(p->maps, p->width, p->coefficient, p->bias, p->activation, in, in_stride, rows,
-                     stride, out);
+    const lenet_pool to = {.coefficient = p->coefficient, .bias = p->bias, .out = out,
+                           .out_stride = stride, .activation = p->activation};
+    table->subsample(p->maps, p->width, &to, in, in_stride, rows);
     compare_rows("out", out, p->maps, stride, want);
 }
 
@@ -1631,7 +1632,7 @@ static void check_multiply_adds(void)
         describe("100 rounds of x = x / 2 + 1 / 4, loads %d", loads);
         float *sink = floats(7 * (size_t)L);
         sink[0] = 0.5f;
-        for (int i = 1; i < 7 * L; i++) sink[i] = i == 1 || (loads && i >= L) ? 0.25f : NAN;
+        for (int i = 1; i < 7 * L; i++) sink[i] = (loads ? i >= L : i == 1) ? 0.25f : NAN;
         double n = table->multiply_adds(100, loads, sink);
         /* every sum ends at 1/2 */
         double sums = 2.0 * sink[0];

@@ -347,6 +347,8 @@ def test_a_process_of_its_own_measures_and_profiles():
     isa = _core.available_isas()[-1]
     found = run(isa, [ONE, "modern: step 1, SGD"], rounds=2, seconds=0.001, profile=True)
     assert found.isa == isa
+    assert 0.2 < found.loading < 1.5
+    assert f"{found.loading:.0%} of it with one load" in limit.section(found)
     for measured in found.paths.values():
         assert len(measured.peaks) == len(measured.seconds) == 2
         total = sum(sum(layers.values()) for layers in measured.profile.values())
@@ -413,8 +415,9 @@ def test_a_profile_accounts_for_a_step_and_only_while_it_is_there(network):
     # some step is not interrupted between the core's last look at the clock and ours
     assert 0.5 < max(shares) <= 1.0 + 1e-9
     seconds = {part: [profile.seconds(part, i) for i in range(7)] for part in _core.PARTS}
-    # where a convolution runs by Winograd the 2x2 layer above may count with it
-    assert all(s > 0 for i, s in enumerate(seconds["forward"]) if i not in (1, 3))
+    # S2 and S4 count with C1 and C3 where those run by Winograd
+    apart = (1, 3) if _core.isa()[0] == "avx512" else ()
+    assert all(s > 0 for i, s in enumerate(seconds["forward"]) if i not in apart)
     for part in ("load", "loss", "backward_input", "backward_weights", "update"):
         assert sum(seconds[part]) > 0
     net._network.profile = None

@@ -77,12 +77,12 @@ LARGE_C5 = Architecture(
         Conv("C1", maps=6, kernel=5),
         Subsample("S2"),
         Conv("C3", maps=8, kernel=5),
-        Subsample("S4"),
+        AveragePool("S4"),
         Conv("C5", maps=12, kernel=5),
         Dense("F6", units=21),
         RBF("output", classes=26),
     ),
-    input_shape=(36, 40),
+    input_shape=(37, 40),
 )
 MANY_POOLS = Architecture(
     "odd maps under every pool",
