@@ -186,8 +186,8 @@ def section(report: Report) -> str:
     parts = [
         f"## {report.isa}",
         (
-            f"Peak: {middle} GFLOP/s ({low} to {high}), {report.loading:.0%} of it with one load for "
-            f"every two multiply-adds; {report.lanes} images a vector."
+            f"Peak: {middle} GFLOP/s ({low} to {high}), {report.loading:.0%} of it with one load "
+            f"for every two multiply-adds; {report.lanes} images a vector."
         ),
         markdown(header, rows),
     ]

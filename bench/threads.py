@@ -49,7 +49,7 @@ that one thread did both. "Idle" is the processor time used in the second after 
 "Multiply-adds" is the core's loop of them in registers, once on one thread and once on each of two:
 about how much two threads of this machine could gain. Inference and training are the 1998
 network's, `predict` and `Trainer.step` with Adam. The three in turns, each on one thread and then
-on two, medians of {rounds} rounds; "x" is the median of the rounds' gains. A pass is `Trainer.fit` over
+on two, medians of {rounds} rounds; "x" is the median of their gains. A pass is `Trainer.fit` over
 60,000 shuffled images with Adam, by batches of 64 and of 128, two threads (in parentheses one): the
 median of up to {passes}."""
 
