@@ -1,7 +1,7 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools bench bench-check lint sanitize clean
+.PHONY: build test test-arm arm-tools test-openmp bench bench-check lint sanitize clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -45,15 +45,25 @@ lint:
 		done; \
 	done
 
-# A copy of the project, built with AddressSanitizer and UndefinedBehaviorSanitizer, passes the
-# tests. Python itself leaks by design, so leaks are not looked for; allocations that cannot be
-# granted fail as malloc does.
+# $(call copy,FOLDER): a copy of the project, to be built in another way
+copy = rm -rf $(1) && mkdir -p $(1) && cp -r bench csrc docs lenet_c tests \
+	setup.py pyproject.toml README.md LICENSE $(1) && rm -f $(1)/lenet_c/*.so
+
+# Built with OpenMP's threads, it passes the tests that run batches.
+OPENMP = build/openmp
+test-openmp:
+	$(call copy,$(OPENMP))
+	cd $(OPENMP) && LENET_C_OPENMP=1 $(PYTHON) setup.py -q build_ext --inplace
+	cd $(OPENMP) && PYTHONPATH=$$PWD $(PYTHON) -c \
+		'import lenet_c; assert lenet_c.cpu_info()["threading"] == "OpenMP", lenet_c'
+	cd $(OPENMP) && PYTHONPATH=$$PWD $(PYTHON) -m pytest -q -p no:cacheprovider \
+		tests/test_network.py tests/test_model.py tests/test_trainer.py
+
+# Built with AddressSanitizer and UndefinedBehaviorSanitizer, it passes all tests. Python itself
+# leaks by design, so leaks are not looked for; allocations that cannot be granted fail as malloc does.
 SANITIZED = build/sanitize
 sanitize:
-	rm -rf $(SANITIZED)
-	mkdir -p $(SANITIZED)
-	cp -r bench csrc docs lenet_c tests setup.py pyproject.toml README.md LICENSE $(SANITIZED)
-	rm -f $(SANITIZED)/lenet_c/*.so
+	$(call copy,$(SANITIZED))
 	cd $(SANITIZED) && LENET_C_SANITIZE=1 $(PYTHON) setup.py -q build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \

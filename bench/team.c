@@ -5,14 +5,22 @@
  *   team loop      microseconds of a loop with nothing to do, and of two tasks on two threads
  *                  beyond those of one; milliseconds of processor time in the second after a loop
  *   team gradient  microseconds of a batch's gradient and step on two threads, and of the same
- *                  gradient without the fixed order: a sum for each thread */
+ *                  gradient without the fixed order: a sum for each thread
+ *   team host      how many threads there are besides 8 that each ran a loop on 4, and how many
+ *                  work in a forked child's loop
+ *   team refused   threads of a loop when the system gives no more; may not come back */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE  /* clock_gettime, nanosleep */
 #endif
+#include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "kernels.h"
 
@@ -256,9 +264,80 @@ static int measure_gradient(void)
     return t.failed[0] | t.failed[1] | *failed;
 }
 
+/* ---- a host process -------------------------------------------------------------------------- */
+
+enum { CALLERS = 8, OF_EACH = 4, TASKS = 64 };
+
+static pthread_barrier_t all_have_run, all_are_counted;
+
+static void note_thread(void *worked, int64_t i, int32_t thread)
+{
+    int64_t rounds = 100000;
+    ((char *)worked)[thread] = 1;
+    do_work(&rounds, i, thread);
+}
+
+static int threads_of_a_loop(void)
+{
+    char worked[OF_EACH] = {0};
+    lenet_parallel_for(TASKS, OF_EACH, note_thread, worked);
+    return worked[0] + worked[1] + worked[2] + worked[3];
+}
+
+static void *call(void *unused)
+{
+    threads_of_a_loop();
+    pthread_barrier_wait(&all_have_run);
+    pthread_barrier_wait(&all_are_counted);
+    return unused;
+}
+
+static int threads_of_this_process(void)
+{
+    int n = -2;  /* . and .. */
+    DIR *folder = opendir("/proc/self/task");
+    if (!folder) exit(2);
+    while (readdir(folder)) n++;
+    closedir(folder);
+    return n;
+}
+
+static int look_at_host(void)
+{
+    pthread_t callers[CALLERS];
+    pthread_barrier_init(&all_have_run, NULL, CALLERS + 1);
+    pthread_barrier_init(&all_are_counted, NULL, CALLERS + 1);
+    for (int i = 0; i < CALLERS; i++)
+        if (pthread_create(&callers[i], NULL, call, NULL) != 0) return 2;
+    pthread_barrier_wait(&all_have_run);
+    printf("besides %d\n", threads_of_this_process() - CALLERS - 1);
+    fflush(stdout);
+    pthread_barrier_wait(&all_are_counted);
+    for (int i = 0; i < CALLERS; i++) pthread_join(callers[i], NULL);
+
+    int status = 0;
+    threads_of_a_loop();
+    pid_t child = fork();
+    if (child == 0) _exit(threads_of_a_loop());
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return 2;
+    printf("child %d\n", WEXITSTATUS(status));
+    return 0;
+}
+
+/* No address space for another thread's stack: pthread_create fails. */
+static int work_when_refused(void)
+{
+    struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_AS, &none) != 0) return 2;
+    printf("refused %d\n", threads_of_a_loop());
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (lenet_init() != LENET_OK || argc != 2) return 2;
+    if (strcmp(argv[1], "host") == 0) return look_at_host();
+    if (strcmp(argv[1], "refused") == 0) return work_when_refused();
     if (strcmp(argv[1], "gradient") == 0) return measure_gradient();
     measure_loop();
     return 0;

@@ -2,9 +2,10 @@
 
 The core's own team beside OpenMP's (libgomp) under its settings, on the machine as it is and beside
 a process that never rests: the parallel loop from C, and inference, training and passes over MNIST
-from Python. Then what it costs that one seed gives the same bits for any number of threads. Builds
-bench/team.c, and lenet_c with LENET_C_OPENMP, in a temporary folder: needs gcc or clang, Cython and
-setuptools. --write puts the report into docs/threads.md.
+from Python. Then what each does to the process that it works in, and what it costs that one seed
+gives the same bits for any number of threads. Builds bench/team.c, and lenet_c with LENET_C_OPENMP,
+in a temporary folder: needs Linux, gcc or clang, Cython and setuptools. --write puts the report
+into docs/threads.md.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from bench.paths import DATA, NETWORKS, PEAK_ROUNDS, ROOT, time_call, training_s
 from lenet_c import Adam, LeNet5, Trainer, __version__, _core, cpu_info
 
 OUTPUT = ROOT / "docs" / "threads.md"
+OPENMP = ["-fopenmp", "-DLENET_USE_OPENMP"]
 SETTINGS = ("OMP_", "GOMP_")  # how their variables begin
 ROUNDS = 41
 SECONDS = 0.05
@@ -53,6 +55,12 @@ on two, medians of {rounds} rounds; "x" is the median of their gains. A pass is 
 60,000 shuffled images with Adam, by batches of 64 and of 128, two threads (in parentheses one): the
 median of up to {passes}."""
 
+HOST = """\
+"Callers" is how many threads there are besides the program's own eight, when each of those has run
+a loop on four threads. "A forked child" is how many threads work in a child's loop on four, after
+the parent has run one. "No more threads" is what becomes of such a loop where the system has no
+memory left for a thread's stack."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -73,7 +81,7 @@ SETUPS = (
     Setup("OpenMP, as it comes"),
     Setup("OpenMP, OMP_WAIT_POLICY=active", settings={"OMP_WAIT_POLICY": "active"}),
     Setup("OpenMP, OMP_WAIT_POLICY=passive", settings={"OMP_WAIT_POLICY": "passive"}),
-    Setup("OpenMP, GOMP_SPINCOUNT=10000", settings={"GOMP_SPINCOUNT": "10000"}),
+    Setup("OpenMP, GOMP_SPINCOUNT=4000", settings={"GOMP_SPINCOUNT": "4000"}),
 )
 
 
@@ -129,6 +137,19 @@ def figures(program: Path, mode: str, setup: Setup) -> dict[str, float]:
         [program, mode], env=setup.environment(), stdout=subprocess.PIPE, text=True, check=True
     )
     return {name: float(value) for name, value in map(str.split, answer.stdout.splitlines())}
+
+
+def as_guest(program: Path, setup: Setup) -> list[str]:
+    """Write a line of the table of what the threads do to the process that they work in."""
+    host = figures(program, "host", setup)
+    refused = subprocess.run(
+        [program, "refused"], env=setup.environment(), capture_output=True, text=True
+    )
+    if refused.returncode == 0:
+        outcome = f"runs on {refused.stdout.split()[1]}"
+    else:
+        outcome = f"ends the process with code {refused.returncode}: {refused.stderr.strip()}"
+    return [setup.name, f"{host['besides']:.0f}", f"{host['child']:.0f}", outcome]
 
 
 def from_python(folder: Path, setup: Setup, also_one: bool) -> dict[str, dict[str, float]]:
@@ -235,7 +256,9 @@ def same_bits(found: dict[str, float]) -> str:
     )
 
 
-def report(tables: dict[str, tuple[list, list]], bits: str, load: float, minutes: float) -> str:
+def report(
+    tables: dict[str, tuple[list, list]], guests: list, bits: str, load: float, minutes: float
+) -> str:
     """Write the whole report; tables: the rows of loops and of Python by "quiet" and "busy"."""
     cpu = cpu_info()
     about = [
@@ -250,6 +273,8 @@ def report(tables: dict[str, tuple[list, list]], bits: str, load: float, minutes
               "pass, batch 64", "pass, batch 128"]  # fmt: skip
     for name, (loops, rows) in tables.items():
         parts += [f"## {name.capitalize()}", markdown(loop, loops), markdown(python, rows)]
+    guest = ["", "callers", "a forked child", "no more threads"]
+    parts += ["## In a host process", HOST, markdown(guest, guests)]
     parts += ["## The same bits for any number of threads", bits]
     return "\n\n".join(parts)
 
@@ -275,17 +300,17 @@ def main() -> None:
 
 def measure(folder: Path, load: float, began: float) -> str:
     """Build, measure all setups quiet and busy, and write the report."""
-    openmp = ["-fopenmp", "-DLENET_USE_OPENMP"]
     with ThreadPoolExecutor() as pool:
         python = pool.submit(build_python, folder / "python")
         posix_team = pool.submit(build_program, folder / "posix", ["-pthread"])
-        openmp_team = pool.submit(build_program, folder / "openmp", openmp)
+        openmp_team = pool.submit(build_program, folder / "openmp", OPENMP)
         builds = {
             False: Build(posix_team.result(), ROOT),
             True: Build(openmp_team.result(), python.result()),
         }
     say("built", began)
     bits = same_bits(figures(builds[False].team, "gradient", SETUPS[0]))
+    guests = [as_guest(builds[setup.openmp].team, setup) for setup in SETUPS[:2]]
     tables: dict[str, tuple[list, list]] = {}
     for state in ("quiet", "busy"):
         loops, rows = tables[state] = [], []
@@ -296,7 +321,7 @@ def measure(folder: Path, load: float, began: float) -> str:
                 found = from_python(build.python, setup, also_one=not setup.openmp)
                 rows.append(python_row(setup, found))
             say(f"{state}, {setup.name}", began)
-    return report(tables, bits, load, (time.perf_counter() - began) / 60)
+    return report(tables, guests, bits, load, (time.perf_counter() - began) / 60)
 
 
 def say(what: str, began: float) -> None:

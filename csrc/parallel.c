@@ -1,11 +1,12 @@
 /* The one parallel loop, and how many threads it may use.
  *
- * The loop is a small team of POSIX threads rather than OpenMP's, for one reason: at the end of
- * a loop OpenMP waits for every thread to arrive, and spins meanwhile. When other processes
- * want the processors too, each loop then costs a time slice: a pass over MNIST took ten times
- * as long on two threads as on one. Here the caller works as well and waits only for tasks that
- * somebody has begun, so a thread that is not scheduled delays nobody. Where there are no POSIX
- * threads, and with LENET_USE_OPENMP, it is OpenMP's loop, and without OpenMP a plain one. */
+ * The loop is a small team of POSIX threads rather than OpenMP's. GNU's OpenMP ends the process
+ * when no thread can be started, has a team for each calling thread, and none after a fork; and at
+ * the end of a loop it waits for every thread to arrive, and spins meanwhile, which costs a time
+ * slice when other processes want the processors too. Here the caller works as well and waits only
+ * for tasks that somebody has begun, so a thread that is not scheduled delays nobody. Where there
+ * are no POSIX threads, and with LENET_USE_OPENMP, it is OpenMP's loop, and without OpenMP a plain
+ * one. docs/threads.md has both side by side. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE  /* sched_getaffinity */
 #endif

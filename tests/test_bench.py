@@ -10,6 +10,8 @@ import importlib.util
 import json
 import os
 import re
+import shutil
+import sys
 import time
 
 import numpy as np
@@ -326,11 +328,24 @@ def test_the_report_on_threads_has_each_setup_quiet_and_busy():
         [threads.loop_row(setup, loop) for setup in threads.SETUPS],
         [threads.python_row(setup, found) for setup in threads.SETUPS],
     ]
-    text = threads.report({"quiet": rows, "busy": rows}, "bits", 0.0, 1.0)
+    guests = [["some team", "3", "4", "runs on 1"]]
+    text = threads.report({"quiet": rows, "busy": rows}, guests, "bits", 0.0, 1.0)
+    assert "| some team | 3 | 4 | runs on 1 |" in text
     for setup in threads.SETUPS:
         assert text.count(f"| {setup.name} |") == 4
     assert text.count("| 1.82x |") == 2 * len(threads.SETUPS)
     assert "2.00, 1.00 ms: 1.98x" in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_the_team_is_a_good_guest(tmp_path):
+    """One team for all callers, one in a forked child, and no end where no thread can be had."""
+    if not (shutil.which("gcc") or shutil.which("clang")):
+        pytest.skip("no C compiler here")
+    program = threads.build_program(tmp_path, ["-pthread", "-O0"])
+    _, besides, child, outcome = threads.as_guest(program, threads.SETUPS[0])
+    assert (besides, outcome) == ("3", "runs on 1")
+    assert int(child) > 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="reads processes by POSIX signals")
