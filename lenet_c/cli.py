@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments = _parser().parse_args(argv)
             if arguments.threads is not None:
                 set_num_threads(arguments.threads)
-            arguments.run(arguments)
+            return arguments.run(arguments) or 0
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -165,7 +165,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, ValueError) as error:
         return _fail(f"error: {_one_line(error)}", 2)
-    return 0
 
 
 # ---- commands ----
@@ -181,10 +180,13 @@ def _train(arguments: argparse.Namespace) -> None:
     _check_plots(arguments.plot)
     network = LeNet5(architecture, seed=arguments.seed)
     optimizer = _optimizer(recipe, arguments)
+    loss = arguments.loss or recipe.loss
+    if arguments.j is not None and loss != "map":
+        raise ValueError(f"--j is for --loss map, not {loss}")
     trainer = Trainer(
         network,
         optimizer,
-        arguments.loss or recipe.loss,
+        loss,
         j=recipe.j if arguments.j is None else arguments.j,
         batch_size=arguments.batch_size
         or (optimizer.batch_size if isinstance(optimizer, SDLM) else recipe.batch_size),
@@ -240,18 +242,32 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         _save_plots(arguments.plot, _plots(network, test))
 
 
-def _predict(arguments: argparse.Namespace) -> None:
+def _predict(arguments: argparse.Namespace) -> int:
     network = _network(arguments.model)
+    code = 0
     for path in arguments.images:
-        picture = preprocess.load_image(path)
         try:
-            image = preprocess.character(picture)
-        except ValueError as error:
-            raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
+            image = _character(path)
+        except (
+            MemoryError,
+            OSError,
+            ValueError,
+        ) as error:  # the other pictures are read all the same
+            code = _fail(f"error: {_one_line(error)}", 2)
+            continue
         probabilities = network.predict_proba(image)[0]
         answer = int(network.predict(image, reject=arguments.reject)[0])
         read = "rejected" if answer == REJECTED else answer
         print(f"{path}\t{read}\t{probabilities.max():.4f}")
+    return code
+
+
+def _character(path: str) -> NDArray[np.uint8]:
+    picture = preprocess.load_image(path)
+    try:
+        return preprocess.character(picture)
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -557,7 +573,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(threads=None)
     commands = parser.add_subparsers(metavar="command", required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> _Parser:
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> _Parser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         added.set_defaults(run=run)
         return added

@@ -36,7 +36,7 @@ _FILES = {
 _SUBFOLDERS = ("", "mnist", os.path.join("MNIST", "raw"))
 
 _MAX_DOWNLOAD = 64 << 20  # bytes, packed and unpacked; the largest file unpacks to 47 MB
-_CONNECTION_TIMEOUT = 20.0  # seconds without a byte
+_CONNECTION_TIMEOUT = 20.0  # seconds until there is an answer, and without a byte
 _FILE_TIMEOUT = 600.0  # seconds for one file
 _CHUNK = 1 << 16
 _MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip file can unpack to
@@ -321,11 +321,9 @@ def _download_file(name: str, path: str, sha256: str, progress: bool | None) -> 
 
 def _fetch(url: str, file: BinaryIO, progress: bool | None) -> None:
     import time
-    from urllib.request import Request, urlopen
 
     deadline = time.monotonic() + _FILE_TIMEOUT
-    request = Request(url, headers={"User-Agent": "lenet_c"})
-    with urlopen(request, timeout=_CONNECTION_TIMEOUT) as response:
+    with _open(url) as response:
         length = response.headers.get("Content-Length", "")
         expected = int(length) if length.isdecimal() else None
         bar = _progress_bar(os.path.basename(url), expected, progress)
@@ -346,6 +344,37 @@ def _fetch(url: str, file: BinaryIO, progress: bool | None) -> None:
                 bar.close()
     if expected is not None and received != expected:
         raise ValueError(f"the connection ended after {received} of {expected} bytes")
+
+
+def _open(url: str) -> Any:
+    """Open an address; all that its name leads to, one after the other, within the time limit.
+
+    In a thread, because neither looking up a name nor trying several addresses has a limit.
+    """
+    import threading
+    from urllib.request import Request, urlopen
+
+    request = Request(url, headers={"User-Agent": "lenet_c"})
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(urlopen(request, timeout=_CONNECTION_TIMEOUT))
+        except Exception as error:
+            answers.append(error.with_traceback(None))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_CONNECTION_TIMEOUT)
+    if not answers:
+        raise TimeoutError(f"no answer after {_CONNECTION_TIMEOUT:g} s")
+    answer = answers.pop()
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+    finally:
+        del answer  # or the error would hold this frame, and be held by it
 
 
 def _progress_bar(name: str, total: int | None, progress: bool | None) -> Any:

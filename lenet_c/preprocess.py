@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,12 +52,14 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         If Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
         raise ImportError('load_image() needs Pillow: pip install "lenet_c[cli]"') from error
 
     name = os.fsdecode(path)
-    with open(name, "rb") as file:
+    # Pillow warns of large pictures, which are refused below.
+    with open(name, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         # Pillow's decoders raise nearly anything on a damaged file.
         try:
             with Image.open(file, formats=_FORMATS) as image:
@@ -66,7 +69,9 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
                     )
                 return _grey_of_file(ImageOps.exif_transpose(image))
         except Exception as error:
-            why = str(error).replace(f" {file!r}", "")
+            why = str(error)
+            if isinstance(error, UnidentifiedImageError):
+                why = "not a PNG, JPEG, PGM, PPM or BMP file"
             raise ValueError(f"{name}: cannot be read as a picture ({why})") from error
 
 

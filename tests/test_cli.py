@@ -380,7 +380,7 @@ def test_predict_rejects(trained, clear, tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().out.split("\t")[:2] == ["a.png", wanted]
 
 
-def test_predict_prints_what_came_before_a_bad_image(trained, clear, tmp_path):
+def test_predict_reads_the_pictures_around_a_bad_one(trained, clear, tmp_path):
     image, label = clear[0]
     Image.fromarray(image).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
@@ -388,7 +388,12 @@ def test_predict_prints_what_came_before_a_bad_image(trained, clear, tmp_path):
     failed(result, "bad.png")
     assert [line.split("\t")[:2] for line in result.stdout.splitlines()] == [
         ["good.png", str(label)]
-    ]
+    ] * 2
+
+
+def test_predict_says_in_one_line_that_a_picture_is_too_large(trained, tmp_path):
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")  # Pillow warns of such
+    failed(run("predict", trained[0], "large.png", cwd=tmp_path), "large.png", "10000x9000 pixels")
 
 
 def test_predict_names_an_empty_picture_and_a_missing_one(trained, tmp_path):
@@ -494,6 +499,7 @@ def test_the_script_is_the_module():
         (["evaluate", "file", "--data", ""], ["--data", "want a path"]),
         (["summary", "two\nlines"], ["two lines: No such file"]),
         (["train", "--j", "0"], ["j: got 0.0"]),
+        (["train", "--j", "1", "--loss", "mse"], ["--j is for --loss map, not mse"]),
         (["train", "--momentum", "0.5"], ["--momentum", "sgd"]),
         (["train", "--optimizer", "sgd", "--momentum", "1"], ["momentum"]),
         (["train", "--loss", "hinge"], ["--loss", "hinge"]),

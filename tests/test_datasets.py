@@ -396,6 +396,16 @@ def test_download_false_asks_no_one(cache, mirrors):
     assert first.asked == second.asked == []
 
 
+def test_the_time_limit_holds_for_all_addresses_of_a_name_together(cache, mirrors, monkeypatch):
+    """However long a name, or the addresses that it leads to, are tried."""
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: time.sleep(3))
+    began = time.monotonic()
+    with pytest.raises(datasets.DownloadError, match=r"(?s)no answer after 0\.5 s.*no answer"):
+        datasets.mnist()
+    assert time.monotonic() - began < 2.5
+    assert files_below(cache) == []
+
+
 BAD = {  # what the mirror does, and what the message says of it
     "missing": (lambda mirror: lambda handler: handler.send_error(404), "404"),
     "wrong content": (
@@ -407,7 +417,7 @@ BAD = {  # what the mirror does, and what the message says of it
     "short, not said": (lambda mirror: mirror.cut(declared=False), "damaged gzip file"),
     "too large": (lambda mirror: body(bytes(3 << 20)), "more than 1048576 bytes"),
     "bomb": (lambda mirror: body(gzip.compress(bytes(3 << 20))), "unpacks to more than"),
-    "hangs": (lambda mirror: mirror.hang, "timed out"),
+    "hangs": (lambda mirror: mirror.hang, "timed out|no answer after 0.5 s"),
     "drips": (lambda mirror: mirror.drip, "not done after 0.4 s"),
     "no http": (lambda mirror: lambda handler: handler.wfile.write(b"hello\r\n\r\n"), "hello"),
     "closes": (
