@@ -67,18 +67,24 @@ def _kernel(name: str, direction: str):
         return partial(kernels.subsample_backward, x, parameters[0], dy), flops
 
     flops = multiply_adds(LENET5_1998)[name] * (2 if forward else 4)
-    if isinstance(layer, RBF):
+    if outputs[name][1:] == (1, 1):
         x, dy = x.reshape(KERNEL_IMAGES, -1), dy.reshape(KERNEL_IMAGES, -1)
+        if isinstance(layer, RBF):
+            if forward:
+                return partial(kernels.rbf, x, codes.DIGITS), flops
+            return partial(kernels.rbf_backward, x, codes.DIGITS, dy), flops
+        # C5 too: a convolution over the whole map is a dense layer
+        weights = parameters[0].reshape(dy.shape[1], -1)
         if forward:
-            return partial(kernels.rbf, x, codes.DIGITS), flops
-        return partial(kernels.rbf_backward, x, codes.DIGITS, dy), flops
+            return partial(kernels.dense, x, weights, parameters[1]), flops
+        return partial(kernels.dense_backward, x, weights, dy), flops
     if forward:
         return partial(kernels.conv, x, *parameters, layer.table), flops
     return partial(kernels.conv_backward, x, parameters[0], dy, layer.table), flops
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-@pytest.mark.parametrize("name", ["C1", "S2", "C3", "S4", "output", "squash"])
+@pytest.mark.parametrize("name", ["C1", "S2", "C3", "S4", "C5", "F6", "output", "squash"])
 def test_kernel(measure, name: str, direction: str) -> None:
     call, flops = _kernel(name, direction)
     shown = {"output": "rbf", "squash": "squash, all layers"}.get(name, name)

@@ -210,26 +210,78 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
     return LENET_OK;
 }
 
-/* ---- RBF ------------------------------------------------------------------------------------ */
+/* ---- dense layers and RBF ------------------------------------------------------------------- */
 
-static int bad_rbf(int32_t inputs, int32_t classes)
+static int bad_dense(int32_t inputs, int32_t outputs)
 {
-    return inputs < 1 || classes < 1 || inputs > LENET_MAX_MAPS || classes > LENET_MAX_MAPS;
+    return inputs < 1 || outputs < 1 || inputs > LENET_MAX_MAPS || outputs > LENET_MAX_MAPS;
+}
+
+static lenet_dense_shape one_group(const lenet_kernels *k, int32_t inputs, int32_t outputs)
+{
+    return (lenet_dense_shape){.inputs = inputs,
+                               .outputs = outputs,
+                               .groups = 1,
+                               .in_stride = (ptrdiff_t)inputs * k->lanes,
+                               .out_stride = (ptrdiff_t)outputs * k->lanes};
+}
+
+/* Features of scratch, for the weights' gradient: what lenet_dense_scratch says for one group. */
+static ptrdiff_t dense_scratch(int32_t inputs, int32_t outputs)
+{
+    return (ptrdiff_t)inputs + outputs + 2 * LENET_MAX_LANES;
+}
+
+size_t lenet_dense_workspace(int32_t inputs, int32_t outputs)
+{
+    if (bad_dense(inputs, outputs)) return 0;
+    return lanes_size(inputs) + lanes_size(outputs) + lanes_size(dense_scratch(inputs, outputs));
+}
+
+lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const float *weights,
+                         const float *bias, int64_t n, float *y, void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    arena p;
+    if (bad_dense(inputs, outputs)) return LENET_BAD_ARGUMENT;
+    lenet_status status = open_arena(workspace, size, lenet_dense_workspace(inputs, outputs), &p);
+    if (status != LENET_OK) return status;
+    const lenet_dense_shape s = one_group(k, inputs, outputs);
+    float *in = take(&p, inputs), *out = take(&p, outputs);
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, inputs, in);
+        k->dense(&s, weights, bias, LENET_IDENTITY, in, out);
+        to_rows(k, out, i, here, outputs, y);
+    }
+    return LENET_OK;
+}
+
+lenet_status lenet_dense_backward(int32_t inputs, int32_t outputs, const float *x,
+                                  const float *weights, const float *dy, int64_t n, float *dx,
+                                  float *dw, float *db, void *workspace, size_t size)
+{
+    const lenet_kernels *k = lenet_kernels_active();
+    arena p;
+    if (bad_dense(inputs, outputs)) return LENET_BAD_ARGUMENT;
+    lenet_status status = open_arena(workspace, size, lenet_dense_workspace(inputs, outputs), &p);
+    if (status != LENET_OK) return status;
+    const lenet_dense_shape s = one_group(k, inputs, outputs);
+    float *in = take(&p, inputs), *delta = take(&p, outputs);
+    float *scratch = take(&p, dense_scratch(inputs, outputs));
+    for (int64_t i = 0; i < n; i += k->lanes) {
+        int here = to_lanes(k, x, i, n, inputs, in);
+        to_lanes(k, dy, i, n, outputs, delta);
+        k->dense_backward_weights(&s, in, delta, scratch, i > 0, dw, db);
+        k->dense_backward_input(&s, weights, delta, LENET_IDENTITY, in);
+        to_rows(k, in, i, here, inputs, dx);
+    }
+    return LENET_OK;
 }
 
 size_t lenet_rbf_workspace(int32_t inputs, int32_t classes)
 {
-    if (bad_rbf(inputs, classes)) return 0;
+    if (bad_dense(inputs, classes)) return 0;
     return lanes_size(inputs) + lanes_size(classes);
-}
-
-static lenet_dense_shape one_group(const lenet_kernels *k, int32_t inputs, int32_t classes)
-{
-    return (lenet_dense_shape){.inputs = inputs,
-                               .outputs = classes,
-                               .groups = 1,
-                               .in_stride = (ptrdiff_t)inputs * k->lanes,
-                               .out_stride = (ptrdiff_t)classes * k->lanes};
 }
 
 lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,
@@ -237,7 +289,7 @@ lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const fl
 {
     const lenet_kernels *k = lenet_kernels_active();
     arena p;
-    if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
+    if (bad_dense(inputs, classes)) return LENET_BAD_ARGUMENT;
     lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
     if (status != LENET_OK) return status;
     const lenet_dense_shape s = one_group(k, inputs, classes);
@@ -256,7 +308,7 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
 {
     const lenet_kernels *k = lenet_kernels_active();
     arena p;
-    if (bad_rbf(inputs, classes)) return LENET_BAD_ARGUMENT;
+    if (bad_dense(inputs, classes)) return LENET_BAD_ARGUMENT;
     lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
     if (status != LENET_OK) return status;
     const lenet_dense_shape s = one_group(k, inputs, classes);

@@ -285,6 +285,14 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
                                       float *dcoefficient, float *dbias, void *workspace,
                                       size_t size);
 
+size_t lenet_dense_workspace(int32_t inputs, int32_t outputs);
+/* y = weights x + bias, before the squashing function; up to 4096 inputs and outputs. */
+lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const float *weights,
+                         const float *bias, int64_t n, float *y, void *workspace, size_t size);
+lenet_status lenet_dense_backward(int32_t inputs, int32_t outputs, const float *x,
+                                  const float *weights, const float *dy, int64_t n, float *dx,
+                                  float *dw, float *db, void *workspace, size_t size);
+
 size_t lenet_rbf_workspace(int32_t inputs, int32_t classes);
 /* y = squared distances of x to the codes; up to 4096 inputs. */
 lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,

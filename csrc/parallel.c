@@ -257,10 +257,14 @@ static void run_team(int64_t n_tasks, int32_t n_threads, task_function *task, vo
 
 #endif
 
+static int32_t at_most(int64_t n)
+{
+    return n < LENET_MAX_THREADS ? (int32_t)n : LENET_MAX_THREADS;
+}
+
 void lenet_parallel_for(int64_t n_tasks, int32_t n_threads, task_function *task, void *context)
 {
-    if (n_threads > n_tasks) n_threads = (int32_t)n_tasks;
-    if (n_threads > LENET_MAX_THREADS) n_threads = LENET_MAX_THREADS;
+    n_threads = at_most(n_threads < n_tasks ? n_threads : n_tasks);
     if (n_threads > 1)
         run_team(n_tasks, n_threads, task, context);
     else
@@ -271,7 +275,7 @@ void lenet_parallel_for(int64_t n_tasks, int32_t n_threads, task_function *task,
 
 static int32_t wanted_threads;
 
-void lenet_set_threads(int32_t n) { wanted_threads = n > 0 ? n : 0; }
+void lenet_set_threads(int32_t n) { wanted_threads = n > 0 ? at_most(n) : 0; }
 
 static int32_t usable_processors(void)
 {
@@ -358,8 +362,8 @@ int32_t lenet_get_threads(void)
     const char *text = getenv("OMP_NUM_THREADS");
     if (text) {
         long n = strtol(text, NULL, 10);  /* "4,2" gives 4: the outer level */
-        if (n > 0) return n < LENET_MAX_THREADS ? (int32_t)n : LENET_MAX_THREADS;
+        if (n > 0) return at_most(n);
     }
     int32_t processors = usable_processors(), granted = quota();
-    return granted && granted < processors ? granted : processors;
+    return at_most(granted && granted < processors ? granted : processors);
 }

@@ -38,6 +38,10 @@ class OptimizerState:
     first: Floats | None
     second: Floats | None
     step: int
+    n_updates: int
+    n_images: int
+    n_measured: int
+    rate: float | None
     def __init__(
         self,
         kind: str,
@@ -50,6 +54,7 @@ class OptimizerState:
         weight_decay: float = 0.0,
     ) -> None: ...
     def freeze(self, ranges: Sequence[tuple[int, int]]) -> None: ...
+    def forget_if_bad(self) -> None: ...
 
 class Profile:
     def seconds(self, part: str, layer: int = 0) -> float: ...
@@ -97,7 +102,8 @@ class Network:
         state: OptimizerState,
         rate: float,
         num_threads: int | None = None,
-        distortion: tuple[Sequence[float], int, int] | None = None,
+        distortion: tuple[Sequence[float], int] | None = None,
+        fallback: Floats | None = None,
     ) -> tuple[float, int]: ...
 
 def distort(
@@ -120,6 +126,10 @@ def conv_backward(
 def subsample(x: Floats, coefficient: Floats, bias: Floats, y: Floats) -> None: ...
 def subsample_backward(
     x: Floats, coefficient: Floats, dy: Floats, dx: Floats, dcoefficient: Floats, dbias: Floats
+) -> None: ...
+def dense(x: Floats, weights: Floats, bias: Floats, y: Floats) -> None: ...
+def dense_backward(
+    x: Floats, weights: Floats, dy: Floats, dx: Floats, dw: Floats, db: Floats
 ) -> None: ...
 def rbf(x: Floats, codes: Floats, y: Floats) -> None: ...
 def rbf_backward(x: Floats, codes: Floats, dy: Floats, dx: Floats, dcodes: Floats) -> None: ...

@@ -12,7 +12,7 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import functools
 import operator
@@ -121,6 +121,12 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_subsample_backward(int32_t, int32_t, int32_t, const float *,
                                           const float *, const float *, int64_t, float *,
                                           float *, float *, void *, size_t)
+    size_t lenet_dense_workspace(int32_t, int32_t)
+    lenet_status lenet_dense(int32_t, int32_t, const float *, const float *, const float *,
+                             int64_t, float *, void *, size_t)
+    lenet_status lenet_dense_backward(int32_t, int32_t, const float *, const float *,
+                                      const float *, int64_t, float *, float *, float *, void *,
+                                      size_t)
     size_t lenet_rbf_workspace(int32_t, int32_t)
     lenet_status lenet_rbf(int32_t, int32_t, const float *, const float *, int64_t, float *,
                            void *, size_t)
@@ -505,11 +511,22 @@ cdef class OptimizerState:
     ----------
     first, second : float32 array (n,), or None where the optimizer needs none; of SDLM the rates,
         which an update reads, and the curvature behind them, which only Python sees
-    step : int, updates so far
+    step : int, updates since it began, or forgot
+    n_updates, n_images : int, updates so far and the images that they learnt
+    n_measured : int, images behind the curvature
+    rate : float or None, what SDLM's rates are made of
+
+    Notes
+    -----
+    `Network.step` changes all of it together with the parameters, so that an interrupt cannot come
+    between.
     """
 
     cdef lenet_optimizer settings
     cdef readonly object first, second
+    cdef readonly int64_t n_updates, n_images
+    cdef public int64_t n_measured
+    cdef public object rate
     cdef object frozen, made
 
     def __init__(self, kind, int64_t n, *, float momentum=0.0, float beta1=0.0, float beta2=0.0,
@@ -542,11 +559,22 @@ cdef class OptimizerState:
         self.settings.n_frozen = <int32_t>len(self.frozen)
         self.settings.frozen = &values[0, 0] if len(self.frozen) else NULL
 
+    def forget_if_bad(self):
+        """Begins anew if what it remembers is not finite."""
+        if not (_is_finite(self.first) and _is_finite(self.second)):
+            for values in (self.first, self.second):
+                if values is not None:
+                    values[...] = 0.0
+            self.step = self.n_measured = 0
+            self.rate = None
+
     def __reduce__(self):
-        return self.made, (), (self.step, self.first, self.second, self.frozen)
+        counts = self.step, self.n_updates, self.n_images, self.n_measured, self.rate
+        return self.made, (), (counts, self.first, self.second, self.frozen)
 
     def __setstate__(self, state):
-        self.step, first, second, frozen = state
+        counts, first, second, frozen = state
+        self.step, self.n_updates, self.n_images, self.n_measured, self.rate = counts
         if first is not None:
             self.first[...] = first
         if second is not None:
@@ -561,6 +589,10 @@ cdef class OptimizerState:
     @step.setter
     def step(self, int64_t value):
         self.settings.step = value
+
+
+cdef bint _is_finite(const float[::1] values):
+    return values is None or lenet_first_not_finite(&values[0], len(values)) == len(values)
 
 
 def _zeros_behind(int64_t margin, int64_t n):
@@ -668,6 +700,13 @@ cdef class Network:
         self._run_forward(samples, num_threads, &out[0, 0])
         return outputs
 
+    cdef int _need_finite(self, const float *outputs, int64_t n) except -1:
+        cdef int64_t bad = lenet_first_not_finite(outputs, n * self.classes)
+        if bad < n * self.classes:
+            raise FloatingPointError(
+                f"the outputs for row {bad // self.classes} of images are NaN or infinite")
+        return 0
+
     def forward(self, images, num_threads=None):
         """Outputs (N, classes), float32."""
         return self._forward(Samples(self, images), num_threads)
@@ -680,6 +719,7 @@ cdef class Network:
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
+        self._need_finite(&outputs[0, 0], samples.n)
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
         return classes
@@ -689,6 +729,7 @@ cdef class Network:
         cdef float outputs[SMALL]
         cdef int64_t best
         self._run_forward(samples, num_threads, outputs)
+        self._need_finite(outputs, 1)
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
 
@@ -698,6 +739,7 @@ cdef class Network:
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
+        self._need_finite(&outputs[0, 0], samples.n)
         with nogil:
             lenet_probabilities(self.plan, &outputs[0, 0], samples.n, &out[0, 0])
         return result
@@ -739,6 +781,7 @@ cdef class Network:
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
+        self._need_finite(&outputs[0, 0], samples.n)
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
             status = lenet_score(self.plan, &outputs[0, 0], samples.first_label, samples.n,
@@ -790,10 +833,12 @@ cdef class Network:
         return curvature
 
     def step(self, Samples samples, const int64_t[::1] order, loss, double j,
-             OptimizerState state, float rate, num_threads=None, distortion=None):
+             OptimizerState state, float rate, num_threads=None, distortion=None,
+             const float[::1] fallback=None):
         """One update on the samples that `order` names (None: all); mean loss, errors.
 
-        distortion: (strengths, seed, number of the first image), as for `distort`, or None.
+        distortion: (strengths, seed), as for `distort` with images numbered as training saw them,
+        or None. fallback: the parameters are set to these when the update is not finite.
         """
         cdef lenet_distortion distorted
         cdef lenet_loss criterion = [LOSSES[loss], j]
@@ -804,12 +849,14 @@ cdef class Network:
         cdef lenet_run run
         samples._need_labels()
         if distortion is not None:
-            strengths, seed, first = distortion
-            distorted = _distortion(strengths, seed, first)
+            strengths, seed = distortion
+            distorted = _distortion(strengths, seed, state.n_images)
             images.distortion = &distorted
         if state.first is not None and len(state.first) != self.parameters.shape[0]:
             raise ValueError(f"optimizer state: for {len(state.first)} parameters, want "
                              f"{self.parameters.shape[0]}")
+        if fallback is not None and len(fallback) != len(self.values):
+            raise ValueError(f"fallback: {len(fallback)} parameters, want {len(self.values)}")
         cdef int32_t threads = _threads(num_threads, lenet_blocks(1, n))
         cdef _Workspace workspace = _borrow(lenet_workspace_size(self.plan, 1, n, threads))
         state.settings.rate = rate
@@ -817,6 +864,12 @@ cdef class Network:
         with nogil:
             status = lenet_step(self.plan, &self.values[0], &images, samples.first_label, n,
                                 &criterion, &state.settings, &report, &run)
+        if status == LENET_OK:
+            state.n_updates += 1
+            state.n_images += n
+        elif status == LENET_NOT_FINITE and fallback is not None:
+            memcpy(&self.values[0], &fallback[0], len(fallback) * sizeof(float))
+            state.forget_if_bad()
         _check(status)
         _give_back(workspace)
         return report.loss, report.n_errors
@@ -935,6 +988,33 @@ def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient
                                           &dy[0, 0, 0, 0], x.shape[0], &dx[0, 0, 0, 0],
                                           &dcoefficient[0], &dbias[0], workspace.aligned,
                                           workspace.size)
+    _check(status)
+    _give_back(workspace)
+
+
+def dense(const float[:, ::1] x, const float[:, ::1] weights, const float[::1] bias,
+          float[:, ::1] y):
+    _check_isa()
+    cdef int32_t inputs = <int32_t>weights.shape[1], outputs = <int32_t>weights.shape[0]
+    cdef _Workspace workspace = _borrow(lenet_dense_workspace(inputs, outputs))
+    cdef lenet_status status
+    with nogil:
+        status = lenet_dense(inputs, outputs, &x[0, 0], &weights[0, 0], &bias[0], x.shape[0],
+                             &y[0, 0], workspace.aligned, workspace.size)
+    _check(status)
+    _give_back(workspace)
+
+
+def dense_backward(const float[:, ::1] x, const float[:, ::1] weights, const float[:, ::1] dy,
+                   float[:, ::1] dx, float[:, ::1] dw, float[::1] db):
+    _check_isa()
+    cdef int32_t inputs = <int32_t>weights.shape[1], outputs = <int32_t>weights.shape[0]
+    cdef _Workspace workspace = _borrow(lenet_dense_workspace(inputs, outputs))
+    cdef lenet_status status
+    with nogil:
+        status = lenet_dense_backward(inputs, outputs, &x[0, 0], &weights[0, 0], &dy[0, 0],
+                                      x.shape[0], &dx[0, 0], &dw[0, 0], &db[0],
+                                      workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 

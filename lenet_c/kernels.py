@@ -1,8 +1,8 @@
 """The functional face of the kernels: each by itself, on arrays (N, maps, height, width).
 
-The same code that the network runs, one image per lane. Arrays of any float dtype, contiguous or
-not, are taken and computed with as float32. What does not fit is a TypeError or a ValueError that
-names the argument.
+The same code that the network runs, one image per lane, on the calling thread. Arrays of any
+float dtype, contiguous or not, are taken and computed with as float32. What does not fit is a
+TypeError or a ValueError that names the argument.
 """
 
 from __future__ import annotations
@@ -188,12 +188,53 @@ def subsample_backward(
     return dx, dc, db
 
 
-def _rbf_arguments(x: ArrayLike, codes: ArrayLike) -> tuple[Floats, Floats]:
-    x, codes = _floats("x", x, 2), _floats("codes", codes, 2)
-    _expect("x", x, (len(x), codes.shape[1]))
-    if max(codes.shape) > MAX_MAPS:
-        raise ValueError(f"codes: shape {codes.shape}, want at most {MAX_MAPS} by {MAX_MAPS}")
-    return x, codes
+def _matrix_arguments(x: ArrayLike, name: str, w: ArrayLike) -> tuple[Floats, Floats]:
+    x, w = _floats("x", x, 2), _floats(name, w, 2)
+    _expect("x", x, (len(x), w.shape[1]))
+    if max(w.shape) > MAX_MAPS:
+        raise ValueError(f"{name}: shape {w.shape}, want at most {MAX_MAPS} by {MAX_MAPS}")
+    return x, w
+
+
+def dense(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> Floats:
+    """Weighted sums plus biases (section II.B), before squashing.
+
+    Parameters
+    ----------
+    x : float array (N, K)
+    w : float array (units, K)
+    b : float array (units,)
+
+    Returns
+    -------
+    float32 array (N, units)
+    """
+    x, w = _matrix_arguments(x, "w", w)
+    b = _floats("b", b, 1)
+    _expect("b", b, w.shape[:1])
+    y = np.empty((len(x), len(w)), np.float32)
+    _core.dense(x, w, b, y)
+    return y
+
+
+def dense_backward(x: ArrayLike, w: ArrayLike, dy: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Gradients of a loss through `dense`.
+
+    Parameters
+    ----------
+    x, w : as for `dense`
+    dy : float array (N, units)
+
+    Returns
+    -------
+    dx, dw, db : float32 arrays shaped like x, w and b
+    """
+    x, w = _matrix_arguments(x, "w", w)
+    dy = _floats("dy", dy, 2)
+    _expect("dy", dy, (len(x), len(w)))
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(len(w), np.float32)
+    _core.dense_backward(x, w, dy, dx, dw, db)
+    return dx, dw, db
 
 
 def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
@@ -209,7 +250,7 @@ def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
     float32 array (N, classes)
         Penalties: the smallest wins.
     """
-    x, codes = _rbf_arguments(x, codes)
+    x, codes = _matrix_arguments(x, "codes", codes)
     y = np.empty((len(x), len(codes)), np.float32)
     _core.rbf(x, codes, y)
     return y
@@ -227,7 +268,7 @@ def rbf_backward(x: ArrayLike, codes: ArrayLike, dy: ArrayLike) -> tuple[Floats,
     -------
     dx, dcodes : float32 arrays shaped like x and codes
     """
-    x, codes = _rbf_arguments(x, codes)
+    x, codes = _matrix_arguments(x, "codes", codes)
     dy = _floats("dy", dy, 2)
     _expect("dy", dy, (len(x), len(codes)))
     dx, dcodes = np.empty_like(x), np.empty_like(codes)

@@ -606,10 +606,12 @@ class LeNet5:
         Raises
         ------
         TypeError, ValueError
-            If `path` is something else, or JSON cannot hold `notes`.
+            If `path` is something else, JSON cannot hold `notes`, or parameters are not finite.
         """
         from lenet_c import serialization
 
+        if not np.isfinite(self.parameters).all():
+            raise ValueError("parameters: some are NaN or infinite, which load would refuse")
         if not isinstance(self.notes, dict):
             raise TypeError(f"notes: got {checks.short(self.notes)}, want a dict")
         arrays = {"parameters": self.parameters}

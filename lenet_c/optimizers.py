@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -113,6 +113,7 @@ class Optimizer:
     batch_size: ClassVar[int] = 64  # images an update, when a Trainer is not told
 
     lr: float
+    _: KW_ONLY
     schedule: str | Schedule = "constant"
     weight_decay: float = 0.0
 
@@ -149,10 +150,10 @@ class SGD(Optimizer):
     Parameters
     ----------
     lr : float
-    schedule : str or Schedule
-    weight_decay : float
     momentum : float
         In [0, 1).
+    schedule : str or Schedule
+    weight_decay : float
     """
 
     kind: ClassVar[str] = "sgd"
@@ -178,12 +179,12 @@ class Adam(Optimizer):
     Parameters
     ----------
     lr : float
-    schedule : str or Schedule
-    weight_decay : float
     beta1, beta2 : float
         Decay of the averages of the gradient and its square, in [0, 1).
     epsilon : float
         Added to the root of the second average.
+    schedule : str or Schedule
+    weight_decay : float
     """
 
     kind: ClassVar[str] = "adam"
@@ -223,14 +224,14 @@ class SDLM(Optimizer):
     ----------
     lr : float
         The paper's eta.
-    schedule : str or Schedule
-    weight_decay : float
-        0: this optimizer has none.
     mu : float
         Keeps the rate within bounds where the loss is flat, above 0. With the paper's 0.02 the 1998
         network saturates in its first updates; 0.5 trains it (docs/reproduction.md).
     samples : int
         Images of an estimate, at least 1; all, if there are fewer.
+    schedule : str or Schedule
+    weight_decay : float
+        0: this optimizer has none.
 
     Notes
     -----
@@ -244,7 +245,7 @@ class SDLM(Optimizer):
     batch_size: ClassVar[int] = 1
 
     lr: float = 0.0005
-    schedule: str | Schedule = "paper"
+    schedule: str | Schedule = field(default="paper", kw_only=True)
     mu: float = 0.02
     samples: int = 500
 

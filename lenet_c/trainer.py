@@ -274,24 +274,21 @@ class Trainer:
         self.num_threads = num_threads
         self.validates = False
         self.history = History()
-        self.n_updates = 0
         self.stop = False
         if seed is not None:
             checks.whole("seed", seed, 0)
         seeds = np.random.SeedSequence(seed)
         self._rng = np.random.default_rng(seeds)
         self._distort_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
-        self._n_images = 0  # that training has seen, each time counted
         self._frozen = network._names_of(freeze, "freeze")
         if len(self._frozen) == len(network):
             raise ValueError("freeze: got every layer that has parameters, want some left to train")
-        self._state = self._new_state()
+        self._state = optimizer.new_state(network.n_parameters)
+        self._state.freeze([network._ranges[name] for name in self._frozen])
         # weights whose loss was finite, kept when KEEP_EVERY images have been learnt since
         self._good: np.ndarray | None = None
         self._spare = np.empty_like(network.parameters)
         self._since_good = 0
-        self._measured = 0  # images behind the estimate of the curvature
-        self._rates_of: float | None = None  # the rate that the rates by parameter are made of
 
     def __repr__(self) -> str:
         return (
@@ -299,12 +296,19 @@ class Trainer:
             f"batch_size={self.batch_size})"
         )
 
+    @property
+    def n_updates(self) -> int:
+        """How many updates were made."""
+        return self._state.n_updates
+
     def fit(
         self,
         images: ArrayLike,
         labels: ArrayLike,
         epochs: int = 12,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        *,
+        num_threads: int | None = None,
     ) -> History:
         """Train for some passes over the images, each in a new order.
 
@@ -320,6 +324,8 @@ class Trainer:
             Passes.
         validation_data : (images, labels), optional
             Evaluated after each pass.
+        num_threads : int, optional
+            None: the trainer's.
 
         Returns
         -------
@@ -333,6 +339,7 @@ class Trainer:
             images earlier).
         """
         epochs = checks.whole("epochs", epochs, 1)
+        threads = self._threads(num_threads)
         samples = self._samples(images, labels)
         self.validates = validation_data is not None
         if validation_data is not None:
@@ -347,10 +354,10 @@ class Trainer:
         self._tell("on_fit_begin")
         steps = -(-samples.n // self.batch_size)
         for epoch in range(1, epochs + 1):
-            record = self._run_epoch(samples, epoch, steps, steps * epochs)
+            record = self._run_epoch(samples, epoch, steps, steps * epochs, threads)
             if validation_data is not None:
                 result = self.network.evaluate(
-                    *validation_data, self.loss, j=self.j, num_threads=self.num_threads
+                    *validation_data, self.loss, j=self.j, num_threads=threads
                 )
                 record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
             self.history.epochs.append(record)
@@ -360,13 +367,17 @@ class Trainer:
         self._tell("on_fit_end", self.history)
         return self.history
 
-    def step(self, images: ArrayLike, labels: ArrayLike) -> float:
+    def step(
+        self, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
+    ) -> float:
         """Make one update on one batch, at the optimizer's rate without its schedule.
 
         Parameters
         ----------
         images : as for `LeNet5.forward`
         labels : integer array (N,), or an integer for one image
+        num_threads : int, optional
+            None: the trainer's.
 
         Returns
         -------
@@ -380,10 +391,17 @@ class Trainer:
             finite, those before the last update (with less than 64 images an update, from up to 64
             images earlier).
         """
+        threads = self._threads(num_threads)
         samples = self._samples(images, labels)
-        if not self._measured or self.n_updates % MEASURE_EVERY == 0:
-            self._measure(samples)
-        return self._update(samples, None, self.optimizer.lr)[0]
+        if not self._state.n_measured or self.n_updates % MEASURE_EVERY == 0:
+            self._measure(samples, threads)
+        return self._update(samples, None, self.optimizer.lr, threads)[0]
+
+    def _threads(self, num_threads: int | None) -> int | None:
+        if num_threads is None:
+            return self.num_threads
+        _core.check_num_threads(num_threads)
+        return num_threads
 
     def _samples(self, images: ArrayLike, labels: ArrayLike) -> _core.Samples:
         samples = _core.Samples(self.network._network, images, labels)
@@ -392,10 +410,10 @@ class Trainer:
         return samples
 
     def _run_epoch(
-        self, samples: _core.Samples, epoch: int, steps: int, n_steps: int
+        self, samples: _core.Samples, epoch: int, steps: int, n_steps: int, threads: int | None
     ) -> dict[str, float]:
         began = time.perf_counter()
-        self._measure(samples, anew=True)
+        self._measure(samples, threads, anew=True)
         order = self._rng.permutation(samples.n)
         total_loss, n_errors, rate = 0.0, 0, 0.0
         listeners = [c.on_batch_end for c in self.callbacks if hasattr(c, "on_batch_end")]
@@ -403,7 +421,7 @@ class Trainer:
             batch = order[k * self.batch_size : (k + 1) * self.batch_size]
             step = (epoch - 1) * steps + k
             rate = self.optimizer.rate(step, n_steps, epoch)
-            loss, errors = self._update(samples, batch, rate)
+            loss, errors = self._update(samples, batch, rate, threads)
             total_loss += loss * len(batch)
             n_errors += errors
             for listener in listeners:
@@ -427,7 +445,7 @@ class Trainer:
             "images_per_second": samples.n / seconds,
         }
 
-    def _measure(self, samples: _core.Samples, anew: bool = False) -> None:
+    def _measure(self, samples: _core.Samples, threads: int | None, anew: bool = False) -> None:
         """Estimate the curvature, if the optimizer uses it: in a running mean, or anew by chance.
 
         The running mean is over the images measured so far, at most `optimizer.samples` of them.
@@ -439,16 +457,16 @@ class Trainer:
         if anew:
             n = min(optimizer.samples, samples.n)
             pick = self._rng.choice(samples.n, n, replace=False)
-            self._measured = optimizer.samples
+            n_measured = optimizer.samples
         else:
-            self._measured = min(self._measured + samples.n, optimizer.samples)
-            share = min(samples.n / self._measured, 1.0)
+            n_measured = min(state.n_measured + samples.n, optimizer.samples)
+            share = min(samples.n / n_measured, 1.0)
         try:
-            measured = self.network._network.curvature(
-                samples, pick, self.loss, self.j, self.num_threads
-            )
+            measured = self.network._network.curvature(samples, pick, self.loss, self.j, threads)
         except FloatingPointError:
-            self._go_back(self.network.parameters)
+            if self._good is not None:  # the weights at hand may be what made the loss infinite
+                self.network.parameters[...] = self._good
+            state.forget_if_bad()
             raise FloatingPointError(
                 f"the curvature is not finite before update {self.n_updates + 1}; the network has "
                 "the last weights again whose loss was finite"
@@ -456,35 +474,36 @@ class Trainer:
         assert state.second is not None
         if share < 1.0:
             measured = state.second + np.float32(share) * (measured - state.second)
+        state.rate = None
         state.second[...] = measured
-        self._rates_of = None
+        state.n_measured = n_measured
 
     def _set_rates(self, rate: float) -> None:
         """Give each parameter its rate, if the optimizer has such and they are of another one."""
-        if isinstance(self.optimizer, SDLM) and self._rates_of != rate:
+        if isinstance(self.optimizer, SDLM) and self._state.rate != rate:
             assert self._state.first is not None
             assert self._state.second is not None
             self._state.first[...] = self.optimizer.rates(rate, self._state.second)
-            self._rates_of = rate
+            self._state.rate = rate
 
     def _update(
-        self, samples: _core.Samples, batch: np.ndarray | None, rate: float
+        self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
     ) -> tuple[float, int]:
         parameters = self.network.parameters
-        n_images = samples.n if batch is None else len(batch)
         keep = self._good is None or self._since_good >= KEEP_EVERY
         if keep:
             np.copyto(self._spare, parameters)
         self._set_rates(rate)
         distortion = None
         if self.distort is not None:
-            distortion = (astuple(self.distort), self._distort_seed, self._n_images)
+            distortion = (astuple(self.distort), self._distort_seed)
+        # the weights at hand may be what makes the loss infinite: an older copy, if there is one
+        fallback = self._spare if self._good is None else self._good
         try:
             result = self.network._network.step(
-                samples, batch, self.loss, self.j, self._state, rate, self.num_threads, distortion
+                samples, batch, self.loss, self.j, self._state, rate, threads, distortion, fallback
             )
         except FloatingPointError:
-            self._go_back(self._spare)
             raise FloatingPointError(
                 f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
                 "the network has the last weights again whose loss was finite"
@@ -492,29 +511,8 @@ class Trainer:
         if keep:
             spare = np.empty_like(parameters) if self._good is None else self._good
             self._good, self._spare, self._since_good = self._spare, spare, 0
-        self._since_good += n_images
-        self.n_updates += 1
-        self._n_images += n_images
+        self._since_good += samples.n if batch is None else len(batch)
         return result
-
-    def _go_back(self, before: np.ndarray) -> None:
-        """Restore the last weights kept, or `before` if there are none.
-
-        The weights at hand may be what made the loss infinite.
-        """
-        self.network.parameters[...] = before if self._good is None else self._good
-        self._forget_bad_moments()
-
-    def _forget_bad_moments(self) -> None:
-        moments = (self._state.first, self._state.second)
-        if not all(m is None or np.isfinite(m).all() for m in moments):
-            self._state = self._new_state()
-            self._measured, self._rates_of = 0, None
-
-    def _new_state(self) -> _core.OptimizerState:
-        state = self.optimizer.new_state(self.network.n_parameters)
-        state.freeze([self.network._ranges[name] for name in self._frozen])
-        return state
 
     def _tell(self, event: str, *what: object) -> None:
         for callback in self.callbacks:

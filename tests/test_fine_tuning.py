@@ -143,7 +143,7 @@ def test_frozen_after_a_failure(images: np.ndarray) -> None:
     trainer.step(images, LABELS)
     before = net["C1.weight"].copy()
     trainer._state.first[:] = np.nan  # type: ignore[index]
-    trainer._forget_bad_moments()
+    trainer._state.forget_if_bad()
     trainer.step(images, LABELS)
     np.testing.assert_array_equal(net["C1.weight"], before)
 

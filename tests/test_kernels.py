@@ -131,6 +131,24 @@ def test_rbf(rng: np.random.Generator, inputs: int, classes: int, n: int) -> Non
         assert_close(one, other)
 
 
+@pytest.mark.parametrize("n", BATCHES)
+@pytest.mark.parametrize(
+    ("inputs", "units"), [(400, 120), (120, 84), (84, 10), (1, 1), (3, 2), (17, 5)]
+)
+def test_dense(rng: np.random.Generator, inputs: int, units: int, n: int) -> None:
+    x = rng.standard_normal((n, inputs)).astype(np.float32)
+    w = rng.standard_normal((units, inputs)).astype(np.float32)
+    b = rng.standard_normal(units).astype(np.float32)
+    y = kernels.dense(x, w, b)
+    assert y.dtype == np.float32
+    assert_close(y, ref.dense(*wide(x, w, b)))
+    # around 1, so that the one sum of a single unit does not cancel
+    dy = 1 + rng.standard_normal((n, units)).astype(np.float32)
+    got = kernels.dense_backward(x, w, dy)
+    for one, other in zip(got, ref.dense_backward(*wide(x, w, dy)), strict=True):
+        assert_close(one, other)
+
+
 # Around 0, where the fits are clamped (7.8, 11.7), and at the ends of float.
 NEAR_LIMITS = np.array(
     [
@@ -229,6 +247,8 @@ def test_layouts_in_memory(rng: np.random.Generator, layout: str) -> None:
         (kernels.conv_backward, (x, w, dy), (C3_TABLE,)),
         (kernels.subsample, (x, some(6), some(6)), ()),
         (kernels.subsample_backward, (x, some(6), some(17, 6, 4, 4)), ()),
+        (kernels.dense, (some(17, 21), some(5, 21), some(5)), ()),
+        (kernels.dense_backward, (some(17, 21), some(5, 21), some(17, 5)), ()),
         (kernels.rbf, (some(17, 21), some(5, 21)), ()),
         (kernels.rbf_backward, (some(17, 21), some(5, 21), some(17, 5)), ()),
         (kernels.squash, (some(7, 11),), ()),
@@ -317,6 +337,14 @@ def with_nan(array: np.ndarray) -> np.ndarray:
             lambda: kernels.subsample_backward(X, B[:3], X),
             ValueError,
             r"dy: shape \(2, 3, 6, 7\), want \(2, 3, 3, 3\)",
+        ),
+        (lambda: kernels.dense(FLAT[:, :4], CODES, B), ValueError, r"x: .* want \(2, 5\)"),
+        (lambda: kernels.dense(FLAT, CODES, B), ValueError, r"b: shape \(4,\), want \(3,\)"),
+        (lambda: kernels.dense(FLAT, with_nan(CODES), B[:3]), ValueError, "w: row 1 is NaN"),
+        (
+            lambda: kernels.dense_backward(FLAT, CODES, FLAT),
+            ValueError,
+            r"dy: shape \(2, 5\), want \(2, 3\)",
         ),
         (lambda: kernels.rbf(FLAT[:, :4], CODES), ValueError, r"x: shape \(2, 4\), want \(2, 5\)"),
         (lambda: kernels.rbf(FLAT, CODES[0]), ValueError, r"codes: shape \(5,\), want 2 dim"),

@@ -563,6 +563,39 @@ def test_a_loss_that_is_not_finite(net: LeNet5, images: np.ndarray) -> None:
         net.loss_and_gradient(images, np.zeros(40, int))
 
 
+@pytest.mark.parametrize("n", [1, 40])
+def test_outputs_that_are_not_finite_are_no_answer(net: LeNet5, images: np.ndarray, n: int) -> None:
+    net["F6.bias"][3] = np.nan
+    labels = np.zeros(n, int)
+    for call in (
+        lambda: net.predict(images[:n]),
+        lambda: net.predict_proba(images[:n]),
+        lambda: net.evaluate(images[:n], labels),
+    ):
+        with pytest.raises(FloatingPointError, match="the outputs for row 0 of images are NaN"):
+            call()
+    assert np.isnan(net.forward(images[:n])).all()  # to be looked at
+    rejected = net.predict(images[:n], reject=lenet_c.Rejection(margin=0.1))
+    assert (rejected == -1).all()
+
+
+def test_the_row_whose_outputs_are_not_finite() -> None:
+    output = lenet_c.Dense("output", units=10, activation="identity")
+    net = LeNet5(lenet_c.Architecture("linear", (output,), input_shape=(8, 8)))
+    net.parameters[:] = 1.0
+    images = np.zeros((40, 8, 8), np.float32)
+    images[33] = 3e38
+    with pytest.raises(FloatingPointError, match="row 33 "):
+        net.predict(images)
+
+
+def test_parameters_that_are_not_finite_are_not_saved(net: LeNet5, tmp_path: Path) -> None:
+    net["C5.bias"][3] = np.inf
+    with pytest.raises(ValueError, match="parameters: some are NaN or infinite"):
+        net.save(tmp_path / "model.npz")
+    assert not list(tmp_path.iterdir())
+
+
 # ---- images in any layout ------------------------------------------------------------------------
 
 
@@ -875,12 +908,14 @@ for text in ("3", "5,2", "0", "-1", "many", ""):
 os.environ["OMP_NUM_THREADS"] = "3"
 lenet_c.set_num_threads(2)
 print(lenet_c.get_num_threads(), lenet_c.cpu_info()["threads"])
+lenet_c.set_num_threads(4096)
+print(lenet_c.get_num_threads())
 lenet_c.set_num_threads(None)
 print(lenet_c.get_num_threads())
 del os.environ["OMP_NUM_THREADS"]
 print(1 <= lenet_c.get_num_threads() <= len(usable))
 """
-    want = ["True", "1", "3", "5", "True", "True", "True", "True", "2 2", "3", "True"]
+    want = ["True", "1", "3", "5", "True", "True", "True", "True", "2 2", "256", "3", "True"]
     assert python(code).split("\n") == [*want, ""]
 
 

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ from lenet_c import (
     OneCycle,
     PaperSteps,
     Trainer,
+    _core,
     datasets,
 )
+from lenet_c.distort import AFFINE, Distortion
 from lenet_c.optimizers import Optimizer
 
 RELU = Architecture(
@@ -160,7 +163,9 @@ def test_history_and_callbacks(images: np.ndarray) -> None:
 
     other = OnlyEpochs()
     net = LeNet5()
-    trainer = Trainer(net, Adam(1e-3, "one_cycle"), batch_size=30, callbacks=(recorder, other))
+    trainer = Trainer(
+        net, Adam(1e-3, schedule="one_cycle"), batch_size=30, callbacks=(recorder, other)
+    )
     validation = (images[:20], LABELS[:20])
     history = trainer.fit(images, LABELS, epochs=3, validation_data=validation)
 
@@ -297,7 +302,7 @@ def test_the_trainer_follows_the_schedule(images: np.ndarray) -> None:
 
     script = Script([0.0] * 3)
     net = LeNet5()
-    trainer = Trainer(net, SGD(1e-3, schedule), batch_size=50, callbacks=[script])
+    trainer = Trainer(net, SGD(1e-3, schedule=schedule), batch_size=50, callbacks=[script])
     history = trainer.fit(images, LABELS, epochs=3)
     assert calls == [(k, 6, 1 + k // 2) for k in range(6)]
     assert [record["rate"] for record in history.epochs] == [1e-3, 0.0, 1e-3]
@@ -383,6 +388,92 @@ def test_an_update_never_leaves_weights_that_are_not_finite(optimizer: Optimizer
         assert np.isfinite(net.parameters).all()
 
 
+class WatchedCore(_core.Network):
+    """Notes how many threads an update is to use; a signal may come just before it returns."""
+
+    interrupted = False
+    threads: int | None = None
+
+    def step(self, *arguments: Any) -> Any:
+        self.threads = arguments[6]
+        try:
+            return super().step(*arguments)
+        finally:
+            if self.interrupted:
+                raise KeyboardInterrupt
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Trainer, Any]]:
+    """Make a trainer, and give its network's core too."""
+
+    def make(*arguments: Any, **settings: Any) -> tuple[Trainer, Any]:
+        with monkeypatch.context() as patch:
+            patch.setattr(_core, "Network", WatchedCore)
+            trainer = Trainer(LeNet5(), *arguments, **settings)
+        return trainer, trainer.network._network
+
+    return make
+
+
+@pytest.mark.parametrize("distort", [None, AFFINE])
+def test_an_interrupt_right_after_an_update(
+    rng: np.random.Generator, watched: Callable[..., Any], distort: Distortion | None
+) -> None:
+    """The update counts, and the next one goes on from it."""
+    images = rng.integers(0, 256, (3, 16, 28, 28)).astype(np.uint8)
+    labels = rng.integers(0, 10, (3, 16))
+    other = Trainer(LeNet5(), Adam(1e-3), distort=distort)
+    for k in range(3):
+        other.step(images[k], labels[k])
+    trainer, core = watched(Adam(1e-3), distort=distort)
+    trainer.step(images[0], labels[0])
+    core.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        trainer.step(images[1], labels[1])
+    core.interrupted = False
+    assert trainer.n_updates == 2
+    trainer.step(images[2], labels[2])
+    np.testing.assert_array_equal(trainer.network.parameters, other.network.parameters)
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 7])
+def test_an_interrupt_right_after_a_failed_update(
+    rng: np.random.Generator, watched: Callable[..., Any], n_before: int
+) -> None:
+    """The weights are finite, and what the optimizer remembers, so that training can go on."""
+    images = rng.integers(0, 256, (16, 28, 28)).astype(np.uint8)
+    labels = rng.integers(0, 10, 16)
+    trainer, core = watched(SGD(1e-4, 0.9))
+    for _ in range(n_before):
+        trainer.step(images, labels)
+    trainer._state.first[:] = np.inf
+    core.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        trainer.step(images, labels)
+    core.interrupted = False
+    assert trainer.n_updates == n_before
+    assert np.isfinite(trainer.network.parameters).all()
+    assert math.isfinite(trainer.step(images, labels))
+
+
+@pytest.mark.parametrize("method", ["fit", "step"])
+def test_threads_of_a_call(
+    rng: np.random.Generator, watched: Callable[..., Any], method: str
+) -> None:
+    """Those of the call, or else the trainer's."""
+    images = rng.integers(0, 256, (100, 28, 28)).astype(np.uint8)
+    labels = rng.integers(0, 10, 100)
+    trainer, core = watched(batch_size=100, num_threads=2)
+    call = partial(trainer.fit, epochs=1) if method == "fit" else trainer.step
+    call(images, labels)
+    assert core.threads == 2
+    call(images, labels, num_threads=3)
+    assert core.threads == 3
+    with pytest.raises(ValueError, match="num_threads: got 0, want a whole number from 1"):
+        call(images, labels, num_threads=0)
+
+
 needs_kill = pytest.mark.skipif(os.name != "posix", reason="signals are sent the POSIX way")
 
 
@@ -438,11 +529,9 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
     again = LeNet5(seed=3)
     other = Trainer(again, Adam(1e-3), seed=4)
     random, steps = np.random.default_rng(4), -(-30_000 // batch_size)
-    for k in range(trainer.n_updates + 1):
+    for k in range(trainer.n_updates):
         if k % steps == 0:
             order = random.permutation(30_000)
-        if k == trainer.n_updates and (is_long or (again.parameters == net.parameters).all()):
-            break  # otherwise the signal cut off the count of one more
         batch = order[k % steps * batch_size :][:batch_size]
         other.step(images[batch], labels[batch])
     np.testing.assert_array_equal(again.parameters, net.parameters)
