@@ -200,10 +200,7 @@ class LeNet5:
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)
-        checked = _checked_codes(architecture, codes)
-        self._open(architecture, checked)
-        if checked is not None and not self._code_names:
-            _check_distinct(checked)
+        self._open(architecture, _checked_codes(architecture, codes))
         rng = np.random.default_rng(seed)
         for name, view in self._views.items():
             if name not in self._code_names:  # codes begin as codes
@@ -214,6 +211,8 @@ class LeNet5:
         self.notes: dict[str, Any] = {}
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
+        if codes is not None and not trained:
+            _check_distinct(codes)
         self._network = _core_network(architecture, None if trained else codes)
         self._views: dict[str, Floats] = {}
         self._ranges: dict[str, tuple[int, int]] = {}
@@ -653,8 +652,10 @@ class LeNet5:
                 )
             if not np.isfinite(parameters).all():
                 raise ValueError("parameters: some are NaN or infinite, want finite values")
+            # codes that are wanted have to be there
+            given = arrays["codes"] if architecture.code_length else arrays.get("codes")
             network = cls.__new__(cls)
-            network._open(architecture, _checked_codes(architecture, arrays.get("codes")))
+            network._open(architecture, _checked_codes(architecture, given))
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:

@@ -247,6 +247,8 @@ def model_file(path: Path, change: Callable[[dict[str, Any], dict[str, np.ndarra
         (lambda m, _: m["architecture"]["layers"][2].update(table=[[0]]), "table has 1 entries"),
         (lambda m, _: m["architecture"].update(input_shape=[32, 36]), "parameters: .*want float32"),
         (lambda _, a: a.update(codes=a["codes"][:9]), r"codes: shape \(9, 84\), want \(10, 84\)"),
+        (lambda _, a: a.pop("codes"), "it has no 'codes'"),
+        (lambda _, a: a["codes"].fill(1), "codes: rows 0 and 1 are equal"),
         (lambda _, a: a["codes"].fill(np.nan), "codes: some are NaN or infinite"),
         (lambda _, a: a["parameters"].fill(np.inf), "parameters: some are NaN or infinite"),
     ],
