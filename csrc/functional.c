@@ -226,10 +226,11 @@ static lenet_dense_shape one_group(const lenet_kernels *k, int32_t inputs, int32
                                .out_stride = (ptrdiff_t)outputs * k->lanes};
 }
 
-/* Features of scratch, for the weights' gradient: what lenet_dense_scratch says for one group. */
+/* Features of scratch for the weights' gradient. */
 static ptrdiff_t dense_scratch(int32_t inputs, int32_t outputs)
 {
-    return (ptrdiff_t)inputs + outputs + 2 * LENET_MAX_LANES;
+    const lenet_dense_shape s = {.inputs = inputs, .outputs = outputs, .groups = 1};
+    return (ptrdiff_t)(lenet_dense_scratch(&s) / LENET_MAX_LANES);
 }
 
 size_t lenet_dense_workspace(int32_t inputs, int32_t outputs)

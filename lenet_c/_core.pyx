@@ -518,8 +518,8 @@ cdef class OptimizerState:
 
     Notes
     -----
-    `Network.step` changes all of it together with the parameters, so that an interrupt cannot come
-    between.
+    `Network.step` changes the moments and the counts together with the parameters, so that an
+    interrupt cannot come between. SDLM's arrays, n_measured and rate are the trainer's to set.
     """
 
     cdef lenet_optimizer settings
@@ -707,9 +707,15 @@ cdef class Network:
                 f"the outputs for row {bad // self.classes} of images are NaN or infinite")
         return 0
 
-    def forward(self, images, num_threads=None):
-        """Outputs (N, classes), float32."""
-        return self._forward(Samples(self, images), num_threads)
+    def forward(self, images, num_threads=None, bint finite=False):
+        """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not."""
+        cdef Samples samples = Samples(self, images)
+        cdef const float[:, ::1] values
+        outputs = self._forward(samples, num_threads)
+        if finite:
+            values = outputs
+            self._need_finite(&values[0, 0], samples.n)
+        return outputs
 
     def predict(self, images, num_threads=None):
         """Best class of each image, (N,) int64."""

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -263,7 +264,9 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _character(path: str) -> NDArray[np.uint8]:
-    picture = preprocess.load_image(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; load_image refuses more
+        picture = preprocess.load_image(path)
     try:
         return preprocess.character(picture)
     except ValueError as error:

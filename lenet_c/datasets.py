@@ -310,7 +310,7 @@ def _download_file(name: str, path: str, sha256: str, progress: bool | None) -> 
                 _fetch(mirror + name, file, progress)
                 _check(file, sha256)
             return
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             failures.append(f"  {mirror}{name}: {reason}")
     raise DownloadError(

@@ -406,6 +406,11 @@ class LeNet5:
         -------
         int64 array (N,)
             -1 where the answer is rejected.
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row; with `reject` such rows are rejected.
         """
         if reject is None:
             return self._network.predict(images, num_threads)
@@ -432,6 +437,11 @@ class LeNet5:
         -------
         float32 array (N, classes)
             Rows add up to 1.
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
         """
         return self._network.probabilities(images, num_threads)
 
@@ -547,6 +557,11 @@ class LeNet5:
         Returns
         -------
         Evaluation
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
         """
         samples = _core.Samples(self._network, images, labels)
         value, n_errors, read = self._network.evaluate(
@@ -578,6 +593,11 @@ class LeNet5:
         -------
         RejectionCurve
 
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+
         Examples
         --------
         Leave as many answers as it takes for one error in two hundred::
@@ -589,7 +609,7 @@ class LeNet5:
 
         checks.one_of("by", by, SCORES)
         right = _core.Samples(self._network, images, labels).labels
-        outputs = self.forward(images, num_threads=num_threads)
+        outputs = self._network.forward(images, num_threads, finite=True)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         return curve(by, penalty if by == "penalty" else margin, classes != right)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,9 +56,7 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         raise ImportError('load_image() needs Pillow: pip install "lenet_c[cli]"') from error
 
     name = os.fsdecode(path)
-    # Pillow warns of large pictures, which are refused below.
-    with open(name, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with open(name, "rb") as file:
         # Pillow's decoders raise nearly anything on a damaged file.
         try:
             with Image.open(file, formats=_FORMATS) as image:
@@ -71,7 +68,7 @@ def load_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         except Exception as error:
             why = str(error)
             if isinstance(error, UnidentifiedImageError):
-                why = "not a PNG, JPEG, PGM, PPM or BMP file"
+                why = "not a PNG, JPEG, PGM, PPM or BMP file, or a damaged one"
             raise ValueError(f"{name}: cannot be read as a picture ({why})") from error
 
 

@@ -336,7 +336,7 @@ class Trainer:
         FloatingPointError
             If the loss is no longer finite; the network then has the last weights whose loss was
             finite, those before the last update (with less than 64 images an update, from up to 64
-            images earlier).
+            images earlier). Also if outputs for the validation images are not finite.
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)

@@ -573,6 +573,7 @@ def test_outputs_that_are_not_finite_are_no_answer(net: LeNet5, images: np.ndarr
         lambda: net.predict(images[:n]),
         lambda: net.predict_proba(images[:n]),
         lambda: net.evaluate(images[:n], labels),
+        lambda: net.rejection_curve(images[:n], labels),
     ):
         with pytest.raises(FloatingPointError, match="the outputs for row 0 of images are NaN"):
             call()
