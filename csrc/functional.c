@@ -239,8 +239,14 @@ size_t lenet_dense_workspace(int32_t inputs, int32_t outputs)
     return lanes_size(inputs) + lanes_size(outputs) + lanes_size(dense_scratch(inputs, outputs));
 }
 
-lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const float *weights,
-                         const float *bias, int64_t n, float *y, void *workspace, size_t size)
+size_t lenet_rbf_workspace(int32_t inputs, int32_t classes)
+{
+    return lenet_dense_workspace(inputs, classes);
+}
+
+/* Without a bias the weights are the codes of RBF units. */
+static lenet_status forward(int32_t inputs, int32_t outputs, const float *x, const float *weights,
+                            const float *bias, int64_t n, float *y, void *workspace, size_t size)
 {
     const lenet_kernels *k = lenet_kernels_active();
     arena p;
@@ -251,15 +257,19 @@ lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const 
     float *in = take(&p, inputs), *out = take(&p, outputs);
     for (int64_t i = 0; i < n; i += k->lanes) {
         int here = to_lanes(k, x, i, n, inputs, in);
-        k->dense(&s, weights, bias, LENET_IDENTITY, in, out);
+        if (bias)
+            k->dense(&s, weights, bias, LENET_IDENTITY, in, out);
+        else
+            k->rbf(&s, weights, in, out);
         to_rows(k, out, i, here, outputs, y);
     }
     return LENET_OK;
 }
 
-lenet_status lenet_dense_backward(int32_t inputs, int32_t outputs, const float *x,
-                                  const float *weights, const float *dy, int64_t n, float *dx,
-                                  float *dw, float *db, void *workspace, size_t size)
+/* Without db the weights are the codes of RBF units. */
+static lenet_status backward(int32_t inputs, int32_t outputs, const float *x,
+                             const float *weights, const float *dy, int64_t n, float *dx,
+                             float *dw, float *db, void *workspace, size_t size)
 {
     const lenet_kernels *k = lenet_kernels_active();
     arena p;
@@ -269,60 +279,49 @@ lenet_status lenet_dense_backward(int32_t inputs, int32_t outputs, const float *
     const lenet_dense_shape s = one_group(k, inputs, outputs);
     float *in = take(&p, inputs), *delta = take(&p, outputs);
     float *scratch = take(&p, dense_scratch(inputs, outputs));
+    memset(dw, 0, (size_t)inputs * (size_t)outputs * sizeof *dw);
+    if (db) memset(db, 0, (size_t)outputs * sizeof *db);
     for (int64_t i = 0; i < n; i += k->lanes) {
         int here = to_lanes(k, x, i, n, inputs, in);
         to_lanes(k, dy, i, n, outputs, delta);
-        k->dense_backward_weights(&s, in, delta, scratch, i > 0, dw, db);
-        k->dense_backward_input(&s, weights, delta, LENET_IDENTITY, in);
+        if (db) {
+            k->dense_backward_weights(&s, in, delta, scratch, 1, dw, db);
+            k->dense_backward_input(&s, weights, delta, LENET_IDENTITY, in);
+        } else {
+            k->rbf_backward_codes(&s, weights, in, delta, 1, dw);
+            k->rbf_backward_input(&s, weights, delta, LENET_IDENTITY, in);
+        }
         to_rows(k, in, i, here, inputs, dx);
     }
     return LENET_OK;
 }
 
-size_t lenet_rbf_workspace(int32_t inputs, int32_t classes)
+lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const float *weights,
+                         const float *bias, int64_t n, float *y, void *workspace, size_t size)
 {
-    if (bad_dense(inputs, classes)) return 0;
-    return lanes_size(inputs) + lanes_size(classes);
+    if (!bias) return LENET_BAD_ARGUMENT;
+    return forward(inputs, outputs, x, weights, bias, n, y, workspace, size);
+}
+
+lenet_status lenet_dense_backward(int32_t inputs, int32_t outputs, const float *x,
+                                  const float *weights, const float *dy, int64_t n, float *dx,
+                                  float *dw, float *db, void *workspace, size_t size)
+{
+    if (!db) return LENET_BAD_ARGUMENT;
+    return backward(inputs, outputs, x, weights, dy, n, dx, dw, db, workspace, size);
 }
 
 lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,
                        int64_t n, float *y, void *workspace, size_t size)
 {
-    const lenet_kernels *k = lenet_kernels_active();
-    arena p;
-    if (bad_dense(inputs, classes)) return LENET_BAD_ARGUMENT;
-    lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
-    if (status != LENET_OK) return status;
-    const lenet_dense_shape s = one_group(k, inputs, classes);
-    float *in = take(&p, inputs), *out = take(&p, classes);
-    for (int64_t i = 0; i < n; i += k->lanes) {
-        int here = to_lanes(k, x, i, n, inputs, in);
-        k->rbf(&s, codes, in, out);
-        to_rows(k, out, i, here, classes, y);
-    }
-    return LENET_OK;
+    return forward(inputs, classes, x, codes, NULL, n, y, workspace, size);
 }
 
 lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
                                 const float *codes, const float *dy, int64_t n, float *dx,
                                 float *dcodes, void *workspace, size_t size)
 {
-    const lenet_kernels *k = lenet_kernels_active();
-    arena p;
-    if (bad_dense(inputs, classes)) return LENET_BAD_ARGUMENT;
-    lenet_status status = open_arena(workspace, size, lenet_rbf_workspace(inputs, classes), &p);
-    if (status != LENET_OK) return status;
-    const lenet_dense_shape s = one_group(k, inputs, classes);
-    float *in = take(&p, inputs), *delta = take(&p, classes);
-    memset(dcodes, 0, (size_t)inputs * (size_t)classes * sizeof *dcodes);
-    for (int64_t i = 0; i < n; i += k->lanes) {
-        int here = to_lanes(k, x, i, n, inputs, in);
-        to_lanes(k, dy, i, n, classes, delta);
-        k->rbf_backward_codes(&s, codes, in, delta, 1, dcodes);
-        k->rbf_backward_input(&s, codes, delta, LENET_IDENTITY, in);
-        to_rows(k, in, i, here, inputs, dx);
-    }
-    return LENET_OK;
+    return backward(inputs, classes, x, codes, dy, n, dx, dcodes, NULL, workspace, size);
 }
 
 /* ---- squashing ------------------------------------------------------------------------- */
