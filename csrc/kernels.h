@@ -99,7 +99,8 @@ typedef struct lenet_kernels {
                  float *out);
     /* The same in fewer multiply-adds and with other roundings, where lenet_can_winograd(s): weights
      * are transformed first, to lenet_winograd_weights(s) floats; scratch: lenet_winograd_scratch(s)
-     * vectors. pool: NULL, or the layer above, for these rows: n_rows is even then, and `out` has room for them even if they are not kept. */
+     * vectors. pool: NULL, or the layer above, for these rows: n_rows is even then, and `out` has
+     * room for them even if they are not kept. */
     void (*winograd_weights)(const lenet_conv_shape *s, const float *weights, float *out);
     void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
                           int activation, const float *in, int row, int n_rows,

@@ -14,7 +14,7 @@ static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
 
 enum {
     MOST_SCRATCH = 1 << 18,  /* floats: what the second-level cache holds */
-    MOST_PAIRS = 5           /* of rows that go by Winograd at a time */
+    MOST_PAIRS = 5           /* of rows that go by Winograd at a time: AVX-512's WINOGRAD_STRIP */
 };
 
 static int by_winograd(const lenet_plan *plan, int l, int training, const lenet_layout *at)

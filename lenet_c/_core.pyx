@@ -692,12 +692,14 @@ cdef class Network:
         _give_back(workspace)
         return 0
 
-    cdef object _forward(self, Samples samples, object num_threads):
+    cdef object _forward(self, Samples samples, object num_threads, bint finite=True):
         if samples.n > SIZE_LIMIT // self.classes:
             raise MemoryError(f"images: {samples.n} rows are more than an array can hold")
         outputs = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = outputs
         self._run_forward(samples, num_threads, &out[0, 0])
+        if finite:
+            self._need_finite(&out[0, 0], samples.n)
         return outputs
 
     cdef int _need_finite(self, const float *outputs, int64_t n) except -1:
@@ -709,13 +711,7 @@ cdef class Network:
 
     def forward(self, images, num_threads=None, bint finite=False):
         """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not."""
-        cdef Samples samples = Samples(self, images)
-        cdef const float[:, ::1] values
-        outputs = self._forward(samples, num_threads)
-        if finite:
-            values = outputs
-            self._need_finite(&values[0, 0], samples.n)
-        return outputs
+        return self._forward(Samples(self, images), num_threads, finite)
 
     def predict(self, images, num_threads=None):
         """Best class of each image, (N,) int64."""
@@ -725,7 +721,6 @@ cdef class Network:
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
-        self._need_finite(&outputs[0, 0], samples.n)
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
         return classes
@@ -745,7 +740,6 @@ cdef class Network:
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
-        self._need_finite(&outputs[0, 0], samples.n)
         with nogil:
             lenet_probabilities(self.plan, &outputs[0, 0], samples.n, &out[0, 0])
         return result
@@ -787,7 +781,6 @@ cdef class Network:
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
-        self._need_finite(&outputs[0, 0], samples.n)
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
             status = lenet_score(self.plan, &outputs[0, 0], samples.first_label, samples.n,

@@ -249,13 +249,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     for path in arguments.images:
         try:
             image = _character(path)
-        except (
-            MemoryError,
-            OSError,
-            ValueError,
-        ) as error:  # the other pictures are read all the same
+        except (MemoryError, OSError, ValueError) as error:
             code = _fail(f"error: {_one_line(error)}", 2)
-            continue
+            continue  # the other pictures are read all the same
         probabilities = network.predict_proba(image)[0]
         answer = int(network.predict(image, reject=arguments.reject)[0])
         read = "rejected" if answer == REJECTED else answer

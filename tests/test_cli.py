@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_c import LeNet5, __version__, cli, datasets, set_num_threads
+from lenet_c import LeNet5, __version__, cli, datasets, preprocess, set_num_threads
 
 pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
@@ -389,6 +389,25 @@ def test_predict_reads_the_pictures_around_a_bad_one(trained, clear, tmp_path):
     assert [line.split("\t")[:2] for line in result.stdout.splitlines()] == [
         ["good.png", str(label)]
     ] * 2
+
+
+def test_predict_reads_the_pictures_after_one_too_large_for_memory(
+    trained, clear, tmp_path, monkeypatch, capsys
+):
+    Image.fromarray(clear[0][0]).save(tmp_path / "good.png")
+    load_image = preprocess.load_image
+
+    def load(path):
+        if path == "large.png":
+            raise MemoryError
+        return load_image(path)
+
+    monkeypatch.setattr(preprocess, "load_image", load)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["predict", str(trained[0]), "large.png", "good.png"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "lenet-c: error: out of memory\n"
+    assert printed.out.startswith("good.png\t")
 
 
 def test_predict_says_in_one_line_that_a_picture_is_too_large(trained, tmp_path):

@@ -406,6 +406,15 @@ def test_the_time_limit_holds_for_all_addresses_of_a_name_together(cache, mirror
     assert files_below(cache) == []
 
 
+def test_a_thread_that_cannot_be_had(cache, mirrors, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(datasets.DownloadError, match=r"(?s)can't start new.*can't start new"):
+        datasets.mnist()
+
+
 BAD = {  # what the mirror does, and what the message says of it
     "missing": (lambda mirror: lambda handler: handler.send_error(404), "404"),
     "wrong content": (

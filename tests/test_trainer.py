@@ -315,21 +315,47 @@ def test_the_trainer_follows_the_schedule(images: np.ndarray) -> None:
 
 @pytest.mark.parametrize("optimizer", [SGD(1e-3), SGD(1e-3, momentum=0.9), Adam(), SDLM(mu=0.5)])
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+@pytest.mark.parametrize("distort", [None, AFFINE])
 def test_a_copy_goes_on_as_the_trainer_does(
-    images: np.ndarray, optimizer: Optimizer, copied: Callable[[Trainer], Trainer]
+    images: np.ndarray,
+    optimizer: Optimizer,
+    copied: Callable[[Trainer], Trainer],
+    distort: Distortion | None,
 ) -> None:
-    trainer = Trainer(LeNet5(seed=1), optimizer, batch_size=30, freeze=["S2", "F6.bias"], seed=5)
+    trainer = Trainer(
+        LeNet5(seed=1),
+        optimizer,
+        batch_size=30,
+        distort=distort,
+        freeze=["S2", "F6.bias"],
+        seed=5,
+    )
     trainer.fit(images, LABELS, epochs=1)
     other = copied(trainer)
     before = trainer.network.parameters.copy()
+    other.step(images, LABELS)
     other.fit(images, LABELS, epochs=2)
     np.testing.assert_array_equal(trainer.network.parameters, before)
+    trainer.step(images, LABELS)
     trainer.fit(images, LABELS, epochs=2)
     np.testing.assert_array_equal(other.network.parameters, trainer.network.parameters)
     assert (trainer.network["F6.weight"] != LeNet5(seed=1)["F6.weight"]).any()
     for name in ("S2.bias", "F6.bias"):
         np.testing.assert_array_equal(other.network[name], LeNet5(seed=1)[name])
     assert other.n_updates == trainer.n_updates
+
+
+def test_rates_that_were_forgotten_are_measured_anew(images: np.ndarray) -> None:
+    trainer = Trainer(LeNet5(), SDLM(mu=0.5))
+    trainer.step(images, LABELS)
+    assert trainer._state.first is not None
+    assert trainer._state.second is not None
+    trainer._state.first[:] = trainer._state.second[:] = np.nan
+    with pytest.raises(FloatingPointError):
+        trainer.step(images, LABELS)
+    before = trainer.network.parameters.copy()
+    trainer.step(images, LABELS)
+    assert (trainer.network.parameters != before).mean() > 0.9
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------
@@ -389,13 +415,21 @@ def test_an_update_never_leaves_weights_that_are_not_finite(optimizer: Optimizer
 
 
 class WatchedCore(_core.Network):
-    """Notes how many threads an update is to use; a signal may come just before it returns."""
+    """Notes how many threads a call is to use; a signal may come just before an update returns."""
 
     interrupted = False
-    threads: int | None = None
+    threads: set[int | None]
+
+    def curvature(self, *arguments: Any) -> Any:
+        self.threads.add(arguments[4])
+        return super().curvature(*arguments)
+
+    def evaluate(self, *arguments: Any) -> Any:
+        self.threads.add(arguments[3])
+        return super().evaluate(*arguments)
 
     def step(self, *arguments: Any) -> Any:
-        self.threads = arguments[6]
+        self.threads.add(arguments[6])
         try:
             return super().step(*arguments)
         finally:
@@ -411,7 +445,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Trainer, Any
         with monkeypatch.context() as patch:
             patch.setattr(_core, "Network", WatchedCore)
             trainer = Trainer(LeNet5(), *arguments, **settings)
-        return trainer, trainer.network._network
+        core: Any = trainer.network._network
+        core.threads = set()
+        return trainer, core
 
     return make
 
@@ -458,18 +494,23 @@ def test_an_interrupt_right_after_a_failed_update(
 
 
 @pytest.mark.parametrize("method", ["fit", "step"])
+@pytest.mark.parametrize("optimizer", [Adam(), SDLM(mu=0.5)])
 def test_threads_of_a_call(
-    rng: np.random.Generator, watched: Callable[..., Any], method: str
+    rng: np.random.Generator, watched: Callable[..., Any], method: str, optimizer: Optimizer
 ) -> None:
-    """Those of the call, or else the trainer's."""
+    """Those of the call, or else the trainer's: to measure, to update and to validate."""
     images = rng.integers(0, 256, (100, 28, 28)).astype(np.uint8)
     labels = rng.integers(0, 10, 100)
-    trainer, core = watched(batch_size=100, num_threads=2)
-    call = partial(trainer.fit, epochs=1) if method == "fit" else trainer.step
+    trainer, core = watched(optimizer, batch_size=100, num_threads=2)
+    call: Callable[..., Any] = trainer.step
+    if method == "fit":
+        call = partial(trainer.fit, epochs=1, validation_data=(images, labels))
     call(images, labels)
-    assert core.threads == 2
+    assert core.threads == {2}
+    core.threads.clear()
+    trainer._state.n_measured = 0
     call(images, labels, num_threads=3)
-    assert core.threads == 3
+    assert core.threads == {3}
     with pytest.raises(ValueError, match="num_threads: got 0, want a whole number from 1"):
         call(images, labels, num_threads=0)
 
