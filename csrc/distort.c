@@ -42,10 +42,16 @@ static ptrdiff_t words(int32_t height, int32_t width)
            + 2 * rows * columns;
 }
 
+/* Where the workspace of the corruptions begins, in bytes: behind the rest, at an even place. */
+static size_t corrupting(int32_t height, int32_t width)
+{
+    return (size_t)(4 * words(height, width) + padded_size(height, width) + 1) & ~(size_t)1;
+}
+
 size_t lenet_distort_workspace(int32_t height, int32_t width)
 {
     if (height < 1 || width < 1 || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE) return 0;
-    return (size_t)(4 * words(height, width) + padded_size(height, width));
+    return corrupting(height, width) + lenet_corrupt_workspace(height, width);
 }
 
 /* spacing 0: without a grid. */
@@ -72,40 +78,18 @@ static lenet_canvas make_canvas(int32_t height, int32_t width, float spacing, vo
     return c;
 }
 
-/* ---- random numbers -------------------------------------------------------------------------- */
-
-/* The output function of SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-/* The index-th number of a sequence. */
-static uint64_t hash(uint64_t sequence, uint64_t index)
-{
-    return mix(sequence + (index + 1) * UINT64_C(0x9e3779b97f4a7c15));
-}
-
-/* In [-1, 1), a multiple of 2^-23. */
-static float uniform(uint64_t image, uint64_t index)
-{
-    return (float)((int32_t)(hash(image, index) >> 40) - (1 << 23)) * (1.0f / (1 << 23));
-}
-
 enum { DX, DY, SCALE, SQUEEZE, SHEAR, ROTATION, GRID };  /* which number is for what */
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
 static lenet_transform draw_transform(const lenet_distortion *d, uint64_t image)
 {
-    return (lenet_transform){.dx = d->translation * uniform(image, DX),
-                             .dy = d->translation * uniform(image, DY),
-                             .scale = 1.0f + d->scaling * uniform(image, SCALE),
-                             .squeeze = 1.0f + d->squeezing * uniform(image, SQUEEZE),
-                             .shear = d->shearing * uniform(image, SHEAR),
-                             .rotation = d->rotation * uniform(image, ROTATION)};
+    return (lenet_transform){.dx = d->translation * lenet_uniform(image, DX),
+                             .dy = d->translation * lenet_uniform(image, DY),
+                             .scale = 1.0f + d->scaling * lenet_uniform(image, SCALE),
+                             .squeeze = 1.0f + d->squeezing * lenet_uniform(image, SQUEEZE),
+                             .shear = d->shearing * lenet_uniform(image, SHEAR),
+                             .rotation = d->rotation * lenet_uniform(image, ROTATION)};
 }
 
 static lenet_affine invert(const lenet_transform *t, int32_t height, int32_t width)
@@ -144,7 +128,7 @@ static void draw_grid(const lenet_canvas *c, float elastic, uint64_t image)
 {
     const float size = elastic * (1.7320508f * 315.0f / 151.0f);
     const int32_t n = 2 * c->grid_rows * c->grid_columns;
-    for (int32_t i = 0; i < n; i++) c->drawn[i] = size * uniform(image, GRID + (uint64_t)i);
+    for (int32_t i = 0; i < n; i++) c->drawn[i] = size * lenet_uniform(image, GRID + (uint64_t)i);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -157,7 +141,10 @@ lenet_status lenet_distortion_check(const lenet_distortion *d)
     return is_within(d->translation, far) && is_within(d->scaling, 1.0f)
                    && is_within(d->squeezing, 1.0f) && is_within(d->shearing, far)
                    && d->rotation >= 0.0f && d->rotation <= 180.0f && is_within(d->elastic, far)
-                   && is_within(d->smoothness, far)
+                   && is_within(d->smoothness, far) && is_within(d->thickness, 16.0f)
+                   && is_within(d->lines, 65.0f) && is_within(d->blur, 5.0f)
+                   && is_within(d->contrast, 1.0f) && is_within(d->noise, 1.0f)
+                   && is_within(d->impulses, 1.0f) && d->chance >= 0.0f && d->chance <= 1.0f
                    && (d->elastic == 0.0f || d->smoothness >= LEAST_SMOOTHNESS)
                ? LENET_OK
                : LENET_BAD_ARGUMENT;
@@ -169,14 +156,17 @@ void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t
     const int is_elastic = d->elastic != 0.0f;
     const float spacing = is_elastic ? grid_spacing(d->smoothness) : 0.0f;
     const lenet_canvas c = make_canvas(height, width, spacing, workspace);
-    const uint64_t sequence = mix(d->seed);
+    const uint64_t sequence = lenet_mix(d->seed);
+    const int corrupts = d->chance > 0.0f;
+    void *room = (char *)workspace + corrupting(height, width);
     if (is_elastic) fill_weights(&c);
     for (int i = 0; i < n; i++, out += (ptrdiff_t)height * width) {
-        const uint64_t image = hash(sequence, d->first + first + (uint64_t)i);
+        const uint64_t image = lenet_hash(sequence, d->first + first + (uint64_t)i);
         const lenet_transform t = draw_transform(d, image);
         const lenet_affine a = invert(&t, height, width);
         if (is_elastic) draw_grid(&c, d->elastic, image);
         lenet_kernels_active()->distort(&c, &a, images[i], out);
+        if (corrupts) lenet_kernels_active()->corrupt(d, image, height, width, out, room);
     }
 }
 

@@ -2,7 +2,10 @@
 #ifndef LENET_DISTORT_H
 #define LENET_DISTORT_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "lenet.h"
 
 enum { LENET_STRIP = 8 };  /* rows that are made at once: whole vectors, whatever the width */
 
@@ -30,6 +33,34 @@ typedef struct lenet_canvas {
 typedef struct lenet_affine {
     double xx, xy, yx, yy, x0, y0;
 } lenet_affine;
+
+/* Bytes that a corruption wants: a row of sums and an image. */
+static inline size_t lenet_corrupt_workspace(int32_t height, int32_t width)
+{
+    return 2 * ((size_t)width + 1) + (size_t)height * (size_t)width;
+}
+
+/* ---- random numbers: a hash, so that nothing depends on the order in which images are made --------- */
+
+/* The output function of SplitMix64 (Steele, Lea and Flood 2014). */
+static inline uint64_t lenet_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* The index-th number of a sequence. */
+static inline uint64_t lenet_hash(uint64_t sequence, uint64_t index)
+{
+    return lenet_mix(sequence + (index + 1) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/* In [-1, 1), a multiple of 2^-23. */
+static inline float lenet_uniform(uint64_t sequence, uint64_t index)
+{
+    return (float)((int32_t)(lenet_hash(sequence, index) >> 40) - (1 << 23)) * (1.0f / (1 << 23));
+}
 
 /* Weights of the four uniform cubic B-splines over a pixel; returns the first of them. */
 static inline int32_t lenet_splines(int32_t at, float spacing, float weight[4])

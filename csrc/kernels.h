@@ -218,6 +218,10 @@ typedef struct lenet_kernels {
      * table. */
     void (*distort)(const lenet_canvas *c, const lenet_affine *a, const uint8_t *image,
                     uint8_t *out);
+    /* Corrupts one grey image, as the distortion says and by the numbers of `sequence`; the same bytes
+     * from every table. workspace: aligned to 2 bytes, of lenet_corrupt_workspace bytes. */
+    void (*corrupt)(const lenet_distortion *d, uint64_t sequence, int32_t height, int32_t width,
+                    uint8_t *image, void *workspace);
 
     /* Runs `rounds` rounds of independent multiply-adds, x = x sink[0] + sink[1]; returns how many a
      * round has. loads: the addends are read from the six vectors behind the first, one for two. */

@@ -11,6 +11,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx2")
 #endif
+#include "kernels_corrupt.h"
 #include "kernels_distort.h"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1275,6 +1275,7 @@ static double multiply_adds(int64_t rounds, int loads, float *sink)
 
 #include "kernels_winograd.h"
 #include "kernels_rows.h"
+#include "kernels_corrupt.h"
 #include "kernels_distort.h"
 
 #define LENET_DEFINE_KERNELS(isa)                                                         \
@@ -1325,6 +1326,7 @@ static double multiply_adds(int64_t rounds, int loads, float *sink)
             .update_adam = update_adam,                                                   \
             .update_sdlm = update_sdlm,                                                   \
             .distort = distort,                                                           \
+            .corrupt = corrupt,                                                           \
             .multiply_adds = multiply_adds,                                               \
         };                                                                                \
         return &table;                                                                    \

@@ -100,8 +100,12 @@ typedef struct lenet_transform {
 
 /* Random maps: dx and dy are uniform in +-translation, scale in 1 +- scaling, squeeze in
  * 1 +- squeezing, shear in +-shearing and rotation in +-rotation. Each pixel also moves by a random
- * field, smooth over about `smoothness` pixels, of standard deviation `elastic`. The random
- * numbers of image i of a call depend on seed and first + i, and on nothing else. */
+ * field, smooth over about `smoothness` pixels, of standard deviation `elastic`. Then,
+ * each with probability `chance`: strokes become up to `thickness` pixels thicker or thinner; up to
+ * `lines` thin lines are drawn; a Gaussian of standard deviation up to `blur` blurs; paper darkens and
+ * ink pales by up to `contrast` together; noise of standard deviation up to `noise` is added; and up to
+ * `impulses` of the pixels become 0 or 255. The random numbers of image i of a call depend on seed and
+ * first + i, and on nothing else. */
 typedef struct lenet_distortion {
     float translation;  /* pixels */
     float scaling;      /* below 1 */
@@ -110,6 +114,13 @@ typedef struct lenet_distortion {
     float rotation;     /* degrees, up to 180 */
     float elastic;      /* pixels; 0: no field */
     float smoothness;   /* pixels, at least 2 (of no account when elastic is 0) */
+    float thickness;    /* pixels, below 16 */
+    float lines;        /* a whole number, up to 64 */
+    float blur;         /* pixels, below 5 */
+    float contrast;     /* share of the range, below 1 */
+    float noise;        /* share of the range, below 1 */
+    float impulses;     /* share of the pixels, below 1 */
+    float chance;       /* 0 to 1 */
     uint64_t seed, first;
 } lenet_distortion;
 

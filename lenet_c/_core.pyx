@@ -39,6 +39,7 @@ cdef extern from "lenet.h" nogil:
         float dx, dy, scale, squeeze, shear, rotation
     ctypedef struct lenet_distortion:
         float translation, scaling, squeezing, shearing, rotation, elastic, smoothness
+        float thickness, lines, blur, contrast, noise, impulses, chance
         uint64_t seed, first
     ctypedef struct lenet_images:
         const void *pixels
@@ -879,7 +880,8 @@ cdef class Network:
 cdef lenet_distortion _distortion(object strengths, uint64_t seed, uint64_t first) except *:
     cdef lenet_distortion d
     (d.translation, d.scaling, d.squeezing, d.shearing, d.rotation, d.elastic,
-     d.smoothness) = strengths
+     d.smoothness, d.thickness, d.lines, d.blur, d.contrast, d.noise, d.impulses,
+     d.chance) = strengths
     d.seed = seed
     d.first = first
     return d
@@ -889,7 +891,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
             uint8_t[:, :, ::1] out):
     """Distorts images first, first + 1, .. of a sequence, each by numbers of its own.
 
-    strengths: translation, scaling, squeezing, shearing, rotation, elastic, smoothness.
+    strengths: the fields of lenet_distortion up to `chance`.
     """
     _check_isa()
     cdef lenet_distortion d = _distortion(strengths, seed, first)

@@ -28,6 +28,13 @@ _FIELDS: dict[str, tuple[float, bool]] = {
     "rotation": (180, True),
     "elastic": (MAX_SIDE, False),
     "elastic_smoothness": (MAX_SIDE, False),
+    "thickness": (16, False),
+    "lines": (64, True),
+    "blur": (5, False),
+    "contrast": (1, False),
+    "noise": (1, False),
+    "impulses": (1, False),
+    "chance": (1, True),
 }
 
 
@@ -58,6 +65,21 @@ class Distortion:
     elastic_smoothness : float
         Pixels, at least 2: standard deviation of the Gaussian that the displacements are as
         smooth as.
+    thickness : float
+        Pixels, below 16: strokes become thicker or thinner by up to so much.
+    lines : int
+        At most 64: up to so many thin lines are drawn across, dark or cutting through the ink.
+    blur : float
+        Pixels, below 5: a Gaussian of a standard deviation up to so much.
+    contrast : float
+        Share of the range, below 1: paper gets darker and ink paler, together by up to so much.
+    noise : float
+        Share of the range, below 1: standard deviation, up to so much, of noise added to each pixel.
+    impulses : float
+        Share of the pixels, below 1: up to so many become 0 or 255.
+    chance : float
+        Probability with which each of the last six acts on an image, in [0, 1]. They act in that
+        order, after the maps; strengths are uniform from 0 to those above.
 
     Raises
     ------
@@ -72,8 +94,16 @@ class Distortion:
     rotation: float = 0.0
     elastic: float = 0.0
     elastic_smoothness: float = 4.0
+    thickness: float = 0.0
+    lines: int = 0
+    blur: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+    impulses: float = 0.0
+    chance: float = 0.5
 
     def __post_init__(self) -> None:
+        checks.whole("lines", self.lines, 0, 64)
         for field in fields(self):
             value = getattr(self, field.name)
             high, inclusive = _FIELDS[field.name]

@@ -1626,6 +1626,32 @@ static void check_distort(void)
     }
 }
 
+/* The same bytes as portable C gives, which tests/test_distort.py holds against the reference. */
+static void check_corrupt(void)
+{
+    static const int32_t sizes[][2] = {{1, 1}, {1, 9}, {7, 5}, {8, 16}, {28, 28}, {33, 20}};
+    const lenet_distortion d = {.thickness = 2.5f, .lines = 3, .blur = 2, .contrast = 0.7f,
+                                .noise = 0.3f, .impulses = 0.2f, .chance = 0.5f};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int32_t height = sizes[i][0], width = sizes[i][1];
+        const size_t n = (size_t)(height * width), room = lenet_corrupt_workspace(height, width);
+        size_t changed = 0;
+        for (uint64_t sequence = 0; sequence < 64; sequence++) {
+            uint8_t *image = levels(n), *out = levels(n), *same = levels(n);
+            describe("%dx%d, sequence %d", (int)height, (int)width, (int)sequence);
+            for (size_t k = 0; k < n; k++) image[k] = out[k] = same[k] = (uint8_t)draw();
+            table->corrupt(&d, sequence, height, width, out, levels(room));
+            lenet_kernels_portable()->corrupt(&d, sequence, height, width, same, levels(room));
+            if (memcmp(out, same, n) != 0) fail("differs from the portable one");
+            for (size_t k = 0; k < n; k++) changed += out[k] != image[k];
+            n_compared += n;
+            release();
+        }
+        n_not_zero += changed;
+        if (changed * 4 < 64 * n) fail("only %d pixels changed", (int)changed);
+    }
+}
+
 static void check_multiply_adds(void)
 {
     for (int loads = 0; loads < 2; loads++) {
@@ -1689,7 +1715,7 @@ int main(void)
         CHECK(dense_step_of_one), CHECK(rbf_backward_of_one),
         CHECK(squash), CHECK(squash_backward),
         CHECK(sum_lanes), CHECK(sum_partials), CHECK(update_sgd), CHECK(update_adam),
-        CHECK(update_sdlm), CHECK(distort), CHECK(multiply_adds),
+        CHECK(update_sdlm), CHECK(distort), CHECK(corrupt), CHECK(multiply_adds),
     };
     enum { CHECKS = sizeof checks / sizeof *checks };
     _Static_assert(offsetof(lenet_kernels, load_grey) + CHECKS * sizeof(void (*)(void))

@@ -582,3 +582,100 @@ def distort_image(image: NDArray[np.uint8], distortion: Any, seed: int, number: 
         rotation=distortion.rotation * u[5],
         field=field,
     )
+
+
+# ---- corruptions ----
+
+
+def corrupt_image(image: NDArray[Any], distortion: Any, seed: int, number: int) -> Array:
+    """Image `number` of a sequence, corrupted at random; grey levels unrounded."""
+    key = _splitmix(_sequence(_splitmix(seed), number) ^ 0xD1B54A32D192ED03)
+
+    def share(index: int) -> float:
+        return (_sequence(key, index) >> 40) / 2**24
+
+    most = [getattr(distortion, kind) for kind in CORRUPTIONS]
+    grey = np.array(image, np.float64)
+    for k, (kind, strength) in enumerate(zip(CORRUPTIONS, most, strict=True)):
+        if strength == 0 or share(k) >= distortion.chance:
+            continue
+        u = share(6 + k)
+        if kind == "thickness":
+            grey = thicken(grey, strength * (2 * u - 1))
+        elif kind == "lines":
+            for i in range(1 + int(u * strength)):
+                grey = draw_line(grey, [share(14 + 8 * i + m) for m in range(8)])
+        elif kind == "blur" and u * strength > 0.2:
+            grey = gaussian_blur(grey, u * strength)
+        elif kind == "contrast":
+            paper = 255 * u * strength * share(12)
+            grey = paper + grey * (1 - u * strength)
+        elif kind == "noise":
+            grey = np.clip(grey + u * strength * 255 * _noise(key, grey.shape), 0, 255)
+        elif kind == "impulses":
+            for i in range(round(u * strength * grey.size)):
+                bits = _sequence(key, 14 + 1024 + 2**20 + i)
+                grey.flat[(bits >> 32) * grey.size >> 32] = 255 * (bits & 1)
+    return grey
+
+
+CORRUPTIONS = ("thickness", "lines", "blur", "contrast", "noise", "impulses")
+
+
+def thicken(grey: Array, pixels: float) -> Array:
+    """Strokes so many pixels thicker, or thinner, by extremes of 2x2 to alternate sides."""
+    extreme = np.maximum if pixels > 0 else np.minimum
+    left, side = abs(pixels), 1
+    while left > 0:
+        beside = np.pad(grey, 1, mode="edge")
+        for axis in (0, 1):
+            beside = extreme(beside, np.roll(beside, -side, axis))
+        part = min(left, 1)
+        grey = grey + part * (beside[1:-1, 1:-1] - grey)
+        left, side = left - 1, -side
+    return grey
+
+
+def draw_line(grey: Array, u: list[float]) -> Array:
+    """A line through any place in any direction, from its eight numbers in [0, 1)."""
+    height, width = grey.shape
+    normal = np.array([u[2] - 0.5, u[3] - 0.5]) / math.hypot(u[2] - 0.5, u[3] - 0.5)
+    out = grey.copy()
+    for y in range(height):
+        for x in range(width):
+            place = np.array([x - u[0] * width, y - u[1] * height])
+            across = abs(normal @ place)
+            along = abs(normal[0] * place[1] - normal[1] * place[0])
+            cover = min(0.75 + 0.75 * u[4] - across, u[5] ** 2 * (width + height) + 0.5 - along)
+            cover = min(max(cover, 0), 1)
+            if u[7] < 0.25:
+                out[y, x] *= 1 - cover
+            else:
+                out[y, x] = max(grey[y, x], cover * (63 + 192 * u[6]))
+    return out
+
+
+def gaussian_blur(grey: Array, deviation: float) -> Array:
+    """A Gaussian cut off behind three deviations, background beyond the image."""
+    reach = int(3 * deviation) + 1
+    at = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (at / deviation) ** 2)
+    weights /= weights.sum()
+
+    def matrix(n: int) -> Array:
+        steps = np.arange(n)[:, None] - np.arange(n)
+        return np.where(abs(steps) <= reach, weights[np.clip(steps + reach, 0, 2 * reach)], 0)
+
+    return matrix(grey.shape[0]) @ grey @ matrix(grey.shape[1])
+
+
+def _noise(key: int, shape: tuple[int, ...]) -> Array:
+    """Numbers of mean 0 and deviation 1: sums of four bytes."""
+    height, width = shape
+    noise = np.empty(shape)
+    for y in range(height):
+        for x in range(width):
+            # two pixels share a number; rows begin with one of their own
+            bits = _sequence(key, 14 + 1024 + y * width + x - x % 2) >> 32 * (x % 2)
+            noise[y, x] = sum(bits >> 8 * k & 255 for k in range(4)) - 510
+    return noise / 147.8

@@ -144,6 +144,55 @@ def test_random_ones_agree_with_the_reference(
         assert np.abs(out[number] - wanted).max() < LEVEL
 
 
+CORRUPTIONS = [
+    # and how far rounding between its passes may take it from the unrounded reference
+    (Distortion(thickness=2.5, chance=1), 1.5),
+    (Distortion(lines=4, chance=1), 1.1),
+    (Distortion(blur=2, chance=1), 3.0),
+    (Distortion(contrast=0.8, chance=1), 1.5),
+    (Distortion(noise=0.4, chance=1), 0.6),
+    (Distortion(impulses=0.4, chance=1), 0.0),
+]
+ALL_CORRUPTIONS = Distortion(
+    thickness=1.5, lines=2, blur=1.2, contrast=0.6, noise=0.3, impulses=0.2, chance=0.3
+)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (11, 37), (1, 1), (1, 9), (9, 1)])
+@pytest.mark.parametrize(("distortion", "levels"), CORRUPTIONS, ids=str)
+def test_corruptions_agree_with_the_reference(
+    rng: np.random.Generator, shape: tuple[int, int], distortion: Distortion, levels: float
+) -> None:
+    grey = rng.integers(0, 256, shape).astype(np.uint8)
+    for image in (grey, np.where(grey < 50, 255, 0).astype(np.uint8)):
+        out = distort.preview(image, distortion, n=6, seed=77)
+        for number in range(6):
+            wanted = reference.corrupt_image(image, distortion, 77, number)
+            assert np.abs(out[number] - wanted).max() <= levels
+        if image.size > 100:
+            assert (out != image).any(axis=(1, 2)).sum() > 3
+
+
+def test_corruptions_act_one_after_the_other_after_the_maps(images: np.ndarray) -> None:
+    """In a sequence of many images every combination comes; none is as without them."""
+    maps = Distortion(translation=2, rotation=20)
+    both = dataclasses.replace(ALL_CORRUPTIONS, translation=2, rotation=20)
+    plain, corrupted = (distort.preview(images[0], d, n=200, seed=5) for d in (maps, both))
+    changed = (plain != corrupted).any(axis=(1, 2))
+    # none of six acts on 0.7 ** 6 of the images; a blur of nearly nothing is left out too
+    assert 0.8 < changed.mean() < 0.95
+    for number in range(8):
+        wanted = reference.corrupt_image(plain[number], both, 5, number)
+        assert np.quantile(np.abs(corrupted[number] - wanted), 0.9) <= 3
+
+
+def test_chance_is_the_share_of_images_that_a_corruption_acts_on(images: np.ndarray) -> None:
+    for chance in (0.0, 0.25, 1.0):
+        distortion = Distortion(noise=0.5, chance=chance)
+        out = distort.preview(images[0], distortion, n=400)
+        assert (out != images[0]).any(axis=(1, 2)).mean() == pytest.approx(chance, abs=0.07)
+
+
 def test_elastic_is_a_standard_deviation() -> None:
     """Of a smooth field: neighbours move alike, pixels far from each other do not."""
     fields = np.array([reference.elastic_field(28, 28, 1.4, 4, 3, k) for k in range(60)])
