@@ -20,6 +20,7 @@ from lenet_c.architectures import (
 )
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.distort import Distortion
+from lenet_c.memory import get_memory_limit, set_memory_limit
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
 from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
@@ -63,10 +64,12 @@ __all__ = [
     "cpu_info",
     "datasets",
     "distort",
+    "get_memory_limit",
     "get_num_threads",
     "kernels",
     "plot",
     "preprocess",
+    "set_memory_limit",
     "set_num_threads",
 ]
 
