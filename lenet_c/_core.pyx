@@ -17,7 +17,7 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 import functools
 import operator
@@ -1059,7 +1059,7 @@ cdef class Network:
             state.n_updates += 1
             state.n_images += n
         elif status == LENET_NOT_FINITE and fallback is not None:
-            memcpy(self.values, &fallback[0], <size_t>self.n_parameters * sizeof(float))
+            memmove(self.values, &fallback[0], <size_t>self.n_parameters * sizeof(float))
             state.forget_if_bad()
         _check(status)
         _give_back(workspace)
