@@ -246,36 +246,38 @@ def test_states_are_made_whole_or_not_at_all() -> None:
             Adam().new_state(n)
 
 
-@pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"), reason="no timers here")
 def test_ranges_that_are_frozen_during_an_update() -> None:
     """They are for the next one: C still looks at those that it began with."""
     assert (
         run("""
-import signal
+import sys, threading
 import numpy as np
 from lenet_c import LeNet5, SGD, _core
 net, twin = LeNet5(), LeNet5()
 images = np.random.default_rng(0).integers(0, 256, (512, 28, 28)).astype(np.uint8)
 labels = np.arange(512) % 10
+samples = _core.Samples(net._network, images, labels)
 state, other = (SGD().new_state(60000) for _ in range(2))
-state.freeze([(0, 59999)])
 other.freeze([(0, 59999)])
-frozen = []
-def freeze(*_):
+during = []
+def freeze(go):
+    go.acquire()
     state.freeze([(0, 0)] * 1000 + [(0, 60000)])
-    frozen.append(True)
-signal.signal(signal.SIGALRM, freeze)
+    during.append(state.n_updates == other.n_updates)
+sys.setswitchinterval(1000)  # only the core lets the other thread run
 n = 512
-while True:
+while not any(during):
     order = np.arange(n) % 512
-    samples = _core.Samples(net._network, images, labels)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    go = threading.Lock()
+    go.acquire()
+    thread = threading.Thread(target=freeze, args=[go])
+    thread.start()
+    state.freeze([(0, 59999)])
+    go.release()
     net._network.step(samples, order, "map", 5.0, state, 1e-3)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    thread.join()
     twin._network.step(samples, order, "map", 5.0, other, 1e-3)
-    if frozen:
-        break
-    n *= 2
+    n = min(2 * n, 1 << 17)
 moved = net.parameters != LeNet5().parameters
 print(np.flatnonzero(moved), (net.parameters == twin.parameters).all())
 """)
@@ -678,9 +680,7 @@ def test_a_small_file_does_not_take_all_memory(limit: Callable[[Any], None]) -> 
     with pytest.raises(MemoryError, match="curvature, 1 image"):
         net.curvature(image, 0)
     limit(1 << 20)
-    with pytest.raises(
-        MemoryError, match=r"reading, 1 image on 1 thread, .* 1,048,576 are allowed"
-    ):
+    with pytest.raises(MemoryError, match="reading, 1 image on 1 thread, "):
         net.predict(image)
     assert time.process_time() - began < 5  # nothing was computed
 
@@ -799,7 +799,7 @@ def test_networks_that_are_too_large(limit: Callable[[Any], None]) -> None:
     )
     with pytest.raises(MemoryError, match=r"architecture: wide, of 267,389,695 parameters: wants"):
         LeNet5(wide)
-    limit(1 << 20)
+    limit(1 << 19)
     with pytest.raises(MemoryError, match="architecture: lenet5-1998"):
         LeNet5()
     limit(2 << 20)
