@@ -208,6 +208,8 @@ def test_the_errors_of_an_epoch_are_those_before_each_update(images: np.ndarray)
 class Script(Callback):
     """Puts prepared values into the records, before the callbacks that read them."""
 
+    adds = ("score",)
+
     def __init__(self, values: list[float]) -> None:
         self.values = values
         self.weights: list[np.ndarray] = []
