@@ -336,7 +336,7 @@ class LeNet5:
             if own[layer] != theirs[layer] or self[name].shape != other[name].shape:
                 raise ValueError(f"layers: {layer!r} differs between the two networks")
         theirs_now = other._snapshot()
-        with self._turns.to_update():
+        with self._turns.changing:
             for name in names:
                 first, end = other._ranges[name]
                 self[name][...] = theirs_now[first:end].reshape(self[name].shape)

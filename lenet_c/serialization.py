@@ -182,7 +182,8 @@ class _Plain:
         self.left -= 1
         if self.left < 0 or depth > LIMITS.depth:
             raise ValueError(
-                f"it has more than {LIMITS.metadata} values" if self.left < 0
+                f"it has more than {LIMITS.metadata} values"
+                if self.left < 0
                 else f"more than {LIMITS.depth} lists and dicts within one another"
             )
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
@@ -308,7 +309,9 @@ def _members(source: str, content: bytes, limits: Limits) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
             if len(entries) > limits.members:
-                raise ModelFileError(f"{source}: {len(entries)} members, wanted <= {limits.members}")
+                raise ModelFileError(
+                    f"{source}: {len(entries)} members, wanted <= {limits.members}"
+                )
             if any(e.compress_type or e.compress_size != e.file_size for e in entries):
                 raise ModelFileError(f"{source}: has compressed members; a model file has none")
             if sum(e.file_size for e in entries) > len(content):
@@ -431,5 +434,5 @@ def _digest(members: Mapping[str, np.ndarray]) -> bytes:
         array = members[name]
         shape = ",".join(map(str, array.shape))
         digest.update(f"{name}\0{array.dtype.str}\0{shape}\0".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.digest()

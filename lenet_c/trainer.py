@@ -552,7 +552,7 @@ class Trainer:
         try:
             measured = self.network._network.curvature(samples, pick, self.loss, self.j, threads)
         except FloatingPointError:
-            with self.network._turns.to_update():
+            with self.network._turns.changing:
                 if self._good is not None:  # the weights at hand may be what made the loss infinite
                     self.network.parameters[...] = self._good
                 state.forget_if_bad()
@@ -563,7 +563,7 @@ class Trainer:
         assert state.second is not None
         if share < 1.0:
             measured = state.second + np.float32(share) * (measured - state.second)
-        with self.network._turns.to_update():
+        with self.network._turns.changing:
             state.rate = None
             state.second[...] = measured
             state.n_measured = n_measured
@@ -577,42 +577,48 @@ class Trainer:
             self._state.rate = rate
 
     def _put_back(self, parameters: np.ndarray) -> None:
-        with self.network._turns.to_update():
+        with self.network._turns.changing:
             self.network.parameters[...] = parameters
 
     def _update(
         self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
     ) -> tuple[float, int]:
-        with self.network._turns.to_update():
-            return self._update_now(samples, batch, rate, threads)
-
-    def _update_now(
-        self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
-    ) -> tuple[float, int]:
-        parameters = self.network.parameters
-        keep = self._good is None or self._since_good >= KEEP_EVERY
-        if keep:
-            np.copyto(self._spare, parameters)
-        self._set_rates(rate)
-        distortion = None
-        if self.distort is not None:
-            distortion = (astuple(self.distort), self._distort_seed)
-        # the weights at hand may be what makes the loss infinite: an older copy, if there is one
-        fallback = self._spare if self._good is None else self._good
-        try:
-            result = self.network._network.step(
-                samples, batch, self.loss, self.j, self._state, rate, threads, distortion, fallback
-            )
-        except FloatingPointError:
-            raise FloatingPointError(
-                f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
-                "the network has the last weights again whose loss was finite"
-            ) from None
-        if keep:
-            spare = np.empty_like(parameters) if self._good is None else self._good
-            self._good, self._spare, self._since_good = self._spare, spare, 0
-        self._since_good += samples.n if batch is None else len(batch)
-        return result
+        turns = self.network._turns
+        if turns.asked:
+            turns.give_way()
+        with turns.changing:
+            parameters = self.network.parameters
+            keep = self._good is None or self._since_good >= KEEP_EVERY
+            if keep:
+                np.copyto(self._spare, parameters)
+            self._set_rates(rate)
+            distortion = None
+            if self.distort is not None:
+                distortion = (astuple(self.distort), self._distort_seed)
+            # the weights at hand may be what makes the loss infinite: an older copy, if any
+            fallback = self._spare if self._good is None else self._good
+            try:
+                result = self.network._network.step(
+                    samples,
+                    batch,
+                    self.loss,
+                    self.j,
+                    self._state,
+                    rate,
+                    threads,
+                    distortion,
+                    fallback,
+                )
+            except FloatingPointError:
+                raise FloatingPointError(
+                    f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
+                    "the network has the last weights again whose loss was finite"
+                ) from None
+            if keep:
+                spare = np.empty_like(parameters) if self._good is None else self._good
+                self._good, self._spare, self._since_good = self._spare, spare, 0
+            self._since_good += samples.n if batch is None else len(batch)
+            return result
 
     def _tell(self, event: str, *what: object) -> None:
         for callback in self.callbacks:

@@ -251,7 +251,7 @@ def offline(tmp_path):
         proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
         names = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
         yield {
-            "LENET_C_DATA": str(empty),
+            "LENET_C_DATA": "",
             "HOME": str(empty),
             "LOCALAPPDATA": str(empty),
             "XDG_CACHE_HOME": str(empty),
@@ -484,7 +484,7 @@ def test_the_script_is_the_module():
         scripts = importlib.metadata.distribution("lenet_c").entry_points
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("lenet_c is not installed")
-    assert scripts["lenet-c"].value == "lenet_c.cli:main"
+    assert scripts["lenet-c"].value == "lenet_c.__main__:main"
     script = Path(sys.executable).with_name("lenet-c" + (".exe" if os.name == "nt" else ""))
     if not script.exists():
         pytest.skip("the script is not beside Python")
