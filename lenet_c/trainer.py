@@ -587,10 +587,9 @@ class Trainer:
         if turns.asked:
             turns.give_way()
         with turns.changing:
-            parameters = self.network.parameters
             keep = self._good is None or self._since_good >= KEEP_EVERY
             if keep:
-                np.copyto(self._spare, parameters)
+                np.copyto(self._spare, self.network.parameters)
             self._set_rates(rate)
             distortion = None
             if self.distort is not None:
@@ -615,7 +614,7 @@ class Trainer:
                     "the network has the last weights again whose loss was finite"
                 ) from None
             if keep:
-                spare = np.empty_like(parameters) if self._good is None else self._good
+                spare = np.empty_like(self._spare) if self._good is None else self._good
                 self._good, self._spare, self._since_good = self._spare, spare, 0
             self._since_good += samples.n if batch is None else len(batch)
             return result
