@@ -253,7 +253,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     # Until it has its place it is never more readable than the old file.
     mode = 0o666 if old is None else 0o600
     _remove_stale(folder, beginning)
-    while True:
+    for attempt in range(10):
         temporary = os.path.join(folder, f"{beginning}{os.urandom(6).hex()}.tmp")
         try:
             # The name is known before there is a file: an interrupt leaves none behind.
@@ -262,7 +262,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                     temporary, "xb", 0, opener=lambda name, flags: os.open(name, flags, mode)
                 )
             with file:
-                if not _lock(file.fileno(), temporary):
+                if not _lock(file.fileno(), temporary) and attempt < 9:
                     continue  # just taken for forgotten, by another process that writes here
                 yield file
                 with _named(target, temporary):

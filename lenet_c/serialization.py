@@ -67,7 +67,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "|u1": np.dtype("u1"),
 }
 _RESERVED = ("metadata", "checksum")
-_NPY_ROOM = 10 + 0xFFFF  # bytes of a header at most
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _NPY_HEADER = re.compile(
     r"\{'descr': '([^']*)', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n"
@@ -370,12 +369,12 @@ def _array(what: str, content: bytes) -> np.ndarray:
 def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
     import json
 
-    if len(member) > limits.metadata + _NPY_ROOM:
+    array = _array(f"{source}: metadata", member)
+    if array.nbytes > limits.metadata:
         raise ModelFileError(
-            f"{source}: {len(member)} bytes of metadata; a model file has at most "
+            f"{source}: {array.nbytes} bytes of metadata; a model file has at most "
             f"{limits.metadata}, unless max_metadata says more"
         )
-    array = _array(f"{source}: metadata", member)
     try:
         text = array.tobytes().decode()
         if _depth(text) > limits.depth:  # or the parser might need more stack than there is
