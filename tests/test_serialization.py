@@ -542,7 +542,7 @@ def test_what_could_not_be_saved_again_is_not_read(text, message):
 @pytest.mark.parametrize(
     "value",
     ['"[[[" ', 10**4300 - 1, 1 - 10**4300, "\ud800", "[" * 1000, '\\"' + "[" * 200],
-    ids="quote long negative surrogate brackets escaped".split(),
+    ids=["quote", "long", "negative", "surrogate", "brackets", "escaped"],
 )
 def test_odd_values_that_come_back(value):
     file = io.BytesIO()
@@ -597,7 +597,7 @@ def test_metadata_that_json_cannot_hold(value, error, message):
 def test_a_list_that_holds_itself():
     value = []
     value.append(value)
-    with pytest.raises(ValueError, match="k: JSON cannot hold it .more than 100 lists"):
+    with pytest.raises(ValueError, match=r"k: JSON cannot hold it .more than 100 lists"):
         serialization.write(io.BytesIO(), {"k": value}, {})
 
 
