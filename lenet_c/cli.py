@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("interrupted", 130)
     except BrokenPipeError:
-        _drop_output()
+        _drop(sys.stdout)
         return 141
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, ValueError) as error:
         return fail(f"error: {_one_line(error)}", 2)
@@ -493,19 +493,21 @@ def _bar(description: str, total: int) -> Any:
 
 def fail(message: str, code: int) -> int:
     """Print what went wrong, after what was printed so far, and give the exit code."""
-    _drop_output()
-    with suppress(OSError):  # nobody reads that either
-        print(f"lenet-c: {message}", file=sys.stderr)
+    _drop(sys.stdout)
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody reads that either
+            print(f"lenet-c: {message}", file=sys.stderr)
+        _drop(sys.stderr)
     return code
 
 
-def _drop_output() -> None:
+def _drop(output: TextIO | None) -> None:
     """Print what is left, or if that fails nothing, so that Python's exit does not try again."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        if output is not None:
+            output.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _one_line(error: BaseException) -> str:
