@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
     from lenet_c.rejection import Rejection, RejectionCurve
@@ -246,6 +247,7 @@ class LeNet5:
 
     def _open(self, architecture: Architecture, codes: Floats | None) -> None:
         self._architecture = architecture
+        self._turns = Turns()
         self.notes: dict[str, Any] = {}
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
@@ -410,8 +412,11 @@ class LeNet5:
                 )
             if own[layer] != theirs[layer] or self[name].shape != other[name].shape:
                 raise ValueError(f"layers: {layer!r} differs between the two networks")
-        for name in names:
-            self[name][...] = other[name]
+        theirs_now = other._snapshot()
+        with self._turns.changing:
+            for name in names:
+                first, end = other._ranges[name]
+                self[name][...] = theirs_now[first:end].reshape(self[name].shape)
 
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
@@ -695,39 +700,82 @@ class LeNet5:
 
     # ---- keeping ----
 
+    def _snapshot(self) -> Floats:
+        """Copy the parameters: between two updates, if a `Trainer` trains in another thread."""
+        return self._turns.copy(lambda: self.parameters.copy())
+
+    def _codes_of(self, parameters: Floats) -> Floats | None:
+        """Give the codes that belong to a copy of the parameters."""
+        for name in self._code_names:  # one, if codes are trained
+            first, end = self._ranges[name]
+            return parameters[first:end].reshape(self[name].shape)
+        return self.codes
+
     def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
         """Write the network to a file (.npz, no pickle, versioned, checksummed, atomic).
+
+        Of a network that a `Trainer` trains in another thread the file has the weights between
+        two updates: `save` waits for the end of the one under way, as pickling and `copy` do.
+        What else writes to `parameters` meanwhile may be there in part.
 
         Parameters
         ----------
         path : str, path or binary file
+            A file is replaced only once the new one is complete and on disk. It keeps its mode,
+            and its owner and group where this user may set them, but neither access control
+            lists nor extended attributes, and other (hard) links to it keep what it was. An open
+            file, buffered or not, is written to until it has taken everything.
 
         Raises
         ------
         TypeError, ValueError
-            If `path` is something else, JSON cannot hold `notes`, or parameters are not finite.
+            If `path` is something else, JSON cannot hold `notes`, parameters are not finite, or
+            the file would be larger than `load` takes by default.
+        OSError
+            If the file cannot be written, or is read-only; it is named.
+
+        Notes
+        -----
+        `notes` come back as JSON has them: keys are text (others are an error), tuples and arrays
+        are lists, numpy's numbers are Python's. NaN and infinity are an error.
         """
         from lenet_c import serialization
 
-        if not np.isfinite(self.parameters).all():
+        parameters = self._snapshot()
+        if not np.isfinite(parameters).all():
             raise ValueError("parameters: some are NaN or infinite, which load would refuse")
-        if not isinstance(self.notes, dict):
-            raise TypeError(f"notes: got {checks.short(self.notes)}, want a dict")
-        arrays = {"parameters": self.parameters}
-        if self.codes is not None:
-            arrays["codes"] = np.ascontiguousarray(self.codes)
+        notes = self.notes
+        if not isinstance(notes, dict):
+            raise TypeError(f"notes: got {checks.short(notes)}, want a dict")
+        arrays = {"parameters": parameters}
+        codes = self._codes_of(parameters)
+        if codes is not None:
+            arrays["codes"] = codes
         metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
-        if self.notes:
-            metadata["notes"] = self.notes
+        if notes:
+            metadata["notes"] = notes
         serialization.write(path, metadata, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | BinaryIO) -> LeNet5:
+    def load(
+        cls,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        max_bytes: int | None = None,
+        max_metadata: int | None = None,
+    ) -> LeNet5:
         """Read a network that `save` wrote.
 
         Parameters
         ----------
         path : str, path or binary file
+            An open file is read to its end, and never more than a byte beyond `max_bytes`.
+        max_bytes : int, optional
+            The largest file to accept; 256 MiB by default. Reading takes three times a file's size
+            of memory, and the network itself.
+        max_metadata : int, optional
+            The most bytes of architecture and notes to accept, which take up to 35 times the
+            memory once they are read; 1 MiB by default.
 
         Returns
         -------
@@ -736,11 +784,18 @@ class LeNet5:
         Raises
         ------
         lenet_c.ModelFileError
-            If the file is damaged, is not a model, or comes from a newer version.
+            If the file is damaged, is not a model, is too large, or comes from a newer version.
+        OSError
+            If it cannot be read; it is named.
         """
         from lenet_c import serialization
 
-        metadata, arrays = serialization.read(path)
+        limits = serialization.LIMITS
+        if max_bytes is not None:
+            limits = replace(limits, file=checks.whole("max_bytes", max_bytes, 1))
+        if max_metadata is not None:
+            limits = replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
+        metadata, arrays = serialization.read(path, limits)
         name = serialization.name_of(path)
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
@@ -798,11 +853,13 @@ class LeNet5:
         return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:
+        parameters = self._snapshot()
+        codes = self._codes_of(parameters)
         return {
             "architecture": self.architecture,
-            "parameters": self.parameters.copy(),
-            "codes": None if self.codes is None else np.array(self.codes),
-            "notes": self.notes,
+            "parameters": parameters,
+            "codes": None if codes is None else np.array(codes),
+            "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
