@@ -130,12 +130,12 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
                               float *between, float *out)
 {
     const plan_layer *conv = &b->plan->layers[l], *pool = conv + 1;
-    const int width = conv->out_width * b->at->lanes, most = b->at->rows[l];
+    const int lanes = b->at->lanes, width = conv->out_width * lanes, most = b->at->rows[l];
     const int height = pool->out_height * 2;
     const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : most) * width;
     for (int y = 0; y < height; y += most) {
-        if (is_stopped(b, memory, 0.0)) return;
         const int n_rows = height - y < most ? height - y : most;
+        if (is_stopped(b, memory, conv->work * lanes * n_rows / conv->out_height)) return;
         float *rows = between + (keep ? (ptrdiff_t)y * width : 0);
         const lenet_pool above = pool_of(b, pool, keep, y / 2, out);
         run_conv(b, l, in, y, n_rows, stride, memory, rows, &above);
@@ -155,8 +155,9 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
     for (int l = 0; l < plan->first_flat; l++) {
         const plan_layer *layer = &plan->layers[l];
         float *out = memory + at->out[l] + group * at->stride[l];
-        if (is_stopped(b, memory, layer->work * at->lanes)) return;
-        if (plan_is_under_pool(plan, l)) {
+        const int under_pool = plan_is_under_pool(plan, l);
+        if (is_stopped(b, memory, under_pool ? 0.0 : layer->work * at->lanes)) return;
+        if (under_pool) {
             float *between = out;
             l++;
             out = memory + at->out[l] + group * at->stride[l];

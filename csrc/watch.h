@@ -41,10 +41,13 @@ void lenet_watch_host(lenet_watch *w);
 /* The calling thread looks at the clock, and asks if it is time. */
 void lenet_look(lenet_watch *w);
 
-/* Whether the call is to end; `work` lies between this look and the one before or after. */
+/* Whether the call is to end, before so much work. */
 static inline int lenet_stopped(lenet_watch *w, int is_caller, double work)
 {
-    if (is_caller && (w->left -= work) < 0.0) lenet_look(w);
+    if (is_caller) {
+        if (w->left < 0.0) lenet_look(w);
+        w->left -= work;
+    }
     return LENET_READ_FLAG(&w->stopped);
 }
 
