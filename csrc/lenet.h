@@ -157,12 +157,16 @@ typedef struct lenet_profile {
     double seconds[LENET_PARTS][LENET_MAX_LAYERS];
 } lenet_profile;
 
-/* With what a call runs; nothing of the workspace needs to be kept between calls. */
+/* With what a call runs; nothing of the workspace needs to be kept between calls.
+ *
+ * A call that is to end does so when each thread has finished what it is at: one layer of one group of
+ * lanes (a dense layer: of one block of 32 images), of a convolution under a 2x2 layer some of its
+ * rows, and an update once it has begun. Calls that take less than 50 ms do not ask. */
 typedef struct lenet_run {
     void *workspace;                      /* aligned to 64 bytes */
     size_t workspace_size;                /* bytes: at least what lenet_workspace_size says */
     int32_t n_threads;                    /* 1 or more; 256 at most are used */
-    int32_t (*interrupted)(void *context);  /* asked now and then on the calling thread: other than
+    int32_t (*interrupted)(void *context);  /* asked every 50 ms on the calling thread: other than
                                              * 0 ends the call; or NULL */
     void *context;
     lenet_profile *profile;               /* NULL, or filled by calls with one thread */
@@ -210,7 +214,9 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
 /* Blocks of images that n images are cut into: more threads than this stay idle. */
 int64_t lenet_blocks(int32_t training, int64_t n);
 
-/* outputs: [n][classes], penalties or logits. */
+/* outputs: [n][classes], penalties or logits. An image's are the same bits at every place of a batch
+ * of n. Up to 8 images, by the instruction set, run one by one, with other roundings than more of
+ * them: with n they may differ in the last bits. */
 lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
                            const lenet_images *images, int64_t n, float *outputs,
                            const lenet_run *run);
@@ -220,7 +226,9 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, float *const *outputs,
                                const lenet_run *run);
 
-/* The mean loss and its gradient, [parameters]. labels are indexed as the images are, through
+/* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,
+ * may run one by one if they are few, so that with the order of a batch its sums change in the last
+ * bits. labels are indexed as the images are, through
  * images->order. */
 lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_images *images, const int64_t *labels, int64_t n,
@@ -314,6 +322,10 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
  * overrides; while it names what cannot be had, functions that would run kernels return
  * LENET_UNKNOWN_ISA or LENET_MISSING_ISA, and those without a status speak of the portable ones. */
 lenet_status lenet_init(void);
+
+/* What the calls without a lenet_run, distortions and single kernels, ask as lenet_run.interrupted is
+ * asked, on whichever thread calls; NULL, as at first: nothing. Call it before there are threads. */
+void lenet_set_interrupted(int32_t (*interrupted)(void *context), void *context);
 
 /* Name of the instruction set in use, and the n-th one this processor and build have (NULL
  * past the last). */

@@ -150,6 +150,7 @@ cdef extern from "lenet.h" nogil:
     int32_t lenet_get_threads()
     const char *lenet_threading()
     double lenet_multiply_adds(int64_t, int32_t)
+    void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
 
 # The numbers of lenet.h's enums, by the names that Python uses.
@@ -359,6 +360,9 @@ cdef str FLOAT32 = np.dtype(np.float32).str
 cdef int32_t _interrupted(void *context) noexcept nogil:
     with gil:
         return PyErr_CheckSignals() != 0
+
+
+lenet_set_interrupted(_interrupted, NULL)  # of the calls that have no lenet_run
 
 
 cdef class Profile:
