@@ -503,9 +503,10 @@ def fail(message: str, code: int) -> int:
 
 def _drop(output: TextIO | None) -> None:
     """Print what is left, or if that fails nothing, so that Python's exit does not try again."""
+    if output is None:
+        return
     try:
-        if output is not None:
-            output.flush()
+        output.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
