@@ -706,10 +706,10 @@ class LeNet5:
 
     def _codes_of(self, parameters: Floats) -> Floats | None:
         """Give the codes that belong to a copy of the parameters."""
-        for name in self._code_names:  # one, if codes are trained
-            first, end = self._ranges[name]
-            return parameters[first:end].reshape(self[name].shape)
-        return self.codes
+        if self._code_name is None:
+            return self.codes
+        first, end = self._ranges[self._code_name]
+        return parameters[first:end].reshape(self._shapes[self._code_name])
 
     def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
         """Write the network to a file (.npz, no pickle, versioned, checksummed, atomic).
