@@ -11,6 +11,8 @@ FUZZERS = {
     "idx": "Idx",
     "pictures": "Pictures",
     "arguments": "Arguments",
+    "core": "Core",
+    "sequences": "Sequences",
 }
 
 

@@ -8,6 +8,8 @@ An input is one call of the library with what was drawn: `case.call` counts them
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import gc
 import json
 import mmap
@@ -15,6 +17,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -151,8 +154,6 @@ class Guarded:
     """Arrays whose last byte is followed by a page without access, from a few regions in turn."""
 
     def __init__(self, size: int = 1 << 16, regions: int = 24) -> None:
-        import ctypes
-
         libc = ctypes.CDLL(None, use_errno=True)
         page = mmap.PAGESIZE
         self._size, self._next, self._regions = size, 0, []
@@ -197,6 +198,8 @@ class Limits:
 def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
     """Run cases in this process; what is found goes to the folder, progress to a shared file."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the process that watches
     warnings.simplefilter("error")
     loose: list[str] = []
     sys.unraisablehook = lambda what: loose.append(f"unraisable: {what.exc_value!r} {what.object}")

@@ -178,7 +178,7 @@ _OTHER: list[Callable[[Random], Any]] = [
     lambda random: (k for k in range(3)),
     lambda random: np.broadcast_to(
         np.zeros((), random.choice(["u1", "f4", "i8"])),
-        random.choice([(2**40, 28, 28), (2**60,), (2**33, 1, 1), (3, 2**31, 1), (2**31 + 1, 28)]),
+        random.choice([(2**40, 28, 28), (2**59,), (2**33, 1, 1), (3, 2**31, 1), (2**31 + 1, 28)]),
     ),
     lambda random: np.zeros(random.choice([(2**40, 0), (0, 2**60), (0, 28, 28), (2, 0, 28)]), "u1"),
 ]  # fmt: skip
