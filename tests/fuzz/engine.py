@@ -98,7 +98,8 @@ class Case:
             if isinstance(error, (UnicodeError, Warning)):
                 raise Finding(f"{_name(function)}: {_line(error)}") from error
             text = str(error)
-            named = isinstance(error, MemoryError) or any(name in text for name in names)
+            named = isinstance(error, MemoryError) or getattr(error, "filename", None) is not None
+            named = named or any(name in text for name in names)
             if names and not named:
                 raise Finding(
                     f"{_name(function)}: no word of {' or '.join(names)} in {_line(error)}"
@@ -256,7 +257,7 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
 def kind_of(found: Finding) -> str:
     """Give what findings of one kind have in common: where they come from, or their text."""
     error = found.__cause__
-    text = "".join(c for c in str(found) if not c.isdigit())[:60]
+    text = "".join(c for c in str(found).rpartition(": ")[2] if not c.isdigit())[:60]
     if error is None or error.__traceback__ is None:
         return text
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -320,7 +321,8 @@ def watch(name: str, limits: Limits, folder: Path) -> Iterator[Outcome]:
                 what = f"something was printed: {printed[-300:]}"
                 outcome.found.append({"case": -1, "what": what})
             break
-        why = why or f"ended with {process.returncode}: {printed[-300:]}"
+        lines = [line.strip() for line in printed.splitlines() if line.startswith(("Fatal", "  File"))]
+        why = why or f"ended with {process.returncode}: {' '.join(lines[:3]) or printed[-300:]}"
         outcome.found.append({"case": number, "what": why})
         crashes += 1
         # once more, with its input written down before each call
