@@ -54,13 +54,17 @@ class Case:
     Attributes
     ----------
     random : random.Random
+    number : int
     n_inputs : int
     n_refused : int
         Calls that ended with a documented exception.
     """
 
-    def __init__(self, source: random.Random, dump: Path | None = None) -> None:
+    def __init__(
+        self, source: random.Random, dump: Path | None = None, number: int = -1
+    ) -> None:
         self.random = source
+        self.number = number
         self.n_inputs = 0
         self.n_refused = 0
         self.input: object = None
@@ -183,7 +187,7 @@ class Guarded:
 
 def case_of(fuzzer: str, seed: int, number: int, dump: Path | None = None) -> Case:
     """Give the case that a seed and a number make."""
-    return Case(random.Random(f"{fuzzer} {seed} {number}"), dump)
+    return Case(random.Random(f"{fuzzer} {seed} {number}"), dump, number)
 
 
 @dataclass

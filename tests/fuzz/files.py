@@ -309,7 +309,7 @@ class Files:
             if game == 1 and items:
                 items.append(random.choice(items))
             if game == 2:
-                items += [(f"n{k}.npy", b"") for k in range(random.choice([10, 260, 2000]))]
+                items += [(f"n{k}.npy", b"") for k in range(random.choice([2, 10, 260] if random.random() < 0.1 else [2, 10]))]
             for name, content in items:
                 info = zipfile.ZipInfo(name.replace("\0", "_") or "_")
                 if game == 3 and random.random() < 0.4:
