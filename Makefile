@@ -1,7 +1,7 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-openmp bench bench-check lint sanitize clean
+.PHONY: build test test-arm arm-tools test-openmp bench bench-check lint sanitize clean fuzz soak
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -76,6 +76,23 @@ sanitize:
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(PYTHON) -m pytest -p no:cacheprovider
+
+# Attempts to break the library (docs/reliability.md): SECONDS for plans between guard pages, for each
+# of the fuzzers, and for kills and full disks.
+SECONDS = 60
+SEED = 0
+fuzz:
+	$(PYTHON) -m tests.fuzz.plans --seconds $(SECONDS) --seed $(SEED)
+	$(PYTHON) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+	$(PYTHON) -m tests.fuzz.interrupts --seconds $(SECONDS) --seed $(SEED)
+
+# Half of the time with each kind of threads.
+MINUTES = 5
+soak:
+	for kind in openmp team; do \
+		$(PYTHON) -m tests.fuzz.soak --threading $$kind --seed $(SEED) \
+			--minutes $$($(PYTHON) -c 'print($(MINUTES) / 2)') || exit 1; \
+	done
 
 clean:
 	rm -rf build dist *.egg-info lenet_c/*.so

@@ -15,7 +15,10 @@ def short(value: object) -> str:
     # Python refuses to print integers of thousands of digits.
     if isinstance(value, int) and value.bit_length() > 64:
         return f"an integer of {value.bit_length()} bits"
-    text = " ".join(line.strip() for line in repr(value).splitlines())
+    try:
+        text = " ".join(line.strip() for line in repr(value).splitlines())
+    except Exception:  # of numbers too long to print, or lists too deep
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
