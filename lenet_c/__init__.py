@@ -18,7 +18,13 @@ from lenet_c.architectures import (
     Dense,
     Subsample,
 )
-from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
+from lenet_c.cpu import (
+    cpu_info,
+    get_num_threads,
+    get_threading,
+    set_num_threads,
+    set_threading,
+)
 from lenet_c.distort import Distortion
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
@@ -64,10 +70,12 @@ __all__ = [
     "datasets",
     "distort",
     "get_num_threads",
+    "get_threading",
     "kernels",
     "plot",
     "preprocess",
     "set_num_threads",
+    "set_threading",
 ]
 
 

@@ -29,7 +29,7 @@ cdef extern from "Python.h":
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
         LENET_OK, LENET_BAD_ARGUMENT, LENET_BAD_LABEL, LENET_NO_MEMORY, LENET_NOT_FINITE
-        LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA
+        LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA, LENET_BAD_THREADING
     ctypedef struct lenet_layer:
         int32_t kind, activation, maps, kernel, trained
         const uint8_t *table
@@ -142,7 +142,9 @@ cdef extern from "lenet.h" nogil:
     const char *lenet_compiler()
     void lenet_set_threads(int32_t)
     int32_t lenet_get_threads()
+    lenet_status lenet_set_threading(const char *)
     const char *lenet_threading()
+    const char *lenet_available_threading(int32_t)
     double lenet_multiply_adds(int64_t, int32_t)
 
 
@@ -158,7 +160,7 @@ cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and pro
 
 # ---- processor and threads ---------------------------------------------------------------------
 
-cdef lenet_status _isa_status = lenet_init()
+lenet_init()  # before there are threads
 
 
 def available_isas():
@@ -169,21 +171,40 @@ def available_isas():
     return names
 
 
-cdef int _check_isa() except -1:
-    """Raises if LENET_C_ISA asked for what is not there; at first use, so that import works."""
-    if _isa_status == LENET_OK:
+def available_threadings():
+    """Names of the threads that this build has, the default first."""
+    names = []
+    while lenet_available_threading(<int32_t>len(names)) != NULL:
+        names.append(lenet_available_threading(<int32_t>len(names)).decode())
+    return names
+
+
+cdef int _check_init() except -1:
+    """Raises if LENET_C_ISA or LENET_C_THREADS asked for what is not there; at first use, so that
+    import works."""
+    cdef lenet_status status = lenet_init()
+    if status == LENET_OK:
         return 0
     import os
+    if status == LENET_BAD_THREADING:
+        wanted = os.environ.get("LENET_C_THREADS", "")
+        raise RuntimeError(f"LENET_C_THREADS={wanted}: {_no_threads(wanted)}")
     wanted = os.environ.get("LENET_C_ISA", "")
-    what = ("no instruction set of that name" if _isa_status == LENET_UNKNOWN_ISA
+    what = ("no instruction set of that name" if status == LENET_UNKNOWN_ISA
             else "this processor or build lacks it")
     raise RuntimeError(
         f"LENET_C_ISA={wanted}: {what}; available here: {', '.join(available_isas())}")
 
 
+cdef str _no_threads(str name):
+    what = ("this build lacks these threads" if name in ("openmp", "team")
+            else "no threads of that name")
+    return f"{what}; available here: {', '.join(available_threadings())}"
+
+
 def isa():
     """Name of the instruction set in use, and how many images it works on at once."""
-    _check_isa()
+    _check_init()
     return lenet_isa().decode(), lenet_lanes()
 
 
@@ -192,9 +213,22 @@ def compiler():
     return lenet_compiler().decode()
 
 
-def threading_kind():
-    """What the threads of this build are: POSIX, OpenMP or none."""
+def get_threading():
+    """Whose threads are in use: openmp, team or none."""
+    _check_init()
     return lenet_threading().decode()
+
+
+def set_threading(name):
+    """Picks whose threads run batches; None: as LENET_C_THREADS says, or the default."""
+    if name is None:
+        lenet_set_threading(NULL)
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {checks.short(name)}, want the name of threads or None")
+    if name not in available_threadings():
+        raise ValueError(f"name: got {checks.short(name)}: {_no_threads(name)}")
+    lenet_set_threading(name.encode())
 
 
 def set_num_threads(n):
@@ -213,7 +247,7 @@ def multiply_adds(int64_t rounds, bint loads=False):
     loads: reads a vector from memory for every two.
     """
     cdef double n
-    _check_isa()
+    _check_init()
     with nogil:
         n = lenet_multiply_adds(rounds, loads)
     return n
@@ -633,7 +667,7 @@ cdef class Network:
         cdef const float[:, ::1] code_values
         cdef int32_t shape[3]
         cdef lenet_status status
-        _check_isa()
+        _check_init()
         cdef lenet_layer *specs = <lenet_layer *>malloc((n + 1) * sizeof(lenet_layer))
         if specs == NULL:
             raise MemoryError()
@@ -891,7 +925,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
 
     strengths: translation, scaling, squeezing, shearing, rotation, elastic, smoothness.
     """
-    _check_isa()
+    _check_init()
     cdef lenet_distortion d = _distortion(strengths, seed, first)
     cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
     cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
@@ -905,7 +939,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
 
 def transform(parameters, const uint8_t[:, :, ::1] images, uint8_t[:, :, ::1] out):
     """Applies one map to all images. parameters: dx, dy, scale, squeeze, shear, rotation."""
-    _check_isa()
+    _check_init()
     cdef lenet_transform t
     cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
     cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
@@ -936,7 +970,7 @@ cdef lenet_conv_call _conv_call(const float[:, :, :, ::1] x, int32_t maps, int32
 
 def conv(const float[:, :, :, ::1] x, const float[::1] weights, const float[::1] bias,
          int32_t kernel, const uint8_t[:, ::1] table, float[:, :, :, ::1] y):
-    _check_isa()
+    _check_init()
     cdef lenet_conv_call call = _conv_call(x, <int32_t>bias.shape[0], kernel, table)
     cdef _Workspace workspace = _borrow(lenet_conv_workspace(&call))
     cdef lenet_status status
@@ -950,7 +984,7 @@ def conv(const float[:, :, :, ::1] x, const float[::1] weights, const float[::1]
 def conv_backward(const float[:, :, :, ::1] x, const float[::1] weights, int32_t kernel,
                   const uint8_t[:, ::1] table, const float[:, :, :, ::1] dy,
                   float[:, :, :, ::1] dx, float[::1] dw, float[::1] db):
-    _check_isa()
+    _check_init()
     cdef lenet_conv_call call = _conv_call(x, <int32_t>db.shape[0], kernel, table)
     cdef _Workspace workspace = _borrow(lenet_conv_workspace(&call))
     cdef lenet_status status
@@ -964,7 +998,7 @@ def conv_backward(const float[:, :, :, ::1] x, const float[::1] weights, int32_t
 
 def subsample(const float[:, :, :, ::1] x, const float[::1] coefficient, const float[::1] bias,
               float[:, :, :, ::1] y):
-    _check_isa()
+    _check_init()
     cdef int32_t maps = <int32_t>x.shape[1], h = <int32_t>x.shape[2], w = <int32_t>x.shape[3]
     cdef _Workspace workspace = _borrow(lenet_subsample_workspace(maps, h, w))
     cdef lenet_status status
@@ -978,7 +1012,7 @@ def subsample(const float[:, :, :, ::1] x, const float[::1] coefficient, const f
 def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient,
                        const float[:, :, :, ::1] dy, float[:, :, :, ::1] dx,
                        float[::1] dcoefficient, float[::1] dbias):
-    _check_isa()
+    _check_init()
     cdef int32_t maps = <int32_t>x.shape[1], h = <int32_t>x.shape[2], w = <int32_t>x.shape[3]
     cdef _Workspace workspace = _borrow(lenet_subsample_workspace(maps, h, w))
     cdef lenet_status status
@@ -993,7 +1027,7 @@ def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient
 
 def dense(const float[:, ::1] x, const float[:, ::1] weights, const float[::1] bias,
           float[:, ::1] y):
-    _check_isa()
+    _check_init()
     cdef int32_t inputs = <int32_t>weights.shape[1], outputs = <int32_t>weights.shape[0]
     cdef _Workspace workspace = _borrow(lenet_dense_workspace(inputs, outputs))
     cdef lenet_status status
@@ -1006,7 +1040,7 @@ def dense(const float[:, ::1] x, const float[:, ::1] weights, const float[::1] b
 
 def dense_backward(const float[:, ::1] x, const float[:, ::1] weights, const float[:, ::1] dy,
                    float[:, ::1] dx, float[:, ::1] dw, float[::1] db):
-    _check_isa()
+    _check_init()
     cdef int32_t inputs = <int32_t>weights.shape[1], outputs = <int32_t>weights.shape[0]
     cdef _Workspace workspace = _borrow(lenet_dense_workspace(inputs, outputs))
     cdef lenet_status status
@@ -1019,7 +1053,7 @@ def dense_backward(const float[:, ::1] x, const float[:, ::1] weights, const flo
 
 
 def rbf(const float[:, ::1] x, const float[:, ::1] codes, float[:, ::1] y):
-    _check_isa()
+    _check_init()
     cdef int32_t inputs = <int32_t>codes.shape[1], classes = <int32_t>codes.shape[0]
     cdef _Workspace workspace = _borrow(lenet_rbf_workspace(inputs, classes))
     cdef lenet_status status
@@ -1032,7 +1066,7 @@ def rbf(const float[:, ::1] x, const float[:, ::1] codes, float[:, ::1] y):
 
 def rbf_backward(const float[:, ::1] x, const float[:, ::1] codes, const float[:, ::1] dy,
                  float[:, ::1] dx, float[:, ::1] dcodes):
-    _check_isa()
+    _check_init()
     cdef int32_t inputs = <int32_t>codes.shape[1], classes = <int32_t>codes.shape[0]
     cdef _Workspace workspace = _borrow(lenet_rbf_workspace(inputs, classes))
     cdef lenet_status status
@@ -1045,7 +1079,7 @@ def rbf_backward(const float[:, ::1] x, const float[:, ::1] codes, const float[:
 
 
 def squash(const float[::1] a, activation, float[::1] y):
-    _check_isa()
+    _check_init()
     cdef int32_t kind = ACTIVATIONS[activation]
     cdef lenet_status status
     with nogil:
@@ -1054,7 +1088,7 @@ def squash(const float[::1] a, activation, float[::1] y):
 
 
 def squash_backward(const float[::1] y, const float[::1] dy, activation, float[::1] da):
-    _check_isa()
+    _check_init()
     cdef int32_t kind = ACTIVATIONS[activation]
     cdef lenet_status status
     with nogil:
