@@ -70,8 +70,10 @@ void lenet_block_signals(sigset_t *before);
 
 /* Runs the loop, with fewer threads if the system gives no more. One caller at a time. */
 void lenet_team_run(int64_t n_tasks, int32_t n_threads, lenet_task *task, void *context);
-/* How long a thread without work is kept; for tests. */
+/* For tests: how long a thread without work is kept, how many there are, how many of them are asleep,
+ * and how often one was woken or started. */
 void lenet_team_keep(int32_t milliseconds);
+void lenet_team_count(int32_t *present, int32_t *asleep, int32_t *woken);
 /* In a forked child: there are no workers and nobody holds a lock. */
 void lenet_team_forget(void);
 #endif

@@ -47,7 +47,20 @@ static struct {
 
 static lenet_shared keep_milliseconds = KEEP_MILLISECONDS;
 
+static atomic_int n_woken;
+
 void lenet_team_keep(int32_t milliseconds) { lenet_put(&keep_milliseconds, milliseconds); }
+
+void lenet_team_count(int32_t *present, int32_t *asleep, int32_t *woken)
+{
+    *present = *asleep = 0;
+    *woken = atomic_load(&n_woken);
+    for (int i = 0; i < LENET_MAX_THREADS; i++) {
+        const int presence = atomic_load(&team.workers[i].presence);
+        *present += presence != ABSENT;
+        *asleep += presence == ASLEEP;
+    }
+}
 
 void lenet_team_forget(void)
 {
@@ -223,6 +236,7 @@ static int call(worker *w)
     atomic_fetch_add(&w->calls, 1);
     if (atomic_load(&w->presence) == AWAKE) return 1;
     if (!make_ready(w)) return 0;
+    atomic_fetch_add(&n_woken, 1);
     pthread_mutex_lock(&w->lock);
     if (atomic_load(&w->presence) == ABSENT) {
         atomic_store(&w->presence, AWAKE);
