@@ -1,8 +1,8 @@
 /* The parallel loop by itself: each task once, for several callers at once; whose threads run it; how
  * many are woken and kept; forks; and the control group's quota. Built and run by test_c_api.py, by
  * `make tsan` with ThreadSanitizer, and by `make test-arm`, both with -DNO_FORKS, which neither can
- * follow; exits with 1 after the line that was not true. It needs the core's files of the loop alone (LOOP in the Makefile); built with
- * -Dfopen=open_in_test, it gives them a quota of its own. */
+ * follow; exits with 1 after the line that was not true. It needs the core's files of the loop alone
+ * (LOOP in the Makefile); built with -Dfopen=open_in_test, it gives them a quota of its own. */
 #include "parallel.h"
 
 #include <pthread.h>
