@@ -62,7 +62,6 @@ class BuildCore(build_ext):
     def build_extensions(self) -> None:
         """Build the extension."""
         core = self.extensions[0]
-        openmp, sanitize = switch("LENET_C_OPENMP"), switch("LENET_C_SANITIZE")
         if self.compiler.compiler_type == "msvc":
             if sanitize:
                 raise SystemExit("error: LENET_C_SANITIZE=1: needs gcc or clang")
@@ -107,6 +106,7 @@ class BuildCore(build_ext):
         return False
 
 
+openmp, sanitize = switch("LENET_C_OPENMP"), switch("LENET_C_SANITIZE")
 extension = Extension("lenet_c._core", SOURCES, include_dirs=["csrc"], depends=HEADERS)
 setup(
     ext_modules=cythonize([extension], build_dir="build/cython"),
