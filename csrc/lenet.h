@@ -3,7 +3,7 @@
  * A network is a plan: a list of layers over a square or oblong grey image. Its trainable
  * parameters are one contiguous float vector that the caller owns; the plan only says which
  * part of the vector belongs to which layer. Every buffer is the caller's; functions report by a
- * status code, print nothing and never abort.
+ * status code, print nothing and never abort (but for OpenMP's runtime: see lenet_set_threading).
  *
  * How to use it: lenet_plan_create; lenet_plan_parameters floats with initial values; a workspace
  * of lenet_workspace_size bytes; then lenet_step, again and again, or lenet_forward and
@@ -36,7 +36,8 @@ typedef enum lenet_status {
                           * given means nothing */
     LENET_INTERRUPTED,   /* run->interrupted said so; the same, and nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
-    LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */
+    LENET_MISSING_ISA,   /* LENET_C_ISA names one that this processor or build lacks */
+    LENET_BAD_THREADING  /* LENET_C_THREADS names threads that there are not in this build */
 } lenet_status;
 
 /* ---- the plan ------------------------------------------------------------------------- */
@@ -317,10 +318,11 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
 
 /* ---- processor and threads -------------------------------------------------------------- */
 
-/* Picks the kernels, once; the other functions do it themselves when it was not called, so call
- * it before there are threads. The environment's LENET_C_ISA (portable, avx2, avx512, neon)
- * overrides; while it names what cannot be had, functions that would run kernels return
- * LENET_UNKNOWN_ISA or LENET_MISSING_ISA, and those without a status speak of the portable ones. */
+/* Picks the kernels, once, and prepares for threads and forks; the other functions do it themselves
+ * when it was not called, so call it before there are threads. The environment's LENET_C_ISA
+ * (portable, avx2, avx512, neon) and LENET_C_THREADS (openmp, team) override; while one names what
+ * cannot be had, functions that would run kernels return LENET_UNKNOWN_ISA, LENET_MISSING_ISA or
+ * LENET_BAD_THREADING, and those without a status speak of the portable ones and the default. */
 lenet_status lenet_init(void);
 
 /* What the calls without a lenet_run, distortions and single kernels, ask as lenet_run.interrupted is
@@ -334,13 +336,27 @@ const char *lenet_available_isa(int32_t n);
 int32_t lenet_lanes(void);
 const char *lenet_compiler(void);
 
-/* Threads when a call does not say: lenet_set_threads, then OMP_NUM_THREADS, then the
- * processors that this process may use. n = 0 forgets an earlier setting. A call itself reads only
+/* Threads when a call does not say: lenet_set_threads, then what OpenMP is limited to on the calling
+ * thread (OMP_NUM_THREADS, omp_set_num_threads), then the processors that this thread may use and
+ * the control group grants. n = 0 forgets an earlier setting. A call itself reads only
  * lenet_run.n_threads: pass it what lenet_get_threads says. */
 void lenet_set_threads(int32_t n);
 int32_t lenet_get_threads(void);
-/* What the threads of this build are: "POSIX", "OpenMP" or "none". */
+
+/* Whose threads run a batch: "openmp", OpenMP's, the default where the build has them; "team", the
+ * core's own; "none" where the build has neither. One call at a time has threads, others work alone
+ * on their own; OpenMP's are those of the first thread that used them, as long as it lives, and
+ * other threads and forked children have the team. "openmp" is the one exception to never aborting:
+ * where the system refuses to start a thread, GNU's OpenMP ends the process with code 1. "team"
+ * works with the threads that it gets.
+ *
+ * lenet_set_threading: NULL goes back to LENET_C_THREADS or the default; LENET_BAD_ARGUMENT if the
+ * build has no such threads. It counts from the next loop on, in all threads. lenet_threading: what
+ * is in use in this process; lenet_available_threading: the n-th kind of this build, the default
+ * first (NULL past the last). */
+lenet_status lenet_set_threading(const char *name);
 const char *lenet_threading(void);
+const char *lenet_available_threading(int32_t n);
 
 /* Runs `rounds` rounds of independent multiply-adds and returns how many that were: timed by the
  * caller, the most that the instruction set in use can do on this core. All in registers, or with

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
         Dense,
         Subsample,
     )
-    from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
+    from lenet_c.cpu import (
+        cpu_info,
+        get_num_threads,
+        get_threading,
+        set_num_threads,
+        set_threading,
+    )
     from lenet_c.distort import Distortion
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import Evaluation, LeNet5
@@ -64,11 +70,13 @@ __all__ = [
     "distort",
     "get_memory_limit",
     "get_num_threads",
+    "get_threading",
     "kernels",
     "plot",
     "preprocess",
     "set_memory_limit",
     "set_num_threads",
+    "set_threading",
 ]
 
 
@@ -82,7 +90,10 @@ _LATE = {
         ),
         "architectures",
     ),
-    **dict.fromkeys(("cpu_info", "get_num_threads", "set_num_threads"), "cpu"),
+    **dict.fromkeys(
+        ("cpu_info", "get_num_threads", "get_threading", "set_num_threads", "set_threading"),
+        "cpu",
+    ),
     "Distortion": "distort",
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     **dict.fromkeys(("Evaluation", "LeNet5"), "model"),

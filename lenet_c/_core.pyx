@@ -34,7 +34,7 @@ cdef extern from "Python.h":
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
         LENET_OK, LENET_BAD_ARGUMENT, LENET_BAD_LABEL, LENET_NO_MEMORY, LENET_NOT_FINITE
-        LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA
+        LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA, LENET_BAD_THREADING
     ctypedef struct lenet_layer:
         int32_t kind, activation, maps, kernel, trained
         const uint8_t *table
@@ -148,7 +148,9 @@ cdef extern from "lenet.h" nogil:
     const char *lenet_compiler()
     void lenet_set_threads(int32_t)
     int32_t lenet_get_threads()
+    lenet_status lenet_set_threading(const char *)
     const char *lenet_threading()
+    const char *lenet_available_threading(int32_t)
     double lenet_multiply_adds(int64_t, int32_t)
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
@@ -165,7 +167,7 @@ cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and pro
 
 # ---- processor and threads ---------------------------------------------------------------------
 
-cdef lenet_status _isa_status = lenet_init()
+lenet_init()  # before there are threads
 
 
 def available_isas():
@@ -176,21 +178,40 @@ def available_isas():
     return names
 
 
-cdef int _check_isa() except -1:
-    """Raises if LENET_C_ISA asked for what is not there; at first use, so that import works."""
-    if _isa_status == LENET_OK:
+def available_threadings():
+    """Names of the threads that this build has, the default first."""
+    names = []
+    while lenet_available_threading(<int32_t>len(names)) != NULL:
+        names.append(lenet_available_threading(<int32_t>len(names)).decode())
+    return names
+
+
+cdef int _check_init() except -1:
+    """Raises if LENET_C_ISA or LENET_C_THREADS asked for what is not there; at first use, so that
+    import works."""
+    cdef lenet_status status = lenet_init()
+    if status == LENET_OK:
         return 0
     import os
+    if status == LENET_BAD_THREADING:
+        wanted = os.environ.get("LENET_C_THREADS", "")
+        raise RuntimeError(f"LENET_C_THREADS={wanted}: {_no_threads(wanted)}")
     wanted = os.environ.get("LENET_C_ISA", "")
-    what = ("no instruction set of that name" if _isa_status == LENET_UNKNOWN_ISA
+    what = ("no instruction set of that name" if status == LENET_UNKNOWN_ISA
             else "this processor or build lacks it")
     raise RuntimeError(
         f"LENET_C_ISA={wanted}: {what}; available here: {', '.join(available_isas())}")
 
 
+cdef str _no_threads(str name):
+    what = ("this build lacks these threads" if name in ("openmp", "team")
+            else "no threads of that name")
+    return f"{what}; available here: {', '.join(available_threadings())}"
+
+
 def isa():
     """Name of the instruction set in use, and how many images it works on at once."""
-    _check_isa()
+    _check_init()
     return lenet_isa().decode(), lenet_lanes()
 
 
@@ -199,9 +220,22 @@ def compiler():
     return lenet_compiler().decode()
 
 
-def threading_kind():
-    """What the threads of this build are: POSIX, OpenMP or none."""
+def get_threading():
+    """Whose threads are in use: openmp, team or none."""
+    _check_init()
     return lenet_threading().decode()
+
+
+def set_threading(name):
+    """Picks whose threads run batches; None: as LENET_C_THREADS says, or the default."""
+    if name is None:
+        lenet_set_threading(NULL)
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {checks.short(name)}, want the name of threads or None")
+    if name not in available_threadings():
+        raise ValueError(f"name: got {checks.short(name)}: {_no_threads(name)}")
+    lenet_set_threading(name.encode())
 
 
 def set_num_threads(n):
@@ -220,7 +254,7 @@ def multiply_adds(int64_t rounds, bint loads=False):
     loads: reads a vector from memory for every two.
     """
     cdef double n
-    _check_isa()
+    _check_init()
     with nogil:
         n = lenet_multiply_adds(rounds, loads)
     return n
@@ -746,7 +780,7 @@ cdef class Network:
         cdef const float[:, ::1] code_values
         cdef lenet_status status
         cdef Py_ssize_t i
-        _check_isa()
+        _check_init()
         layers = tuple(layers)
         if not 1 <= len(layers) <= LENET_MAX_LAYERS:
             raise ValueError(f"layers: {len(layers)} of them, want 1 to {LENET_MAX_LAYERS}")
@@ -1092,7 +1126,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
 
     strengths: translation, scaling, squeezing, shearing, rotation, elastic, smoothness.
     """
-    _check_isa()
+    _check_init()
     cdef lenet_distortion d = _distortion(strengths, seed, first)
     cdef int64_t n = _some("images", images.shape[0])
     cdef int32_t h = _size("images", images.shape[1]), w = _size("images", images.shape[2])
@@ -1109,7 +1143,7 @@ def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] i
 def transform(parameters, const uint8_t[:, :, ::1] images not None,
               uint8_t[:, :, ::1] out not None):
     """Applies one map to all images. parameters: dx, dy, scale, squeeze, shear, rotation."""
-    _check_isa()
+    _check_init()
     cdef lenet_transform t
     cdef int64_t n = _some("images", images.shape[0])
     cdef int32_t h = _size("images", images.shape[1]), w = _size("images", images.shape[2])
@@ -1165,7 +1199,7 @@ cdef tuple _shape2(const float[:, ::1] array):
 def conv(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
          const float[::1] bias not None, int32_t kernel, const uint8_t[:, ::1] table,
          float[:, :, :, ::1] y not None):
-    _check_isa()
+    _check_init()
     cdef lenet_conv_call call
     cdef int64_t n = _some("x", x.shape[0])
     cdef lenet_status status
@@ -1184,7 +1218,7 @@ def conv_backward(const float[:, :, :, ::1] x not None, const float[::1] weights
                   int32_t kernel, const uint8_t[:, ::1] table,
                   const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
                   float[::1] dw not None, float[::1] db not None):
-    _check_isa()
+    _check_init()
     cdef lenet_conv_call call
     cdef int64_t n = _some("x", x.shape[0])
     cdef lenet_status status
@@ -1216,7 +1250,7 @@ cdef lenet_conv_call _maps_of(const float[:, :, :, ::1] x) except *:
 
 def subsample(const float[:, :, :, ::1] x not None, const float[::1] coefficient not None,
               const float[::1] bias not None, float[:, :, :, ::1] y not None):
-    _check_isa()
+    _check_init()
     cdef lenet_conv_call of = _maps_of(x)
     cdef int32_t maps = of.in_maps, h = of.height, w = of.width
     cdef lenet_status status
@@ -1235,7 +1269,7 @@ def subsample_backward(const float[:, :, :, ::1] x not None,
                        const float[::1] coefficient not None,
                        const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
                        float[::1] dcoefficient not None, float[::1] dbias not None):
-    _check_isa()
+    _check_init()
     cdef lenet_conv_call of = _maps_of(x)
     cdef int32_t maps = of.in_maps, h = of.height, w = of.width
     cdef lenet_status status
@@ -1257,7 +1291,7 @@ def subsample_backward(const float[:, :, :, ::1] x not None,
 
 def dense(const float[:, ::1] x not None, const float[:, ::1] weights not None,
           const float[::1] bias not None, float[:, ::1] y not None):
-    _check_isa()
+    _check_init()
     cdef int64_t n = _some("x", x.shape[0])
     cdef int32_t inputs = _size("weights", weights.shape[1])
     cdef int32_t outputs = _size("weights", weights.shape[0])
@@ -1276,7 +1310,7 @@ def dense(const float[:, ::1] x not None, const float[:, ::1] weights not None,
 def dense_backward(const float[:, ::1] x not None, const float[:, ::1] weights not None,
                    const float[:, ::1] dy not None, float[:, ::1] dx not None,
                    float[:, ::1] dw not None, float[::1] db not None):
-    _check_isa()
+    _check_init()
     cdef int64_t n = _some("x", x.shape[0])
     cdef int32_t inputs = _size("weights", weights.shape[1])
     cdef int32_t outputs = _size("weights", weights.shape[0])
@@ -1298,7 +1332,7 @@ def dense_backward(const float[:, ::1] x not None, const float[:, ::1] weights n
 
 def rbf(const float[:, ::1] x not None, const float[:, ::1] codes not None,
         float[:, ::1] y not None):
-    _check_isa()
+    _check_init()
     cdef int64_t n = _some("x", x.shape[0])
     cdef int32_t inputs = _size("codes", codes.shape[1])
     cdef int32_t classes = _size("codes", codes.shape[0])
@@ -1316,7 +1350,7 @@ def rbf(const float[:, ::1] x not None, const float[:, ::1] codes not None,
 def rbf_backward(const float[:, ::1] x not None, const float[:, ::1] codes not None,
                  const float[:, ::1] dy not None, float[:, ::1] dx not None,
                  float[:, ::1] dcodes not None):
-    _check_isa()
+    _check_init()
     cdef int64_t n = _some("x", x.shape[0])
     cdef int32_t inputs = _size("codes", codes.shape[1])
     cdef int32_t classes = _size("codes", codes.shape[0])
@@ -1335,7 +1369,7 @@ def rbf_backward(const float[:, ::1] x not None, const float[:, ::1] codes not N
 
 
 def squash(const float[::1] a not None, activation, float[::1] y not None):
-    _check_isa()
+    _check_init()
     cdef int32_t kind = ACTIVATIONS[activation]
     cdef int64_t n = _some("a", a.shape[0])
     cdef lenet_status status
@@ -1347,7 +1381,7 @@ def squash(const float[::1] a not None, activation, float[::1] y not None):
 
 def squash_backward(const float[::1] y not None, const float[::1] dy not None, activation,
                     float[::1] da not None):
-    _check_isa()
+    _check_init()
     cdef int32_t kind = ACTIVATIONS[activation]
     cdef int64_t n = _some("y", y.shape[0])
     cdef lenet_status status

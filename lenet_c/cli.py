@@ -285,7 +285,7 @@ def _info(arguments: argparse.Namespace) -> None:
         "instruction set": f"{cpu['isa']} ({cpu['lanes']} images at once)",
         "available": ", ".join(cpu["available"]),
         "threads": cpu["threads"],
-        "threading": str(cpu["threading"]),
+        "threading": f"{cpu['threading']} (of {', '.join(cpu['available_threading'])})",
         "compiler": cpu["compiler"],
         "numpy": np.__version__,
     }

@@ -7,7 +7,11 @@ import os
 import numpy as np
 import pytest
 
-from lenet_c import _core, datasets
+# OpenMP's threads that spin while they wait crawl on a machine with other work, tests above all. Read
+# when the library is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from lenet_c import _core, datasets  # noqa: E402
 
 
 def pytest_report_header() -> str:
