@@ -8,8 +8,8 @@ optimizer remembers. Every call borrows a workspace that its Python thread keeps
 
 Sizes are C integers, taken once. What Python may change, an array's shape or dtype, its content
 while C runs, is never trusted as one: memory that C writes to between calls is the core's own
-(`_Floats`), indices are copied before they are checked, and every function here checks the shapes of
-its arrays by itself.
+(`_Floats`), indices are copied before they are checked, and every function here checks the shapes
+of its arrays by itself.
 """
 
 from cpython.buffer cimport (
@@ -846,8 +846,8 @@ cdef class Network:
     cdef int _check_samples(self, Samples samples, bint labelled) except -1:
         if (samples.height != self.height or samples.width != self.width
                 or samples.classes != self.classes):
-            raise ValueError(f"samples: for a network of {samples.height}x{samples.width} pixels and "
-                             f"{samples.classes} classes, want {self.height}x{self.width} and "
+            raise ValueError(f"samples: for a network of {samples.height}x{samples.width} pixels "
+                             f"and {samples.classes} classes, want {self.height}x{self.width} and "
                              f"{self.classes}")
         if labelled:
             samples._need_labels()
@@ -901,8 +901,8 @@ cdef class Network:
         remedies = ["fewer images at a time"] * (n > 1) + ["fewer threads"] * (threads > 1)
         remedy = f"{' or '.join(remedies)} take less; " if remedies else ""
         check_memory(
-            f"{CALLS[what]}, {n} image{'s' * (n > 1)} on {threads} thread{'s' * (threads > 1)}, with "
-            f"a network of {self.n_parameters:,} parameters whose largest layer has "
+            f"{CALLS[what]}, {n} image{'s' * (n > 1)} on {threads} thread{'s' * (threads > 1)}, "
+            f"with a network of {self.n_parameters:,} parameters whose largest layer has "
             f"{'x'.join(map(str, largest))} units", size + int(results), remedy)
         return 0
 
