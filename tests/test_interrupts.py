@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from lenet_c import (
     kernels,
 )
 
+ROOT = Path(__file__).parent.parent
 SECONDS = 1.5  # a call may go on for, here of seconds to minutes; a tenth is usual
 
 # An image takes some 0.4 G multiply-adds, and three times as many to learn.
@@ -111,7 +113,11 @@ def test_a_signal_ends_other_calls(what: str) -> None:
 
 def check_it_ends(what: str, threads: int) -> None:
     child = subprocess.run(
-        [sys.executable, __file__, what, str(threads)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.test_interrupts", what, str(threads)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert child.returncode == 0, child.stderr
     assert child.stdout.startswith("ended "), child.stdout
