@@ -38,6 +38,7 @@ static int64_t round_size(int64_t blocks, int32_t threads)
 size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
                             int32_t n_threads)
 {
+    if (n < 1) return 0;
     const int64_t blocks = lenet_blocks(training, n);
     const int32_t threads = clamp_threads(n_threads, blocks);
     size_t floats = (size_t)plan->layout[training != 0].total * (size_t)threads;

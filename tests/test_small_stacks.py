@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,12 +29,18 @@ from lenet_c import (
     kernels,
 )
 
+ROOT = Path(__file__).parent.parent
 STACK = 65536
 LOSSES = ("mse", "map", "cross_entropy")
 
 MANY_CODES = Architecture(
     "4,096 codes",
-    (Conv("C1", maps=2, kernel=5), Subsample("S2"), Dense("F3", units=9), RBF("output", 4096, True)),
+    (
+        Conv("C1", maps=2, kernel=5),
+        Subsample("S2"),
+        Dense("F3", units=9),
+        RBF("output", 4096, True),
+    ),
     input_shape=(12, 12),
 )
 MANY_LOGITS = Architecture(
@@ -113,7 +120,11 @@ def on_a_small_stack(what: str) -> None:
 @pytest.mark.parametrize("what", ["kernels", *map(str, range(len(NETWORKS)))])
 def test_calls_on_a_stack_of_64_kib(what: str) -> None:
     child = subprocess.run(
-        [sys.executable, __file__, what], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.test_small_stacks", what],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert child.returncode == 0, child.stderr
 
