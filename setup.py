@@ -80,7 +80,7 @@ class BuildCore(build_ext):
         super().build_extensions()
 
     def has_openmp(self, insists: bool) -> bool:
-        """Tell whether the compiler makes a program with OpenMP; an error if that is insisted on."""
+        """Tell whether the compiler makes programs with OpenMP; an error if one insists."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "openmp.c"
             source.write_text(OPENMP_PROGRAM)

@@ -7,11 +7,11 @@ import os
 import numpy as np
 import pytest
 
-# OpenMP's threads that spin while they wait crawl on a machine with other work, tests above all. Read
-# when the library is loaded.
+# OpenMP's threads that spin while they wait crawl on a machine with other work, tests above all. It
+# reads this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from lenet_c import _core, datasets  # noqa: E402
+from lenet_c import _core, datasets
 
 
 def pytest_report_header() -> str:

@@ -95,7 +95,7 @@ def test_threads_that_are_not_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", [1, b"team", ["team"], True])
 def test_threads_that_are_no_name(name: object) -> None:
-    with pytest.raises(TypeError, match="^name: got .*, want the name of threads or None"):
+    with pytest.raises(TypeError, match=r"^name: got .*, want the name of threads or None"):
         lenet_c.set_threading(name)
 
 
@@ -129,7 +129,7 @@ print(lenet_c.LeNet5().predict(np.zeros((64, 28, 28), np.uint8)).shape)
 
 
 def test_same_bits_with_any_threads() -> None:
-    code = BEGIN + """
+    code = """
 import hashlib
 found = set()
 for kind in [*lenet_c.cpu_info()["available_threading"]]:
@@ -142,12 +142,12 @@ for kind in [*lenet_c.cpu_info()["available_threading"]]:
         found.add(hashlib.sha256(trained).hexdigest())
 print(len(found))
 """
-    assert python(code) == "1\n"
+    assert python(BEGIN + code) == "1\n"
 
 
 @each_kind
 def test_the_choice_may_change_during_a_call(kind: str) -> None:
-    code = BEGIN + """
+    code = """
 want = net.forward(images).tobytes()
 stop = threading.Event()
 
@@ -280,7 +280,7 @@ def test_openmp_num_threads_counts_from_the_start(kind: str) -> None:
 def test_limits_of_threadpoolctl_hold(kind: str) -> None:
     """It sees the library's OpenMP, and what it limits that to counts, in its thread."""
     pytest.importorskip("threadpoolctl")
-    code = BEGIN + """
+    code = """
 import threadpoolctl
 
 print("openmp" in [found["user_api"] for found in threadpoolctl.threadpool_info()])
@@ -301,7 +301,7 @@ print(lenet_c.get_num_threads() == before)
     want = ["True", "1", "3", "5", "True"]
     if len(os.sched_getaffinity(0)) == 1:
         pytest.skip("one processor: one thread is what there is without a limit")
-    assert python(code, LENET_C_THREADS=kind).splitlines() == want
+    assert python(BEGIN + code, LENET_C_THREADS=kind).splitlines() == want
 
 
 @with_openmp
@@ -342,13 +342,13 @@ print(lenet_c.get_num_threads() > 1)
     ids=str,
 )
 def test_what_openmp_may_be_told(settings: dict[str, str]) -> None:
-    code = BEGIN + """
+    code = """
 want = net.forward(images, num_threads=1)
 before = lenet_c.get_num_threads()
 print(all((net.forward(images, num_threads=n) == want).all() for n in (2, 8, 3, 8)))
 print(lenet_c.get_num_threads() == before, before)
 """
-    same, number, n = python(code, **settings).split()
+    same, number, n = python(BEGIN + code, **settings).split()
     assert (same, number) == ("True", "True")
     if "OMP_THREAD_LIMIT" in settings:
         assert int(n) <= 2
@@ -363,7 +363,7 @@ print(lenet_c.get_num_threads() == before, before)
 @each_kind
 def test_many_callers_have_two_teams_at_most(kind: str) -> None:
     """In turns, one after another, and at once: a team each would be 3 threads for each caller."""
-    code = BEGIN + """
+    code = """
 callers, n = 8, 4
 before = count()
 barrier = threading.Barrier(callers)
@@ -398,7 +398,7 @@ print(until(lambda: count() - before <= 2 * (n - 1)))
 @each_kind
 def test_the_hosts_signals_stay_with_its_threads(kind: str) -> None:
     """A thread's own faults do not: a handler of theirs must be able to tell of them."""
-    code = BEGIN + """
+    code = """
 def blocked(task):
     with open(f"/proc/self/task/{task}/status") as file:
         mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigBlk:"))
@@ -424,7 +424,7 @@ print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
 @each_kind
 def test_threads_without_work_end(kind: str) -> None:
     """OpenMP's beyond those of the last loop at once, the team's after some seconds."""
-    code = BEGIN + """
+    code = """
 before = count()
 net.predict(images, num_threads=9)
 most = count() - before
@@ -436,13 +436,13 @@ else:
     print(until(lambda: count() == before))
 print((net.predict(images, num_threads=9) == net.predict(images, num_threads=1)).all())
 """
-    assert python(code, LENET_C_THREADS=kind) == "True\n" * 3
+    assert python(BEGIN + code, LENET_C_THREADS=kind) == "True\n" * 3
 
 
 @each_kind
 def test_the_process_ends_while_threads_have_no_work_or_some(kind: str) -> None:
-    idle = BEGIN + "net.predict(images, num_threads=4); print('end')"
-    at_work = BEGIN + """
+    idle = "net.predict(images, num_threads=4); print('end')"
+    at_work = """
 begun = threading.Event()
 
 def work():
@@ -460,7 +460,7 @@ print('end')
 
 # ---- forks ---------------------------------------------------------------------------------------
 
-FORKS = BEGIN + """
+FORKS = """
 import multiprocessing, warnings
 
 warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about fork beside threads
@@ -484,14 +484,14 @@ def in_child(work):
 @each_kind
 def test_a_forked_child_computes(kind: str) -> None:
     """After the parent has run a team of threads; also in a child of the child, and in a pool."""
-    code = FORKS + """
+    code = """
 print(in_child(same))
 print(in_child(lambda: in_child(same)))
 with multiprocessing.get_context("fork").Pool(2) as pool:
     print(all(pool.map_async(same, range(4)).get(timeout=60)))
 print(same())
 """
-    assert python(code, LENET_C_THREADS=kind) == "True\n" * 4
+    assert python(BEGIN + FORKS + code, LENET_C_THREADS=kind) == "True\n" * 4
 
 
 @with_fork
@@ -499,7 +499,7 @@ print(same())
 @each_kind
 def test_a_forked_child_has_threads(kind: str) -> None:
     """The team's; in a child of the child too."""
-    code = FORKS + """
+    code = """
 def has_threads():
     before = count()
     found = 0
@@ -521,7 +521,7 @@ print(lenet_c.get_threading())
 @with_fork
 @each_kind
 def test_a_fork_while_another_thread_is_in_a_loop(kind: str) -> None:
-    code = FORKS + """
+    code = """
 stop = threading.Event()
 
 def work():
