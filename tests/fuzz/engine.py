@@ -60,9 +60,7 @@ class Case:
         Calls that ended with a documented exception.
     """
 
-    def __init__(
-        self, source: random.Random, dump: Path | None = None, number: int = -1
-    ) -> None:
+    def __init__(self, source: random.Random, dump: Path | None = None, number: int = -1) -> None:
         self.random = source
         self.number = number
         self.n_inputs = 0
@@ -205,7 +203,7 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the process that watches
-    warnings.simplefilter("error")
+    warnings.simplefilter(getattr(fuzzer, "warnings", "error"))
     loose: list[str] = []
     sys.unraisablehook = lambda what: loose.append(f"unraisable: {what.exc_value!r} {what.object}")
     with open(folder / f"{fuzzer.name}.progress", "r+b") as file:
@@ -268,7 +266,7 @@ def kind_of(found: Finding) -> str:
     return f"{type(error).__name__} {last.filename}:{last.lineno} {str(found).split(':')[0]}"
 
 
-# ---- the process that watches ---------------------------------------------------------------------
+# ---- the process that watches -------------------------------------------------------------------
 
 
 @dataclass
@@ -325,8 +323,11 @@ def watch(name: str, limits: Limits, folder: Path) -> Iterator[Outcome]:
                 what = f"something was printed: {printed[-300:]}"
                 outcome.found.append({"case": -1, "what": what})
             break
-        lines = [line.strip() for line in printed.splitlines() if line.startswith(("Fatal", "  File"))]
-        why = why or f"ended with {process.returncode}: {' '.join(lines[:3]) or printed[-300:]}"
+        lines = [
+            line.strip() for line in printed.splitlines() if line.startswith(("Fatal", "  File"))
+        ]
+        told = " ".join(lines[:3]) if process.returncode < 0 else printed
+        why = why or f"ended with {process.returncode}: {told[-300:]}"
         outcome.found.append({"case": number, "what": why})
         crashes += 1
         # once more, with its input written down before each call
@@ -371,7 +372,11 @@ def _start(
     # what may be printed by accident goes to a file, which has to stay empty
     with open(folder / (f"{name}.again" if dump else f"{name}.out"), "wb") as out:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_paths()])},
         )
 
@@ -381,7 +386,10 @@ def _paths() -> list[str]:
 
 
 def run_all(
-    names: Collection[str], limits: Limits, folder: Path, jobs: int,
+    names: Collection[str],
+    limits: Limits,
+    folder: Path,
+    jobs: int,
     tell: Callable[[str], None] = print,
 ) -> list[Outcome]:
     """Run fuzzers, some at a time; a line each when it ends."""

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.fuzz import engine, plans
@@ -166,7 +165,12 @@ def main() -> int:
     lanes = [
         threading.Thread(
             target=run_lane,
-            args=([n for n in lane if n in wanted], arguments.seed, arguments.share, arguments.again),
+            args=(
+                [n for n in lane if n in wanted],
+                arguments.seed,
+                arguments.share,
+                arguments.again,
+            ),
         )
         for lane in LANES
     ]
