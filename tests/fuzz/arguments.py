@@ -241,7 +241,7 @@ def entries() -> list[Entry]:
             words=["model file", "No such file"],
         ),
         Entry("pretrained", lambda o: LeNet5.pretrained, {"name": one("mnist", "mnist-modern")}),
-        Entry("notes", lambda o: o.save_notes, {"notes": one({}, {"a": [1, None]}, {1: 2})}),
+        Entry("notes", lambda o: o.save_notes, {"notes": one({}, {"a": [1, None]}, {"b": 2.5})}),
         Entry(
             "load_image",
             lambda o: preprocess.load_image,
@@ -636,11 +636,16 @@ class Arguments:
                     if close
                     else hostile.value(random)
                 )
+            if name in ("path", "folder") and isinstance(given[name], str):
+                # what no file can be called on this system, Python itself refuses
+                given[name] = given[name].replace("\ud800", "x")
             most = WORK.get(name, math.inf)
             if isinstance(given[name], (int, np.integer)) and given[name] > most:
                 given[name] = most
             if type(given[name]) is np.ndarray and given[name].flags.c_contiguous:
                 given[name] = self.guarded(given[name])
+        # an error about a file has the file's name
+        told = [given[name] for name in bad if isinstance(given[name], str) and given[name]]
         function = entry.function(self.objects)
         case.show((entry.label, given))
         try:
@@ -648,7 +653,7 @@ class Arguments:
             result = case.call(
                 function,
                 *[value for name, value in given.items() if name not in entry.keywords],
-                names=[*given, *entry.words] if bad else (),
+                names=[*given, *entry.words, *told] if bad else (),
                 allowed=entry.allowed,
                 **{name: value for name, value in given.items() if name in entry.keywords},
             )

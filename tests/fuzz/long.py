@@ -27,9 +27,13 @@ KEPT = ROOT / "build" / "fuzz" / "long"
 MARKS = "<!-- counts: begin -->", "<!-- counts: end -->"
 
 INPUTS = {
-    "arguments": 350_000, "core": 250_000, "idx": 180_000, "files": 130_000, "sequences": 90_000,
-    "pictures": 60_000,
-}  # fmt: skip
+    "arguments": 420_000,
+    "core": 220_000,
+    "idx": 240_000,
+    "files": 70_000,
+    "sequences": 40_000,
+    "pictures": 40_000,
+}
 PLANS = 54_000
 SOAK = 15.0  # minutes, with each kind of threads
 INTERRUPTS = 150.0  # seconds
