@@ -56,6 +56,16 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> str:
     return value
 
 
+def items(name: str, value: object, what: str) -> list[Any]:
+    """Give what an iterable holds; raise TypeError for text, and for what cannot be iterated."""
+    if not isinstance(value, str):
+        try:
+            return list(value)  # type: ignore[call-overload, no-any-return]
+        except TypeError:
+            pass
+    raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
+
+
 def array(name: str, value: ArrayLike) -> NDArray[Any]:
     """Give an array of any dtype; raise ValueError for lists of unequal lengths."""
     try:

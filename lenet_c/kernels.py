@@ -73,7 +73,7 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     else:
         try:
             rows = tuple(tuple(row) for row in table)
-        except TypeError:
+        except (TypeError, NotImplementedError):  # also of buffers that cannot be iterated
             wanted = f"for each map its input maps, or an array ({maps}, {in_maps})"
             raise TypeError(f"table: got {checks.short(table)}, want {wanted}") from None
         check_table("table", rows, maps, in_maps)

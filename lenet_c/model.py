@@ -363,11 +363,9 @@ class LeNet5:
         """
         if isinstance(names, str):
             raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
-        if not isinstance(names, Iterable):
-            raise TypeError(f"{argument}: got {checks.short(names)}, want a list of names")
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
-        for name in names:
+        for name in checks.items(argument, names, "names"):
             if not isinstance(name, str) or (name not in layers and name not in self):
                 raise ValueError(
                     f"{argument}: got {checks.short(name)}, want some of "

@@ -289,9 +289,7 @@ class Trainer:
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.distort = distort
-        if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks: got {checks.short(callbacks)}, want a list of callbacks")
-        self.callbacks = list(callbacks)
+        self.callbacks = checks.items("callbacks", callbacks, "callbacks")
         for callback in self.callbacks:
             hears = any(hasattr(callback, event) for event in _EVENTS)
             if isinstance(callback, type) or not hears:

@@ -1,4 +1,4 @@
-"""Attempts to break the library, by seed: see docs/reliability.md; `python -m tests.fuzz --help`."""
+"""Attempts to break the library, by seed: docs/reliability.md, `python -m tests.fuzz --help`."""
 
 from __future__ import annotations
 

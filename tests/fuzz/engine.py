@@ -33,7 +33,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent.parent
 
-SECONDS = 2.0  # of processor time that one case may take
+SECONDS = 2.0  # of processor time that one call may take
 MEGABYTES = 400  # by which one case may raise the most memory that the process ever had
 ADDRESS_SPACE = 6 << 30  # bytes; a process that wants more gets a MemoryError
 SILENCE = 60.0  # seconds without a new case before a process counts as hanging
@@ -58,14 +58,15 @@ class Case:
     n_inputs : int
     n_refused : int
         Calls that ended with a documented exception.
+    seconds : float
+        Of processor time that the longest call took.
     """
 
-    def __init__(
-        self, source: random.Random, dump: Path | None = None, number: int = -1
-    ) -> None:
+    def __init__(self, source: random.Random, dump: Path | None = None, number: int = -1) -> None:
         self.random = source
         self.number = number
         self.n_inputs = 0
+        self.seconds = 0.0
         self.n_refused = 0
         self.input: object = None
         self._dump = dump
@@ -73,6 +74,15 @@ class Case:
     def generator(self) -> np.random.Generator:
         """Give a numpy generator that this case's numbers seed."""
         return np.random.default_rng(self.random.getrandbits(32))
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the processor time of what the library does in the block."""
+        before = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds = max(self.seconds, time.process_time() - before)
 
     def show(self, given: object) -> None:
         """Say what the next call gets: bytes of a file, or anything with a repr."""
@@ -97,7 +107,8 @@ class Case:
         """
         self.n_inputs += 1
         try:
-            return function(*arguments, **keywords)
+            with self.timed():
+                return function(*arguments, **keywords)
         except allowed as error:
             if isinstance(error, (UnicodeError, Warning)):
                 raise Finding(f"{_name(function)}: {_line(error)}") from error
@@ -205,7 +216,7 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the process that watches
-    warnings.simplefilter("error")
+    warnings.simplefilter(getattr(fuzzer, "warnings", "error"))
     loose: list[str] = []
     sys.unraisablehook = lambda what: loose.append(f"unraisable: {what.exc_value!r} {what.object}")
     with open(folder / f"{fuzzer.name}.progress", "r+b") as file:
@@ -220,7 +231,6 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
         progress[0] = number
         place = folder / f"{fuzzer.name}-{limits.seed}-{number}"
         case = case_of(fuzzer.name, limits.seed, number, place if dump else None)
-        before = time.process_time()
         found = None
         try:
             fuzzer.run(case)
@@ -229,10 +239,9 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
         except Exception as error:
             found = Finding(f"{_line(error)} (outside of a call)")
             found.__cause__ = error
-        seconds = time.process_time() - before
         now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if found is None and seconds > SECONDS * max(1, case.n_inputs / 10):
-            found = Finding(f"took {seconds:.1f} s of processor time")
+        if found is None and case.seconds > SECONDS:
+            found = Finding(f"took {case.seconds:.1f} s of processor time")
         if found is None and now - peak > MEGABYTES << 10:
             found = Finding(f"took {(now - peak) >> 10} MB of memory")
         peak = max(peak, now)
@@ -268,7 +277,7 @@ def kind_of(found: Finding) -> str:
     return f"{type(error).__name__} {last.filename}:{last.lineno} {str(found).split(':')[0]}"
 
 
-# ---- the process that watches ---------------------------------------------------------------------
+# ---- the process that watches -------------------------------------------------------------------
 
 
 @dataclass
@@ -325,8 +334,11 @@ def watch(name: str, limits: Limits, folder: Path) -> Iterator[Outcome]:
                 what = f"something was printed: {printed[-300:]}"
                 outcome.found.append({"case": -1, "what": what})
             break
-        lines = [line.strip() for line in printed.splitlines() if line.startswith(("Fatal", "  File"))]
-        why = why or f"ended with {process.returncode}: {' '.join(lines[:3]) or printed[-300:]}"
+        lines = [
+            line.strip() for line in printed.splitlines() if line.startswith(("Fatal", "  File"))
+        ]
+        told = " ".join(lines[:3]) if process.returncode < 0 else printed
+        why = why or f"ended with {process.returncode}: {told[-300:]}"
         outcome.found.append({"case": number, "what": why})
         crashes += 1
         # once more, with its input written down before each call
@@ -371,7 +383,11 @@ def _start(
     # what may be printed by accident goes to a file, which has to stay empty
     with open(folder / (f"{name}.again" if dump else f"{name}.out"), "wb") as out:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *_paths()])},
         )
 
@@ -381,7 +397,10 @@ def _paths() -> list[str]:
 
 
 def run_all(
-    names: Collection[str], limits: Limits, folder: Path, jobs: int,
+    names: Collection[str],
+    limits: Limits,
+    folder: Path,
+    jobs: int,
     tell: Callable[[str], None] = print,
 ) -> list[Outcome]:
     """Run fuzzers, some at a time; a line each when it ends."""

@@ -95,7 +95,9 @@ def _nested(depth: int) -> list[Any]:
 
 def shape(random: Random, most: int = 40) -> tuple[int, ...]:
     """Give a shape of up to 5 dimensions, of few values."""
-    sizes = [random.choice([0, 1, 1, 2, 3, 4, 8, 10, 12, 28, 32]) for _ in range(random.randrange(6))]
+    sizes = [
+        random.choice([0, 1, 1, 2, 3, 4, 8, 10, 12, 28, 32]) for _ in range(random.randrange(6))
+    ]
     while math.prod(sizes) > most * most * 16:
         sizes.pop()
     return tuple(sizes)
@@ -105,8 +107,11 @@ def of_dtype(random: Random, wanted: tuple[int, ...], dtype: str) -> np.ndarray:
     """Give an array of some values, often special ones."""
     made = np.zeros(wanted, np.dtype(dtype))
     if made.dtype.kind in "iub" and made.size:
-        info = (0, 1) if made.dtype.kind == "b" else (
-            np.iinfo(made.dtype).min, np.iinfo(made.dtype).max)
+        info = (
+            (0, 1)
+            if made.dtype.kind == "b"
+            else (np.iinfo(made.dtype).min, np.iinfo(made.dtype).max)
+        )
         made[...] = random.choice([0, 1, 1, 5, 9, 10, info[0], info[1]]) if info[1] > 9 else 1
     elif made.dtype.kind in "fc" and made.size:
         with np.errstate(all="ignore"):
@@ -126,7 +131,7 @@ def array_like(random: Random) -> Any:
 
 
 def twisted(random: Random, made: np.ndarray) -> Any:
-    """Give the same values in another form: strided, read-only, a subclass, a buffer..."""
+    """Give the same values in another form: strided, read-only, a subclass, a buffer."""
     way = random.randrange(12)
     if way == 0:
         made = made.copy()
@@ -195,7 +200,8 @@ def value(random: Random) -> Any:
 
 INTERESTING = [
     b"\0", b"\xff", b"\x7f", b"\x80", b"\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\xff",
-    b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\0\0\0\x80", b"\1\0\0\0", b"\0\0\0\1",
+    b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\0\0\0\x80", b"\1\0\0\0",
+    b"\0\0\0\1",
     b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"\x93NUMPY", b"NaN", b"1e999",
 ]  # fmt: skip
 

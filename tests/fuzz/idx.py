@@ -62,6 +62,8 @@ class Idx:
             if len(content) < 100000:
                 expect(wanted is not None, "read what is no IDX file")
                 expect(np.array_equal(wanted, result), "other values than the file holds")
+        elif "header crc" in str(result):
+            pass  # zlib looks at it, and the plain reader does not
         elif wanted is not None and ndim is None and item_shape is None and wanted.nbytes <= most:
             expect(wanted.size == 0 or wanted.ndim > 4, f"refused a good file: {result}")
 
@@ -81,6 +83,8 @@ class Idx:
         shape = struct.unpack(f">{n}I", content[4 : 4 + 4 * n])
         if len(content) - 4 - 4 * n != math.prod(shape) or n > 32:
             return None
+        if math.prod(size or 1 for size in shape) > 1 << 40:
+            return None  # none of numpy's shapes
         return np.frombuffer(content, np.uint8, offset=4 + 4 * n).reshape(shape)
 
     def content(self, random: Random) -> bytes:

@@ -110,7 +110,12 @@ class Interrupts:
 
     def __init__(self, seed: int = 0) -> None:
         self.random = random.Random(f"interrupts {seed}")
-        self.counts = {"saves killed": 0, "caches killed": 0, "full disks": 0, "trainings killed": 0}
+        self.counts = {
+            "saves killed": 0,
+            "caches killed": 0,
+            "full disks": 0,
+            "trainings killed": 0,
+        }
         self.good = {}
         for seed_of in (1, 2):
             file = io.BytesIO()
@@ -127,7 +132,9 @@ class Interrupts:
             process.send_signal(why)
             _, errors = process.communicate(timeout=30)
             expect(why == signal.SIGINT or not errors, f"{why!r}: printed {errors[-200:]}")
-            expect(Path(path).read_bytes() in self.good, f"{why!r}: neither the old file nor the new")
+            expect(
+                Path(path).read_bytes() in self.good, f"{why!r}: neither the old file nor the new"
+            )
             LeNet5.load(path)
             left = leftovers(folder)
             expect(len(left) <= 1, f"{why!r} left {left}")
@@ -200,10 +207,10 @@ class Interrupts:
             code = process.returncode
             begins = " ".join(errors.split())[:60]
             tell = f"{why.name} after {out[-60:]!r}: code {code}, {begins!r} .. {errors[-150:]!r}"
-            if why == signal.SIGINT and code in (1, -2, 130) and not ours.search(errors) and not out:
-                if "Traceback" in errors or not errors:
-                    self.counts["trainings killed"] += 1
-                    return  # Python itself was still starting
+            starts = not out and not ours.search(errors) and ("Traceback" in errors or not errors)
+            if why == signal.SIGINT and code in (1, -2, 130) and starts:
+                self.counts["trainings killed"] += 1
+                return  # Python itself was still starting
             expect("Traceback" not in errors and "Error" not in errors, tell)
             expect(len(errors.strip().splitlines()) <= 1, tell)
             if why == signal.SIGINT:

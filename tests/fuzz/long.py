@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.fuzz import engine, plans
@@ -28,9 +27,13 @@ KEPT = ROOT / "build" / "fuzz" / "long"
 MARKS = "<!-- counts: begin -->", "<!-- counts: end -->"
 
 INPUTS = {
-    "arguments": 350_000, "core": 250_000, "idx": 180_000, "files": 130_000, "sequences": 90_000,
-    "pictures": 60_000,
-}  # fmt: skip
+    "arguments": 420_000,
+    "core": 220_000,
+    "idx": 240_000,
+    "files": 70_000,
+    "sequences": 40_000,
+    "pictures": 40_000,
+}
 PLANS = 54_000
 SOAK = 15.0  # minutes, with each kind of threads
 INTERRUPTS = 150.0  # seconds
@@ -166,7 +169,12 @@ def main() -> int:
     lanes = [
         threading.Thread(
             target=run_lane,
-            args=([n for n in lane if n in wanted], arguments.seed, arguments.share, arguments.again),
+            args=(
+                [n for n in lane if n in wanted],
+                arguments.seed,
+                arguments.share,
+                arguments.again,
+            ),
         )
         for lane in LANES
     ]

@@ -25,9 +25,12 @@ def png(width: int, height: int, depth: int, colour: int, data: bytes, more: byt
     """Give a PNG file of what need not fit together."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + more + chunk(b"IDAT", zlib.compress(data, 1))
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + more
+        + chunk(b"IDAT", zlib.compress(data, 1))
         + chunk(b"IEND", b"")
-    )  # fmt: skip
+    )
 
 
 class Pictures:
@@ -44,11 +47,23 @@ class Pictures:
         grey = Image.fromarray(drawn)
         self.files = []
         for mode, format, options in [
-            ("L", "PNG", {}), ("RGB", "PNG", {}), ("RGBA", "PNG", {}), ("LA", "PNG", {}),
-            ("P", "PNG", {"transparency": 0}), ("1", "PNG", {}), ("I;16", "PNG", {}),
-            ("L", "JPEG", {}), ("RGB", "JPEG", {}), ("CMYK", "JPEG", {}), ("L", "BMP", {}),
-            ("RGB", "BMP", {}), ("1", "BMP", {}), ("L", "PPM", {}), ("RGB", "PPM", {}), ("1", "PPM", {}),
-        ]:  # fmt: skip
+            ("L", "PNG", {}),
+            ("RGB", "PNG", {}),
+            ("RGBA", "PNG", {}),
+            ("LA", "PNG", {}),
+            ("P", "PNG", {"transparency": 0}),
+            ("1", "PNG", {}),
+            ("I;16", "PNG", {}),
+            ("L", "JPEG", {}),
+            ("RGB", "JPEG", {}),
+            ("CMYK", "JPEG", {}),
+            ("L", "BMP", {}),
+            ("RGB", "BMP", {}),
+            ("1", "BMP", {}),
+            ("L", "PPM", {}),
+            ("RGB", "PPM", {}),
+            ("1", "PPM", {}),
+        ]:
             file = io.BytesIO()
             grey.convert(mode).save(file, format, **options)
             self.files.append(file.getvalue())
@@ -56,7 +71,11 @@ class Pictures:
         exif[0x0112] = 6
         file = io.BytesIO()
         grey.save(file, "JPEG", exif=exif)
-        self.files += [file.getvalue(), b"P2\n3 2\n255\n0 1 2 3 4 255\n", b"P5 2 2 65535\n" + bytes(8)]
+        self.files += [
+            file.getvalue(),
+            b"P2\n3 2\n255\n0 1 2 3 4 255\n",
+            b"P5 2 2 65535\n" + bytes(8),
+        ]
         self.drawn = drawn
 
     def run(self, case: Case) -> None:
@@ -100,7 +119,9 @@ class Pictures:
         shape = (random.randint(1, 60), random.randint(1, 60))
         if random.random() < 0.3:
             shape = (*shape, random.choice([0, 1, 2, 3, 4, 5]))
-        dtype = np.dtype(random.choice(["u1", "u1", "<u2", ">u2", "?", "<f4", "<f8", "f2", ">f4", "i4", "g"]))
+        dtype = np.dtype(
+            random.choice(["u1", "u1", "<u2", ">u2", "?", "<f4", "<f8", "f2", ">f4", "i4", "g"])
+        )
         made = self.noise(random, shape, dtype)
         if dtype.kind == "f" and random.random() < 0.3 and made.size:
             with np.errstate(all="ignore"):
@@ -135,12 +156,20 @@ class Pictures:
             if random.random() < 0.7:
                 width, height = min(width, 100), min(height, 100)
             size = min(width * height * 8, 10000) + height % 1000
-            more = random.choice([
-                b"", b"", chunk(b"PLTE", bytes(random.choice([3, 6, 768, 5]))), chunk(b"tRNS", bytes(2)),
-                chunk(b"gAMA", b"\0\0\0\0"), chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(100))),
-                chunk(b"tEXt", b"a\0" + b"b" * 100), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**5))),
-                chunk(b"eXIf", b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"), chunk(b"acTL", bytes(8)),
-            ])  # fmt: skip
+            more = random.choice(
+                [
+                    b"",
+                    b"",
+                    chunk(b"PLTE", bytes(random.choice([3, 6, 768, 5]))),
+                    chunk(b"tRNS", bytes(2)),
+                    chunk(b"gAMA", b"\0\0\0\0"),
+                    chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(100))),
+                    chunk(b"tEXt", b"a\0" + b"b" * 100),
+                    chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**5))),
+                    chunk(b"eXIf", b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"),
+                    chunk(b"acTL", bytes(8)),
+                ]
+            )
             return png(width, height, depth, colour, random.randbytes(1) * size, more)
         if way < 0.951:
             long = random.choice([10**5, 4 * 10**6, 12 * 10**6])
@@ -152,4 +181,12 @@ class Pictures:
         head = random.choice([b"P5", b"P6", b"P2", b"P1", b"P4", b"P3", b"P7", b"Pf"])
         sizes = [str(random.choice([0, 1, 3, 28, -1, 10**9, 10**20])).encode() for _ in range(2)]
         most = random.choice([b"1", b"255", b"65535", b"0", b"99999999", b""])
-        return head + b"\n" + b" ".join(sizes) + b"\n" + most + b"\n" + random.randbytes(random.randrange(3000))
+        return (
+            head
+            + b"\n"
+            + b" ".join(sizes)
+            + b"\n"
+            + most
+            + b"\n"
+            + random.randbytes(random.randrange(3000))
+        )

@@ -35,7 +35,16 @@ def build(folder: Path) -> Path:
         raise FileNotFoundError("no C compiler: set CC")
     program = folder / "c_fuzz"
     sources = [ROOT / "tests" / "c_fuzz.c", *sorted((ROOT / "csrc").glob("**/*.c"))]
-    flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}", "-pthread"]
+    flags = [
+        "-std=c11",
+        "-O2",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f"-I{ROOT / 'csrc'}",
+        "-pthread",
+    ]
     subprocess.run([*cc, *flags, *map(str, sources), "-o", str(program), "-lm"], check=True)
     return program
 

@@ -68,6 +68,7 @@ class Soak:
         self.labels = rng.integers(0, 10, 300)
         self.answers = self.net.predict(self.images, num_threads=1)
         self.trained = self._train(1)
+        self.learning = lenet_c.Trainer(lenet_c.LeNet5(seed=4), lenet_c.SGD(1e-4))
         self.folder = scratch()
         self.seed = seed
         self.counts: Counter[str] = Counter()
@@ -77,7 +78,9 @@ class Soak:
 
     def _train(self, threads: int | None) -> np.ndarray:
         net = self.library.LeNet5(seed=3)
-        trainer = self.library.Trainer(net, self.library.SGD(0.01, 0.9), num_threads=threads, batch_size=32)
+        trainer = self.library.Trainer(
+            net, self.library.SGD(0.01, 0.9), num_threads=threads, batch_size=32
+        )
         trainer.fit(self.images[:64], self.labels[:64], 1)
         trainer.step(self.images[:3], self.labels[:3])
         return net.parameters.copy()
@@ -107,9 +110,27 @@ class Soak:
         for net in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded)):
             assert np.array_equal(net.parameters, self.net.parameters), "other weights"
 
+    def learn(self, rng: random.Random) -> None:
+        """Train the network that `keep_learning` saves."""
+        n = rng.choice([1, 4, 40])
+        self.learning.step(self.images[:n], self.labels[:n])
+
+    def keep_learning(self, rng: random.Random) -> None:
+        """Save and copy a network that another thread trains: what was kept is whole."""
+        file = io.BytesIO()
+        self.learning.network.save(file)
+        self.library.LeNet5.load(io.BytesIO(file.getvalue()))
+        copied = pickle.loads(pickle.dumps(self.learning.network))
+        assert np.isfinite(copied.parameters).all(), "weights that are not finite"
+
     def refuse(self, rng: random.Random) -> None:
         """Be refused, and hold nothing of it."""
-        for images in (self.images.astype(np.float64), self.images[:, :5], None, np.zeros((0, 28, 28))):
+        for images in (
+            self.images.astype(np.float64),
+            self.images[:, :5],
+            None,
+            np.zeros((0, 28, 28)),
+        ):
             try:
                 self.net.predict(images)  # type: ignore[arg-type]
             except (TypeError, ValueError):
@@ -175,8 +196,10 @@ class Soak:
 
     def run(self, minutes: float) -> list[str]:
         """Run for so long; a line a minute, and what was found."""
-        kinds = [self.predict, self.train, self.keep, self.refuse, self.settings]
-        work = [kinds, kinds, [self.predict], [self.fork, self.predict, self.keep]]
+        kinds = [
+            self.predict, self.train, self.keep, self.keep_learning, self.refuse, self.settings,
+        ]  # fmt: skip
+        work = [kinds, kinds, [self.learn], [self.fork, self.predict, self.keep_learning]]
         threads = [
             threading.Thread(target=self.run_thread, args=(tasks, number))
             for number, tasks in enumerate(work)
@@ -246,7 +269,11 @@ def main() -> int:
         os.environ["LENET_C_THREADS"] = arguments.threading  # read when the library is imported
     soak = Soak(arguments.seed)
     kind = soak.library.cpu_info()["threading"]
-    if arguments.threading and hasattr(soak.library, "set_threading") and kind != arguments.threading:
+    if (
+        arguments.threading
+        and hasattr(soak.library, "set_threading")
+        and kind != arguments.threading
+    ):
         print(f"threads are {kind}, want {arguments.threading}")
         return 2
     warnings.simplefilter("error")
