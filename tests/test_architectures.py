@@ -68,7 +68,7 @@ def test_table_from_art_refuses(text: str, message: str) -> None:
 
 def test_a_table_is_drawn_or_refused() -> None:
     for table in (None, ((10**30,),), [(0,)]):
-        with pytest.raises((TypeError, ValueError), match="^table"):
+        with pytest.raises((TypeError, ValueError), match=r"^table"):
             table_art(table)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="want a str"):
         table_from_art(["X"])  # type: ignore[arg-type]
