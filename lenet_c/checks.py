@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,11 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> str:
     return value
 
 
-def items(name: str, value: object, what: str) -> list[Any]:
-    """Give what an iterable holds; raise TypeError for text, and for what cannot be iterated."""
+def items(name: str, value: object, what: str) -> Iterator[Any]:
+    """Give an iterable's items in turn; raise TypeError for text and what cannot be iterated."""
     if not isinstance(value, str):
-        try:
-            return list(value)  # type: ignore[call-overload, no-any-return]
-        except TypeError:
-            pass
+        with suppress(TypeError):
+            return iter(value)  # type: ignore[call-overload, no-any-return]
     raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
 
 

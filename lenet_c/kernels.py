@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -66,20 +67,20 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if isinstance(table, np.ndarray) and table.ndim == 2:
         if table.dtype.kind not in "iub":
             raise TypeError(f"table: dtype {table.dtype}, want integers or bool")
+        _expect("table", table, (maps, in_maps))
         other = table[(table != 0) & (table != 1)]
         if other.size:
             raise ValueError(f"table: has {other[0]}, want 0 or 1 in an array (maps, input maps)")
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
         try:
-            rows = tuple(tuple(row) for row in table)
+            # no more of them than can be right
+            rows = tuple(tuple(islice(row, in_maps + 1)) for row in islice(table, maps + 1))
         except (TypeError, NotImplementedError):  # also of buffers that cannot be iterated
             wanted = f"for each map its input maps, or an array ({maps}, {in_maps})"
             raise TypeError(f"table: got {checks.short(table)}, want {wanted}") from None
         check_table("table", rows, maps, in_maps)
         matrix = table_matrix(rows, in_maps)
-    if matrix.shape != (maps, in_maps):
-        raise ValueError(f"table: for {matrix.shape} maps, want ({maps}, {in_maps})")
     if not matrix.any(axis=1).all():
         raise ValueError(f"table: map {int(np.argmin(matrix.any(axis=1)))} reads no map")
     return matrix

@@ -289,14 +289,15 @@ class Trainer:
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.distort = distort
-        self.callbacks = checks.items("callbacks", callbacks, "callbacks")
-        for callback in self.callbacks:
+        self.callbacks: list[Any] = []
+        for callback in checks.items("callbacks", callbacks, "callbacks"):
             hears = any(hasattr(callback, event) for event in _EVENTS)
             if isinstance(callback, type) or not hears:
                 raise TypeError(
                     f"callbacks: got {checks.short(callback)}, want objects with some of "
                     + ", ".join(_EVENTS)
                 )
+            self.callbacks.append(callback)
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
         self.validates = False

@@ -20,7 +20,14 @@ from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule  # noqa: E402
 
-from lenet_c import set_num_threads  # noqa: E402
+from lenet_c import (  # noqa: E402
+    LENET5_1998,
+    LeNet5,
+    Trainer,
+    kernels,
+    preprocess,
+    set_num_threads,
+)
 from tests.fuzz import FUZZERS, engine, made, plans, sequences  # noqa: E402
 from tests.fuzz.interrupts import Interrupts  # noqa: E402
 
@@ -84,6 +91,29 @@ def test_a_process_of_its_own_finds_nothing(name: str, tmp_path: Path) -> None:
     (outcome,) = engine.run_all([name], engine.Limits(inputs=250), tmp_path, 1)
     assert outcome.inputs >= 250
     assert not outcome.found
+
+
+def test_what_the_fuzzers_found_is_refused_by_name() -> None:
+    deep: list[Any] = []
+    for _ in range(3000):
+        deep = [deep]
+    net = LeNet5()
+    huge = np.broadcast_to(np.uint8(0), (2**40, 28, 28))
+    x, w, b = (np.zeros(shape, np.float32) for shape in ((1, 1, 5, 5), (2, 1, 3, 3), 2))
+    for call, name in [
+        (lambda: LENET5_1998.with_classes(deep), "classes"),
+        (lambda: Trainer(net, freeze=np.zeros(())), "freeze"),
+        (lambda: Trainer(net, callbacks=np.zeros(())), "callbacks"),
+        (lambda: kernels.conv(x, w, b, table=huge), "table"),
+        (lambda: kernels.conv(x, w, b, table=memoryview(np.zeros((2, 1), np.uint8))), "table"),
+        (lambda: preprocess.resize(np.full((2, 2), np.nan), 3, 3), "image"),
+        (lambda: preprocess.centre(np.full((2, 2), np.inf)), "ink"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=f"^{name}"):
+            call()
+    masked = np.ma.masked_array(np.ones((2, 2)))
+    assert type(preprocess.resize(masked, 3, 3)) is np.ndarray
+    assert preprocess.centre(masked).sum() == 4 * 255
 
 
 def test_a_crash_is_reported_with_its_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 from random import Random
@@ -417,7 +418,7 @@ class Files:
         if game in (7, 8, 9):
             # a field of an entry, of the directory or of the end record
             sign = [b"PK\3\4", b"PK\1\2", b"PK\5\6"][game - 7]
-            places = [k for k in range(len(data) - 4) if data[k : k + 4] == sign]
+            places = [found.start() for found in re.finditer(re.escape(sign), data)]
             if places:
                 at = random.choice(places) + 4 + random.randrange(42 if game == 8 else 18)
                 new = random.choice(

@@ -114,10 +114,12 @@ class World:
         labels = self.labels(len(images))
         frozen = {name: np.array(self.net[name]) for name in self.trainer._frozen}
         if self.random.random() < 0.5:
-            self.call(self.trainer.step, images, labels)
+            result = self.call(self.trainer.step, images, labels)
         else:
-            self.call(self.trainer.fit, images, labels, 1)
+            result = self.call(self.trainer.fit, images, labels, 1)
         for name, before in frozen.items():
+            if isinstance(result, FloatingPointError):
+                break  # it has older weights again, from before others changed them
             expect(np.array_equal(before, self.net[name]), f"{name} is frozen and changed")
         self.weights = self.net.parameters.copy()
 
