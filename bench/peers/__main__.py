@@ -140,7 +140,8 @@ def write_up(
     cpu = lenet_c.cpu_info()
     versions = dict(sorted(v for c in contenders for v in installed(c).items()))
     about = [
-        f"{cpu['processor']}, {os.cpu_count()} processors, {cpu['isa']}, {cpu['compiler']}",
+        f"{cpu['processor']}, {os.cpu_count()} processors, {cpu['isa']}, {cpu['compiler']}, "
+        f"threads: {cpu['threading']}",
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"{datetime.date.today()}; {minutes:.0f} minutes; images: {data_name()}",
