@@ -258,9 +258,9 @@ def write_up(
     """Write the whole report."""
     first = reports[0]
     about = [
-        f"lenet_c {__version__}, {first.compiler}, {first.system}",
+        f"lenet_c {__version__}, {first.compiler}, {first.system}; threads: {get_threading()}",
         f"{first.processor}, {os.cpu_count()} processors; {load:.1f} other processes wanted one",
-        f"{datetime.date.today()}; {minutes:.1f} minutes; images: {DATA}; threads: {get_threading()}",
+        f"{datetime.date.today()}; {minutes:.1f} minutes; images: {DATA}",
     ]
     return "\n\n".join(
         [

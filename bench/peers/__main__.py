@@ -140,11 +140,10 @@ def write_up(
     cpu = lenet_c.cpu_info()
     versions = dict(sorted(v for c in contenders for v in installed(c).items()))
     about = [
-        f"{cpu['processor']}, {os.cpu_count()} processors, {cpu['isa']}, {cpu['compiler']}, "
-        f"threads: {cpu['threading']}",
+        f"{cpu['processor']}, {os.cpu_count()} processors, {cpu['isa']}, {cpu['compiler']}",
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version}" for name, version in versions.items()),
-        f"{datetime.date.today()}; {minutes:.0f} minutes; images: {data_name()}",
+        f"{datetime.date.today()}; {minutes:.0f} minutes; images: {data_name()}; lenet_c's threads: {cpu['threading']}",
     ]
     parts = ["# Beside other libraries", "`python -m bench.peers` printed this.",
              "\n".join(f"- {line}" for line in about), method]  # fmt: skip
