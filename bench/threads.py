@@ -250,7 +250,8 @@ def same_bits(found: dict[str, float]) -> str:
         f"are added in pairs, the pairs in order: {found['ordered']:.0f} us for the gradient. "
         "Without the order, each thread adding what it computes to a sum of its own (which is "
         "copied once, with a look for infinities), and the two sums added (one with the other's "
-        f"lines still in its cache): {found['unordered']:.0f} us. The difference is {more:+.0f} us, "
+        f"lines still in its cache): {found['unordered']:.0f} us. The difference is "
+        f"{more:+.0f} us, "
         f"{more / found['step']:+.1%} of a step with Adam ({found['step']:.0f} us). On one thread "
         "the second pair is kept and added in one more pass. Medians of 400, in turns."
     )
