@@ -272,7 +272,7 @@ static pthread_barrier_t all_have_run, all_are_counted;
 
 static void note_thread(void *worked, int64_t i, int32_t thread)
 {
-    int64_t rounds = 100000;
+    int64_t rounds = 2000;
     ((char *)worked)[thread] = 1;
     do_work(&rounds, i, thread);
 }

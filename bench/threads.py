@@ -1,10 +1,10 @@
 """What the threads cost and gain: python -m bench.threads [--write].
 
-OpenMP's threads (libgomp) under its settings beside the core's own team, on the machine as it is and
-beside a process that never rests: the parallel loop from C, and inference, training and passes over
-MNIST from Python. Then what each does to the process that it works in, and what it costs that one
-seed gives the same bits for any number of threads. Builds bench/team.c in a temporary folder: needs
-Linux, and gcc or clang with OpenMP. --write puts the report into docs/threads.md.
+OpenMP's threads (libgomp) under its settings beside the core's own team, on the machine as it is
+and beside a process that never rests: the parallel loop from C, and inference, training and passes
+over MNIST from Python. Then what each does to the process that it works in, and what it costs that
+one seed gives the same bits for any number of threads. Builds bench/team.c in a temporary folder:
+needs Linux, and gcc or clang with OpenMP. --write puts the report into docs/threads.md.
 """
 
 from __future__ import annotations
@@ -247,10 +247,11 @@ def same_bits(found: dict[str, float]) -> str:
     more = found["ordered"] - found["unordered"]
     return (
         "A batch of 128 on two threads (OpenMP's, as they come), four blocks of 32 whose gradients "
-        f"are added in pairs, the pairs in order: {found['ordered']:.0f} us for the gradient. Without the order, each "
-        "thread adding what it computes to a sum of its own (which is copied once, with a look for "
-        "infinities), and the two sums added (one with the other's lines still in its cache): "
-        f"{found['unordered']:.0f} us. The difference is {more:+.0f} us, "
+        f"are added in pairs, the pairs in order: {found['ordered']:.0f} us for the gradient. "
+        "Without the order, each thread adding what it computes to a sum of its own (which is "
+        "copied once, with a look for infinities), and the two sums added (one with the other's "
+        f"lines still in its cache): {found['unordered']:.0f} us. The difference is "
+        f"{more:+.0f} us, "
         f"{more / found['step']:+.1%} of a step with Adam ({found['step']:.0f} us). On one thread "
         "the second pair is kept and added in one more pass. Medians of 400, in turns."
     )
