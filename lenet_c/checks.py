@@ -59,7 +59,8 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> str:
 
 def items(name: str, value: object, what: str) -> Iterator[Any]:
     """Give an iterable's items in turn; raise TypeError for text and what cannot be iterated."""
-    if not isinstance(value, str):
+    # a memoryview of several dimensions has an iterator that gives nothing
+    if not isinstance(value, (str, memoryview)):
         with suppress(TypeError):
             return iter(value)  # type: ignore[call-overload, no-any-return]
     raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
