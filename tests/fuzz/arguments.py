@@ -247,7 +247,7 @@ def entries() -> list[Entry]:
             lambda o: preprocess.load_image,
             {"path": one("/nowhere")},
             may_refuse=True,
-            words=["No such file", "os.PathLike", "null byte", "directory"],
+            words=["cannot be read", "No such file", "os.PathLike", "null byte", "directory"],
         ),
         Entry(
             "read_idx",
