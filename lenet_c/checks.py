@@ -60,8 +60,9 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> str:
 def items(name: str, value: object, what: str) -> Iterator[Any]:
     """Give an iterable's items in turn; raise TypeError for text and what cannot be iterated."""
     if not isinstance(value, str):
-        with suppress(TypeError):
-            return iter(value)  # type: ignore[call-overload, no-any-return]
+        with suppress(TypeError, NotImplementedError):  # also of buffers of two dimensions
+            yield from value  # type: ignore[misc]
+            return
     raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
 
 

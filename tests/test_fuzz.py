@@ -139,9 +139,9 @@ def test_what_is_behind_a_guarded_array_cannot_be_read() -> None:
 def test_plans_stay_between_their_pages() -> None:
     if plans.compiler() is None:
         pytest.skip("no C compiler here")
-    counts, found = plans.run(plans=120)
+    counts, found = plans.run(plans=120, isas=["portable"])  # of which the build is soonest
     assert not found
-    assert sum(counts.values()) >= 120
+    assert counts == {"portable": 120}
 
 
 def test_kills_and_full_disks_leave_whole_files() -> None:

@@ -645,7 +645,11 @@ class Arguments:
             if type(given[name]) is np.ndarray and given[name].flags.c_contiguous:
                 given[name] = self.guarded(given[name])
         # an error about a file has the file's name
-        told = [given[name] for name in bad if isinstance(given[name], str) and given[name]]
+        told = [
+            os.fsdecode(given[name])
+            for name in bad
+            if isinstance(given[name], (str, bytes)) and given[name]
+        ]
         function = entry.function(self.objects)
         case.show((entry.label, given))
         try:
