@@ -43,6 +43,8 @@ RANDOM = st.randoms(use_true_random=False)
 @pytest.fixture(autouse=True)
 def _same_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.chdir(tmp_path)
+    for name in ("LENET_C_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")  # set back in the end, whatever fuzzers do to them
     yield
     set_num_threads(None)
 
