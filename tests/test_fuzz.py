@@ -113,6 +113,8 @@ def test_what_the_fuzzers_found_is_refused_by_name() -> None:
     ]:
         with pytest.raises((TypeError, ValueError), match=f"^{name}"):
             call()
+    grey = np.float32(-3e38), np.float32(3e38)
+    assert np.isfinite(preprocess.normalize(np.zeros((2, 2), np.uint8), *grey)).all()
     masked = np.ma.masked_array(np.ones((2, 2)))
     assert type(preprocess.resize(masked, 3, 3)) is np.ndarray
     assert preprocess.centre(masked).sum() == 4 * 255
