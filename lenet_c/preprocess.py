@@ -227,7 +227,8 @@ def normalize(
     for name, grey in (("background", background), ("foreground", foreground)):
         if not math.isfinite(checks.rounded(name, grey)):
             raise ValueError(f"{name}: got {checks.short(grey)}, want a finite number")
-    table = background + (foreground - background) * np.arange(256) / 255
+    low, high = float(background), float(foreground)  # numpy's scalars could overflow
+    table = low + (high - low) * np.arange(256) / 255
     return table.astype(np.float32)[images]
 
 

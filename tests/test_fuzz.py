@@ -43,6 +43,8 @@ RANDOM = st.randoms(use_true_random=False)
 @pytest.fixture(autouse=True)
 def _same_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.chdir(tmp_path)
+    for name in ("LENET_C_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")  # set back in the end, whatever fuzzers do to them
     yield
     set_num_threads(None)
 
@@ -111,6 +113,8 @@ def test_what_the_fuzzers_found_is_refused_by_name() -> None:
     ]:
         with pytest.raises((TypeError, ValueError), match=f"^{name}"):
             call()
+    grey = np.float32(-3e38), np.float32(3e38)
+    assert np.isfinite(preprocess.normalize(np.zeros((2, 2), np.uint8), *grey)).all()
     masked = np.ma.masked_array(np.ones((2, 2)))
     assert type(preprocess.resize(masked, 3, 3)) is np.ndarray
     assert preprocess.centre(masked).sum() == 4 * 255
@@ -139,9 +143,9 @@ def test_what_is_behind_a_guarded_array_cannot_be_read() -> None:
 def test_plans_stay_between_their_pages() -> None:
     if plans.compiler() is None:
         pytest.skip("no C compiler here")
-    counts, found = plans.run(plans=120)
+    counts, found = plans.run(plans=120, isas=["portable"])  # of which the build is soonest
     assert not found
-    assert sum(counts.values()) >= 120
+    assert counts == {"portable": 120}
 
 
 def test_kills_and_full_disks_leave_whole_files() -> None:

@@ -521,8 +521,8 @@ def test_notes_that_cannot_be_saved(
             ValueError,
             r"codes: shape \(0, 84\), want \(classes, code length\)",
         ),
-        (lambda: LeNet5(codes=np.ones((2, 5000))), ValueError, "'F6': units is 5000, want 1 to"),
-        (lambda: LeNet5(codes=np.eye(5000, 3)), ValueError, "'output': classes is 5000, want 1 to"),
+        (lambda: LeNet5(codes=np.ones((2, 5000))), ValueError, "code_length is 5000, want 1 to"),
+        (lambda: LeNet5(codes=np.eye(5000, 3)), ValueError, "classes is 5000, want 1 to"),
         (
             lambda: LeNet5(codes=lenet_c.codes.of("ABCA")),
             ValueError,

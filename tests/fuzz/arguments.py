@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
@@ -233,12 +234,18 @@ def entries() -> list[Entry]:
             allowed=(TypeError, ValueError),
             words=["hash"],
         ),
-        Entry("save", lambda o: o.net.save, {"path": lambda random: io.BytesIO()}, weight=2),
+        Entry(
+            "save",
+            lambda o: o.net.save,
+            {"path": lambda random: io.BytesIO()},
+            words=["not a regular file", "null byte"],
+            weight=2,
+        ),
         Entry(
             "load",
             lambda o: LeNet5.load,
             {"path": lambda random: io.BytesIO(o_bytes())},
-            words=["model file", "No such file"],
+            words=["model file", "No such file", "null byte"],
         ),
         Entry("pretrained", lambda o: LeNet5.pretrained, {"name": one("mnist", "mnist-modern")}),
         Entry("notes", lambda o: o.save_notes, {"notes": one({}, {"a": [1, None]}, {"b": 2.5})}),
@@ -264,7 +271,7 @@ def entries() -> list[Entry]:
         ),
         Entry(
             "mnist",
-            lambda o: datasets.mnist,
+            lambda o: functools.partial(datasets.mnist, download=False),
             {"folder": one("/nowhere")},
             may_refuse=True,
             words=["MNIST is not in", "os.PathLike", "null byte"],
@@ -615,7 +622,10 @@ class Arguments:
         self.entries = entries()
         self.guarded = Guarded()
         self.objects = Objects()
-        os.chdir(scratch())  # names of files that are none are written here
+        folder = scratch()
+        os.chdir(folder)  # names of files that are none are written here
+        os.environ.pop("LENET_C_DATA", None)
+        os.environ["XDG_CACHE_HOME"] = folder
 
     def run(self, case: Case) -> None:
         """Call a few functions, each with up to two bad arguments."""
@@ -645,7 +655,11 @@ class Arguments:
             if type(given[name]) is np.ndarray and given[name].flags.c_contiguous:
                 given[name] = self.guarded(given[name])
         # an error about a file has the file's name
-        told = [given[name] for name in bad if isinstance(given[name], str) and given[name]]
+        told = [
+            os.fsdecode(given[name])
+            for name in bad
+            if isinstance(given[name], (str, bytes)) and given[name]
+        ]
         function = entry.function(self.objects)
         case.show((entry.label, given))
         try:
