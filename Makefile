@@ -1,13 +1,18 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-openmp bench bench-check lint sanitize clean
+.PHONY: build test test-arm arm-tools test-threads bench bench-check lint sanitize tsan fuzz soak \
+	clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
 
 test:
 	$(PYTHON) -m pytest
+
+# The parallel loop by itself, and its test where there can be no forks
+LOOP = $(addprefix csrc/,parallel.c openmp.c team.c processors.c)
+LOOP_TEST = -Dfopen=open_in_test -DNO_FORKS tests/c_threads.c $(LOOP)
 
 # The C programs of tests/ on 64-bit ARM: cross-compiled, and run by an emulator. On such a machine
 # itself: make test-arm ARM_CC=cc ARM_RUN=env
@@ -22,6 +27,14 @@ test-arm: arm-tools
 			LENET_C_ISA=$$isa $(ARM_RUN) build/arm/$$name || exit 1; \
 		done; \
 	done
+	for openmp in "" -fopenmp; do \
+		if ! echo 'int main(void) { return 0; }' \
+			| $(ARM_CC) $(ARM_FLAGS) $$openmp -x c - -o build/arm/none 2>/dev/null; then \
+			echo "skipped: $(ARM_CC) has no $$openmp"; continue; \
+		fi; \
+		$(ARM_CC) $(ARM_FLAGS) $$openmp $(LOOP_TEST) -o build/arm/c_threads || exit 1; \
+		$(ARM_RUN) build/arm/c_threads || exit 1; \
+	done
 
 arm-tools:
 	@{ echo '#include <stdio.h>' | $(ARM_CC) -E -x c - && command -v $(ARM_RUN); } >/dev/null 2>&1 || { \
@@ -34,6 +47,9 @@ bench:
 bench-check:
 	$(PYTHON) -m bench.check
 
+# All works on a calling thread whose stack has 64 KiB, so no function takes more of it than this; only
+# what reads control groups keeps paths there, 12 KiB, and calls nothing of the core.
+FRAME = -Wframe-larger-than=4096
 lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -41,7 +57,12 @@ lint:
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
 		for file in csrc/*.c bench/*.c tests/*.c; do \
-			$$compiler -std=c11 -O2 -Wall -Wextra -Werror -Icsrc -c $$file -o /dev/null || exit 1; \
+			case $$file in \
+				csrc/parallel.c|csrc/processors.c|bench/*|tests/*) frame=;; \
+				*) frame=$(FRAME);; \
+			esac; \
+			$$compiler -std=c11 -O2 -Wall -Wextra -Werror $$frame -Icsrc -c $$file -o /dev/null \
+				|| exit 1; \
 		done; \
 	done
 
@@ -49,15 +70,17 @@ lint:
 copy = rm -rf $(1) && mkdir -p $(1) && cp -r bench csrc docs lenet_c tests \
 	setup.py pyproject.toml README.md LICENSE $(1) && rm -f $(1)/lenet_c/*.so
 
-# Built with OpenMP's threads, it passes the tests that run batches.
-OPENMP = build/openmp
-test-openmp:
-	$(call copy,$(OPENMP))
-	cd $(OPENMP) && LENET_C_OPENMP=1 $(PYTHON) setup.py -q build_ext --inplace
-	cd $(OPENMP) && PYTHONPATH=$$PWD $(PYTHON) -c \
-		'import lenet_c; assert lenet_c.cpu_info()["threading"] == "OpenMP", lenet_c'
-	cd $(OPENMP) && PYTHONPATH=$$PWD $(PYTHON) -m pytest -q -p no:cacheprovider \
-		tests/test_network.py tests/test_model.py tests/test_trainer.py
+# The tests that run batches: on the core's own team of threads, by choice, and built without OpenMP.
+WITHOUT_OPENMP = build/without-openmp
+BATCHES = tests/test_threads.py tests/test_network.py tests/test_trainer.py
+test-threads:
+	LENET_C_THREADS=team $(PYTHON) -m pytest -q -p no:cacheprovider $(BATCHES)
+	$(call copy,$(WITHOUT_OPENMP))
+	cd $(WITHOUT_OPENMP) && LENET_C_OPENMP=0 $(PYTHON) setup.py -q build_ext --inplace
+	cd $(WITHOUT_OPENMP) && PYTHONPATH=$$PWD $(PYTHON) -c \
+		'import lenet_c; assert lenet_c.get_threading() != "openmp", lenet_c'
+	cd $(WITHOUT_OPENMP) && PYTHONPATH=$$PWD $(PYTHON) -m pytest -q -p no:cacheprovider \
+		tests/test_threads.py
 
 # Built with AddressSanitizer and UndefinedBehaviorSanitizer, it passes all tests. Python itself
 # leaks by design, so leaks are not looked for; allocations that cannot be granted fail as malloc does.
@@ -68,6 +91,36 @@ sanitize:
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(PYTHON) -m pytest -p no:cacheprovider
+
+# ThreadSanitizer finds no races in the core's own team. In OpenMP's it would see some that are none:
+# GNU's library is not built with it. The portable kernels alone, which are built soonest.
+TSAN = -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread -pthread -Icsrc
+PORTABLE = $(foreach isa,avx2 avx512 neon,-Dlenet_kernels_$(isa)=lenet_kernels_portable) \
+	$(filter-out csrc/kernels_%.c,$(wildcard csrc/*.c)) csrc/kernels_portable.c
+tsan:
+	mkdir -p build/tsan
+	$(CC) $(TSAN) $(LOOP_TEST) -o build/tsan/c_threads
+	$(CC) $(TSAN) tests/c_api.c $(PORTABLE) -o build/tsan/c_api -lm
+	for program in c_threads c_api; do \
+		LENET_C_ISA=portable TSAN_OPTIONS=halt_on_error=1 build/tsan/$$program || exit 1; \
+	done
+
+# Attempts to break the library (docs/reliability.md): SECONDS for plans between guard pages, for each
+# of the fuzzers, and for kills and full disks.
+SECONDS = 60
+SEED = 0
+fuzz:
+	$(PYTHON) -m tests.fuzz.plans --seconds $(SECONDS) --seed $(SEED)
+	$(PYTHON) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+	$(PYTHON) -m tests.fuzz.interrupts --seconds $(SECONDS) --seed $(SEED)
+
+# Half of the time with each kind of threads.
+MINUTES = 5
+soak:
+	for kind in openmp team; do \
+		$(PYTHON) -m tests.fuzz.soak --threading $$kind --seed $(SEED) \
+			--minutes $$($(PYTHON) -c 'print($(MINUTES) / 2)') || exit 1; \
+	done
 
 clean:
 	rm -rf build dist *.egg-info lenet_c/*.so

@@ -1,6 +1,10 @@
 """Builds the C core."""
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -10,32 +14,99 @@ from setuptools.command.build_ext import build_ext
 SOURCES = ["lenet_c/_core.pyx", *sorted(str(path) for path in Path("csrc").glob("*.c"))]
 HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+OPENMP = "-fopenmp"
+OPENMP_PROGRAM = """\
+#include <omp.h>
+int main(void)
+{
+    int n = 0;
+#pragma omp parallel for reduction(+ : n) num_threads(2)
+    for (int i = 0; i < 10; i++) n += omp_get_thread_num() >= 0;
+    return n != 10;
+}
+"""
+
+
+def switch(name: str) -> bool | None:
+    """Read a switch from the environment: "0" or "1"; None if it is not set or empty."""
+    value = os.environ.get(name, "")
+    if value not in ("", "0", "1"):
+        raise SystemExit(f"error: {name}={value}: want 0 or 1, or nothing for the default")
+    return value == "1" if value else None
+
+
+@contextlib.contextmanager
+def kept_from_the_terminal(folder: str) -> Iterator[Path]:
+    """Send what a compiler says on stderr to a file meanwhile."""
+    path = Path(folder) / "said"
+    sys.stderr.flush()
+    before = os.dup(2)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield path
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)
 
 
 class BuildCore(build_ext):
     """Adds the flags of the compiler at hand.
 
-    LENET_C_SANITIZE in the environment builds with sanitizers, LENET_C_OPENMP with OpenMP's threads
-    instead of the core's own (see csrc/parallel.c).
+    In the environment, LENET_C_OPENMP=0 builds without OpenMP's threads and 1 insists on them (by
+    default they are there where the compiler has them), and LENET_C_SANITIZE=1 builds with
+    sanitizers.
     """
 
     def build_extensions(self) -> None:
         """Build the extension."""
         core = self.extensions[0]
         if self.compiler.compiler_type == "msvc":
-            core.extra_compile_args = ["/O2", "/std:c11", "/openmp"]
+            if sanitize:
+                raise SystemExit("error: LENET_C_SANITIZE=1: needs gcc or clang")
+            core.extra_compile_args = ["/O2", "/std:c11"]
+            if openmp is not False:
+                core.extra_compile_args += ["/openmp"]
         else:
             core.extra_compile_args = ["-std=c11", "-O3", "-fno-math-errno", "-g0", "-pthread"]
             core.extra_link_args = ["-pthread"]
-            if "LENET_C_OPENMP" in os.environ:
-                core.extra_compile_args += ["-fopenmp", "-DLENET_USE_OPENMP"]
-                core.extra_link_args += ["-fopenmp"]
-            if "LENET_C_SANITIZE" in os.environ:
+            if openmp is not False and self.has_openmp(insists=openmp is True):
+                core.extra_compile_args += [OPENMP]
+                core.extra_link_args += [OPENMP]
+            if sanitize:
                 core.extra_compile_args += [*SANITIZE, "-g", "-O1"]
                 core.extra_link_args += SANITIZE
         super().build_extensions()
 
+    def has_openmp(self, insists: bool) -> bool:
+        """Tell whether the compiler makes programs with OpenMP; an error if one insists."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "openmp.c"
+            source.write_text(OPENMP_PROGRAM)
+            with kept_from_the_terminal(folder) as said:
+                try:
+                    objects = self.compiler.compile(
+                        [str(source)], output_dir=folder, extra_postargs=[OPENMP]
+                    )
+                    self.compiler.link_executable(
+                        objects, "openmp", output_dir=folder, extra_postargs=[OPENMP]
+                    )
+                except Exception as error:  # each compiler class raises its own
+                    why = str(error)
+                else:
+                    return True
+            if insists:
+                text = said.read_text(errors="replace").strip()
+                raise SystemExit(
+                    f"error: LENET_C_OPENMP=1: the compiler makes no program with {OPENMP}:\n"
+                    + (text or why)
+                )
+        print(f"{OPENMP}: not with this compiler; the core's own threads alone are built")
+        return False
 
+
+openmp, sanitize = switch("LENET_C_OPENMP"), switch("LENET_C_SANITIZE")
 extension = Extension("lenet_c._core", SOURCES, include_dirs=["csrc"], depends=HEADERS)
 setup(
     ext_modules=cythonize([extension], build_dir="build/cython"),

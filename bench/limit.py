@@ -44,7 +44,7 @@ from bench.paths import (
     run,
     training_set,
 )
-from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, cli
+from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, cli, get_threading
 
 OUTPUT = ROOT / "docs" / "limit.md"
 SQUASH_SLOTS = 12
@@ -258,7 +258,7 @@ def write_up(
     """Write the whole report."""
     first = reports[0]
     about = [
-        f"lenet_c {__version__}, {first.compiler}, {first.system}",
+        f"lenet_c {__version__}, {first.compiler}, {first.system}; threads: {get_threading()}",
         f"{first.processor}, {os.cpu_count()} processors; {load:.1f} other processes wanted one",
         f"{datetime.date.today()}; {minutes:.1f} minutes; images: {DATA}",
     ]

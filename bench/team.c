@@ -1,12 +1,12 @@
 /* What the parallel loop costs, and the rule that one seed gives the same bits for any threads.
- * bench/threads.py builds it with the core's own threads and with OpenMP's, and reads its lines
+ * bench/threads.py runs it with OpenMP's threads and the core's own, and reads its lines
  * of a name and a figure.
  *
  *   team loop      microseconds of a loop with nothing to do, and of two tasks on two threads
  *                  beyond those of one; milliseconds of processor time in the second after a loop
  *   team gradient  microseconds of a batch's gradient and step on two threads, and of the same
  *                  gradient without the fixed order: a sum for each thread
- *   team host      how many threads there are besides 8 that each ran a loop on 4, and how many
+ *   team host      how many threads there are besides 8 that each ran loops on 4, and how many
  *                  work in a forked child's loop
  *   team refused   threads of a loop when the system gives no more; may not come back */
 #ifndef _GNU_SOURCE
@@ -266,13 +266,13 @@ static int measure_gradient(void)
 
 /* ---- a host process -------------------------------------------------------------------------- */
 
-enum { CALLERS = 8, OF_EACH = 4, TASKS = 64 };
+enum { CALLERS = 8, OF_EACH = 4, TASKS = 64, LOOPS_OF_EACH = 5 };
 
 static pthread_barrier_t all_have_run, all_are_counted;
 
 static void note_thread(void *worked, int64_t i, int32_t thread)
 {
-    int64_t rounds = 100000;
+    int64_t rounds = 2000;
     ((char *)worked)[thread] = 1;
     do_work(&rounds, i, thread);
 }
@@ -286,7 +286,7 @@ static int threads_of_a_loop(void)
 
 static void *call(void *unused)
 {
-    threads_of_a_loop();
+    for (int i = 0; i < LOOPS_OF_EACH; i++) threads_of_a_loop();
     pthread_barrier_wait(&all_have_run);
     pthread_barrier_wait(&all_are_counted);
     return unused;

@@ -1,11 +1,10 @@
 """What the threads cost and gain: python -m bench.threads [--write].
 
-The core's own team beside OpenMP's (libgomp) under its settings, on the machine as it is and beside
-a process that never rests: the parallel loop from C, and inference, training and passes over MNIST
-from Python. Then what each does to the process that it works in, and what it costs that one seed
-gives the same bits for any number of threads. Builds bench/team.c, and lenet_c with LENET_C_OPENMP,
-in a temporary folder: needs Linux, gcc or clang, Cython and setuptools. --write puts the report
-into docs/threads.md.
+OpenMP's threads (libgomp) under its settings beside the core's own team, on the machine as it is
+and beside a process that never rests: the parallel loop from C, and inference, training and passes
+over MNIST from Python. Then what each does to the process that it works in, and what it costs that
+one seed gives the same bits for any number of threads. Builds bench/team.c in a temporary folder:
+needs Linux, and gcc or clang with OpenMP. --write puts the report into docs/threads.md.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,9 +32,8 @@ from bench.paths import DATA, NETWORKS, PEAK_ROUNDS, ROOT, time_call, training_s
 from lenet_c import Adam, LeNet5, Trainer, __version__, _core, cpu_info
 
 OUTPUT = ROOT / "docs" / "threads.md"
-OPENMP = ["-fopenmp", "-DLENET_USE_OPENMP"]
-SETTINGS = ("OMP_", "GOMP_")  # how their variables begin
-ROUNDS = 41
+SETTINGS = ("OMP_", "GOMP_", "LENET_C_THREADS")  # how their variables begin
+ROUNDS, QUICK_ROUNDS = 41, 3
 SECONDS = 0.05
 PASSES = 3
 PASS_SECONDS = 3.0  # no further pass after that, of one batch size
@@ -42,7 +41,8 @@ MS, US = 1e3, 1e6
 
 METHOD = """\
 `python -m bench.threads --write` printed this. "Quiet" is the machine as it was; "busy" has one
-more process that never rests. OpenMP is libgomp under the settings that the rows name.
+more process that never rests. OpenMP is libgomp under the settings that the rows name; the team is
+`LENET_C_THREADS=team` of the same build.
 
 An empty loop has two tasks with nothing to do. "Two tasks" is the time of two tasks of 100 us on
 two threads beyond one alone: right after another loop, and after 50 ms of sleep; near 100 us means
@@ -55,45 +55,59 @@ on two, medians of {rounds} rounds; "x" is the median of their gains. A pass is 
 60,000 shuffled images with Adam, by batches of 64 and of 128, two threads (in parentheses one): the
 median of up to {passes}."""
 
+CHOICE = """\
+**OpenMP** is the default: its threads are those that `OMP_NUM_THREADS` and threadpoolctl limit,
+and that a host's other libraries share where they are linked with the same library. On processors
+that have nothing else to do it is as fast as the team. At the end of a loop all its threads must
+arrive, and they spin meanwhile and for milliseconds after, so that beside a busy process a loop
+costs a time slice. A host with other work quiets it before the first library that uses OpenMP is
+loaded: `GOMP_SPINCOUNT=4000` spins for microseconds (`OMP_WAIT_POLICY=passive`, the standard's
+word for it, not at all).
+
+**The team** (`LENET_C_THREADS=team`, `lenet_c.set_threading("team")`) is for processors that are
+shared with other work, for hosts that fork, and where threads may be refused. The caller waits
+only for tasks that somebody has begun; a thread without work sleeps after 100 us and ends after
+five seconds, and a loop wakes only the threads that it wants. OpenMP ends those that a loop does
+not want and starts them again for the next larger one."""
+
 HOST = """\
-"Callers" is how many threads there are besides the program's own eight, when each of those has run
-a loop on four threads. "A forked child" is how many threads work in a child's loop on four, after
-the parent has run one. "No more threads" is what becomes of such a loop where the system has no
-memory left for a thread's stack."""
+One loop is at work at a time, on {of_each} threads here, and a caller that comes meanwhile works
+alone. OpenMP's threads are those of the first caller as long as that thread lives; others have the
+team. So there are twice {extra} threads at most, however many call: "callers" is how many there
+are besides the program's own eight, when each of those has run some loops. OpenMP's threads do not
+survive a fork, and waiting for them would hang, so a forked child has the team: "a forked child"
+is how many threads work in its loop on {of_each}, after the parent has run one. "No more threads"
+is what becomes of a loop where the system has no memory left for a thread's stack: GNU's OpenMP
+ends the process, which no library can prevent. It is the one exception to the rule that the core
+never aborts; the team works with the threads that it has. Inside a parallel region of the host,
+where the processors have work already, a loop runs on the calling thread. Both block the signals
+of the host's threads in their own."""
+
+OF_EACH = 4  # threads of a loop in bench/team.c's host
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A build, and the environment in which it runs."""
+    """Threads, and the environment in which they run."""
 
     name: str
-    openmp: bool = True
+    threading: str = "openmp"
     settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        """Give this process's environment with these settings of OpenMP and no others."""
+        """Give this process's environment with these settings and no others."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)}
-        return kept | self.settings
+        return kept | {"LENET_C_THREADS": self.threading} | self.settings
 
 
 SETUPS = (
-    Setup("the team", openmp=False),
     Setup("OpenMP, as it comes"),
     Setup("OpenMP, OMP_WAIT_POLICY=active", settings={"OMP_WAIT_POLICY": "active"}),
     Setup("OpenMP, OMP_WAIT_POLICY=passive", settings={"OMP_WAIT_POLICY": "passive"}),
     Setup("OpenMP, GOMP_SPINCOUNT=4000", settings={"GOMP_SPINCOUNT": "4000"}),
+    Setup("the team", threading="team"),
 )
-
-
-# ---- builds --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Build:
-    """The C program, and the folder from which Python imports lenet_c."""
-
-    team: Path
-    python: Path
+OPENMP, TEAM = SETUPS[0], SETUPS[-1]
 
 
 def build_program(folder: Path, flags: list[str]) -> Path:
@@ -103,29 +117,11 @@ def build_program(folder: Path, flags: list[str]) -> Path:
         raise SystemExit("bench.threads needs a C compiler: no gcc and no clang on the PATH")
     folder.mkdir(parents=True, exist_ok=True)
     sources = [ROOT / "bench" / "team.c", *sorted((ROOT / "csrc").glob("*.c"))]
-    command = [compiler, "-std=c11", "-O3", "-fno-math-errno", *flags, f"-I{ROOT / 'csrc'}"]
+    command = [*shlex.split(compiler), "-std=c11", "-O3", "-fno-math-errno", *flags]
     target = folder / "team"
-    subprocess.run([*command, *map(str, sources), "-o", str(target), "-lm"], check=True)
+    command += [f"-I{ROOT / 'csrc'}", *map(str, sources), "-o", str(target), "-lm"]
+    subprocess.run(command, check=True)
     return target
-
-
-def build_python(folder: Path) -> Path:
-    """Build lenet_c with OpenMP's threads in a copy."""
-    hidden = shutil.ignore_patterns("*.so", "__pycache__", "_core.c")
-    for name in ("bench", "csrc", "lenet_c"):
-        shutil.copytree(ROOT / name, folder / name, ignore=hidden)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    environment = {**os.environ, "LENET_C_OPENMP": "1"}
-    try:
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    except subprocess.CalledProcessError as error:
-        raise SystemExit(
-            f"LENET_C_OPENMP=1 {' '.join(command[1:])} failed (pip install cython?):\n"
-            + error.stderr.decode(errors="replace")
-        ) from None
-    return folder
 
 
 # ---- what is measured ----------------------------------------------------------------------------
@@ -152,22 +148,23 @@ def as_guest(program: Path, setup: Setup) -> list[str]:
     return [setup.name, f"{host['besides']:.0f}", f"{host['child']:.0f}", outcome]
 
 
-def from_python(folder: Path, setup: Setup, also_one: bool) -> dict[str, dict[str, float]]:
-    """Measure inference, training and passes in a process that imports lenet_c from `folder`."""
-    command = [sys.executable, "-m", "bench.threads", "--worker", *(["--one"] if also_one else [])]
+def from_python(setup: Setup, also_one: bool, quick: bool) -> dict[str, dict[str, float]]:
+    """Measure inference, training and passes in a process of its own."""
+    command = [sys.executable, "-m", "bench.threads", "--worker"]
+    command += ["--one"] * also_one + ["--quick"] * quick
     answer = subprocess.run(
-        command, cwd=folder, env=setup.environment(), stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=setup.environment(), stdout=subprocess.PIPE, text=True
     )
     if answer.returncode:
         raise SystemExit(f"error: cannot measure {setup.name}; what is wrong is said above")
     found = json.loads(answer.stdout)
     kind = found.pop("threading")
-    if (kind == "OpenMP") != setup.openmp:
-        raise SystemExit(f"{setup.name}: the build has threads of the kind {kind}")
+    if kind != setup.threading:
+        raise SystemExit(f"{setup.name}: the threads in use are {kind}")
     return found
 
 
-def work(also_one: bool) -> dict[str, object]:
+def work(also_one: bool, quick: bool) -> dict[str, object]:
     """Measure in this process: seconds by task and threads; passes on one thread only if asked."""
     found: dict[str, object] = {"threading": cpu_info()["threading"]}
     images, labels = training_set()
@@ -180,7 +177,7 @@ def work(also_one: bool) -> dict[str, object]:
         "training": lambda n: trainers[n].step(images[:128], labels[:128]),
     }
     seconds: dict[str, dict[int, list[float]]] = {task: {1: [], 2: []} for task in calls}
-    for _ in range(ROUNDS):
+    for _ in range(QUICK_ROUNDS if quick else ROUNDS):
         for task, call in calls.items():
             for n, times in seconds[task].items():
                 times.append(time_call(partial(call, n), SECONDS)[0])
@@ -191,14 +188,17 @@ def work(also_one: bool) -> dict[str, object]:
         found[task] = {"1": median(times[1]), "2": median(times[2]), "gain": gain}
     for batch in (64, 128):
         threads = (1, 2) if also_one else (2,)
-        found[f"pass {batch}"] = {str(n): time_pass(images, labels, batch, n) for n in threads}
+        passes = 1 if quick else PASSES
+        found[f"pass {batch}"] = {
+            str(n): time_pass(images, labels, batch, n, passes) for n in threads
+        }
     return found
 
 
-def time_pass(images: object, labels: object, batch: int, threads: int) -> float:
+def time_pass(images: object, labels: object, batch: int, threads: int, passes: int) -> float:
     """Time a pass over the training images, the median of some."""
     times: list[float] = []
-    while len(times) < PASSES and sum(times) < PASS_SECONDS:
+    while len(times) < passes and sum(times) < PASS_SECONDS:
         trainer = Trainer(LeNet5(), Adam(1e-3), batch_size=batch, num_threads=threads)
         trainer.fit(images, labels, epochs=1)
         times.append(trainer.history.epochs[0]["seconds"])
@@ -246,11 +246,12 @@ def same_bits(found: dict[str, float]) -> str:
     """Say what the fixed order of sums costs."""
     more = found["ordered"] - found["unordered"]
     return (
-        "A batch of 128 on two threads, four blocks of 32 whose gradients are added in pairs, the "
-        f"pairs in order: {found['ordered']:.0f} us for the gradient. Without the order, each "
-        "thread adding what it computes to a sum of its own (which is copied once, with a look for "
-        "infinities), and the two sums added (one with the other's lines still in its cache): "
-        f"{found['unordered']:.0f} us. The difference is {more:+.0f} us, "
+        "A batch of 128 on two threads (OpenMP's, as they come), four blocks of 32 whose gradients "
+        f"are added in pairs, the pairs in order: {found['ordered']:.0f} us for the gradient. "
+        "Without the order, each thread adding what it computes to a sum of its own (which is "
+        "copied once, with a look for infinities), and the two sums added (one with the other's "
+        f"lines still in its cache): {found['unordered']:.0f} us. The difference is "
+        f"{more:+.0f} us, "
         f"{more / found['step']:+.1%} of a step with Adam ({found['step']:.0f} us). On one thread "
         "the second pair is kept and added in one more pass. Medians of 400, in turns."
     )
@@ -267,6 +268,7 @@ def report(
         f"{datetime.date.today()}; {minutes:.1f} minutes",
     ]
     parts = ["# What the threads cost and gain", "\n".join(f"- {line}" for line in about),
+             "## Which to take", CHOICE, "## How it was measured",
              METHOD.format(rounds=ROUNDS, passes=PASSES)]  # fmt: skip
     loop = ["", "empty loop", "two tasks, warm", "two tasks, after sleep", "idle"]
     python = ["", "multiply-adds", "predict 1024, 1 and 2 threads", "step 128, 1 and 2 threads",
@@ -274,7 +276,8 @@ def report(
     for name, (loops, rows) in tables.items():
         parts += [f"## {name.capitalize()}", markdown(loop, loops), markdown(python, rows)]
     guest = ["", "callers", "a forked child", "no more threads"]
-    parts += ["## In a host process", HOST, markdown(guest, guests)]
+    host = HOST.format(of_each=OF_EACH, extra=OF_EACH - 1)
+    parts += ["## In a host process", host, markdown(guest, guests)]
     parts += ["## The same bits for any number of threads", bits]
     return "\n\n".join(parts)
 
@@ -282,43 +285,38 @@ def report(
 def main() -> None:
     command = parser("threads", __doc__)
     add_output(command, OUTPUT)
+    command.add_argument(
+        "--quick", action="store_true", help="few rounds: to see that it works, not to be believed"
+    )
     command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     command.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = command.parse_args()
     if options.worker:
-        json.dump(work(options.one), sys.stdout)
+        json.dump(work(options.one, options.quick), sys.stdout)
         return
     training_set()  # ends here, not after the builds, if there is none
     load = os.getloadavg()[0]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="lenet_c-") as name:
-        text = measure(Path(name), load, began)
+        text = measure(Path(name), load, began, options.quick)
     print(text)
     if options.write:
         options.output.write_text(text + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, load: float, began: float) -> str:
+def measure(folder: Path, load: float, began: float, quick: bool) -> str:
     """Build, measure all setups quiet and busy, and write the report."""
-    with ThreadPoolExecutor() as pool:
-        python = pool.submit(build_python, folder / "python")
-        posix_team = pool.submit(build_program, folder / "posix", ["-pthread"])
-        openmp_team = pool.submit(build_program, folder / "openmp", OPENMP)
-        builds = {
-            False: Build(posix_team.result(), ROOT),
-            True: Build(openmp_team.result(), python.result()),
-        }
+    program = build_program(folder, ["-pthread", "-fopenmp"])
     say("built", began)
-    bits = same_bits(figures(builds[False].team, "gradient", SETUPS[0]))
-    guests = [as_guest(builds[setup.openmp].team, setup) for setup in SETUPS[:2]]
+    bits = same_bits(figures(program, "gradient", OPENMP))
+    guests = [as_guest(program, setup) for setup in (OPENMP, TEAM)]
     tables: dict[str, tuple[list, list]] = {}
     for state in ("quiet", "busy"):
         loops, rows = tables[state] = [], []
         for setup in SETUPS:
-            build = builds[setup.openmp]
             with hog(state == "busy"):
-                loops.append(loop_row(setup, figures(build.team, "loop", setup)))
-                found = from_python(build.python, setup, also_one=not setup.openmp)
+                loops.append(loop_row(setup, figures(program, "loop", setup)))
+                found = from_python(setup, setup in (OPENMP, TEAM), quick)
                 rows.append(python_row(setup, found))
             say(f"{state}, {setup.name}", began)
     return report(tables, guests, bits, load, (time.perf_counter() - began) / 60)

@@ -4,6 +4,7 @@
 #define LENET_BATCH_H
 
 #include "network.h"
+#include "watch.h"
 
 enum {
     ROUND = 16,      /* blocks whose gradients are kept before they are added up */
@@ -31,6 +32,7 @@ typedef struct batch {
     int by_pairs;                /* a block of odd number adds its gradient to the one before */
     double block_loss[ROUND];
     int64_t block_errors[ROUND];
+    lenet_watch *watch;
     lenet_profile *profile;      /* NULL: nobody asked */
 } batch;
 
@@ -40,6 +42,15 @@ void lenet_lap(const batch *b, lenet_part part, int layer);
 static inline void lap(const batch *b, lenet_part part, int layer)
 {
     if (b->profile) lenet_lap(b, part, layer);
+}
+
+/* Whether the memory is of thread 0, the calling thread. */
+static inline int is_caller(const batch *b, const float *memory) { return memory == b->memory; }
+
+/* Whether the call is to end; on a thread that has this memory, and is about to do so much work. */
+static inline int is_stopped(const batch *b, const float *memory, double work)
+{
+    return lenet_stopped(b->watch, is_caller(b, memory), work);
 }
 
 static inline const float *weights_of(const batch *b, const plan_layer *layer)
@@ -62,18 +73,20 @@ static inline int activation_below(const lenet_plan *plan, int l)
     return l ? plan->layers[l - 1].activation : LENET_IDENTITY;
 }
 
-/* Loss of image i from its outputs y, and the gradient dy of the batch's mean loss for them; adds to
- * the loss and the errors of a block. */
-void lenet_lose(batch *b, int64_t block, int64_t i, const float *y, float *dy);
+/* Replaces image i's outputs y, `step` floats apart, by the gradient of the batch's mean loss for
+ * them; adds to the loss and the errors of a block. */
+void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step);
 
-/* Runs one image by itself, in a thread's memory; returns its outputs there. */
+/* Runs one image by itself, in a thread's memory; returns its outputs there, which mean nothing if
+ * the call is to end. */
 float *lenet_forward_of_one(const batch *b, float *memory, int64_t image);
 
 /* Forward, loss and gradient of one image; the gradient is set, or added if `add`. */
 void lenet_gradient_of_one(batch *b, float *memory, int64_t block, int64_t image, int add,
                            float *gradient);
 
-/* A step of SGD without momentum on a batch of one image; gradient: room for one. */
+/* A step of SGD without momentum on a batch of one image; gradient: room for one. The call can be
+ * ended until the first weight changes. */
 lenet_status lenet_step_of_one(batch *b, const lenet_optimizer *o, float *parameters,
                                float *gradient);
 

@@ -27,7 +27,7 @@
 
 enum {
     BLOCK = 16,  /* images of a task */
-    ROUND = 8    /* blocks between two looks for an interrupt */
+    ROUND = 8    /* blocks whose sums are kept before they are added up */
 };
 
 typedef struct {
@@ -40,8 +40,16 @@ typedef struct {
     int64_t first, n;                     /* the images of this round */
     float *outputs[LENET_MAX_LAYERS];     /* of each layer, [image of the round][feature] */
     float *scratch, *partials;
-    ptrdiff_t widest, scratch_stride, partial_stride;  /* floats */
+    ptrdiff_t widest, shares, scratch_stride, partial_stride;  /* floats */
+    lenet_watch *watch;
 } round_of_images;
+
+/* Whether the call is to end, on a thread that is about to do so much work; sums of products here are
+ * not as fast as the kernels'. */
+static int is_stopped(const round_of_images *r, int32_t thread, double work)
+{
+    return lenet_stopped(r->watch, thread == 0, 8.0 * work);
+}
 
 /* ---- the loss --------------------------------------------------------------------------------- */
 
@@ -53,20 +61,21 @@ static float without_dust(double x) { return x < 1e-20 ? 0.0f : (float)x; }
 static void shares(const round_of_images *r, const float *y, int64_t label, double *p)
 {
     const int is_rbf = plan_is_rbf(r->plan);
-    int is_error;
-    lenet_loss_of_one(r->loss, is_rbf, r->plan->classes, y, label, p, &is_error);
+    lenet_verdict v;
+    lenet_judge(r->loss, is_rbf, r->plan->classes, y, 1, label, &v);
     for (int32_t i = 0; i < r->plan->classes; i++) {
+        const double slope = lenet_loss_slope(&v, i);
         if (r->loss->kind == LENET_MSE)
             p[i] = 0.0;
         else
-            p[i] = (double)(i == label) + (is_rbf ? -p[i] : p[i]);
+            p[i] = (double)(i == label) + (is_rbf ? -slope : slope);
     }
 }
 
-/* Second derivatives by linear outputs y. */
-static void linear_outputs(const round_of_images *r, const float *y, int64_t label, float *d2)
+/* Second derivatives by linear outputs y; p: room for the shares. */
+static void linear_outputs(const round_of_images *r, const float *y, int64_t label, double *p,
+                           float *d2)
 {
-    double p[LENET_MAX_MAPS];
     shares(r, y, label, p);
     for (int32_t i = 0; i < r->plan->classes; i++)
         d2[i] = r->loss->kind == LENET_MSE ? 2.0f : without_dust(p[i] * (1.0 - p[i]));
@@ -75,11 +84,11 @@ static void linear_outputs(const round_of_images *r, const float *y, int64_t lab
 /* Second derivatives by the inputs x of RBF units whose outputs are y; adds those by their codes
  * to h_w, if they are trained. */
 static void rbf_units(const round_of_images *r, const plan_layer *layer, const float *x,
-                      const float *y, int64_t label, float *h_w, float *d2)
+                      const float *y, int64_t label, double *p, float *h_w, float *d2)
 {
     const float *codes = layer->trained ? r->parameters + layer->weights : r->plan->codes;
     const ptrdiff_t inputs = layer->in_size;
-    double p[LENET_MAX_MAPS], rubbish = 1.0;
+    double rubbish = 1.0;
     shares(r, y, label, p);
     for (int32_t i = 0; i < layer->out_maps; i++) rubbish -= p[i];
     if (rubbish < 0.0) rubbish = 0.0;  /* by rounding */
@@ -116,11 +125,17 @@ static float sum_of(const float *values, ptrdiff_t n)
 static float correlate(const float *d2, int32_t height, int32_t width, const float *squares,
                        int32_t stride)
 {
-    float columns[LENET_MAX_SIDE];  /* a sum each, so that the compiler may use vectors */
-    memset(columns, 0, (size_t)width * sizeof *columns);
-    for (int32_t y = 0; y < height; y++, d2 += width, squares += stride)
-        for (int32_t x = 0; x < width; x++) columns[x] += d2[x] * squares[x];
-    return sum_of(columns, width);
+    enum { COLUMNS = 256 };
+    float columns[COLUMNS], sum = 0.0f;  /* a sum each, so that the compiler may use vectors */
+    for (int32_t first = 0; first < width; first += COLUMNS) {
+        const int32_t n = width - first < COLUMNS ? width - first : COLUMNS;
+        const float *a = d2 + first, *b = squares + first;
+        memset(columns, 0, (size_t)n * sizeof *columns);
+        for (int32_t y = 0; y < height; y++, a += width, b += stride)
+            for (int32_t x = 0; x < n; x++) columns[x] += a[x] * b[x];
+        for (int32_t x = 0; x < n; x++) sum += columns[x];
+    }
+    return sum;
 }
 
 static void spread(const float *d2, int32_t height, int32_t width, float weight, float *below,
@@ -131,17 +146,20 @@ static void spread(const float *d2, int32_t height, int32_t width, float weight,
         for (int32_t x = 0; x < width; x++) below[x] += square * d2[x];
 }
 
-static void convolution(const lenet_conv_shape *s, const float *weights, const float *d2,
-                        const float *squares, float *h_w, float *h_b, float *below)
+static void convolution(const round_of_images *r, int32_t thread, const lenet_conv_shape *s,
+                        const float *weights, const float *d2, const float *squares, float *h_w,
+                        float *h_b, float *below)
 {
+    const int32_t taps = s->kernel * s->kernel;
     const ptrdiff_t in_map = (ptrdiff_t)s->in_height * s->in_width;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width;
     if (below) memset(below, 0, (size_t)(s->in_maps * in_map) * sizeof *below);
     for (int32_t o = 0; o < s->out_maps; o++, d2 += out_map) {
         h_b[o] += sum_of(d2, out_map);
         for (int32_t c = s->first[o]; c < s->first[o + 1]; c++) {
-            for (int32_t tap = 0; tap < s->kernel * s->kernel; tap++) {
-                const ptrdiff_t weight = (ptrdiff_t)c * s->kernel * s->kernel + tap;
+            if (is_stopped(r, thread, (double)taps * (double)out_map)) return;
+            for (int32_t tap = 0; tap < taps; tap++) {
+                const ptrdiff_t weight = (ptrdiff_t)c * taps + tap;
                 const ptrdiff_t at = s->source[c] * in_map
                                      + (ptrdiff_t)(tap / s->kernel) * s->in_width
                                      + tap % s->kernel;
@@ -208,24 +226,28 @@ static const float *inputs_of(const round_of_images *r, int l, int64_t i, float 
     return room;
 }
 
-static void add_image(const round_of_images *r, int64_t i, float *scratch, float *h)
+static void add_image(const round_of_images *r, int64_t i, int32_t thread, float *h)
 {
     const lenet_plan *plan = r->plan;
     const int last = plan->n_layers - 1;
     const float *y = r->outputs[last] + i * plan->classes;
     const int64_t label = r->labels[ordered(r->images->order, r->first + i)];
-    float *room = scratch, *squares = room + r->widest, *d2 = squares + r->widest;
+    float *scratch = r->scratch + thread * r->scratch_stride;
+    double *p = (double *)scratch;
+    float *room = scratch + r->shares, *squares = room + r->widest, *d2 = squares + r->widest;
     float *other = d2 + r->widest;
-    if (!plan_is_rbf(plan)) linear_outputs(r, y, label, d2);
+    if (!plan_is_rbf(plan)) linear_outputs(r, y, label, p, d2);
     for (int l = last; l >= 0; l--) {
         const plan_layer *layer = &plan->layers[l];
         const ptrdiff_t weights = layer->weights < 0 ? 0 : layer->weights;  /* -1: not used */
         const ptrdiff_t biases = layer->biases < 0 ? 0 : layer->biases;
         const float *x = inputs_of(r, l, i, room), *w = r->parameters + weights;
         float *h_w = h + weights, *h_b = h + biases, *below = l ? other : NULL;
+        const int is_conv = layer->kind == LENET_CONV && l < plan->first_flat;
+        if (is_stopped(r, thread, is_conv ? 0.0 : layer->work)) return;  /* it looks itself */
         for (ptrdiff_t j = 0; j < layer->in_size; j++) squares[j] = x[j] * x[j];
         if (layer->kind == LENET_RBF)
-            rbf_units(r, layer, x, y, label, h_w, other);
+            rbf_units(r, layer, x, y, label, p, h_w, other);
         else if (layer->kind == LENET_AVERAGE_POOL)
             pool(layer, NULL, d2, squares, NULL, NULL, below);
         else if (layer->kind == LENET_SUBSAMPLE)
@@ -233,7 +255,7 @@ static void add_image(const round_of_images *r, int64_t i, float *scratch, float
         else if (l >= plan->first_flat)
             dense(layer, w, d2, squares, h_w, h_b, below);
         else
-            convolution(&layer->conv, w, d2, squares, h_w, h_b, below);
+            convolution(r, thread, &layer->conv, w, d2, squares, h_w, h_b, below);
         if (!below) break;
         for (int twice = 0; twice < 2; twice++)  /* times f'(a)^2 */
             r->k->squash_backward(plan->layers[l - 1].activation, x, below, layer->in_size, below);
@@ -247,8 +269,10 @@ static void block_task(void *context, int64_t i, int32_t thread)
     const round_of_images *r = context;
     float *h = r->partials + i * r->partial_stride;
     memset(h, 0, (size_t)r->plan->n_parameters * sizeof *h);
-    for (int64_t at = i * BLOCK; at < (i + 1) * BLOCK && at < r->n; at++)
-        add_image(r, at, r->scratch + thread * r->scratch_stride, h);
+    for (int64_t at = i * BLOCK; at < (i + 1) * BLOCK && at < r->n; at++) {
+        if (is_stopped(r, thread, 0.0)) return;
+        add_image(r, at, thread, h);
+    }
 }
 
 /* ---- the call --------------------------------------------------------------------------------- */
@@ -284,7 +308,8 @@ static size_t lay_out(round_of_images *r, float *memory, int64_t n, int32_t n_th
         if (size > widest) widest = size;
     }
     r->widest = padded(widest + LENET_ROW_SLACK);
-    r->scratch_stride = 4 * r->widest + 1024;  /* a page between two threads' memories */
+    r->shares = padded(2 * (ptrdiff_t)plan->classes);  /* doubles */
+    r->scratch_stride = r->shares + 4 * r->widest + 1024;  /* a page between two threads' memories */
     r->scratch = take(memory, &at, r->scratch_stride * n_threads);
     r->partial_stride = padded(plan->n_parameters);
     r->partials = take(memory, &at, r->partial_stride * lenet_curvature_blocks(images));
@@ -314,12 +339,14 @@ lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
                              const lenet_images *images, const int64_t *labels, int64_t n,
                              const lenet_loss *loss, float *curvature, const lenet_run *run)
 {
+    lenet_watch watch;
     round_of_images r = {.plan = plan,
                          .k = lenet_kernels_active(),
                          .parameters = parameters,
                          .loss = loss,
                          .images = images,
-                         .labels = labels};
+                         .labels = labels,
+                         .watch = &watch};
     lenet_run inner = *run;
     if (n < 1) return LENET_BAD_ARGUMENT;
     lenet_status status = lenet_check_loss(plan, loss, images->order, labels, n);
@@ -328,14 +355,15 @@ lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
     if (run->workspace_size < lay_out(&r, run->workspace, n, inner.n_threads))
         return LENET_NO_MEMORY;
     int finite = 1;
+    lenet_watch_run(&watch, run);
     for (r.first = 0; r.first < n; r.first += r.n) {
         r.n = round_size(n - r.first);
-        if (r.first && run->interrupted && run->interrupted(run->context))
-            return LENET_INTERRUPTED;
         status = run_round(&r, &inner);
         if (status != LENET_OK) return status;
         const int64_t blocks = lenet_curvature_blocks(r.n);
-        lenet_parallel_for(blocks, inner.n_threads, block_task, &r);
+        if (is_stopped(&r, 0, plan->work * (double)r.n / inner.n_threads)) return LENET_INTERRUPTED;
+        lenet_watched_for(&watch, 16.0 * plan->work * BLOCK, blocks, inner.n_threads, block_task, &r);
+        if (is_stopped(&r, 0, 0.0)) return LENET_INTERRUPTED;
         finite &= r.k->sum_partials(r.partials, r.partial_stride, (int)blocks, r.first > 0,
                                     plan->n_parameters, curvature);
     }

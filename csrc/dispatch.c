@@ -1,9 +1,9 @@
 /* Picks the kernel table once: the widest that the processor and the operating system have, or
  * the one that LENET_C_ISA names. */
+#include "parallel.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define LENET_X86 1
@@ -76,7 +76,7 @@ static int available(const lenet_kernels *tables[4])
 
 static const lenet_kernels *active;
 
-lenet_status lenet_init(void)
+static lenet_status pick_kernels(void)
 {
     if (active) return LENET_OK;
     static const char *const known[] = {"portable", "avx2", "avx512", "neon"};
@@ -98,9 +98,15 @@ lenet_status lenet_init(void)
     return is_known ? LENET_MISSING_ISA : LENET_UNKNOWN_ISA;
 }
 
+lenet_status lenet_init(void)
+{
+    const lenet_status ready = lenet_parallel_init(), picked = pick_kernels();
+    return picked == LENET_OK ? ready : picked;
+}
+
 const lenet_kernels *lenet_kernels_active(void)
 {
-    return lenet_init() == LENET_OK ? active : lenet_kernels_portable();
+    return pick_kernels() == LENET_OK ? active : lenet_kernels_portable();
 }
 
 const char *lenet_isa(void) { return lenet_kernels_active()->name; }

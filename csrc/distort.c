@@ -133,6 +133,9 @@ static void draw_grid(const lenet_canvas *c, float elastic, uint64_t image)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
+/* Of one image, about in multiply-adds. */
+static double work_of(int32_t height, int32_t width) { return 100.0 * height * width; }
+
 static int is_within(float value, float high) { return value >= 0.0f && value < high; }
 
 lenet_status lenet_distortion_check(const lenet_distortion *d)
@@ -151,7 +154,8 @@ lenet_status lenet_distortion_check(const lenet_distortion *d)
 }
 
 void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t *const *images,
-                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace)
+                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace,
+                        lenet_watch *watch, int is_caller)
 {
     const int is_elastic = d->elastic != 0.0f;
     const float spacing = is_elastic ? grid_spacing(d->smoothness) : 0.0f;
@@ -164,6 +168,7 @@ void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t
         const uint64_t image = lenet_hash(sequence, d->first + first + (uint64_t)i);
         const lenet_transform t = draw_transform(d, image);
         const lenet_affine a = invert(&t, height, width);
+        if (lenet_stopped(watch, is_caller, work_of(height, width))) break;
         if (is_elastic) draw_grid(&c, d->elastic, image);
         lenet_kernels_active()->distort(&c, &a, images[i], out);
         if (corrupts) lenet_kernels_active()->corrupt(d, image, height, width, out, room);
@@ -187,12 +192,14 @@ lenet_status lenet_distort(const lenet_distortion *d, const uint8_t *images, int
     lenet_status status = check_call(n, height, width, workspace, size);
     if (status == LENET_OK) status = lenet_distortion_check(d);
     if (status != LENET_OK) return status;
-    for (int64_t i = 0; i < n; i++) {
+    lenet_watch watch;
+    lenet_watch_host(&watch);
+    for (int64_t i = 0; i < n && !lenet_stopped(&watch, 1, 0.0); i++) {
         const ptrdiff_t at = (ptrdiff_t)i * height * width;
         const uint8_t *image = images + at;
-        lenet_distort_some(d, (uint64_t)i, &image, 1, height, width, out + at, workspace);
+        lenet_distort_some(d, (uint64_t)i, &image, 1, height, width, out + at, workspace, &watch, 1);
     }
-    return LENET_OK;
+    return lenet_stopped(&watch, 1, 0.0) ? LENET_INTERRUPTED : LENET_OK;
 }
 
 lenet_status lenet_transform_images(const lenet_transform *t, const uint8_t *images, int64_t n,
@@ -204,7 +211,10 @@ lenet_status lenet_transform_images(const lenet_transform *t, const uint8_t *ima
     if (!(t->scale > 0.0f && t->squeeze > 0.0f)) return LENET_BAD_ARGUMENT;
     const lenet_canvas c = make_canvas(height, width, 0.0f, workspace);
     const lenet_affine a = invert(t, height, width);
+    lenet_watch watch;
+    lenet_watch_host(&watch);
     for (int64_t i = 0; i < n; i++) {
+        if (lenet_stopped(&watch, 1, work_of(height, width))) return LENET_INTERRUPTED;
         const ptrdiff_t at = (ptrdiff_t)i * height * width;
         lenet_kernels_active()->distort(&c, &a, images + at, out + at);
     }

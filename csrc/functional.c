@@ -8,6 +8,7 @@
 /* Cuts the caller's workspace into buffers. */
 typedef struct {
     float *next;
+    lenet_watch watch;  /* of the call */
 } arena;
 
 static size_t lanes_size(ptrdiff_t features)
@@ -24,12 +25,24 @@ static float *take(arena *p, ptrdiff_t features)
 
 static lenet_status open_arena(void *workspace, size_t size, size_t needed, arena *p)
 {
+    lenet_watch_host(&p->watch);
     lenet_status ready = lenet_init();
     if (ready != LENET_OK) return ready;
     if (size < needed || (uintptr_t)workspace % 64) return LENET_NO_MEMORY;
     p->next = workspace;
     memset(workspace, 0, needed);  /* sums over lanes begin at 0 */
     return LENET_OK;
+}
+
+/* Whether the call is to end, which is about to do so many multiply-adds for one image. */
+static int is_stopped(const lenet_kernels *k, lenet_watch *watch, double work)
+{
+    return lenet_stopped(watch, 1, work * k->lanes);
+}
+
+static lenet_status ended(arena *p)
+{
+    return lenet_stopped(&p->watch, 1, 0.0) ? LENET_INTERRUPTED : LENET_OK;
 }
 
 /* Images first .. of `rows` (n of them, `size` floats each) to lanes; returns how many. */
@@ -79,6 +92,11 @@ static size_t conv_workspace(const conv_plan *c)
            + lanes_size(c->shape.out_maps);
 }
 
+static double conv_work(const conv_plan *c)
+{
+    return (double)c->n_weights * c->shape.out_height * c->shape.out_width + (double)c->in_size;
+}
+
 /* Opens both; what it leaves in c->memory is the caller's to free, unless it fails. */
 static lenet_status begin_conv(const lenet_conv_call *call, void *workspace, size_t size,
                                conv_plan *c, arena *p)
@@ -109,13 +127,14 @@ lenet_status lenet_conv(const lenet_conv_call *call, const float *x, const float
     if (status != LENET_OK) return status;
     float *in = take(&p, c.in_size), *out = take(&p, c.out_size);
     const ptrdiff_t map = (ptrdiff_t)c.shape.out_height * c.shape.out_width * k->lanes;
-    for (int64_t i = 0; i < n; i += k->lanes) {
+    const double work = conv_work(&c);
+    for (int64_t i = 0; i < n && !is_stopped(k, &p.watch, work); i += k->lanes) {
         int here = to_lanes(k, x, i, n, c.in_size, in);
         k->conv(&c.shape, weights, bias, LENET_IDENTITY, in, 0, c.shape.out_height, map, out);
         to_rows(k, out, i, here, c.out_size, y);
     }
     free(c.memory);
-    return LENET_OK;
+    return ended(&p);
 }
 
 lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
@@ -129,7 +148,8 @@ lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
     if (status != LENET_OK) return status;
     float *in = take(&p, c.in_size), *delta = take(&p, c.out_size);
     float *dw_lanes = take(&p, c.n_weights), *db_lanes = take(&p, c.shape.out_maps);
-    for (int64_t i = 0; i < n; i += k->lanes) {
+    const double work = 2.0 * conv_work(&c);
+    for (int64_t i = 0; i < n && !is_stopped(k, &p.watch, work); i += k->lanes) {
         int here = to_lanes(k, x, i, n, c.in_size, in);
         to_lanes(k, dy, i, n, c.out_size, delta);
         k->conv_backward_weights(&c.shape, in, delta, dw_lanes, db_lanes);
@@ -141,7 +161,7 @@ lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
     k->sum_lanes(dw_lanes, c.n_weights, 0, dw);
     k->sum_lanes(db_lanes, c.shape.out_maps, 0, db);
     free(c.memory);
-    return LENET_OK;
+    return ended(&p);
 }
 
 /* ---- subsampling ---------------------------------------------------------------------------- */
@@ -174,12 +194,13 @@ lenet_status lenet_subsample(int32_t maps, int32_t height, int32_t width, const 
     float *in = take(&p, maps * in_map), *out = take(&p, maps * out_map);
     const lenet_pool pool = {.coefficient = coefficient, .bias = bias, .activation = LENET_IDENTITY,
                              .out = out, .out_stride = out_map * k->lanes};
-    for (int64_t i = 0; i < n; i += k->lanes) {
+    const double work = 4.0 * maps * (double)in_map;
+    for (int64_t i = 0; i < n && !is_stopped(k, &p.watch, work); i += k->lanes) {
         int here = to_lanes(k, x, i, n, maps * in_map, in);
         k->subsample(maps, width, &pool, in, in_map * k->lanes, height / 2);
         to_rows(k, out, i, here, maps * out_map, y);
     }
-    return LENET_OK;
+    return ended(&p);
 }
 
 lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t width,
@@ -198,7 +219,8 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
     if (status != LENET_OK) return status;
     float *in = take(&p, in_size), *delta = take(&p, out_size);
     float *dc_lanes = take(&p, maps), *db_lanes = take(&p, maps);
-    for (int64_t i = 0; i < n; i += k->lanes) {
+    const double work = 8.0 * (double)in_size;
+    for (int64_t i = 0; i < n && !is_stopped(k, &p.watch, work); i += k->lanes) {
         int here = to_lanes(k, x, i, n, in_size, in);
         to_lanes(k, dy, i, n, out_size, delta);
         k->subsample_backward(maps, height, width, coefficient, delta, LENET_IDENTITY, in,
@@ -207,7 +229,7 @@ lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t widt
     }
     k->sum_lanes(dc_lanes, maps, 0, dcoefficient);
     k->sum_lanes(db_lanes, maps, 0, dbias);
-    return LENET_OK;
+    return ended(&p);
 }
 
 /* ---- dense layers and RBF ------------------------------------------------------------------- */
@@ -255,7 +277,8 @@ static lenet_status forward(int32_t inputs, int32_t outputs, const float *x, con
     if (status != LENET_OK) return status;
     const lenet_dense_shape s = one_group(k, inputs, outputs);
     float *in = take(&p, inputs), *out = take(&p, outputs);
-    for (int64_t i = 0; i < n; i += k->lanes) {
+    const double work = (double)inputs * outputs;
+    for (int64_t i = 0; i < n && !is_stopped(k, &p.watch, work); i += k->lanes) {
         int here = to_lanes(k, x, i, n, inputs, in);
         if (bias)
             k->dense(&s, weights, bias, LENET_IDENTITY, in, out);
@@ -263,7 +286,7 @@ static lenet_status forward(int32_t inputs, int32_t outputs, const float *x, con
             k->rbf(&s, weights, in, out);
         to_rows(k, out, i, here, outputs, y);
     }
-    return LENET_OK;
+    return ended(&p);
 }
 
 /* Without db the weights are the codes of RBF units. */
@@ -281,7 +304,8 @@ static lenet_status backward(int32_t inputs, int32_t outputs, const float *x,
     float *scratch = take(&p, dense_scratch(inputs, outputs));
     memset(dw, 0, (size_t)inputs * (size_t)outputs * sizeof *dw);
     if (db) memset(db, 0, (size_t)outputs * sizeof *db);
-    for (int64_t i = 0; i < n; i += k->lanes) {
+    const double work = 2.0 * inputs * outputs;
+    for (int64_t i = 0; i < n && !is_stopped(k, &p.watch, work); i += k->lanes) {
         int here = to_lanes(k, x, i, n, inputs, in);
         to_lanes(k, dy, i, n, outputs, delta);
         if (db) {
@@ -293,7 +317,7 @@ static lenet_status backward(int32_t inputs, int32_t outputs, const float *x,
         }
         to_rows(k, in, i, here, inputs, dx);
     }
-    return LENET_OK;
+    return ended(&p);
 }
 
 lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const float *weights,
@@ -326,6 +350,8 @@ lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
 
 /* ---- squashing ------------------------------------------------------------------------- */
 
+enum { SQUASHED = 1 << 18 };  /* values between two looks for an interrupt: whole vectors */
+
 static lenet_status check_squash(int32_t activation)
 {
     if (activation < LENET_IDENTITY || activation > LENET_RELU) return LENET_BAD_ARGUMENT;
@@ -336,7 +362,13 @@ lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *
 {
     lenet_status status = check_squash(activation);
     if (status != LENET_OK) return status;
-    lenet_kernels_active()->squash(activation, a, (ptrdiff_t)n, y);
+    const lenet_kernels *k = lenet_kernels_active();
+    lenet_watch watch;
+    lenet_watch_host(&watch);
+    for (int64_t i = 0; i < n; i += SQUASHED) {
+        if (lenet_stopped(&watch, 1, 16.0 * SQUASHED)) return LENET_INTERRUPTED;
+        k->squash(activation, a + i, (ptrdiff_t)(n - i < SQUASHED ? n - i : SQUASHED), y + i);
+    }
     return LENET_OK;
 }
 
@@ -345,7 +377,14 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
 {
     lenet_status status = check_squash(activation);
     if (status != LENET_OK) return status;
-    lenet_kernels_active()->squash_backward(activation, y, dy, (ptrdiff_t)n, da);
+    const lenet_kernels *k = lenet_kernels_active();
+    lenet_watch watch;
+    lenet_watch_host(&watch);
+    for (int64_t i = 0; i < n; i += SQUASHED) {
+        if (lenet_stopped(&watch, 1, 16.0 * SQUASHED)) return LENET_INTERRUPTED;
+        k->squash_backward(activation, y + i, dy + i,
+                           (ptrdiff_t)(n - i < SQUASHED ? n - i : SQUASHED), da + i);
+    }
     return LENET_OK;
 }
 

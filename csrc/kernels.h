@@ -78,8 +78,8 @@ typedef struct lenet_dense_shape {
 typedef struct lenet_kernels {
     const char *name;
     int32_t lanes;
-    int32_t few;  /* so many images run faster one by one than as a group of lanes, */
-    int32_t few_in_training;  /* and so many learn faster */
+    int32_t few;  /* so many images run faster one by one than as a group of lanes: a call's, */
+    int32_t few_in_training;  /* and so many learn faster: a block's */
     int32_t winograd_maps;    /* its kernels beat conv from so many input maps on; 0: never */
     int32_t winograd_trains;  /* and on the way back */
 

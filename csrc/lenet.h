@@ -3,7 +3,7 @@
  * A network is a plan: a list of layers over a square or oblong grey image. Its trainable
  * parameters are one contiguous float vector that the caller owns; the plan only says which
  * part of the vector belongs to which layer. Every buffer is the caller's; functions report by a
- * status code, print nothing and never abort.
+ * status code, print nothing and never abort (but for OpenMP's runtime: see lenet_set_threading).
  *
  * How to use it: lenet_plan_create; lenet_plan_parameters floats with initial values; a workspace
  * of lenet_workspace_size bytes; then lenet_step, again and again, or lenet_forward and
@@ -36,7 +36,8 @@ typedef enum lenet_status {
                           * given means nothing */
     LENET_INTERRUPTED,   /* run->interrupted said so; the same, and nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
-    LENET_MISSING_ISA    /* LENET_C_ISA names one that this processor or build lacks */
+    LENET_MISSING_ISA,   /* LENET_C_ISA names one that this processor or build lacks */
+    LENET_BAD_THREADING  /* LENET_C_THREADS names threads that there are not in this build */
 } lenet_status;
 
 /* ---- the plan ------------------------------------------------------------------------- */
@@ -168,12 +169,16 @@ typedef struct lenet_profile {
     double seconds[LENET_PARTS][LENET_MAX_LAYERS];
 } lenet_profile;
 
-/* With what a call runs; nothing of the workspace needs to be kept between calls. */
+/* With what a call runs; nothing of the workspace needs to be kept between calls.
+ *
+ * A call that is to end does so when each thread has finished what it is at: one layer of one group of
+ * lanes (a dense layer: of one block of 32 images), of a convolution under a 2x2 layer some of its
+ * rows, and an update once it has begun. Calls that take less than 50 ms do not ask. */
 typedef struct lenet_run {
     void *workspace;                      /* aligned to 64 bytes */
     size_t workspace_size;                /* bytes: at least what lenet_workspace_size says */
     int32_t n_threads;                    /* 1 or more; 256 at most are used */
-    int32_t (*interrupted)(void *context);  /* asked now and then on the calling thread: other than
+    int32_t (*interrupted)(void *context);  /* asked every 50 ms on the calling thread: other than
                                              * 0 ends the call; or NULL */
     void *context;
     lenet_profile *profile;               /* NULL, or filled by calls with one thread */
@@ -221,7 +226,9 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
 /* Blocks of images that n images are cut into: more threads than this stay idle. */
 int64_t lenet_blocks(int32_t training, int64_t n);
 
-/* outputs: [n][classes], penalties or logits. */
+/* outputs: [n][classes], penalties or logits. An image's are the same bits at every place of a batch
+ * of n. Up to 8 images, by the instruction set, run one by one, with other roundings than more of
+ * them: with n they may differ in the last bits. */
 lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
                            const lenet_images *images, int64_t n, float *outputs,
                            const lenet_run *run);
@@ -231,7 +238,9 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, float *const *outputs,
                                const lenet_run *run);
 
-/* The mean loss and its gradient, [parameters]. labels are indexed as the images are, through
+/* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,
+ * may run one by one if they are few, so that with the order of a batch its sums change in the last
+ * bits. labels are indexed as the images are, through
  * images->order. */
 lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_images *images, const int64_t *labels, int64_t n,
@@ -320,11 +329,16 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
 
 /* ---- processor and threads -------------------------------------------------------------- */
 
-/* Picks the kernels, once; the other functions do it themselves when it was not called, so call
- * it before there are threads. The environment's LENET_C_ISA (portable, avx2, avx512, neon)
- * overrides; while it names what cannot be had, functions that would run kernels return
- * LENET_UNKNOWN_ISA or LENET_MISSING_ISA, and those without a status speak of the portable ones. */
+/* Picks the kernels, once, and prepares for threads and forks; the other functions do it themselves
+ * when it was not called, so call it before there are threads. The environment's LENET_C_ISA
+ * (portable, avx2, avx512, neon) and LENET_C_THREADS (openmp, team) override; while one names what
+ * cannot be had, functions that would run kernels return LENET_UNKNOWN_ISA, LENET_MISSING_ISA or
+ * LENET_BAD_THREADING, and those without a status speak of the portable ones and the default. */
 lenet_status lenet_init(void);
+
+/* What the calls without a lenet_run, distortions and single kernels, ask as lenet_run.interrupted is
+ * asked, on whichever thread calls; NULL, as at first: nothing. Call it before there are threads. */
+void lenet_set_interrupted(int32_t (*interrupted)(void *context), void *context);
 
 /* Name of the instruction set in use, and the n-th one this processor and build have (NULL
  * past the last). */
@@ -333,13 +347,27 @@ const char *lenet_available_isa(int32_t n);
 int32_t lenet_lanes(void);
 const char *lenet_compiler(void);
 
-/* Threads when a call does not say: lenet_set_threads, then OMP_NUM_THREADS, then the
- * processors that this process may use. n = 0 forgets an earlier setting. A call itself reads only
+/* Threads when a call does not say: lenet_set_threads, then what OpenMP is limited to on the calling
+ * thread (OMP_NUM_THREADS, omp_set_num_threads), then the processors that this thread may use and
+ * the control group grants. n = 0 forgets an earlier setting. A call itself reads only
  * lenet_run.n_threads: pass it what lenet_get_threads says. */
 void lenet_set_threads(int32_t n);
 int32_t lenet_get_threads(void);
-/* What the threads of this build are: "POSIX", "OpenMP" or "none". */
+
+/* Whose threads run a batch: "openmp", OpenMP's, the default where the build has them; "team", the
+ * core's own; "none" where the build has neither. One call at a time has threads, others work alone
+ * on their own; OpenMP's are those of the first thread that used them, as long as it lives, and
+ * other threads and forked children have the team. "openmp" is the one exception to never aborting:
+ * where the system refuses to start a thread, GNU's OpenMP ends the process with code 1. "team"
+ * works with the threads that it gets.
+ *
+ * lenet_set_threading: NULL goes back to LENET_C_THREADS or the default; LENET_BAD_ARGUMENT if the
+ * build has no such threads. It counts from the next loop on, in all threads. lenet_threading: what
+ * is in use in this process; lenet_available_threading: the n-th kind of this build, the default
+ * first (NULL past the last). */
+lenet_status lenet_set_threading(const char *name);
 const char *lenet_threading(void);
+const char *lenet_available_threading(int32_t n);
 
 /* Runs `rounds` rounds of independent multiply-adds and returns how many that were: timed by the
  * caller, the most that the instruction set in use can do on this core. All in registers, or with

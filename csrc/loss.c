@@ -3,25 +3,38 @@
 
 #include "network.h"
 
-/* log(e^-j + sum of e^z); z becomes e^z / (that sum). j infinite: no rubbish class. */
-static double softmax(double *z, int32_t n, double j)
+/* A class's evidence: its logit, or its penalty negated. */
+static double evidence(const lenet_verdict *v, int32_t i)
 {
-    double top = -j, sum;
-    for (int32_t i = 0; i < n; i++) top = z[i] > top ? z[i] : top;
-    sum = isinf(j) ? 0.0 : exp(-j - top);
-    for (int32_t i = 0; i < n; i++) {
-        z[i] = exp(z[i] - top);
-        sum += z[i];
-    }
-    for (int32_t i = 0; i < n; i++) z[i] /= sum;
-    return top + log(sum);
+    const double y = (double)v->y[i * v->step];
+    return v->is_rbf ? -y : y;
 }
 
-static int32_t best_class(int is_rbf, int32_t classes, const float *y)
+static double exponential(const lenet_verdict *v, int32_t i)
+{
+    return i < LENET_KEPT ? v->kept[i] : exp(evidence(v, i) - v->top);
+}
+
+/* Sums the exponentials; gives log(e^-j + sum of e^evidence). j infinite: no rubbish class. */
+static double add_up(lenet_verdict *v, int32_t classes, double j)
+{
+    v->top = -j;
+    for (int32_t i = 0; i < classes; i++)
+        v->top = evidence(v, i) > v->top ? evidence(v, i) : v->top;
+    v->sum = isinf(j) ? 0.0 : exp(-j - v->top);
+    for (int32_t i = 0; i < classes; i++) {
+        const double e = exp(evidence(v, i) - v->top);
+        if (i < LENET_KEPT) v->kept[i] = e;
+        v->sum += e;
+    }
+    return v->top + log(v->sum);
+}
+
+static int32_t best_class(int is_rbf, int32_t classes, const float *y, ptrdiff_t step)
 {
     int32_t best = 0;
     for (int32_t i = 1; i < classes; i++)
-        if (is_rbf ? y[i] < y[best] : y[i] > y[best]) best = i;
+        if (is_rbf ? y[i * step] < y[best * step] : y[i * step] > y[best * step]) best = i;
     return best;
 }
 
@@ -38,30 +51,37 @@ lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
     return LENET_OK;
 }
 
-double lenet_loss_of_one(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y,
-                         int64_t label, double *dy, int *is_error)
+/* Of linear outputs: how far one is from +1, the label's target, or -1. */
+static double gap(const lenet_verdict *v, int32_t i)
 {
-    /* evidence z: logits, or negated penalties; dE/dy = sign dE/dz */
-    const double sign = is_rbf ? -1.0 : 1.0;
-    double z[LENET_MAX_MAPS], value;
-    for (int32_t i = 0; i < classes; i++) z[i] = sign * (double)y[i];
-    *is_error = best_class(is_rbf, classes, y) != label;
+    return evidence(v, i) - (i == v->label ? 1.0 : -1.0);
+}
 
+void lenet_judge(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y, ptrdiff_t step,
+                 int64_t label, lenet_verdict *v)
+{
+    v->kind = loss->kind;
+    v->is_rbf = is_rbf;
+    v->label = label;
+    v->y = y;
+    v->step = step;
+    v->is_error = best_class(is_rbf, classes, y, step) != label;
     if (loss->kind == LENET_MSE) {
-        value = is_rbf ? y[label] : 0.0;
-        for (int32_t i = 0; i < classes; i++) {
-            double gap = is_rbf ? 0.0 : z[i] - (i == label ? 1.0 : -1.0);
-            value += gap * gap;
-            if (dy) dy[i] = is_rbf ? (double)(i == label) : 2.0 * gap;
-        }
+        v->loss = is_rbf ? y[label * step] : 0.0;
+        for (int32_t i = 0; i < classes && !is_rbf; i++) v->loss += gap(v, i) * gap(v, i);
     } else {
-        double j = loss->kind == LENET_MAP ? loss->j : INFINITY;
-        double right = z[label];
-        value = softmax(z, classes, j) - right;
-        if (dy)
-            for (int32_t i = 0; i < classes; i++) dy[i] = sign * (z[i] - (double)(i == label));
+        const double j = loss->kind == LENET_MAP ? loss->j : INFINITY;
+        const double all = add_up(v, classes, j);
+        v->loss = all - evidence(v, (int32_t)label);
     }
-    return value;
+}
+
+double lenet_loss_slope(const lenet_verdict *v, int32_t i)
+{
+    const double is_label = (double)(i == v->label);
+    if (v->kind == LENET_MSE) return v->is_rbf ? is_label : 2.0 * gap(v, i);
+    const double slope = exponential(v, i) / v->sum - is_label;  /* by the evidence */
+    return v->is_rbf ? -slope : slope;
 }
 
 lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
@@ -72,10 +92,11 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
     lenet_status status = lenet_check_loss(plan, loss, NULL, labels, n);
     if (status != LENET_OK) return status;
     for (int64_t i = 0; i < n; i++) {
-        int is_error;
-        sum += lenet_loss_of_one(loss, plan_is_rbf(plan), plan->classes,
-                                 outputs + i * plan->classes, labels[i], NULL, &is_error);
-        n_errors += is_error;
+        lenet_verdict v;
+        lenet_judge(loss, plan_is_rbf(plan), plan->classes, outputs + i * plan->classes, 1,
+                    labels[i], &v);
+        sum += v.loss;
+        n_errors += v.is_error;
     }
     report->loss = n ? sum / (double)n : 0.0;
     report->n_errors = n_errors;
@@ -85,20 +106,20 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
 void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int64_t *classes)
 {
     for (int64_t i = 0; i < n; i++)
-        classes[i] = best_class(plan_is_rbf(plan), plan->classes, outputs + i * plan->classes);
+        classes[i] = best_class(plan_is_rbf(plan), plan->classes, outputs + i * plan->classes, 1);
 }
 
 void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
                          float *probabilities)
 {
-    const double sign = plan_is_rbf(plan) ? -1.0 : 1.0;
-    double z[LENET_MAX_MAPS] = {0.0};
-    for (int64_t i = 0; i < n; i++) {
+    lenet_verdict v;
+    v.is_rbf = plan_is_rbf(plan);
+    v.step = 1;
+    for (int64_t i = 0; i < n; i++, probabilities += plan->classes) {
+        v.y = outputs + i * plan->classes;
+        add_up(&v, plan->classes, INFINITY);
         for (int32_t c = 0; c < plan->classes; c++)
-            z[c] = sign * (double)outputs[i * plan->classes + c];
-        softmax(z, plan->classes, INFINITY);
-        for (int32_t c = 0; c < plan->classes; c++)
-            probabilities[i * plan->classes + c] = (float)z[c];
+            probabilities[c] = (float)(exponential(&v, c) / v.sum);
     }
 }
 

@@ -8,11 +8,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "batch.h"
 
 enum { UPDATE_CHUNK = 4096 };  /* parameters that are added up or updated at once */
+
+static const double LARGE_IMAGE = 1 << 26;  /* multiply-adds: milliseconds */
 
 static int64_t shares(int64_t n, int64_t size) { return n / size + (n % size != 0); }
 
@@ -37,6 +38,7 @@ static int64_t round_size(int64_t blocks, int32_t threads)
 size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
                             int32_t n_threads)
 {
+    if (n < 1) return 0;
     const int64_t blocks = lenet_blocks(training, n);
     const int32_t threads = clamp_threads(n_threads, blocks);
     size_t floats = (size_t)plan->layout[training != 0].total * (size_t)threads;
@@ -50,16 +52,9 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
     return floats * sizeof(float) > forward ? floats * sizeof(float) : forward;
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void lenet_lap(const batch *b, lenet_part part, int layer)
 {
-    double now = seconds_now();
+    double now = lenet_seconds();
     b->profile->seconds[part][layer] += now - b->profile->last;
     b->profile->last = now;
 }
@@ -73,7 +68,7 @@ static void distort_group(const batch *b, int64_t first, int n, float *memory,
     const lenet_images *images = b->images;
     uint8_t *to = (uint8_t *)(memory + b->at->distorted);
     lenet_distort_some(images->distortion, (uint64_t)first, rows, n, images->height,
-                       images->width, to, memory + b->at->distorting);
+                       images->width, to, memory + b->at->distorting, b->watch, is_caller(b, memory));
     for (int i = 0; i < n; i++) rows[i] = to + (ptrdiff_t)i * images->height * images->width;
 }
 
@@ -136,11 +131,12 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
                               float *between, float *out)
 {
     const plan_layer *conv = &b->plan->layers[l], *pool = conv + 1;
-    const int width = conv->out_width * b->at->lanes, most = b->at->rows[l];
+    const int lanes = b->at->lanes, width = conv->out_width * lanes, most = b->at->rows[l];
     const int height = pool->out_height * 2;
     const ptrdiff_t stride = (ptrdiff_t)(keep ? conv->out_height : most) * width;
     for (int y = 0; y < height; y += most) {
         const int n_rows = height - y < most ? height - y : most;
+        if (is_stopped(b, memory, conv->work * lanes * n_rows / conv->out_height)) return;
         float *rows = between + (keep ? (ptrdiff_t)y * width : 0);
         const lenet_pool above = pool_of(b, pool, keep, y / 2, out);
         run_conv(b, l, in, y, n_rows, stride, memory, rows, &above);
@@ -151,6 +147,7 @@ static void run_conv_and_pool(const batch *b, int l, int keep, const float *in, 
     }
 }
 
+/* Ends early, as all that follows, when the call is to end. */
 static void run_spatial(const batch *b, float *memory, int group, int training)
 {
     const lenet_plan *plan = b->plan;
@@ -159,7 +156,9 @@ static void run_spatial(const batch *b, float *memory, int group, int training)
     for (int l = 0; l < plan->first_flat; l++) {
         const plan_layer *layer = &plan->layers[l];
         float *out = memory + at->out[l] + group * at->stride[l];
-        if (plan_is_under_pool(plan, l)) {
+        const int under_pool = plan_is_under_pool(plan, l);
+        if (is_stopped(b, memory, under_pool ? 0.0 : layer->work * at->lanes)) return;
+        if (under_pool) {
             float *between = out;
             l++;
             out = memory + at->out[l] + group * at->stride[l];
@@ -186,6 +185,7 @@ static void run_flat(const batch *b, float *memory, int groups)
         const plan_layer *layer = &b->plan->layers[l];
         lenet_dense_shape s = plan_dense(b->plan, b->at, l, groups);
         float *out = memory + b->at->out[l];
+        if (is_stopped(b, memory, layer->work * groups * b->at->lanes)) return;
         if (layer->kind == LENET_RBF)
             b->k->rbf(&s, weights_of(b, layer), in, out);
         else
@@ -202,6 +202,7 @@ static int run_forward(const batch *b, float *memory, int64_t first, int n, int 
     const int lanes = b->at->lanes, groups = (n + lanes - 1) / lanes;
     for (int g = 0; g < groups; g++) {
         int left = n - g * lanes;
+        if (is_stopped(b, memory, 0.0)) break;
         load_group(b, first + g * lanes, left < lanes ? left : lanes, memory, g);
         lap(b, LENET_LOAD, 0);
         run_spatial(b, memory, g, training);
@@ -231,26 +232,27 @@ static int64_t block_start(const batch *b, int64_t i, int *n)
     return first;
 }
 
+/* By the size of the call alone: an image's outputs do not depend on its place in it. */
+static int runs_one_by_one(const batch *b) { return b->outputs && b->n <= b->k->few; }
+
 static void forward_task(void *context, int64_t i, int32_t thread)
 {
     const batch *b = context;
     float *memory = b->memory + thread * b->at->total;
     int n;
     int64_t first = block_start(b, i, &n);
-    if (!b->activations) {
-        int rest = n % b->at->lanes, alone = rest <= b->k->few ? rest : 0;
-        n -= alone;
-        if (n) run_forward(b, memory, first, n, 0);
-        copy_out(b, memory, b->plan->n_layers - 1, first, n, b->outputs);
-        for (int k = 0; k < alone; k++) {
-            const float *outputs = lenet_forward_of_one(b, memory, first + n + k);
-            memcpy(b->outputs + (first + n + k) * b->plan->classes, outputs,
-                   (size_t)b->plan->classes * sizeof *outputs);
-        }
+    if (is_stopped(b, memory, 0.0)) return;
+    if (runs_one_by_one(b)) {
+        const size_t size = (size_t)b->plan->classes * sizeof(float);
+        for (int k = 0; k < n; k++)
+            memcpy(b->outputs + (first + k) * b->plan->classes,
+                   lenet_forward_of_one(b, memory, first + k), size);
         return;
     }
-    run_forward(b, memory, first, n, 1);
-    for (int l = 0; l < b->plan->n_layers; l++)
+    run_forward(b, memory, first, n, b->activations != NULL);
+    if (is_stopped(b, memory, 0.0)) return;
+    if (b->outputs) copy_out(b, memory, b->plan->n_layers - 1, first, n, b->outputs);
+    for (int l = 0; b->activations && l < b->plan->n_layers; l++)
         if (b->activations[l]) copy_out(b, memory, l, first, n, b->activations[l]);
 }
 
@@ -260,27 +262,27 @@ static void forward_task(void *context, int64_t i, int32_t thread)
  * processors are slow with numbers below 1e-38, and penalties of 100 are common. */
 static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
 
-void lenet_lose(batch *b, int64_t block, int64_t i, const float *y, float *dy)
+void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step)
 {
-    const int classes = b->plan->classes;
-    double d[LENET_MAX_MAPS];
-    int is_error;
-    b->block_loss[block] += lenet_loss_of_one(b->loss, plan_is_rbf(b->plan), classes, y,
-                                              b->labels[index_of(b, i)], d, &is_error);
-    b->block_errors[block] += is_error;
-    for (int c = 0; c < classes; c++) dy[c] = without_dust(d[c] / (double)b->n);
+    const int64_t label = b->labels[index_of(b, i)];
+    lenet_verdict v;
+    lenet_judge(b->loss, plan_is_rbf(b->plan), b->plan->classes, y, step, label, &v);
+    b->block_loss[block] += v.loss;
+    b->block_errors[block] += v.is_error;
+    for (int32_t c = 0; c < b->plan->classes; c++)
+        y[c * step] = without_dust(lenet_loss_slope(&v, c) / (double)b->n);
 }
 
 /* Replaces the outputs of a block by the gradient of the batch's mean loss for them. */
 static void run_loss(batch *b, float *memory, int64_t block, int64_t first, int n, int groups)
 {
     const int last = b->plan->n_layers - 1, classes = b->plan->classes, lanes = b->at->lanes;
-    float y[LENET_MAX_MAPS];
     for (int i = 0; i < groups * lanes; i++) {
         float *out = memory + b->at->out[last] + (i / lanes) * b->at->stride[last] + i % lanes;
-        for (int c = 0; c < classes; c++) y[c] = i < n ? out[c * lanes] : 0.0f;
-        if (i < n) lenet_lose(b, block, first + i, y, y);
-        for (int c = 0; c < classes; c++) out[c * lanes] = y[c];
+        if (i < n)
+            lenet_lose(b, block, first + i, out, lanes);
+        else
+            for (int c = 0; c < classes; c++) out[c * lanes] = 0.0f;
     }
 }
 
@@ -295,6 +297,7 @@ static void back_flat(const batch *b, float *memory, int groups, int add, float 
         const float *delta = memory + b->at->out[l], *w = weights_of(b, layer);
         float *in = memory + (l ? b->at->out[l - 1] : b->at->input);
         int below = activation_below(plan, l);
+        if (is_stopped(b, memory, 2.0 * layer->work * groups * b->at->lanes)) return;
         if (layer->kind == LENET_RBF) {
             if (layer->trained)
                 b->k->rbf_backward_codes(&s, w, in, delta, add, gradient + layer->weights);
@@ -323,6 +326,7 @@ static void back_conv(const batch *b, int l, const float *delta, float *memory, 
     else
         b->k->conv_backward_weights(s, in, delta, dw, db);
     lap(b, LENET_BACKWARD_WEIGHTS, l);
+    if (is_stopped(b, memory, layer->work * b->at->lanes)) return;
     if (l && winograd)
         b->k->winograd_backward_input(s, b->transformed + b->at->transformed[l], delta, below,
                                       scratch, in);
@@ -341,6 +345,7 @@ static void back_spatial(const batch *b, float *memory, int group)
         float *dw = memory + b->at->sums[l];
         float *db = dw + plan_kernel_weights(plan, b->at, l) * b->at->lanes;
         int below = activation_below(plan, l);
+        if (is_stopped(b, memory, layer->work * b->at->lanes)) return;
         if (layer->kind == LENET_CONV) {
             back_conv(b, l, delta, memory, in, dw, db);
         } else if (layer->kind == LENET_SUBSAMPLE) {
@@ -386,13 +391,14 @@ static void block_gradient(batch *b, int64_t i, float *memory)
     if (n <= b->k->few_in_training && b->at->has_one) {
         /* the images of a block are always added up first: the same bits with and without `add` */
         float *sum = n > 1 ? own : gradient;
-        for (int m = 0; m < n; m++)
+        for (int m = 0; m < n && !is_stopped(b, memory, 0.0); m++)
             lenet_gradient_of_one(b, memory, i, first + m, m > 0 || (add && sum == gradient), sum);
         if (sum != gradient)
             b->k->sum_partials(sum, 0, 1, 1, b->plan->n_parameters, gradient);
         return;
     }
     int groups = run_forward(b, memory, first, n, 1);
+    if (is_stopped(b, memory, 0.0)) return;
     run_loss(b, memory, i, first, n, groups);
     lap(b, LENET_LOSS, 0);
     back_flat(b, memory, groups, add, gradient);
@@ -408,7 +414,8 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
     batch *b = context;
     const int64_t size = b->by_pairs ? 2 : 1, left = b->blocks - i * size;
     float *memory = b->memory + thread * b->at->total;
-    for (int64_t k = 0; k < size && k < left; k++) block_gradient(b, i * size + k, memory);
+    for (int64_t k = 0; k < size && k < left && !is_stopped(b, memory, 0.0); k++)
+        block_gradient(b, i * size + k, memory);
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -416,7 +423,7 @@ static void gradient_task(void *context, int64_t i, int32_t thread)
 /* Checks what every call has in common, and fills a batch. */
 static lenet_status open_batch(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, const lenet_run *run,
-                               int training, batch *b)
+                               int training, lenet_watch *watch, batch *b)
 {
     if (n < 1 || images->height < 1 || images->width < 1 || images->height > plan->height
         || images->width > plan->width)
@@ -433,14 +440,11 @@ static lenet_status open_batch(const lenet_plan *plan, const float *parameters,
                  .images = images,
                  .n = n,
                  .memory = run->workspace,
+                 .watch = watch,
                  .profile = run->n_threads == 1 ? run->profile : NULL};
-    if (b->profile) b->profile->last = seconds_now();
+    lenet_watch_run(watch, run);
+    if (b->profile) b->profile->last = lenet_seconds();
     return LENET_OK;
-}
-
-static int is_interrupted(const lenet_run *run)
-{
-    return run->interrupted && run->interrupted(run->context);
 }
 
 /* Once a call, for all threads. */
@@ -454,27 +458,22 @@ static void transform_weights(const batch *b)
 
 static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int training)
 {
-    enum { FORWARD_ROUND = 256 };  /* blocks between two looks for an interrupt */
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = clamp_threads(run->n_threads, blocks);
     if (b->images->distortion) return LENET_BAD_ARGUMENT;
     b->transformed = b->memory + b->at->total * threads;
-    /* images that run one by one need none */
-    if (b->activations || b->n > b->k->few) transform_weights(b);
-    for (b->first_block = 0; b->first_block < blocks; b->first_block += FORWARD_ROUND) {
-        int64_t left = blocks - b->first_block;
-        if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
-        lenet_parallel_for(left < FORWARD_ROUND ? left : FORWARD_ROUND, threads, forward_task, b);
-    }
-    return LENET_OK;
+    if (!runs_one_by_one(b)) transform_weights(b);  /* those need none */
+    lenet_watched_for(b->watch, b->plan->work * b->at->block, blocks, threads, forward_task, b);
+    return is_stopped(b, b->memory, 0.0) ? LENET_INTERRUPTED : LENET_OK;
 }
 
 lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
                            const lenet_images *images, int64_t n, float *outputs,
                            const lenet_run *run)
 {
+    lenet_watch watch;
     batch b;
-    lenet_status status = open_batch(plan, parameters, images, n, run, 0, &b);
+    lenet_status status = open_batch(plan, parameters, images, n, run, 0, &watch, &b);
     if (status != LENET_OK) return status;
     b.outputs = outputs;
     return run_forward_tasks(&b, run, 0);
@@ -484,8 +483,9 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, float *const *outputs,
                                const lenet_run *run)
 {
+    lenet_watch watch;
     batch b;
-    lenet_status status = open_batch(plan, parameters, images, n, run, 1, &b);
+    lenet_status status = open_batch(plan, parameters, images, n, run, 1, &watch, &b);
     if (status != LENET_OK) return status;
     b.activations = outputs;
     return run_forward_tasks(&b, run, 1);
@@ -569,11 +569,12 @@ static lenet_status train(batch *b, const lenet_run *run, chunks *c, lenet_repor
     for (int64_t left = blocks; left; left -= b->blocks) {
         b->first_block = blocks - left;
         b->blocks = round_size(left, threads);
-        if (b->first_block && is_interrupted(run)) return LENET_INTERRUPTED;
         const int64_t pairs = (b->blocks + 1) / 2;
         /* half as many gradients to write and to fetch, unless a thread then has more blocks to run */
         b->by_pairs = 2 * shares(pairs, threads) <= shares(b->blocks, threads) || threads == 1;
-        lenet_parallel_for(b->by_pairs ? pairs : b->blocks, threads, gradient_task, b);
+        lenet_watched_for(b->watch, 3.0 * b->plan->work * b->at->block,
+                          b->by_pairs ? pairs : b->blocks, threads, gradient_task, b);
+        if (is_stopped(b, b->memory, 0.0)) return LENET_INTERRUPTED;
         for (int64_t i = 0; i < b->blocks; i++) {
             loss += b->block_loss[i];
             report->n_errors += b->block_errors[i];
@@ -604,9 +605,10 @@ static int frozen_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
 
 static lenet_status open_training(const lenet_plan *plan, const float *parameters,
                                   const lenet_images *images, const int64_t *labels, int64_t n,
-                                  const lenet_loss *loss, const lenet_run *run, batch *b)
+                                  const lenet_loss *loss, const lenet_run *run,
+                                  lenet_watch *watch, batch *b)
 {
-    lenet_status status = open_batch(plan, parameters, images, n, run, 1, b);
+    lenet_status status = open_batch(plan, parameters, images, n, run, 1, watch, b);
     if (status != LENET_OK) return status;
     if (images->distortion) {
         if (images->is_float) return LENET_BAD_ARGUMENT;
@@ -628,8 +630,9 @@ lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_loss *loss, float *gradient, lenet_report *report,
                             const lenet_run *run)
 {
+    lenet_watch watch;
     batch b;
-    lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &b);
+    lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &watch, &b);
     if (status != LENET_OK) return status;
     chunks c = {.b = &b, .gradient = gradient};
     return train(&b, run, &c, report);
@@ -639,8 +642,9 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
                         const int64_t *labels, int64_t n, const lenet_loss *loss,
                         lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
 {
+    lenet_watch watch;
     batch b;
-    lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &b);
+    lenet_status status = open_training(plan, parameters, images, labels, n, loss, run, &watch, &b);
     if (status != LENET_OK) return status;
     if ((optimizer->kind == LENET_ADAM && !(optimizer->first && optimizer->second))
         || (optimizer->kind == LENET_SGD && optimizer->momentum != 0.0f && !optimizer->first)
@@ -655,8 +659,10 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
                 .gradient = b.partials + (round < blocks ? round * b.partial_stride : 0),
                 .optimizer = optimizer,
                 .parameters = parameters};
+    /* in one go, which cannot be ended once the first weights have changed: other than with a gradient
+     * first, which gives the same bits */
     if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first
-        && !optimizer->n_frozen) {
+        && !optimizer->n_frozen && plan->work < LARGE_IMAGE) {
         status = lenet_step_of_one(&b, optimizer, parameters, c.gradient);
         *report = (lenet_report){b.block_loss[0], b.block_errors[0]};
         optimizer->step += isfinite(report->loss) != 0;

@@ -3,6 +3,7 @@
 #define LENET_NETWORK_H
 
 #include "kernels.h"
+#include "watch.h"
 
 enum {
     LENET_MAX_MAPS = 4096,   /* bounds that keep every product below far from overflow */
@@ -22,6 +23,7 @@ typedef struct plan_layer {
     ptrdiff_t in_size, out_size;     /* features of one image */
     ptrdiff_t weights, biases;       /* where they begin in the parameters; -1: none */
     ptrdiff_t n_weights, n_biases;
+    double work;                     /* for one image, about in multiply-adds */
     lenet_conv_shape conv;           /* LENET_CONV only */
 } plan_layer;
 
@@ -54,6 +56,7 @@ struct lenet_plan {
     int32_t first_flat;
     int32_t height, width, classes;
     float background, foreground;
+    double work;                     /* of all layers */
     ptrdiff_t n_parameters;
     ptrdiff_t n_spatial_parameters;  /* parameters of the layers before first_flat: the first ones */
     float *codes;                    /* [classes][inputs] of a fixed RBF layer, else NULL */
@@ -113,10 +116,11 @@ void lenet_lay_out(lenet_plan *plan);
 lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
                            int32_t **memory);
 
-/* Distorts images `first` .. of a call to `out`, one behind the other; checks nothing
- * (distort.c). */
+/* Distorts images `first` .. of a call to `out`, one behind the other, until the call is to end;
+ * checks nothing (distort.c). */
 void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t *const *images,
-                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace);
+                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace,
+                        lenet_watch *watch, int is_caller);
 
 /* Which of the caller's images, and labels, is image i of the batch. */
 static inline int64_t ordered(const int64_t *order, int64_t i) { return order ? order[i] : i; }
@@ -129,9 +133,24 @@ static inline ptrdiff_t padded(ptrdiff_t floats) { return (floats + 15) / 16 * 1
 lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
                               const int64_t *order, const int64_t *labels, int64_t n);
 
-/* Loss of one image from its outputs y, its gradient dy (may be NULL), and whether the best
- * class is another than the label (loss.c). */
-double lenet_loss_of_one(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y,
-                         int64_t label, double *dy, int *is_error);
+enum { LENET_KEPT = 128 };  /* classes whose exponentials are not taken twice */
+
+/* What a loss says of one image, whose outputs y lie `step` floats apart (loss.c). */
+typedef struct lenet_verdict {
+    double loss;
+    int is_error;          /* the best class is another than the label */
+    int kind, is_rbf;
+    int64_t label;
+    const float *y;
+    ptrdiff_t step;
+    double top, sum;       /* of the exponentials e^(evidence - top); the rubbish class's too */
+    double kept[LENET_KEPT];
+} lenet_verdict;
+
+void lenet_judge(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y, ptrdiff_t step,
+                 int64_t label, lenet_verdict *v);
+
+/* The derivative of the loss by output i, for which y[i] must be as it was. */
+double lenet_loss_slope(const lenet_verdict *v, int32_t i);
 
 #endif

@@ -98,6 +98,18 @@ static lenet_status add_conv(const lenet_layer *from, plan_layer *layer)
     return LENET_OK;
 }
 
+static double work_of(const plan_layer *layer)
+{
+    enum { SQUASH = 16 };  /* multiply-adds in the time of squashing a unit */
+    const double units = (double)layer->out_size;
+    double work = (double)layer->in_size + SQUASH * units;
+    if (layer->kind == LENET_CONV)
+        work += (double)layer->n_weights * layer->out_height * layer->out_width;
+    else if (layer->kind == LENET_DENSE || layer->kind == LENET_RBF)
+        work += (double)layer->in_size * units;
+    return work;
+}
+
 static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, int is_last,
                               plan_layer *layer)
 {
@@ -147,6 +159,7 @@ static lenet_status add_layer(const lenet_layer *from, const plan_layer *below, 
         || (is_last && from->kind != LENET_DENSE && from->kind != LENET_RBF))
         return LENET_BAD_ARGUMENT;
     layer->out_size = (ptrdiff_t)layer->out_maps * layer->out_height * layer->out_width;
+    layer->work = work_of(layer);
     return LENET_OK;
 }
 
@@ -178,6 +191,7 @@ static lenet_status fill(lenet_plan *plan, const lenet_layer *layers)
         plan->n_parameters += layer->n_weights;
         layer->biases = layer->n_biases ? plan->n_parameters : -1;
         plan->n_parameters += layer->n_biases;
+        plan->work += layer->work;
         below = layer;
     }
     plan->classes = below->out_maps;

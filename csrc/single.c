@@ -24,7 +24,8 @@ static void load_one(const batch *b, float *memory, int64_t image)
     if (images->distortion) {
         uint8_t *to = (uint8_t *)(memory + b->at->distorted);
         lenet_distort_some(images->distortion, (uint64_t)image, &from, 1, images->height,
-                           images->width, to, memory + b->at->distorting);
+                           images->width, to, memory + b->at->distorting, b->watch,
+                           is_caller(b, memory));
         from = to;
     }
     b->k->load_grey_rows(from, images->height, images->width, plan->background, plan->foreground,
@@ -59,6 +60,7 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
         const ptrdiff_t in_row = at->one_row[l], out_row = at->one_row[l + 1];
         const lenet_dense_shape s = plan_dense(plan, at, l, 1);
         float *out = memory + at->one[l];
+        if (is_stopped(b, memory, layer->work)) break;
         if (layer->kind == LENET_RBF)
             b->k->rbf_of_one(&s, w, in, out);
         else if (l >= plan->first_flat)
@@ -74,7 +76,7 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
         lap(b, LENET_FORWARD, l);
         in = out;
     }
-    return in;
+    return memory + at->one[plan->n_layers - 1];
 }
 
 /* The layers with all-to-all weights, from the deltas of the last. With an optimizer they take its
@@ -91,6 +93,7 @@ static int back_flat(const batch *b, float *memory, const lenet_optimizer *o, fl
         const float *delta = memory + b->at->one[l], *w = weights_of(b, layer);
         float *in = memory + (l ? b->at->one[l - 1] : b->at->one_input);
         const int below = activation_below(plan, l);
+        if (!o && is_stopped(b, memory, 2.0 * layer->work)) break;
         if (layer->kind == LENET_RBF) {
             float *dcodes = layer->trained ? gradient + layer->weights : NULL;
             b->k->rbf_backward_of_one(&s, w, delta, below, add, in, dcodes);
@@ -109,7 +112,8 @@ static int back_flat(const batch *b, float *memory, const lenet_optimizer *o, fl
     return finite;
 }
 
-static void back_spatial(const batch *b, float *memory, int add, float *gradient)
+/* can_end: nothing has changed yet. */
+static void back_spatial(const batch *b, float *memory, int can_end, int add, float *gradient)
 {
     const lenet_plan *plan = b->plan;
     const lenet_layout *at = b->at;
@@ -123,6 +127,7 @@ static void back_spatial(const batch *b, float *memory, int add, float *gradient
         const int has_weights = layer->kind != LENET_AVERAGE_POOL;
         float *dw = has_weights ? gradient + layer->weights : NULL;
         float *db = has_weights ? gradient + layer->biases : NULL;
+        if (can_end && is_stopped(b, memory, 2.0 * layer->work)) break;
         if (layer->kind == LENET_CONV) {
             b->k->conv_backward_weights_of_one(&layer->conv, in, in_row, delta, row, add, scratch,
                                                dw, db);
@@ -143,7 +148,8 @@ static void back_spatial(const batch *b, float *memory, int add, float *gradient
 static void run_and_lose(batch *b, float *memory, int64_t block, int64_t image)
 {
     float *outputs = lenet_forward_of_one(b, memory, image);
-    lenet_lose(b, block, image, outputs, outputs);
+    if (is_stopped(b, memory, 0.0)) return;
+    lenet_lose(b, block, image, outputs, 1);
     lap(b, LENET_LOSS, 0);
 }
 
@@ -152,7 +158,7 @@ void lenet_gradient_of_one(batch *b, float *memory, int64_t block, int64_t image
 {
     run_and_lose(b, memory, block, image);
     back_flat(b, memory, NULL, NULL, add, gradient);
-    back_spatial(b, memory, add, gradient);
+    back_spatial(b, memory, 1, add, gradient);
     lap(b, LENET_UPDATE, 0);
 }
 
@@ -162,9 +168,10 @@ lenet_status lenet_step_of_one(batch *b, const lenet_optimizer *o, float *parame
     b->block_loss[0] = 0.0;
     b->block_errors[0] = 0;
     run_and_lose(b, b->memory, 0, 0);
+    if (is_stopped(b, b->memory, 0.0)) return LENET_INTERRUPTED;
     if (!isfinite(b->block_loss[0])) return LENET_NOT_FINITE;
     int finite = back_flat(b, b->memory, o, parameters, 0, gradient);
-    back_spatial(b, b->memory, 0, gradient);
+    back_spatial(b, b->memory, 0, 0, gradient);
     finite &= b->k->update_sgd(o, gradient, 0, b->plan->n_spatial_parameters, parameters);
     lap(b, LENET_UPDATE, 0);
     return finite ? LENET_OK : LENET_NOT_FINITE;

@@ -5,29 +5,34 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lenet_c import codes, distort
-from lenet_c.architectures import (
-    LENET5_28,
-    LENET5_1998,
-    LENET5_MODERN,
-    LENET_3X3,
-    RBF,
-    Architecture,
-    AveragePool,
-    Conv,
-    Dense,
-    Subsample,
-)
-from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
-from lenet_c.distort import Distortion
-from lenet_c.model import Evaluation, LeNet5
-from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
-from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
-
 if TYPE_CHECKING:
-    from lenet_c import datasets, kernels, plot, preprocess
+    from lenet_c import codes, datasets, distort, kernels, plot, preprocess
+    from lenet_c.architectures import (
+        LENET5_28,
+        LENET5_1998,
+        LENET5_MODERN,
+        LENET_3X3,
+        RBF,
+        Architecture,
+        AveragePool,
+        Conv,
+        Dense,
+        Subsample,
+    )
+    from lenet_c.cpu import (
+        cpu_info,
+        get_num_threads,
+        get_threading,
+        set_num_threads,
+        set_threading,
+    )
+    from lenet_c.distort import Distortion
+    from lenet_c.memory import get_memory_limit, set_memory_limit
+    from lenet_c.model import Evaluation, LeNet5
+    from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.rejection import Rejection, RejectionCurve
     from lenet_c.serialization import ModelFileError
+    from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
 
 __version__ = "0.1.0"
 
@@ -63,36 +68,56 @@ __all__ = [
     "cpu_info",
     "datasets",
     "distort",
+    "get_memory_limit",
     "get_num_threads",
+    "get_threading",
     "kernels",
     "plot",
     "preprocess",
+    "set_memory_limit",
     "set_num_threads",
+    "set_threading",
 ]
 
 
-# Training and reading need none of these: they are imported, each from its module, when first asked
-# for, so that importing is quick.
+# Everything is imported, each from its module, when it is first asked for: importing is quick, and
+# the command hears Ctrl-C before it has numpy.
 _LATE = {
+    **dict.fromkeys(
+        (
+            *("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"),
+            *("RBF", "Architecture", "AveragePool", "Conv", "Dense", "Subsample"),
+        ),
+        "architectures",
+    ),
+    **dict.fromkeys(
+        ("cpu_info", "get_num_threads", "get_threading", "set_num_threads", "set_threading"),
+        "cpu",
+    ),
+    "Distortion": "distort",
+    **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
+    **dict.fromkeys(("Evaluation", "LeNet5"), "model"),
+    **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
+    **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
     "ModelFileError": "serialization",
-    "Rejection": "rejection",
-    "RejectionCurve": "rejection",
-    "datasets": "datasets",
-    "kernels": "kernels",
-    "plot": "plot",
-    "preprocess": "preprocess",
-    "rejection": "rejection",
-    "serialization": "serialization",
+    **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping", "History", "Trainer"), "trainer"),
 }
+_MODULES = (
+    *("architectures", "codes", "cpu", "datasets", "distort", "kernels", "memory", "model"),
+    *("optimizers", "plot", "preprocess", "rejection", "serialization", "trainer"),
+)
 
 if not TYPE_CHECKING:  # a checker would take any name for one of these
 
     def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
         if name not in _LATE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{__name__}.{_LATE[name]}")
-        return module if name == _LATE[name] else getattr(module, name)
+        value = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
+    return sorted({*globals(), *_LATE, *_MODULES})

@@ -5,14 +5,19 @@
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
 as the object lives; `Network` is a plan with its parameter vector; `OptimizerState` is what an
 optimizer remembers. Every call borrows a workspace that its Python thread keeps.
+
+Sizes are C integers, taken once. What Python may change, an array's shape or dtype, its content
+while C runs, is never trusted as one: memory that C writes to between calls is the core's own
+(`_Floats`), indices are copied before they are checked, and every function here checks the shapes
+of its arrays by itself.
 """
 
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memmove, memset
 
 import functools
 import operator
@@ -29,7 +34,7 @@ cdef extern from "Python.h":
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
         LENET_OK, LENET_BAD_ARGUMENT, LENET_BAD_LABEL, LENET_NO_MEMORY, LENET_NOT_FINITE
-        LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA
+        LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA, LENET_BAD_THREADING
     ctypedef struct lenet_layer:
         int32_t kind, activation, maps, kernel, trained
         const uint8_t *table
@@ -47,6 +52,7 @@ cdef extern from "lenet.h" nogil:
         const int64_t *order
         const lenet_distortion *distortion
     enum:
+        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL
         LENET_PARTS, LENET_MAX_LAYERS
     ctypedef struct lenet_profile:
         double seconds[LENET_PARTS][LENET_MAX_LAYERS]
@@ -143,8 +149,11 @@ cdef extern from "lenet.h" nogil:
     const char *lenet_compiler()
     void lenet_set_threads(int32_t)
     int32_t lenet_get_threads()
+    lenet_status lenet_set_threading(const char *)
     const char *lenet_threading()
+    const char *lenet_available_threading(int32_t)
     double lenet_multiply_adds(int64_t, int32_t)
+    void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
 
 # The numbers of lenet.h's enums, by the names that Python uses.
@@ -159,7 +168,7 @@ cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and pro
 
 # ---- processor and threads ---------------------------------------------------------------------
 
-cdef lenet_status _isa_status = lenet_init()
+lenet_init()  # before there are threads
 
 
 def available_isas():
@@ -170,21 +179,40 @@ def available_isas():
     return names
 
 
-cdef int _check_isa() except -1:
-    """Raises if LENET_C_ISA asked for what is not there; at first use, so that import works."""
-    if _isa_status == LENET_OK:
+def available_threadings():
+    """Names of the threads that this build has, the default first."""
+    names = []
+    while lenet_available_threading(<int32_t>len(names)) != NULL:
+        names.append(lenet_available_threading(<int32_t>len(names)).decode())
+    return names
+
+
+cdef int _check_init() except -1:
+    """Raises if LENET_C_ISA or LENET_C_THREADS asked for what is not there; at first use, so that
+    import works."""
+    cdef lenet_status status = lenet_init()
+    if status == LENET_OK:
         return 0
     import os
+    if status == LENET_BAD_THREADING:
+        wanted = os.environ.get("LENET_C_THREADS", "")
+        raise RuntimeError(f"LENET_C_THREADS={wanted}: {_no_threads(wanted)}")
     wanted = os.environ.get("LENET_C_ISA", "")
-    what = ("no instruction set of that name" if _isa_status == LENET_UNKNOWN_ISA
+    what = ("no instruction set of that name" if status == LENET_UNKNOWN_ISA
             else "this processor or build lacks it")
     raise RuntimeError(
         f"LENET_C_ISA={wanted}: {what}; available here: {', '.join(available_isas())}")
 
 
+cdef str _no_threads(str name):
+    what = ("this build lacks these threads" if name in ("openmp", "team")
+            else "no threads of that name")
+    return f"{what}; available here: {', '.join(available_threadings())}"
+
+
 def isa():
     """Name of the instruction set in use, and how many images it works on at once."""
-    _check_isa()
+    _check_init()
     return lenet_isa().decode(), lenet_lanes()
 
 
@@ -193,9 +221,22 @@ def compiler():
     return lenet_compiler().decode()
 
 
-def threading_kind():
-    """What the threads of this build are: POSIX, OpenMP or none."""
+def get_threading():
+    """Whose threads are in use: openmp, team or none."""
+    _check_init()
     return lenet_threading().decode()
+
+
+def set_threading(name):
+    """Picks whose threads run batches; None: as LENET_C_THREADS says, or the default."""
+    if name is None:
+        lenet_set_threading(NULL)
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {checks.short(name)}, want the name of threads or None")
+    if name not in available_threadings():
+        raise ValueError(f"name: got {checks.short(name)}: {_no_threads(name)}")
+    lenet_set_threading(name.encode())
 
 
 def set_num_threads(n):
@@ -214,7 +255,7 @@ def multiply_adds(int64_t rounds, bint loads=False):
     loads: reads a vector from memory for every two.
     """
     cdef double n
-    _check_isa()
+    _check_init()
     with nogil:
         n = lenet_multiply_adds(rounds, loads)
     return n
@@ -249,20 +290,41 @@ cdef int32_t _threads(object n, int64_t blocks) except -1:
     return <int32_t>blocks if blocks < wanted else wanted
 
 
-# ---- workspace -----------------------------------------------------------------------------------
+# ---- memory --------------------------------------------------------------------------------------
 
 cdef enum:
     SMALL = 256  # classes whose outputs fit on the stack
 
 cdef size_t KEEP = 64 << 20  # bytes that a thread keeps between calls, at most
+cdef int64_t _memory_limit = <int64_t>2 << 30  # bytes; INT64_MAX: none
 
 _local = threading.local()
+
+
+def set_memory_limit(limit):
+    """Sets how many bytes a call may take; None: as many as it wants."""
+    global _memory_limit
+    _memory_limit = (INT64_MAX if limit is None
+                     else min(checks.whole("limit", limit, 1), INT64_MAX))
+
+
+def get_memory_limit():
+    """Bytes that a call may take, or None."""
+    return None if _memory_limit == INT64_MAX else _memory_limit
+
+
+def check_memory(what, wanted, remedy=""):
+    """Raises MemoryError if a call wants more bytes than it may take."""
+    if wanted > _memory_limit:
+        raise MemoryError(f"{what}: wants {wanted:,} bytes, at most {_memory_limit:,} are allowed"
+                          f"; {remedy}lenet_c.set_memory_limit allows more")
 
 
 cdef class _Workspace:
     cdef void *base
     cdef void *aligned
     cdef size_t size
+    cdef Profile profile  # held while a call adds to it
 
     def __cinit__(self, size_t size):
         self.base = malloc(size + 64)
@@ -286,13 +348,56 @@ cdef _Workspace _borrow(size_t size):
 
 
 cdef void _give_back(_Workspace workspace):
+    workspace.profile = None
     if workspace.size <= KEEP:
         _local.workspace = workspace
+
+
+cdef class _Floats:
+    """n float32 zeros in memory of the core's own, `margin` floats behind a 64-byte boundary.
+
+    Python gets arrays onto them, a new one each time: what is done to an array's shape or dtype is
+    done to that array alone. Its base is this object, which cannot be resized or released.
+    """
+
+    cdef void *room
+    cdef float *values
+    cdef int64_t n
+
+    def __cinit__(self, int64_t n, int64_t margin=0):
+        if not 0 <= n <= SIZE_LIMIT:
+            raise MemoryError(f"{n} parameters cannot be had")
+        self.room = calloc(<size_t>n + 32, sizeof(float))
+        if self.room == NULL:
+            raise MemoryError(f"{n} parameters cannot be had")
+        self.values = <float *>self.room + (
+            (margin - <int64_t>(<uintptr_t>self.room // sizeof(float))) & 15)
+        self.n = n
+
+    def __dealloc__(self):
+        free(self.room)
+
+    @property
+    def __array_interface__(self):
+        return {"version": 3, "shape": (self.n,), "typestr": FLOAT32,
+                "data": (<uintptr_t>self.values, False)}
+
+    cdef object array(self):
+        return np.asarray(self)
+
+    cdef bint is_finite(self):
+        return lenet_first_not_finite(self.values, self.n) == self.n
+
+
+cdef str FLOAT32 = np.dtype(np.float32).str
 
 
 cdef int32_t _interrupted(void *context) noexcept nogil:
     with gil:
         return PyErr_CheckSignals() != 0
+
+
+lenet_set_interrupted(_interrupted, NULL)  # of the calls that have no lenet_run
 
 
 cdef class Profile:
@@ -307,18 +412,10 @@ cdef class Profile:
         """So far, of a part (a name in PARTS) of a layer; the first, where it has no layers."""
         if not 0 <= layer < LENET_MAX_LAYERS:
             raise IndexError(f"layer: got {layer}, want 0 to {LENET_MAX_LAYERS - 1}")
-        return self.times.seconds[<int>PARTS.index(part)][layer]
-
-
-cdef lenet_run _run(_Workspace workspace, int32_t n_threads, Profile profile):
-    cdef lenet_run run
-    run.workspace = workspace.aligned
-    run.workspace_size = workspace.size
-    run.n_threads = n_threads
-    run.interrupted = _interrupted
-    run.context = NULL
-    run.profile = NULL if profile is None else &profile.times
-    return run
+        cdef int which = PARTS.index(part)
+        if not 0 <= which < LENET_PARTS:
+            raise ValueError(f"part: {part!r} is none of the core's")
+        return self.times.seconds[which][layer]
 
 
 cdef int _pending() except -1:
@@ -354,12 +451,15 @@ cdef class Samples:
     cdef lenet_images images
     cdef readonly int64_t n
     cdef readonly bint is_single
-    cdef object label_array
+    cdef int32_t height, width, classes  # of the network
+    cdef object label_array      # given to nobody: C reads it
     cdef int64_t label           # of one image, if that is a plain integer,
     cdef const int64_t *first_label  # to which this then points
 
-    def __cinit__(self, Network network, images, labels=None):
+    def __cinit__(self, Network network not None, images, labels=None):
         cdef int64_t bad
+        self.height, self.width = network.height, network.width
+        self.classes = network.classes
         if not self._open_as_is(images):
             try:
                 array = np.asarray(images)
@@ -368,6 +468,9 @@ cdef class Samples:
             if array.dtype != np.uint8 and array.dtype != np.float32:
                 raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 "
                                 "background, 255 ink) or float32 (already normalised)")
+            if not (array.flags.c_contiguous and array.flags.aligned):
+                check_memory("images: a contiguous copy", array.nbytes,
+                             "fewer images at a time take less; ")
             PyObject_GetBuffer(np.require(array, requirements=["C", "A"]), &self.view,
                                PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
             self.is_open = True
@@ -398,11 +501,12 @@ cdef class Samples:
         except (BufferError, ValueError):
             return False  # not contiguous, or a dtype without a buffer format
         self.is_open = True
-        if self.view.itemsize == 1 and self.view.format[0] == b"B":
-            return True
-        if (self.view.itemsize == 4 and self.view.format[0] == b"f"
-                and <uintptr_t>self.view.buf % 4 == 0):
-            return True
+        if self.view.format != NULL:
+            if self.view.itemsize == 1 and self.view.format[0] == b"B":
+                return True
+            if (self.view.itemsize == 4 and self.view.format[0] == b"f"
+                    and <uintptr_t>self.view.buf % 4 == 0):
+                return True
         self.is_open = False
         PyBuffer_Release(&self.view)
         return False
@@ -449,16 +553,18 @@ cdef class Samples:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
         try:
-            array = np.array(labels)  # a copy: what is checked here stays as it is
+            given = np.asarray(labels)
         except ValueError as error:
             raise ValueError(f"labels: not an array ({error})") from None
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"labels: dtype {array.dtype}, want integers")
-        if self.is_single and array.ndim == 0:
-            array = array.reshape(1)
-        if array.ndim != 1 or array.shape[0] != self.n:
-            raise ValueError(f"labels: shape {array.shape}, want ({self.n},), one for each image")
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"labels: dtype {given.dtype}, want integers")
+        if self.is_single and given.ndim == 0:
+            given = given.reshape(1)
+        if given.ndim != 1 or given.shape[0] != self.n:
+            raise ValueError(f"labels: shape {given.shape}, want ({self.n},), one for each image")
+        array = np.array(given)  # what is checked from here on stays as it is
         self.label_array = values = array.astype(np.int64)
+        _fit("labels", (values.shape[0],), (self.n,))
         for row in range(self.n):
             if values[row] < 0 or values[row] >= network.classes:
                 raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
@@ -468,9 +574,11 @@ cdef class Samples:
 
     @property
     def labels(self):
-        """As an array."""
+        """As an array, a copy."""
         self._need_labels()
-        return np.array([self.label], np.int64) if self.label_array is None else self.label_array
+        if self.label_array is None:
+            return np.array([self.label], np.int64)
+        return self.label_array.copy()
 
     @property
     def is_grey(self):
@@ -483,18 +591,46 @@ cdef class Samples:
         return 0
 
 
-cdef int64_t _choose(lenet_images *images, int64_t n, const int64_t[::1] order) except -1:
-    """Takes of n images those that `order` names (None: all); how many."""
+cdef _Workspace _choose(lenet_images *images, int64_t *n, const int64_t[::1] order):
+    """Takes of n images those that `order` names (None: all). They are named in the memory that it
+    gives: a copy, since others may change `order` after the check."""
     cdef Py_ssize_t i
+    cdef _Workspace memory
+    cdef int64_t *chosen
     if order is None:
-        return n
+        return None
     if order.shape[0] == 0:
         raise ValueError("order: no indices, want at least one")
+    memory = _Workspace(<size_t>order.shape[0] * sizeof(int64_t))
+    chosen = <int64_t *>memory.aligned
+    memcpy(chosen, &order[0], <size_t>order.shape[0] * sizeof(int64_t))
     for i in range(order.shape[0]):
-        if order[i] < 0 or order[i] >= n:
-            raise IndexError(f"order: entry {i} is {order[i]}, want 0 to {n - 1}")
-    images.order = &order[0]
-    return order.shape[0]
+        if chosen[i] < 0 or chosen[i] >= n[0]:
+            raise IndexError(f"order: entry {i} is {chosen[i]}, want 0 to {n[0] - 1}")
+    images.order = chosen
+    n[0] = order.shape[0]
+    return memory
+
+
+cdef int _fit(str name, tuple shape, tuple wanted) except -1:
+    """Raises ValueError unless an array has the shape that the core works by."""
+    if shape != wanted:
+        raise ValueError(f"{name}: shape {shape}, want {wanted}")
+    return 0
+
+
+cdef int32_t _size(str name, Py_ssize_t size) except -1:
+    """A side, or a number of maps or units, as C takes it."""
+    if not 1 <= size <= INT32_MAX:
+        raise ValueError(f"{name}: a size of {size}, want 1 to {INT32_MAX}")
+    return <int32_t>size
+
+
+cdef int64_t _some(str name, Py_ssize_t n) except -1:
+    """A number of rows."""
+    if n < 1:
+        raise ValueError(f"{name}: it is empty")
+    return n
 
 
 # ---- network -------------------------------------------------------------------------------------
@@ -524,50 +660,65 @@ cdef class OptimizerState:
     """
 
     cdef lenet_optimizer settings
-    cdef readonly object first, second
+    cdef int64_t n
+    cdef _Floats first_values, second_values
     cdef readonly int64_t n_updates, n_images
     cdef public int64_t n_measured
     cdef public object rate
-    cdef object frozen, made
+    cdef object ranges, made  # ranges is given to nobody: C reads it
 
-    def __init__(self, kind, int64_t n, *, float momentum=0.0, float beta1=0.0, float beta2=0.0,
-                 float epsilon=0.0, float weight_decay=0.0):
+    def __cinit__(self, kind, int64_t n, *, float momentum=0.0, float beta1=0.0,
+                  float beta2=0.0, float epsilon=0.0, float weight_decay=0.0):
         self.made = functools.partial(
             OptimizerState, kind, n, momentum=momentum, beta1=beta1, beta2=beta2,
             epsilon=epsilon, weight_decay=weight_decay)
         memset(&self.settings, 0, sizeof(lenet_optimizer))
+        self.n = n
         self.settings.kind = OPTIMIZERS[kind]
         self.settings.momentum = momentum
         self.settings.beta1 = beta1
         self.settings.beta2 = beta2
         self.settings.epsilon = epsilon
         self.settings.weight_decay = weight_decay
-        self.first = self.second = None
-        cdef float[::1] values
         if kind != "sgd" or momentum != 0.0:
-            self.first = np.zeros(n, np.float32)
-            values = self.first
-            self.settings.first = &values[0]
+            self.first_values = _Floats(n)
+            self.settings.first = self.first_values.values
         if kind != "sgd":
-            self.second = np.zeros(n, np.float32)
-            values = self.second
-            self.settings.second = &values[0]
+            self.second_values = _Floats(n)
+            self.settings.second = self.second_values.values
+
+    @property
+    def first(self):
+        return None if self.first_values is None else self.first_values.array()
+
+    @property
+    def second(self):
+        return None if self.second_values is None else self.second_values.array()
+
+    @property
+    def frozen(self):
+        """The ranges that `freeze` got, an int64 array (n, 2), or None; a copy."""
+        return None if self.ranges is None else self.ranges.copy()
 
     def freeze(self, ranges):
         """Keeps parameters as they are: a list of (first, end), ascending and apart."""
-        self.frozen = np.array(ranges, np.int64).reshape(-1, 2)
-        cdef const int64_t[:, ::1] values = self.frozen
-        self.settings.n_frozen = <int32_t>len(self.frozen)
-        self.settings.frozen = &values[0, 0] if len(self.frozen) else NULL
+        array = np.array(ranges, np.int64).reshape(-1, 2)
+        cdef const int64_t[:, ::1] values = array
+        self.settings.n_frozen = _size("ranges", len(values)) if len(values) else 0
+        self.settings.frozen = &values[0, 0] if len(values) else NULL
+        self.ranges = array
 
     def forget_if_bad(self):
         """Begins anew if what it remembers is not finite."""
-        if not (_is_finite(self.first) and _is_finite(self.second)):
-            for values in (self.first, self.second):
-                if values is not None:
-                    values[...] = 0.0
-            self.step = self.n_measured = 0
-            self.rate = None
+        if ((self.first_values is None or self.first_values.is_finite())
+                and (self.second_values is None or self.second_values.is_finite())):
+            return
+        if self.first_values is not None:
+            memset(self.first_values.values, 0, <size_t>self.n * sizeof(float))
+        if self.second_values is not None:
+            memset(self.second_values.values, 0, <size_t>self.n * sizeof(float))
+        self.step = self.n_measured = 0
+        self.rate = None
 
     def __reduce__(self):
         counts = self.step, self.n_updates, self.n_images, self.n_measured, self.rate
@@ -592,15 +743,10 @@ cdef class OptimizerState:
         self.settings.step = value
 
 
-cdef bint _is_finite(const float[::1] values):
-    return values is None or lenet_first_not_finite(&values[0], len(values)) == len(values)
+cdef enum:
+    READING, TRAINING, CURVATURE  # what a workspace is for
 
-
-def _zeros_behind(int64_t margin, int64_t n):
-    """n zeros that begin so many floats behind a 64-byte boundary."""
-    room = np.zeros(n + 32, np.float32)
-    first = (margin - room.ctypes.data // 4) % 16
-    return room[first:first + n]
+CALLS = ("reading", "training", "curvature")
 
 
 cdef class Network:
@@ -622,55 +768,66 @@ cdef class Network:
 
     cdef lenet_plan *plan
     cdef public Profile profile
-    cdef readonly object parameters, shapes
-    cdef float[::1] values
+    cdef _Floats memory
+    cdef float *values
+    cdef readonly int64_t n_parameters
     cdef readonly int32_t height, width, classes
     cdef int32_t n_layers
 
     def __cinit__(self, layers, int32_t height, int32_t width, float background,
                   float foreground, codes):
-        cdef Py_ssize_t i, n = len(layers)
+        cdef lenet_layer specs[LENET_MAX_LAYERS]
         cdef const uint8_t[:, ::1] table
         cdef const float[:, ::1] code_values
-        cdef int32_t shape[3]
         cdef lenet_status status
-        _check_isa()
-        cdef lenet_layer *specs = <lenet_layer *>malloc((n + 1) * sizeof(lenet_layer))
-        if specs == NULL:
-            raise MemoryError()
-        tables = []
-        try:
-            memset(specs, 0, (n + 1) * sizeof(lenet_layer))
-            for i in range(n):
-                kind, activation, maps, kernel, connections, trained = layers[i]
-                specs[i].kind = KINDS[kind]
-                specs[i].activation = ACTIVATIONS[activation]
-                specs[i].maps = maps
-                specs[i].kernel = kernel
-                specs[i].trained = trained
-                if connections is not None:
-                    tables.append(connections)  # kept until the plan has copied it
-                    table = connections
-                    specs[i].table = &table[0, 0]
-            if codes is not None:
-                code_values = codes
-            status = lenet_plan_create(specs, <int32_t>n, height, width, background, foreground,
-                                       &code_values[0, 0] if codes is not None else NULL,
-                                       &self.plan)
-        finally:
-            free(specs)
+        cdef Py_ssize_t i
+        _check_init()
+        layers = tuple(layers)
+        if not 1 <= len(layers) <= LENET_MAX_LAYERS:
+            raise ValueError(f"layers: {len(layers)} of them, want 1 to {LENET_MAX_LAYERS}")
+        memset(specs, 0, sizeof(specs))
+        tables = []  # copies, kept until the plan has taken theirs
+        # what the next layer gets: the core trusts the sizes of tables and codes to fit it
+        inputs, rows, columns = 1, height, width
+        for i in range(len(layers)):
+            kind, activation, maps, kernel, connections, trained = layers[i]
+            specs[i].kind = KINDS[kind]
+            specs[i].activation = ACTIVATIONS[activation]
+            specs[i].maps = maps
+            specs[i].kernel = kernel
+            specs[i].trained = trained
+            if connections is not None:
+                table = connections
+                own = np.array(table)
+                tables.append(own)
+                table = own
+                _fit(f"layers: table {i}", (table.shape[0], table.shape[1]),
+                     (specs[i].maps, inputs))
+                specs[i].table = &table[0, 0]
+            if i + 1 == len(layers):
+                break
+            if specs[i].kind == LENET_CONV:
+                inputs = specs[i].maps
+                rows, columns = rows - specs[i].kernel + 1, columns - specs[i].kernel + 1
+            elif specs[i].kind == LENET_SUBSAMPLE or specs[i].kind == LENET_AVERAGE_POOL:
+                rows, columns = rows // 2, columns // 2
+            else:
+                inputs, rows, columns = specs[i].maps, 1, 1
+        if codes is not None:
+            code_values = np.array(codes, np.float32, order="C", ndmin=2)
+            _fit("codes", (code_values.shape[0], code_values.shape[1]),
+                 (specs[len(layers) - 1].maps, inputs * rows * columns))
+        status = lenet_plan_create(specs, <int32_t>len(layers), height, width, background,
+                                   foreground, &code_values[0, 0] if codes is not None else NULL,
+                                   &self.plan)
         _check(status)
         self.height = height
         self.width = width
-        self.n_layers = <int32_t>n
+        self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
-        self.parameters = _zeros_behind(lenet_plan_margin(self.plan),
-                                        lenet_plan_parameters(self.plan))
-        self.values = self.parameters
-        self.shapes = []
-        for i in range(n):
-            lenet_plan_shape(self.plan, <int32_t>i, shape)
-            self.shapes.append((shape[0], shape[1], shape[2]))
+        self.n_parameters = lenet_plan_parameters(self.plan)
+        self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
+        self.values = self.memory.values
 
     def __dealloc__(self):
         lenet_plan_free(self.plan)
@@ -680,25 +837,95 @@ cdef class Network:
         smaller = f"{h - 4}x{w - 4} or " if h > 4 and w > 4 else ""
         return f"{smaller}{h}x{w} (at most 8 pixels smaller, by an even number)"
 
-    cdef int _run_forward(self, Samples samples, object num_threads, float *out) except -1:
-        cdef int32_t threads = _threads(num_threads, lenet_blocks(0, samples.n))
-        cdef _Workspace workspace = _borrow(
-            lenet_workspace_size(self.plan, 0, samples.n, threads))
-        cdef lenet_run run = _run(workspace, threads, self.profile)
-        cdef lenet_status status
-        with nogil:
-            status = lenet_forward(self.plan, &self.values[0], &samples.images, samples.n, out,
-                                   &run)
-        _check(status)
-        _give_back(workspace)
+    @property
+    def parameters(self):
+        """float32 array (n_parameters,): a new one each time, onto the same memory."""
+        return self.memory.array()
+
+    # ---- before a call ----
+
+    cdef int _check_samples(self, Samples samples, bint labelled) except -1:
+        if (samples.height != self.height or samples.width != self.width
+                or samples.classes != self.classes):
+            raise ValueError(f"samples: for a network of {samples.height}x{samples.width} pixels "
+                             f"and {samples.classes} classes, want {self.height}x{self.width} and "
+                             f"{self.classes}")
+        if labelled:
+            samples._need_labels()
         return 0
 
-    cdef object _forward(self, Samples samples, object num_threads, bint finite=True):
-        if samples.n > SIZE_LIMIT // self.classes:
-            raise MemoryError(f"images: {samples.n} rows are more than an array can hold")
+    cdef size_t _workspace_size(self, int what, int64_t n, int32_t threads):
+        if what == CURVATURE:
+            return lenet_curvature_workspace_size(self.plan, n, threads)
+        return lenet_workspace_size(self.plan, what == TRAINING, n, threads)
+
+    def workspace_size(self, what, int64_t n, int32_t threads):
+        """Bytes that a call takes for n images: "reading", "training" or "curvature"."""
+        if n < 1 or threads < 1:
+            raise ValueError(f"got {n} images and {threads} threads, want at least 1")
+        return self._workspace_size(CALLS.index(what), n, threads)
+
+    cdef _Workspace _prepare(self, int what, int64_t n, object num_threads, double results,
+                             lenet_run *run):
+        """Says with what a call for n images runs, and borrows its workspace, if the call takes no
+        more than the limit; results: bytes of the arrays that it makes."""
+        cdef int64_t blocks = (lenet_curvature_blocks(n) if what == CURVATURE
+                               else lenet_blocks(what == TRAINING, n))
+        cdef int32_t threads = _threads(num_threads, blocks)
+        cdef size_t size = self._workspace_size(what, n, threads)
+        cdef _Workspace workspace
+        # the threads that nobody asked for are as many as fit
+        while <double>size + results > <double>_memory_limit:
+            if threads == 1 or num_threads is not None:
+                self._refuse(what, n, threads, size, results)
+            threads -= 1
+            size = self._workspace_size(what, n, threads)
+        workspace = _borrow(size)
+        workspace.profile = self.profile
+        run.workspace = workspace.aligned
+        run.workspace_size = workspace.size
+        run.n_threads = threads
+        run.interrupted = _interrupted
+        run.context = NULL
+        run.profile = NULL if self.profile is None else &workspace.profile.times
+        return workspace
+
+    cdef int _refuse(self, int what, int64_t n, int32_t threads, size_t size,
+                     double results) except -1:
+        cdef int32_t i
+        cdef int32_t shape[3]
+        largest = (1, self.height, self.width)
+        for i in range(self.n_layers):
+            lenet_plan_shape(self.plan, i, shape)
+            if shape[0] * <int64_t>shape[1] * shape[2] > largest[0] * largest[1] * largest[2]:
+                largest = (shape[0], shape[1], shape[2])
+        remedies = ["fewer images at a time"] * (n > 1) + ["fewer threads"] * (threads > 1)
+        remedy = f"{' or '.join(remedies)} take less; " if remedies else ""
+        check_memory(
+            f"{CALLS[what]}, {n} image{'s' * (n > 1)} on {threads} thread{'s' * (threads > 1)}, "
+            f"with a network of {self.n_parameters:,} parameters whose largest layer has "
+            f"{'x'.join(map(str, largest))} units", size + int(results), remedy)
+        return 0
+
+    # ---- calls ----
+
+    cdef int _read(self, Samples samples, float *outputs, const lenet_run *run) except -1:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_forward(self.plan, self.values, &samples.images, samples.n, outputs, run)
+        _check(status)
+        return 0
+
+    cdef object _forward(self, Samples samples, object num_threads, double others=0.0,
+                         bint finite=True):
+        """others: bytes for each image that the caller will ask for besides the outputs."""
+        cdef lenet_run run
+        cdef _Workspace workspace = self._prepare(
+            READING, samples.n, num_threads, samples.n * (4.0 * self.classes + others), &run)
         outputs = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = outputs
-        self._run_forward(samples, num_threads, &out[0, 0])
+        self._read(samples, &out[0, 0], &run)
+        _give_back(workspace)
         if finite:
             self._need_finite(&out[0, 0], samples.n)
         return outputs
@@ -712,14 +939,14 @@ cdef class Network:
 
     def forward(self, images, num_threads=None, bint finite=False):
         """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not."""
-        return self._forward(Samples(self, images), num_threads, finite)
+        return self._forward(Samples(self, images), num_threads, 0.0, finite)
 
     def predict(self, images, num_threads=None):
         """Best class of each image, (N,) int64."""
         cdef Samples samples = Samples(self, images)
         if samples.n == 1 and self.classes <= SMALL:
             return self._predict_one(samples, num_threads)
-        cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
+        cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 8.0)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
         with nogil:
@@ -730,7 +957,10 @@ cdef class Network:
         # what arrays cost would be felt here
         cdef float outputs[SMALL]
         cdef int64_t best
-        self._run_forward(samples, num_threads, outputs)
+        cdef lenet_run run
+        cdef _Workspace workspace = self._prepare(READING, 1, num_threads, 0.0, &run)
+        self._read(samples, outputs, &run)
+        _give_back(workspace)
         self._need_finite(outputs, 1)
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
@@ -738,7 +968,7 @@ cdef class Network:
     def probabilities(self, images, num_threads=None):
         """Softmax of the evidence, (N, classes) float32."""
         cdef Samples samples = Samples(self, images)
-        cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
+        cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 4.0 * self.classes)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
         with nogil:
@@ -748,38 +978,38 @@ cdef class Network:
     def activations(self, images, num_threads=None):
         """Every layer's outputs, a list of (N, maps, height, width) float32."""
         cdef Samples samples = Samples(self, images)
-        cdef int32_t threads = _threads(num_threads, lenet_blocks(1, samples.n))
+        cdef float *pointers[LENET_MAX_LAYERS]
+        cdef int32_t shape[3]
+        cdef float[:, :, :, ::1] values
+        cdef double features = 0.0
         cdef lenet_status status
         cdef lenet_run run
-        cdef float[:, :, :, ::1] values
-        cdef _Workspace workspace
-        cdef int i
-        cdef float **pointers = <float **>malloc(self.n_layers * sizeof(float *))
-        if pointers == NULL:
-            raise MemoryError()
-        try:
-            arrays = [np.empty((samples.n, *shape), np.float32) for shape in self.shapes]
-            for i in range(self.n_layers):
-                values = arrays[i]
-                pointers[i] = &values[0, 0, 0, 0]
-            workspace = _borrow(lenet_workspace_size(self.plan, 1, samples.n, threads))
-            run = _run(workspace, threads, self.profile)
-            with nogil:
-                status = lenet_activations(self.plan, &self.values[0], &samples.images,
-                                           samples.n, pointers, &run)
-            _give_back(workspace)
-        finally:
-            free(pointers)
+        cdef int32_t i
+        for i in range(self.n_layers):
+            lenet_plan_shape(self.plan, i, shape)
+            features += <double>shape[0] * shape[1] * shape[2]
+        cdef _Workspace workspace = self._prepare(
+            TRAINING, samples.n, num_threads, 4.0 * features * samples.n, &run)
+        arrays = []
+        for i in range(self.n_layers):
+            lenet_plan_shape(self.plan, i, shape)
+            values = np.empty((samples.n, shape[0], shape[1], shape[2]), np.float32)
+            arrays.append(values.base)
+            pointers[i] = &values[0, 0, 0, 0]
+        with nogil:
+            status = lenet_activations(self.plan, self.values, &samples.images, samples.n,
+                                       pointers, &run)
         _check(status)
+        _give_back(workspace)
         return arrays
 
-    def evaluate(self, Samples samples, loss, double j, num_threads=None):
+    def evaluate(self, Samples samples not None, loss, double j, num_threads=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_report report
         cdef lenet_status status
-        samples._need_labels()
-        cdef const float[:, ::1] outputs = self._forward(samples, num_threads)
+        self._check_samples(samples, True)
+        cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 8.0)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
         with nogil:
@@ -789,51 +1019,47 @@ cdef class Network:
         _check(status)
         return report.loss, report.n_errors, classes
 
-    def gradient(self, Samples samples, loss, double j, num_threads=None):
+    def gradient(self, Samples samples not None, loss, double j, num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
         cdef lenet_loss criterion = [LOSSES[loss], j]
-        cdef int32_t threads = _threads(num_threads, lenet_blocks(1, samples.n))
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
-        samples._need_labels()
-        gradient = np.empty(self.parameters.shape[0], np.float32)
+        self._check_samples(samples, True)
+        cdef _Workspace workspace = self._prepare(
+            TRAINING, samples.n, num_threads, 4.0 * self.n_parameters, &run)
+        gradient = np.empty(self.n_parameters, np.float32)
         cdef float[::1] out = gradient
-        cdef _Workspace workspace = _borrow(
-            lenet_workspace_size(self.plan, 1, samples.n, threads))
-        run = _run(workspace, threads, self.profile)
         with nogil:
-            status = lenet_gradient(self.plan, &self.values[0], &samples.images,
-                                    samples.first_label, samples.n, &criterion, &out[0],
-                                    &report, &run)
+            status = lenet_gradient(self.plan, self.values, &samples.images, samples.first_label,
+                                    samples.n, &criterion, &out[0], &report, &run)
         _check(status)
         _give_back(workspace)
         return report.loss, report.n_errors, gradient
 
-    def curvature(self, Samples samples, const int64_t[::1] order, loss, double j,
+    def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
                   num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_images images = samples.images
-        cdef int64_t n = _choose(&images, samples.n, order)
+        cdef int64_t n = samples.n
         cdef lenet_status status
         cdef lenet_run run
-        samples._need_labels()
-        curvature = np.empty(self.parameters.shape[0], np.float32)
+        self._check_samples(samples, True)
+        cdef _Workspace chosen = _choose(&images, &n, order)  # held until the end
+        cdef _Workspace workspace = self._prepare(
+            CURVATURE, n, num_threads, 4.0 * self.n_parameters, &run)
+        curvature = np.empty(self.n_parameters, np.float32)
         cdef float[::1] out = curvature
-        cdef int32_t threads = _threads(num_threads, lenet_curvature_blocks(n))
-        cdef _Workspace workspace = _borrow(
-            lenet_curvature_workspace_size(self.plan, n, threads))
-        run = _run(workspace, threads, self.profile)
         with nogil:
-            status = lenet_curvature(self.plan, &self.values[0], &images,
-                                     samples.first_label, n, &criterion, &out[0], &run)
+            status = lenet_curvature(self.plan, self.values, &images, samples.first_label, n,
+                                     &criterion, &out[0], &run)
         _check(status)
         _give_back(workspace)
         return curvature
 
-    def step(self, Samples samples, const int64_t[::1] order, loss, double j,
-             OptimizerState state, float rate, num_threads=None, distortion=None,
+    def step(self, Samples samples not None, const int64_t[::1] order, loss, double j,
+             OptimizerState state not None, float rate, num_threads=None, distortion=None,
              const float[::1] fallback=None):
         """One update on the samples that `order` names (None: all); mean loss, errors.
 
@@ -843,39 +1069,43 @@ cdef class Network:
         cdef lenet_distortion distorted
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_images images = samples.images
-        cdef int64_t n = _choose(&images, samples.n, order)
+        cdef int64_t n = samples.n
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
-        samples._need_labels()
+        self._check_samples(samples, True)
+        cdef _Workspace chosen = _choose(&images, &n, order)  # held until the end
         if distortion is not None:
             strengths, seed = distortion
             distorted = _distortion(strengths, seed, state.n_images)
             images.distortion = &distorted
-        if state.first is not None and len(state.first) != self.parameters.shape[0]:
-            raise ValueError(f"optimizer state: for {len(state.first)} parameters, want "
-                             f"{self.parameters.shape[0]}")
-        if fallback is not None and len(fallback) != len(self.values):
-            raise ValueError(f"fallback: {len(fallback)} parameters, want {len(self.values)}")
-        cdef int32_t threads = _threads(num_threads, lenet_blocks(1, n))
-        cdef _Workspace workspace = _borrow(lenet_workspace_size(self.plan, 1, n, threads))
-        state.settings.rate = rate
-        run = _run(workspace, threads, self.profile)
+        if state.n != self.n_parameters:
+            raise ValueError(f"optimizer state: for {state.n} parameters, want "
+                             f"{self.n_parameters}")
+        if fallback is not None and fallback.shape[0] != self.n_parameters:
+            raise ValueError(f"fallback: {fallback.shape[0]} parameters, want "
+                             f"{self.n_parameters}")
+        cdef _Workspace workspace = self._prepare(TRAINING, n, num_threads, 0.0, &run)
+        # copied, and what it points to held: others may freeze anew meanwhile
+        cdef lenet_optimizer settings = state.settings
+        ranges = state.ranges
+        settings.rate = rate
         with nogil:
-            status = lenet_step(self.plan, &self.values[0], &images, samples.first_label, n,
-                                &criterion, &state.settings, &report, &run)
+            status = lenet_step(self.plan, self.values, &images, samples.first_label, n,
+                                &criterion, &settings, &report, &run)
+        state.settings.step = settings.step
         if status == LENET_OK:
             state.n_updates += 1
             state.n_images += n
         elif status == LENET_NOT_FINITE and fallback is not None:
-            memcpy(&self.values[0], &fallback[0], len(fallback) * sizeof(float))
+            memmove(self.values, &fallback[0], <size_t>self.n_parameters * sizeof(float))
             state.forget_if_bad()
         _check(status)
         _give_back(workspace)
         return report.loss, report.n_errors
 
 
-# ---- distortions (distort.py checks shapes and strengths) ------------------------------------------
+# ---- distortions (distort.py checks strengths) -----------------------------------------------------
 
 cdef lenet_distortion _distortion(object strengths, uint64_t seed, uint64_t first) except *:
     cdef lenet_distortion d
@@ -887,89 +1117,149 @@ cdef lenet_distortion _distortion(object strengths, uint64_t seed, uint64_t firs
     return d
 
 
-def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] images,
-            uint8_t[:, :, ::1] out):
+cdef _Workspace _workspace_for(str name, size_t size):
+    check_memory(f"{name}: its workspace", size)
+    return _borrow(size)
+
+
+def distort(strengths, uint64_t seed, uint64_t first, const uint8_t[:, :, ::1] images not None,
+            uint8_t[:, :, ::1] out not None):
     """Distorts images first, first + 1, .. of a sequence, each by numbers of its own.
 
     strengths: the fields of lenet_distortion up to `chance`.
     """
-    _check_isa()
+    _check_init()
     cdef lenet_distortion d = _distortion(strengths, seed, first)
-    cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
-    cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
+    cdef int64_t n = _some("images", images.shape[0])
+    cdef int32_t h = _size("images", images.shape[1]), w = _size("images", images.shape[2])
     cdef lenet_status status
+    _fit("out", (out.shape[0], out.shape[1], out.shape[2]), (n, h, w))
+    cdef _Workspace workspace = _workspace_for("distort", lenet_distort_workspace(h, w))
     with nogil:
-        status = lenet_distort(&d, &images[0, 0, 0], images.shape[0], h, w, &out[0, 0, 0],
-                               workspace.aligned, workspace.size)
+        status = lenet_distort(&d, &images[0, 0, 0], n, h, w, &out[0, 0, 0], workspace.aligned,
+                               workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def transform(parameters, const uint8_t[:, :, ::1] images, uint8_t[:, :, ::1] out):
+def transform(parameters, const uint8_t[:, :, ::1] images not None,
+              uint8_t[:, :, ::1] out not None):
     """Applies one map to all images. parameters: dx, dy, scale, squeeze, shear, rotation."""
-    _check_isa()
+    _check_init()
     cdef lenet_transform t
-    cdef int32_t h = <int32_t>images.shape[1], w = <int32_t>images.shape[2]
-    cdef _Workspace workspace = _borrow(lenet_distort_workspace(h, w))
+    cdef int64_t n = _some("images", images.shape[0])
+    cdef int32_t h = _size("images", images.shape[1]), w = _size("images", images.shape[2])
     cdef lenet_status status
     t.dx, t.dy, t.scale, t.squeeze, t.shear, t.rotation = parameters
+    _fit("out", (out.shape[0], out.shape[1], out.shape[2]), (n, h, w))
+    cdef _Workspace workspace = _workspace_for("transform", lenet_distort_workspace(h, w))
     with nogil:
-        status = lenet_transform_images(&t, &images[0, 0, 0], images.shape[0], h, w,
-                                        &out[0, 0, 0], workspace.aligned, workspace.size)
+        status = lenet_transform_images(&t, &images[0, 0, 0], n, h, w, &out[0, 0, 0],
+                                        workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-# ---- single kernels (kernels.py checks shapes) -----------------------------------------------------
+# ---- single kernels ------------------------------------------------------------------------------
 
-cdef lenet_conv_call _conv_call(const float[:, :, :, ::1] x, int32_t maps, int32_t kernel,
-                                const uint8_t[:, ::1] table):
-    cdef lenet_conv_call call
-    call.in_maps = <int32_t>x.shape[1]
-    call.height = <int32_t>x.shape[2]
-    call.width = <int32_t>x.shape[3]
-    call.out_maps = maps
-    call.kernel = kernel
+cdef object _conv_call(const float[:, :, :, ::1] x, Py_ssize_t maps, int32_t kernel,
+                       const uint8_t[:, ::1] table, Py_ssize_t n_weights, lenet_conv_call *call):
+    """Checks and describes a convolution; gives what holds its table, a copy that stays as it is
+    while C counts the connections."""
+    cdef const uint8_t[:, ::1] own
+    call.in_maps = _size("x", x.shape[1])
+    call.height = _size("x", x.shape[2])
+    call.width = _size("x", x.shape[3])
+    call.out_maps = _size("maps", maps)
+    call.kernel = _size("kernel", kernel)
     call.table = NULL
+    held, connections = None, int(call.in_maps) * call.out_maps
     if table is not None:
-        call.table = &table[0, 0]
-    return call
+        _fit("table", (table.shape[0], table.shape[1]), (call.out_maps, call.in_maps))
+        held = np.array(table)
+        own = held
+        connections = np.count_nonzero(held)
+        call.table = &own[0, 0]
+    _fit("weights", (n_weights,), (int(connections) * kernel * kernel,))
+    return held
 
 
-def conv(const float[:, :, :, ::1] x, const float[::1] weights, const float[::1] bias,
-         int32_t kernel, const uint8_t[:, ::1] table, float[:, :, :, ::1] y):
-    _check_isa()
-    cdef lenet_conv_call call = _conv_call(x, <int32_t>bias.shape[0], kernel, table)
-    cdef _Workspace workspace = _borrow(lenet_conv_workspace(&call))
+cdef tuple _convolved(int64_t n, const lenet_conv_call *call):
+    """The shape of n outputs."""
+    return (n, call.out_maps, <int64_t>call.height - call.kernel + 1,
+            <int64_t>call.width - call.kernel + 1)
+
+
+cdef tuple _shape4(const float[:, :, :, ::1] array):
+    return (array.shape[0], array.shape[1], array.shape[2], array.shape[3])
+
+
+cdef tuple _shape2(const float[:, ::1] array):
+    return (array.shape[0], array.shape[1])
+
+
+def conv(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
+         const float[::1] bias not None, int32_t kernel, const uint8_t[:, ::1] table,
+         float[:, :, :, ::1] y not None):
+    _check_init()
+    cdef lenet_conv_call call
+    cdef int64_t n = _some("x", x.shape[0])
     cdef lenet_status status
+    held = _conv_call(x, bias.shape[0], kernel, table, weights.shape[0], &call)
+    _fit("y", _shape4(y), _convolved(n, &call))
+    _some("y", y.shape[2] * y.shape[3])
+    cdef _Workspace workspace = _workspace_for("conv", lenet_conv_workspace(&call))
     with nogil:
-        status = lenet_conv(&call, &x[0, 0, 0, 0], &weights[0], &bias[0], x.shape[0],
-                            &y[0, 0, 0, 0], workspace.aligned, workspace.size)
+        status = lenet_conv(&call, &x[0, 0, 0, 0], &weights[0], &bias[0], n, &y[0, 0, 0, 0],
+                            workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def conv_backward(const float[:, :, :, ::1] x, const float[::1] weights, int32_t kernel,
-                  const uint8_t[:, ::1] table, const float[:, :, :, ::1] dy,
-                  float[:, :, :, ::1] dx, float[::1] dw, float[::1] db):
-    _check_isa()
-    cdef lenet_conv_call call = _conv_call(x, <int32_t>db.shape[0], kernel, table)
-    cdef _Workspace workspace = _borrow(lenet_conv_workspace(&call))
+def conv_backward(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
+                  int32_t kernel, const uint8_t[:, ::1] table,
+                  const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
+                  float[::1] dw not None, float[::1] db not None):
+    _check_init()
+    cdef lenet_conv_call call
+    cdef int64_t n = _some("x", x.shape[0])
     cdef lenet_status status
+    held = _conv_call(x, db.shape[0], kernel, table, weights.shape[0], &call)
+    _fit("dy", _shape4(dy), _convolved(n, &call))
+    _some("dy", dy.shape[2] * dy.shape[3])
+    _fit("dx", _shape4(dx), _shape4(x))
+    _fit("dw", (dw.shape[0],), (weights.shape[0],))
+    cdef _Workspace workspace = _workspace_for("conv_backward", lenet_conv_workspace(&call))
     with nogil:
-        status = lenet_conv_backward(&call, &x[0, 0, 0, 0], &weights[0], &dy[0, 0, 0, 0],
-                                     x.shape[0], &dx[0, 0, 0, 0], &dw[0], &db[0],
-                                     workspace.aligned, workspace.size)
+        status = lenet_conv_backward(&call, &x[0, 0, 0, 0], &weights[0], &dy[0, 0, 0, 0], n,
+                                     &dx[0, 0, 0, 0], &dw[0], &db[0], workspace.aligned,
+                                     workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def subsample(const float[:, :, :, ::1] x, const float[::1] coefficient, const float[::1] bias,
-              float[:, :, :, ::1] y):
-    _check_isa()
-    cdef int32_t maps = <int32_t>x.shape[1], h = <int32_t>x.shape[2], w = <int32_t>x.shape[3]
-    cdef _Workspace workspace = _borrow(lenet_subsample_workspace(maps, h, w))
+cdef lenet_conv_call _maps_of(const float[:, :, :, ::1] x) except *:
+    """What 2x2 blocks are taken of."""
+    cdef lenet_conv_call sizes
+    _some("x", x.shape[0])
+    sizes.in_maps = _size("x", x.shape[1])
+    sizes.height = _size("x", x.shape[2])
+    sizes.width = _size("x", x.shape[3])
+    if sizes.height < 2 or sizes.width < 2:
+        raise ValueError(f"x: maps of {sizes.height}x{sizes.width}, want at least 2x2")
+    return sizes
+
+
+def subsample(const float[:, :, :, ::1] x not None, const float[::1] coefficient not None,
+              const float[::1] bias not None, float[:, :, :, ::1] y not None):
+    _check_init()
+    cdef lenet_conv_call of = _maps_of(x)
+    cdef int32_t maps = of.in_maps, h = of.height, w = of.width
     cdef lenet_status status
+    _fit("coefficient", (coefficient.shape[0],), (maps,))
+    _fit("bias", (bias.shape[0],), (maps,))
+    _fit("y", _shape4(y), (x.shape[0], maps, h // 2, w // 2))
+    cdef _Workspace workspace = _workspace_for("subsample", lenet_subsample_workspace(maps, h, w))
     with nogil:
         status = lenet_subsample(maps, h, w, &x[0, 0, 0, 0], &coefficient[0], &bias[0],
                                  x.shape[0], &y[0, 0, 0, 0], workspace.aligned, workspace.size)
@@ -977,13 +1267,21 @@ def subsample(const float[:, :, :, ::1] x, const float[::1] coefficient, const f
     _give_back(workspace)
 
 
-def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient,
-                       const float[:, :, :, ::1] dy, float[:, :, :, ::1] dx,
-                       float[::1] dcoefficient, float[::1] dbias):
-    _check_isa()
-    cdef int32_t maps = <int32_t>x.shape[1], h = <int32_t>x.shape[2], w = <int32_t>x.shape[3]
-    cdef _Workspace workspace = _borrow(lenet_subsample_workspace(maps, h, w))
+def subsample_backward(const float[:, :, :, ::1] x not None,
+                       const float[::1] coefficient not None,
+                       const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
+                       float[::1] dcoefficient not None, float[::1] dbias not None):
+    _check_init()
+    cdef lenet_conv_call of = _maps_of(x)
+    cdef int32_t maps = of.in_maps, h = of.height, w = of.width
     cdef lenet_status status
+    _fit("coefficient", (coefficient.shape[0],), (maps,))
+    _fit("dy", _shape4(dy), (x.shape[0], maps, h // 2, w // 2))
+    _fit("dx", _shape4(dx), _shape4(x))
+    _fit("dcoefficient", (dcoefficient.shape[0],), (maps,))
+    _fit("dbias", (dbias.shape[0],), (maps,))
+    cdef _Workspace workspace = _workspace_for(
+        "subsample_backward", lenet_subsample_workspace(maps, h, w))
     with nogil:
         status = lenet_subsample_backward(maps, h, w, &x[0, 0, 0, 0], &coefficient[0],
                                           &dy[0, 0, 0, 0], x.shape[0], &dx[0, 0, 0, 0],
@@ -993,72 +1291,104 @@ def subsample_backward(const float[:, :, :, ::1] x, const float[::1] coefficient
     _give_back(workspace)
 
 
-def dense(const float[:, ::1] x, const float[:, ::1] weights, const float[::1] bias,
-          float[:, ::1] y):
-    _check_isa()
-    cdef int32_t inputs = <int32_t>weights.shape[1], outputs = <int32_t>weights.shape[0]
-    cdef _Workspace workspace = _borrow(lenet_dense_workspace(inputs, outputs))
+def dense(const float[:, ::1] x not None, const float[:, ::1] weights not None,
+          const float[::1] bias not None, float[:, ::1] y not None):
+    _check_init()
+    cdef int64_t n = _some("x", x.shape[0])
+    cdef int32_t inputs = _size("weights", weights.shape[1])
+    cdef int32_t outputs = _size("weights", weights.shape[0])
     cdef lenet_status status
+    _fit("x", _shape2(x), (n, inputs))
+    _fit("bias", (bias.shape[0],), (outputs,))
+    _fit("y", _shape2(y), (n, outputs))
+    cdef _Workspace workspace = _workspace_for("dense", lenet_dense_workspace(inputs, outputs))
     with nogil:
-        status = lenet_dense(inputs, outputs, &x[0, 0], &weights[0, 0], &bias[0], x.shape[0],
-                             &y[0, 0], workspace.aligned, workspace.size)
+        status = lenet_dense(inputs, outputs, &x[0, 0], &weights[0, 0], &bias[0], n, &y[0, 0],
+                             workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def dense_backward(const float[:, ::1] x, const float[:, ::1] weights, const float[:, ::1] dy,
-                   float[:, ::1] dx, float[:, ::1] dw, float[::1] db):
-    _check_isa()
-    cdef int32_t inputs = <int32_t>weights.shape[1], outputs = <int32_t>weights.shape[0]
-    cdef _Workspace workspace = _borrow(lenet_dense_workspace(inputs, outputs))
+def dense_backward(const float[:, ::1] x not None, const float[:, ::1] weights not None,
+                   const float[:, ::1] dy not None, float[:, ::1] dx not None,
+                   float[:, ::1] dw not None, float[::1] db not None):
+    _check_init()
+    cdef int64_t n = _some("x", x.shape[0])
+    cdef int32_t inputs = _size("weights", weights.shape[1])
+    cdef int32_t outputs = _size("weights", weights.shape[0])
     cdef lenet_status status
+    _fit("x", _shape2(x), (n, inputs))
+    _fit("dy", _shape2(dy), (n, outputs))
+    _fit("dx", _shape2(dx), (n, inputs))
+    _fit("dw", _shape2(dw), (outputs, inputs))
+    _fit("db", (db.shape[0],), (outputs,))
+    cdef _Workspace workspace = _workspace_for(
+        "dense_backward", lenet_dense_workspace(inputs, outputs))
     with nogil:
-        status = lenet_dense_backward(inputs, outputs, &x[0, 0], &weights[0, 0], &dy[0, 0],
-                                      x.shape[0], &dx[0, 0], &dw[0, 0], &db[0],
-                                      workspace.aligned, workspace.size)
+        status = lenet_dense_backward(inputs, outputs, &x[0, 0], &weights[0, 0], &dy[0, 0], n,
+                                      &dx[0, 0], &dw[0, 0], &db[0], workspace.aligned,
+                                      workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def rbf(const float[:, ::1] x, const float[:, ::1] codes, float[:, ::1] y):
-    _check_isa()
-    cdef int32_t inputs = <int32_t>codes.shape[1], classes = <int32_t>codes.shape[0]
-    cdef _Workspace workspace = _borrow(lenet_rbf_workspace(inputs, classes))
+def rbf(const float[:, ::1] x not None, const float[:, ::1] codes not None,
+        float[:, ::1] y not None):
+    _check_init()
+    cdef int64_t n = _some("x", x.shape[0])
+    cdef int32_t inputs = _size("codes", codes.shape[1])
+    cdef int32_t classes = _size("codes", codes.shape[0])
     cdef lenet_status status
+    _fit("x", _shape2(x), (n, inputs))
+    _fit("y", _shape2(y), (n, classes))
+    cdef _Workspace workspace = _workspace_for("rbf", lenet_rbf_workspace(inputs, classes))
     with nogil:
-        status = lenet_rbf(inputs, classes, &x[0, 0], &codes[0, 0], x.shape[0], &y[0, 0],
+        status = lenet_rbf(inputs, classes, &x[0, 0], &codes[0, 0], n, &y[0, 0],
                            workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def rbf_backward(const float[:, ::1] x, const float[:, ::1] codes, const float[:, ::1] dy,
-                 float[:, ::1] dx, float[:, ::1] dcodes):
-    _check_isa()
-    cdef int32_t inputs = <int32_t>codes.shape[1], classes = <int32_t>codes.shape[0]
-    cdef _Workspace workspace = _borrow(lenet_rbf_workspace(inputs, classes))
+def rbf_backward(const float[:, ::1] x not None, const float[:, ::1] codes not None,
+                 const float[:, ::1] dy not None, float[:, ::1] dx not None,
+                 float[:, ::1] dcodes not None):
+    _check_init()
+    cdef int64_t n = _some("x", x.shape[0])
+    cdef int32_t inputs = _size("codes", codes.shape[1])
+    cdef int32_t classes = _size("codes", codes.shape[0])
     cdef lenet_status status
+    _fit("x", _shape2(x), (n, inputs))
+    _fit("dy", _shape2(dy), (n, classes))
+    _fit("dx", _shape2(dx), (n, inputs))
+    _fit("dcodes", _shape2(dcodes), (classes, inputs))
+    cdef _Workspace workspace = _workspace_for(
+        "rbf_backward", lenet_rbf_workspace(inputs, classes))
     with nogil:
-        status = lenet_rbf_backward(inputs, classes, &x[0, 0], &codes[0, 0], &dy[0, 0],
-                                    x.shape[0], &dx[0, 0], &dcodes[0, 0], workspace.aligned,
-                                    workspace.size)
+        status = lenet_rbf_backward(inputs, classes, &x[0, 0], &codes[0, 0], &dy[0, 0], n,
+                                    &dx[0, 0], &dcodes[0, 0], workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def squash(const float[::1] a, activation, float[::1] y):
-    _check_isa()
+def squash(const float[::1] a not None, activation, float[::1] y not None):
+    _check_init()
     cdef int32_t kind = ACTIVATIONS[activation]
+    cdef int64_t n = _some("a", a.shape[0])
     cdef lenet_status status
+    _fit("y", (y.shape[0],), (n,))
     with nogil:
-        status = lenet_squash(kind, &a[0], a.shape[0], &y[0])
+        status = lenet_squash(kind, &a[0], n, &y[0])
     _check(status)
 
 
-def squash_backward(const float[::1] y, const float[::1] dy, activation, float[::1] da):
-    _check_isa()
+def squash_backward(const float[::1] y not None, const float[::1] dy not None, activation,
+                    float[::1] da not None):
+    _check_init()
     cdef int32_t kind = ACTIVATIONS[activation]
+    cdef int64_t n = _some("y", y.shape[0])
     cdef lenet_status status
+    _fit("dy", (dy.shape[0],), (n,))
+    _fit("da", (da.shape[0],), (n,))
     with nogil:
-        status = lenet_squash_backward(kind, &y[0], &dy[0], y.shape[0], &da[0])
+        status = lenet_squash_backward(kind, &y[0], &dy[0], n, &da[0])
     _check(status)

@@ -533,6 +533,9 @@ class Architecture:
             If a number is out of range, or a code length is given and there is no `RBF` or no
             layer below it whose units can be chosen.
         """
+        _check_size("classes", classes, MAX_MAPS)
+        if code_length is not None:
+            _check_size("code_length", code_length, MAX_MAPS)
         *layers, last = self.layers
         if code_length not in (None, self.code_length):
             below = layers[-1] if layers and isinstance(last, RBF) else None
@@ -640,7 +643,13 @@ def table_art(table: Table) -> str:
     -------
     str
         A line for each input map, a cell for each output map: "X" connected, "." not.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such table.
     """
+    check_table("table", table, len(table) if isinstance(table, tuple) else 0, MAX_MAPS)
     n_inputs = 1 + max((i for inputs in table for i in inputs), default=-1)
     return "\n".join(
         " ".join("X" if i in inputs else "." for inputs in table) for i in range(n_inputs)
@@ -662,9 +671,13 @@ def table_from_art(text: str) -> Table:
 
     Raises
     ------
+    TypeError
+        If `text` is no str.
     ValueError
         If a cell is neither "X" nor ".", or the lines are not all as long as the first.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text is a {type(text).__name__}, want a str")
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if not rows:
         raise ValueError("text is empty, want a line for each input map")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ def short(value: object) -> str:
     # Python refuses to print integers of thousands of digits.
     if isinstance(value, int) and value.bit_length() > 64:
         return f"an integer of {value.bit_length()} bits"
-    text = " ".join(line.strip() for line in repr(value).splitlines())
+    try:
+        text = " ".join(line.strip() for line in repr(value).splitlines())
+    except Exception:  # of numbers too long to print, or lists too deep
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -51,6 +55,15 @@ def one_of(name: str, value: object, choices: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
     return value
+
+
+def items(name: str, value: object, what: str) -> Iterator[Any]:
+    """Give an iterable's items in turn; raise TypeError for text and what cannot be iterated."""
+    # a memoryview of several dimensions has an iterator that gives nothing
+    if not isinstance(value, (str, memoryview)):
+        with suppress(TypeError):
+            return iter(value)  # type: ignore[call-overload, no-any-return]
+    raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
 
 
 def array(name: str, value: ArrayLike) -> NDArray[Any]:

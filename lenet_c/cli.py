@@ -18,13 +18,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, checks, codes, datasets, distort, plot, preprocess, serialization
+from lenet_c import _core, checks, codes, datasets, distort, files, plot, preprocess
 from lenet_c.architectures import (
     ACTIVATIONS,
     LENET5_28,
@@ -160,12 +160,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return fail("interrupted", 130)
     except BrokenPipeError:
-        _drop_output()
+        _drop(sys.stdout)
         return 141
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, ValueError) as error:
-        return _fail(f"error: {_one_line(error)}", 2)
+        return fail(f"error: {_one_line(error)}", 2)
 
 
 # ---- commands ----
@@ -250,7 +250,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         try:
             image = _character(path)
         except (MemoryError, OSError, ValueError) as error:
-            code = _fail(f"error: {_one_line(error)}", 2)
+            code = fail(f"error: {_one_line(error)}", 2)
             continue  # the other pictures are read all the same
         probabilities = network.predict_proba(image)[0]
         answer = int(network.predict(image, reject=arguments.reject)[0])
@@ -285,7 +285,7 @@ def _info(arguments: argparse.Namespace) -> None:
         "instruction set": f"{cpu['isa']} ({cpu['lanes']} images at once)",
         "available": ", ".join(cpu["available"]),
         "threads": cpu["threads"],
-        "threading": str(cpu["threading"]),
+        "threading": f"{cpu['threading']} (of {', '.join(cpu['available_threading'])})",
         "compiler": cpu["compiler"],
         "numpy": np.__version__,
     }
@@ -306,17 +306,22 @@ def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
     try:
         return "mnist", *_mnist(folder)
     except OSError as error:
-        if wanted == "mnist" or folder is not None:
+        if wanted == "mnist" or _is_told(folder):
             raise
         print(f"MNIST cannot be had, using digits instead ({_one_line(error)})")
     return "digits", *datasets.digits()
+
+
+def _is_told(folder: str | None) -> bool:
+    """Whether somebody said where MNIST is: then it is there, or that was a mistake."""
+    return folder is not None or bool(os.environ.get("LENET_C_DATA"))
 
 
 def _mnist(folder: str | None) -> tuple[Split, Split]:
     try:
         return datasets.mnist(folder, download=False)
     except FileNotFoundError as error:
-        if folder is not None:
+        if _is_told(folder):
             raise
         missing = str(error).partition(";")[0]
     print(f"{missing}: downloading it (11 MB) to {datasets.cache_folder()}")
@@ -357,7 +362,11 @@ def _settings(trainer: Trainer) -> str:
 
 def _check_output(path: str) -> None:
     """Raise unless a file can be written at `path`."""
-    folder = os.path.dirname(serialization.target_of(path))
+    target = files.target_of(path)
+    folder = os.path.dirname(target)
+    if os.path.isdir(folder):
+        with suppress(FileNotFoundError):
+            os.lstat(target)  # fails if the name is too long
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -482,19 +491,24 @@ def _bar(description: str, total: int) -> Any:
 # ---- errors ----
 
 
-def _fail(message: str, code: int) -> int:
-    _drop_output()
-    print(f"lenet-c: {message}", file=sys.stderr)
+def fail(message: str, code: int) -> int:
+    """Print what went wrong, after what was printed so far, and give the exit code."""
+    _drop(sys.stdout)
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody reads that either
+            print(f"lenet-c: {message}", file=sys.stderr)
+        _drop(sys.stderr)
     return code
 
 
-def _drop_output() -> None:
+def _drop(output: TextIO | None) -> None:
     """Print what is left, or if that fails nothing, so that Python's exit does not try again."""
+    if output is None:
+        return
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        output.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _one_line(error: BaseException) -> str:

@@ -14,7 +14,9 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        None goes back to OMP_NUM_THREADS, or else the processors that this process may use.
+        None goes back to what OpenMP is limited to in the calling thread (by OMP_NUM_THREADS or
+        threadpoolctl), or else to the processors that this thread may use and that the control
+        group grants.
 
     Raises
     ------
@@ -34,6 +36,46 @@ def get_num_threads() -> int:
     return _core.get_num_threads()
 
 
+def set_threading(name: str | None) -> None:
+    """Pick whose threads run batches, for all of this process; results are the same bits.
+
+    One call at a time has threads; a call that comes meanwhile works alone, on its own.
+
+    Parameters
+    ----------
+    name : str or None
+        "openmp": OpenMP's threads, the default where the build has them. They are those of the
+        first Python thread that uses them, as long as it lives; other threads and forked children
+        use the team. Where the system refuses to start a thread, GNU's OpenMP ends the process:
+        nothing that a library could catch. "team": the core's own threads, which work with those
+        that the system gives. None goes back to LENET_C_THREADS in the environment, or else to the
+        default. It counts from the next batch on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless it is the name of threads that this build has (`cpu_info()["available_threading"]`),
+        or None.
+    """
+    _core.set_threading(name)
+
+
+def get_threading() -> str:
+    """Tell whose threads run batches in this process.
+
+    Returns
+    -------
+    str
+        "openmp" or "team", or "none" where the build has neither.
+
+    Raises
+    ------
+    RuntimeError
+        If LENET_C_THREADS asks for threads that are not there.
+    """
+    return _core.get_threading()
+
+
 def cpu_info() -> dict[str, object]:
     """Tell what the core runs on.
 
@@ -42,12 +84,14 @@ def cpu_info() -> dict[str, object]:
     dict
         "processor": str; "isa": instruction set in use; "lanes": images it works on at once;
         "available": instruction sets that LENET_C_ISA may name here, the best first;
-        "threads": int; "threading": str, "POSIX", "OpenMP" or "none"; "compiler": str.
+        "threads": int; "threading": whose they are, "openmp", "team" or "none";
+        "available_threading": those that LENET_C_THREADS may name, the default first;
+        "compiler": str.
 
     Raises
     ------
     RuntimeError
-        If LENET_C_ISA asks for an instruction set that is not there.
+        If LENET_C_ISA or LENET_C_THREADS asks for what is not there.
     """
     isa, lanes = _core.isa()
     return {
@@ -56,7 +100,8 @@ def cpu_info() -> dict[str, object]:
         "lanes": lanes,
         "available": _core.available_isas(),
         "threads": get_num_threads(),
-        "threading": _core.threading_kind(),
+        "threading": get_threading(),
+        "available_threading": _core.available_threadings(),
         "compiler": _core.compiler(),
     }
 

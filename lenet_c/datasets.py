@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from lenet_c import preprocess, serialization
+from lenet_c import files, preprocess
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,6 +40,9 @@ _CONNECTION_TIMEOUT = 20.0  # seconds until there is an answer, and without a by
 _FILE_TIMEOUT = 600.0  # seconds for one file
 _CHUNK = 1 << 16
 _MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip file can unpack to
+_MAX_GZIP_RATIO = 2  # bytes of a gzip file for one of content, beside
+_MAX_GZIP_EXTRA = 1 << 20  # these: more is not content but headers, or nothing
+_MAX_GZIP_MEMBERS = 10_000  # gzip files one after the other, as some tools make for each 64 kB
 
 
 class DownloadError(OSError):
@@ -61,10 +64,11 @@ def mnist(
     ----------
     folder : path, optional
         The only folder to look in. By default the one that the environment variable
-        ``LENET_C_DATA`` names, then the cache folder.
+        ``LENET_C_DATA`` names; where that is not set, or empty, the cache folder.
     download : bool
-        Whether to download the files to the cache folder if they are nowhere. Their content is
-        checked by SHA-256.
+        Whether to download the files to the cache folder if it is looked in and lacks them, or
+        has damaged ones. Their content is checked by SHA-256 when it comes, and each time that
+        it is read from the cache.
     progress : bool, optional
         Whether to show a progress bar while downloading. By default if tqdm is installed and
         standard error is a terminal.
@@ -77,29 +81,51 @@ def mnist(
     Raises
     ------
     FileNotFoundError
-        If the files are not in `folder`, or nowhere and `download` is false.
+        If the files are not in `folder` or ``LENET_C_DATA``, or not in the cache and `download` is
+        false; with what was found instead.
     ValueError
         If a file is damaged or does not hold 28x28 images or labels from 0 to 9.
     DownloadError
         If no mirror gave a file.
     """
-    cache = cache_folder()
-    if folder is not None:
-        folders = [os.fsdecode(folder)]
-    else:
-        environment = os.environ.get("LENET_C_DATA")
-        folders = [environment, cache] if environment else [cache]
-    paths = None
-    for candidate in folders:
-        paths = paths or _find(candidate)
-    if paths is None:
-        if folder is not None or not download:
+    environment = os.environ.get("LENET_C_DATA")
+    if folder is not None or environment:
+        given = os.fsdecode(environment if folder is None else folder)  # type: ignore[arg-type]
+        paths = _find(given)
+        if paths is None:
+            named = f"LENET_C_DATA={given}" if folder is None else given
             raise FileNotFoundError(
-                f"MNIST is not in {' or '.join(folders)}; wanted, gzipped or not: "
-                + ", ".join(_FILES)
+                f"MNIST is not in {named}; wanted there, in mnist or in MNIST/raw, gzipped or not: "
+                f"{', '.join(_FILES)}; found: {_found_in(given)}"
+            )
+        return _load_pair(*map(_load, paths[:2])), _load_pair(*map(_load, paths[2:]))
+    return _from_cache(cache_folder(), download, progress)
+
+
+def _from_cache(cache: str, download: bool, progress: bool | None) -> tuple[Arrays, Arrays]:
+    paths = _find(cache)
+    if paths is None:
+        if not download:
+            raise FileNotFoundError(
+                f"MNIST is not in {cache}; wanted, gzipped or not: {', '.join(_FILES)}"
             )
         paths = _download(os.path.join(cache, "mnist"), progress)
-    return _load_pair(paths[0], paths[1]), _load_pair(paths[2], paths[3])
+    loaded = []
+    for path, (name, sha256) in zip(paths, _FILES.items(), strict=True):
+        try:
+            loaded.append(_load(path, sha256))
+        except ValueError as damage:
+            if not download:
+                raise
+            fresh = os.path.join(os.path.dirname(path), f"{name}.gz")
+            try:
+                _download_file(f"{name}.gz", fresh, sha256, progress)
+            except DownloadError as error:
+                raise DownloadError(f"{damage}\n{error}") from None
+            if fresh != path:  # it would be found first
+                os.unlink(path)
+            loaded.append(_load(fresh, sha256))
+    return _load_pair(*loaded[:2]), _load_pair(*loaded[2:])
 
 
 def digits() -> tuple[Arrays, Arrays]:
@@ -144,7 +170,8 @@ def read_idx(
     item_shape : tuple of int, optional
         The shape that must follow the first dimension.
     max_bytes : int
-        The most content to accept.
+        The most content to accept. Of a gzipped file at most twice as many bytes are read as it
+        unpacks to, and 1 MiB: one that is all headers is refused there.
 
     Returns
     -------
@@ -156,22 +183,102 @@ def read_idx(
     ValueError
         If the file is not such a file, or its size does not match its header.
     """
-    import gzip
-    import zlib
+    return _read_idx_file(os.fsdecode(path), ndim, item_shape, max_bytes)
 
-    name = os.fsdecode(path)
+
+def _read_idx_file(
+    name: str,
+    ndim: int | None = None,
+    item_shape: tuple[int, ...] | None = None,
+    max_bytes: int = 1 << 30,
+    digest: Any = None,
+) -> npt.NDArray[np.uint8]:
+    """Read an IDX file; `digest`, if given, is updated with its unpacked content."""
     with open(name, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not packed:
-            return _read_idx(name, file, ndim, item_shape, max_bytes, size, exact=True)
+            return _read_idx(name, file, ndim, item_shape, max_bytes, size, True, digest)
+        content = _Gunzip(file)
+        limit = size * _MAX_DEFLATE_RATIO
         try:
-            with gzip.GzipFile(fileobj=file) as content:
-                limit = size * _MAX_DEFLATE_RATIO
-                return _read_idx(name, content, ndim, item_shape, max_bytes, limit, exact=False)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            return _read_idx(name, content, ndim, item_shape, max_bytes, limit, False, digest)
+        except _DamagedGzip as error:
             raise ValueError(f"{name}: damaged gzip file ({error})") from error
+
+
+class _DamagedGzip(ValueError):
+    pass
+
+
+class _Gunzip:
+    """Unpacks a gzip file as gzip.GzipFile does, but in bounded memory, input and time.
+
+    gzip.GzipFile reads a header byte by byte, however long it is, and any number of empty members.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._begin()
+        self._packed = b""
+        self._taken = self._given = self._members = 0
+
+    def _begin(self) -> None:
+        import zlib
+
+        self._unpack = zlib.decompressobj(wbits=31)
+        self._error = zlib.error
+
+    def readinto(self, room: memoryview) -> int:
+        """Fill some of `room`, in bytes; 0 at the end."""
+        while True:
+            if self._unpack.eof and not self._next_member():
+                return 0
+            if not self._packed:
+                self._take()
+            try:
+                part = self._unpack.decompress(self._packed, len(room))
+            except self._error as error:
+                raise _DamagedGzip(str(error)) from None
+            self._packed = self._unpack.unconsumed_tail or self._unpack.unused_data
+            if part:
+                room[: len(part)] = part
+                self._given += len(part)
+                return len(part)
+
+    def read(self, count: int) -> bytes:
+        """Give `count` bytes, or what is left of them."""
+        room = bytearray(count)
+        done = 0
+        while done < count and (got := self.readinto(memoryview(room)[done:])):
+            done += got
+        return bytes(room[:done])
+
+    def _take(self) -> None:
+        self._packed = self._file.read(_CHUNK)
+        self._taken += len(self._packed)
+        if not self._packed:
+            raise _DamagedGzip("it is truncated")
+        if self._taken > _MAX_GZIP_EXTRA + _MAX_GZIP_RATIO * self._given:
+            raise _DamagedGzip(f"{self._taken} bytes unpack to {self._given} only")
+
+    def _next_member(self) -> bool:
+        """Whether another gzip file follows, behind zeros."""
+        self._packed = self._packed.lstrip(b"\0")
+        while not self._packed:
+            self._packed = self._file.read(_CHUNK)
+            if not self._packed:
+                return False
+            self._taken += len(self._packed)
+            if self._taken > _MAX_GZIP_EXTRA + _MAX_GZIP_RATIO * self._given:
+                raise _DamagedGzip("it ends in zeros")
+            self._packed = self._packed.lstrip(b"\0")
+        self._members += 1
+        if self._members >= _MAX_GZIP_MEMBERS:
+            raise _DamagedGzip(f"it has more than {_MAX_GZIP_MEMBERS} members")
+        self._begin()
+        return True
 
 
 def cache_folder() -> str:
@@ -208,6 +315,7 @@ def _read_idx(
     max_bytes: int,
     available: int,
     exact: bool,
+    digest: Any,
 ) -> npt.NDArray[np.uint8]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
@@ -252,19 +360,56 @@ def _read_idx(
         done += got
     if file.read(1):
         raise ValueError(f"{name}: its header says {shape}, {count} bytes; it has more")
+    if digest is not None:
+        digest.update(magic + header)
+        digest.update(values)
     return values.reshape(shape)
 
 
-def _load_pair(images_path: str, labels_path: str) -> Arrays:
-    images = read_idx(images_path, ndim=3, item_shape=(28, 28))
-    labels = read_idx(labels_path, ndim=1)
-    if len(images) != len(labels):
+def _load(path: str, sha256: str | None = None) -> tuple[str, npt.NDArray[np.uint8]]:
+    """Read one of the four files, of which `sha256` is the digest; its path and content."""
+    import hashlib
+
+    images = "images" in os.path.basename(path)
+    shape: dict[str, Any] = {"ndim": 3, "item_shape": (28, 28)} if images else {"ndim": 1}
+    digest = None if sha256 is None else hashlib.sha256()
+    values = _read_idx_file(path, **shape, digest=digest)
+    if digest is not None and digest.hexdigest() != sha256:
         raise ValueError(
-            f"{images_path} has {len(images)} images but {labels_path} {len(labels)} labels"
+            f"{path}: SHA-256 of its content is {digest.hexdigest()}, wanted {sha256}; "
+            "remove it, and it is downloaded again"
         )
-    if labels.max() > 9:
-        raise ValueError(f"{labels_path}: label {labels.max()}; wanted 0 to 9")
-    return images, labels
+    return path, values
+
+
+def _load_pair(
+    images: tuple[str, npt.NDArray[np.uint8]], labels: tuple[str, npt.NDArray[np.uint8]]
+) -> Arrays:
+    if len(images[1]) != len(labels[1]):
+        raise ValueError(
+            f"{images[0]} has {len(images[1])} images but {labels[0]} {len(labels[1])} labels"
+        )
+    if labels[1].max() > 9:
+        raise ValueError(f"{labels[0]}: label {labels[1].max()}; wanted 0 to 9")
+    return images[1], labels[1]
+
+
+def _found_in(folder: str) -> str:
+    """Tell what a folder has instead of MNIST."""
+    if not os.path.isdir(folder):
+        return "a file" if os.path.exists(folder) else "no such folder"
+    some = [
+        path
+        for subfolder in _SUBFOLDERS
+        for name in _FILES
+        if (path := _find_file(os.path.join(folder, subfolder), name)) is not None
+    ]
+    try:
+        names = some or sorted(os.listdir(folder))
+    except OSError as error:
+        return str(error.strerror)
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more if names else "an empty folder"
 
 
 def _find(folder: str) -> list[str] | None:
@@ -306,7 +451,7 @@ def _download_file(name: str, path: str, sha256: str, progress: bool | None) -> 
     failures = []
     for mirror in _MIRRORS:
         try:
-            with serialization.replacing(path) as file:
+            with files.replacing(path) as file:
                 _fetch(mirror + name, file, progress)
                 _check(file, sha256)
             return
@@ -336,7 +481,7 @@ def _fetch(url: str, file: BinaryIO, progress: bool | None) -> None:
                     raise ValueError(f"more than {_MAX_DOWNLOAD} bytes")
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not done after {_FILE_TIMEOUT:g} s")
-                file.write(chunk)
+                files.write_all(file, chunk, file.name)
                 if bar is not None:
                     bar.update(len(chunk))
         finally:
@@ -395,22 +540,20 @@ def _progress_bar(name: str, total: int | None, progress: bool | None) -> Any:
 
 def _check(file: BinaryIO, sha256: str) -> None:
     """Hold the unpacked content of a file just written against its SHA-256."""
-    import gzip
     import hashlib
-    import zlib
 
-    file.flush()
     digest = hashlib.sha256()
     unpacked = 0
-    with open(file.name, "rb") as packed, gzip.GzipFile(fileobj=packed) as content:
+    with open(file.name, "rb") as packed:
+        content = _Gunzip(packed)
         try:
             while chunk := content.read(_CHUNK):
                 unpacked += len(chunk)
                 if unpacked > _MAX_DOWNLOAD:
                     raise ValueError(f"unpacks to more than {_MAX_DOWNLOAD} bytes")
                 digest.update(chunk)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"damaged gzip file ({error})") from error
+        except _DamagedGzip as error:
+            raise ValueError(f"damaged gzip file ({error})") from None
     if digest.hexdigest() != sha256:
         raise ValueError(f"SHA-256 of the content is {digest.hexdigest()}, wanted {sha256}")
 

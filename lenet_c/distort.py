@@ -141,12 +141,17 @@ def preview(
     ------
     TypeError, ValueError
         If an argument is not as said.
+    MemoryError
+        If the images take more memory than `lenet_c.set_memory_limit` allows.
     """
     grey = _grey(images)
     if not isinstance(distortion, Distortion):
         raise TypeError(f"distortion: got {checks.short(distortion)}, want a Distortion")
     checks.whole("n", n, 1)
     checks.whole("seed", seed, 0, 2**64 - 1)
+    _core.check_memory(
+        f"preview of {n} times {grey.shape}", 2 * n * grey.size, "a smaller n takes less; "
+    )
     height, width = grey.shape[-2:]
     repeated = np.repeat(grey.reshape(-1, height, width), n, axis=0)
     out = np.empty_like(repeated)
@@ -222,4 +227,6 @@ def _grey(images: ArrayLike) -> NDArray[np.uint8]:
         raise ValueError(
             f"images: shape {array.shape}, want at least one image of 1x1 to {MAX_SIDE}x{MAX_SIDE}"
         )
+    if not array.flags.c_contiguous:
+        _core.check_memory("images: a copy", array.size, "fewer images at a time take less; ")
     return np.require(array, requirements=["C", "A"])

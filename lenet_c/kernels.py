@@ -2,12 +2,15 @@
 
 The same code that the network runs, one image per lane, on the calling thread. Arrays of any
 float dtype, contiguous or not, are taken and computed with as float32. What does not fit is a
-TypeError or a ValueError that names the argument.
+TypeError or a ValueError that names the argument, what takes more memory than
+`lenet_c.set_memory_limit` allows a MemoryError.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
 from lenet_c.architectures import MAX_MAPS, MAX_SIDE, check_table, table_matrix
+
+_FEWER = "fewer rows at a time take less; "
 
 Floats = NDArray[np.float32]
 TableLike = Sequence[Sequence[int]] | NDArray[Any]
@@ -33,6 +38,8 @@ def _floats(name: str, value: ArrayLike, ndim: int | None) -> Floats:
         raise ValueError(f"{name}: shape {array.shape}, want {ndim} dimensions")
     if array.size == 0:
         raise ValueError(f"{name}: shape {array.shape} is empty")
+    if array.dtype != np.float32 or not array.flags.c_contiguous:
+        _core.check_memory(f"{name}: a float32 copy", 4 * array.size, _FEWER)
     with np.errstate(over="ignore"):  # what overflows is infinite, and told below
         array = np.require(array, np.float32, ["C", "A"])
     if not np.isfinite(array).all():
@@ -40,6 +47,12 @@ def _floats(name: str, value: ArrayLike, ndim: int | None) -> Floats:
         row = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise ValueError(f"{name}: row {row} is NaN or infinite, want finite values")
     return array
+
+
+def _room(name: str, shape: tuple[int, ...]) -> Floats:
+    """Make an array for a result, if it is not too large."""
+    _core.check_memory(f"{name} of shape {shape}", 4 * math.prod(shape), _FEWER)
+    return np.empty(shape, np.float32)
 
 
 def _expect(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -54,20 +67,20 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     if isinstance(table, np.ndarray) and table.ndim == 2:
         if table.dtype.kind not in "iub":
             raise TypeError(f"table: dtype {table.dtype}, want integers or bool")
+        _expect("table", table, (maps, in_maps))
         other = table[(table != 0) & (table != 1)]
         if other.size:
             raise ValueError(f"table: has {other[0]}, want 0 or 1 in an array (maps, input maps)")
         matrix = np.ascontiguousarray(table != 0, np.uint8)
     else:
         try:
-            rows = tuple(tuple(row) for row in table)
-        except TypeError:
+            # no more of them than can be right
+            rows = tuple(tuple(islice(row, in_maps + 1)) for row in islice(table, maps + 1))
+        except (TypeError, NotImplementedError):  # also of buffers that cannot be iterated
             wanted = f"for each map its input maps, or an array ({maps}, {in_maps})"
             raise TypeError(f"table: got {checks.short(table)}, want {wanted}") from None
         check_table("table", rows, maps, in_maps)
         matrix = table_matrix(rows, in_maps)
-    if matrix.shape != (maps, in_maps):
-        raise ValueError(f"table: for {matrix.shape} maps, want ({maps}, {in_maps})")
     if not matrix.any(axis=1).all():
         raise ValueError(f"table: map {int(np.argmin(matrix.any(axis=1)))} reads no map")
     return matrix
@@ -111,7 +124,7 @@ def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = Non
     b = _floats("b", b, 1)
     x, w, matrix = _conv_arguments(x, w, len(b), table)
     kernel = w.shape[-1]
-    y = np.empty((len(x), len(b), x.shape[2] - kernel + 1, x.shape[3] - kernel + 1), np.float32)
+    y = _room("y", (len(x), len(b), x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
     _core.conv(x, w.reshape(-1), b, kernel, matrix, y)
     return y
 
@@ -160,7 +173,7 @@ def subsample(x: ArrayLike, coefficient: ArrayLike, bias: ArrayLike) -> Floats:
     _expect("bias", bias, x.shape[1:2])
     if min(x.shape[2:]) < 2:
         raise ValueError(f"x: maps of {x.shape[2:]}, want at least 2x2")
-    y = np.empty((*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2), np.float32)
+    y = _room("y", (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2))
     _core.subsample(x, coefficient, bias, y)
     return y
 
@@ -212,7 +225,7 @@ def dense(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> Floats:
     x, w = _matrix_arguments(x, "w", w)
     b = _floats("b", b, 1)
     _expect("b", b, w.shape[:1])
-    y = np.empty((len(x), len(w)), np.float32)
+    y = _room("y", (len(x), len(w)))
     _core.dense(x, w, b, y)
     return y
 
@@ -251,7 +264,7 @@ def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
         Penalties: the smallest wins.
     """
     x, codes = _matrix_arguments(x, "codes", codes)
-    y = np.empty((len(x), len(codes)), np.float32)
+    y = _room("y", (len(x), len(codes)))
     _core.rbf(x, codes, y)
     return y
 

@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
     from lenet_c.rejection import Rejection, RejectionCurve
@@ -86,7 +87,7 @@ def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _co
     network = _core.Network(
         layers, height, width, architecture.background, architecture.foreground, fixed_codes
     )
-    if network.parameters.size != architecture.n_parameters:
+    if network.n_parameters != architecture.n_parameters:
         raise AssertionError("the core and the architecture count parameters differently")
     return network
 
@@ -101,12 +102,44 @@ def _architecture_for(codes: ArrayLike | None) -> Architecture:
     return LENET5_1998.with_classes(*shape)
 
 
-def _numbers(given: ArrayLike) -> NDArray[Any]:
-    array = checks.array("codes", given)
+def _numbers(given: ArrayLike, name: str = "codes") -> NDArray[Any]:
+    array = checks.array(name, given)
     if array.dtype.kind not in "fiub":
         hint = f", say codes.of({given!r})" if isinstance(given, str) else ""
-        raise TypeError(f"codes: dtype {array.dtype}, want real numbers{hint}")
+        raise TypeError(f"{name}: dtype {array.dtype}, want real numbers{hint}")
     return array
+
+
+def _rounded(name: str, array: NDArray[Any]) -> Floats:
+    """Give real numbers as the core computes with them, a copy, all of them finite."""
+    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
+        values = np.array(array, np.float32, order="C")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: some are NaN or infinite in float32, want finite values")
+    return values
+
+
+def _parameters(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    """Check what is to be the parameters of this name, and give a copy."""
+    array = _numbers(given, name)
+    if array.shape != shape:
+        raise ValueError(
+            f"{name}: shape {array.shape}, want just {shape} (writing to a view, as in "
+            "net['C1.bias'][...] = 0, broadcasts)"
+        )
+    return _rounded(name, array)
+
+
+def _check_memory(architecture: Architecture) -> None:
+    """Raise MemoryError if a new network would take more than a call may."""
+    sizes = {name: math.prod(shape) for name, shape in architecture.parameter_shapes.items()}
+    taken = 4 * sum(sizes.values()) + 16 * max(sizes.values(), default=0)  # drawn in float64
+    for layer in architecture.layers:
+        if isinstance(layer, Conv):  # the core lists who is connected
+            taken += 12 * sizes[f"{layer.name}.weight"] // layer.kernel**2
+    _core.check_memory(
+        f"architecture: {architecture.name}, of {sum(sizes.values()):,} parameters", taken
+    )
 
 
 def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Floats | None:
@@ -120,16 +153,13 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
         if wanted != codes.DIGITS.shape:
             raise ValueError(f"codes: none given, want an array {wanted} for this architecture")
         given = codes.DIGITS
-    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
-        array = np.array(_numbers(given), np.float32, order="C")
+    array = _numbers(given)
     if array.shape != wanted:
         raise ValueError(
             f"codes: shape {array.shape}, want {wanted} for {architecture.name} "
             "(Architecture.with_classes changes it)"
         )
-    if not np.isfinite(array).all():
-        raise ValueError("codes: some are NaN or infinite, want finite values")
-    return array
+    return _rounded("codes", array)
 
 
 def _check_distinct(codes: Floats) -> None:
@@ -162,14 +192,15 @@ class LeNet5:
     ----------
     architecture : Architecture
     parameters : float32 array (n_parameters,)
-        Every trainable parameter; writing to it changes the network.
+        Every trainable parameter; writing to it, and assigning values, changes the network.
     codes : float32 array (classes, code length) or None
     notes : dict
         Anything that JSON can hold, saved with the network; empty at first.
 
     Notes
     -----
-    ``net["C3.weight"]`` is a named view into `parameters`, ``list(net)`` gives the names. Images
+    ``net["C3.weight"]`` is a named view into `parameters`, ``list(net)`` gives the names;
+    ``net["C3.weight"] = values`` copies values in, as assigning `parameters` does. Images
     are uint8 (N, 28, 28) or (N, 32, 32), raw grey with 0 for background and 255 for ink, or
     float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Other networks take
     uint8 images of their own size or up to 8 pixels smaller, by an even number, which are padded
@@ -177,6 +208,12 @@ class LeNet5:
     `num_threads`; results are the same bits for any number. With the size of its batch an image's
     outputs may differ in the last bits: few images run by other kernels than many. One network may
     predict from many Python threads at once.
+
+    Arrays that a call reads may be written to by other threads meanwhile, and are then read as they
+    are at some time; but ``array.resize(..., refcheck=False)`` frees what the call still reads.
+
+    An `Architecture` has at most 2**28 parameters and values a layer. A call that would take more
+    memory than `lenet_c.set_memory_limit` allows, 2 GiB, is a MemoryError that says for what.
 
     Examples
     --------
@@ -200,37 +237,37 @@ class LeNet5:
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)
-        self._open(architecture, _checked_codes(architecture, codes))
+        checked = _checked_codes(architecture, codes)
+        _check_memory(architecture)
+        self._open(architecture, checked)
         rng = np.random.default_rng(seed)
-        for name, view in self._views.items():
-            if name not in self._code_names:  # codes begin as codes
-                view[...] = initial.draw(architecture, name, init, rng)
+        for name in self:
+            if name != self._code_name:  # codes begin as codes
+                self[name][...] = initial.draw(architecture, name, init, rng)
 
     def _open(self, architecture: Architecture, codes: Floats | None) -> None:
         self._architecture = architecture
+        self._turns = Turns()
         self.notes: dict[str, Any] = {}
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         if codes is not None and not trained:
             _check_distinct(codes)
         self._network = _core_network(architecture, None if trained else codes)
-        self._views: dict[str, Floats] = {}
+        self._shapes = architecture.parameter_shapes
         self._ranges: dict[str, tuple[int, int]] = {}
         start = 0
-        for name, shape in architecture.parameter_shapes.items():
-            end = start + int(np.prod(shape))
-            self._views[name] = self.parameters[start:end].reshape(shape)
+        for name, shape in self._shapes.items():
+            end = start + math.prod(shape)
             self._ranges[name] = start, end
             start = end
-        self._code_names = {f"{last.name}.weight"} if trained else set()
+        self._code_name = f"{last.name}.weight" if trained else None
+        self._fixed_codes = None  # bytes, which nobody can change; the core has its own copy
         if codes is not None:
-            if trained:
-                view = self[f"{last.name}.weight"]
-                view[...] = codes
-                codes = view
+            if self._code_name is not None:
+                self[self._code_name][...] = codes
             else:
-                codes.flags.writeable = False  # the core has its own copy
-        self._codes = codes
+                self._fixed_codes = codes.tobytes()
 
     # ---- what it is ----
 
@@ -241,13 +278,43 @@ class LeNet5:
 
     @property
     def codes(self) -> Floats | None:
-        """Codes of the classes, (classes, code length); a view if trained; None: no RBF output."""
-        return self._codes
+        """Codes of the classes, (classes, code length); None: no RBF output.
+
+        A view if trained, which takes codes as `parameters` takes parameters; else read-only.
+        """
+        if self._code_name is not None:
+            return self[self._code_name]
+        if self._fixed_codes is None:
+            return None
+        return np.frombuffer(self._fixed_codes, np.float32).reshape(self.architecture.classes, -1)
+
+    @codes.setter
+    def codes(self, values: ArrayLike) -> None:
+        if self._code_name is None:
+            raise AttributeError(
+                f"codes: those of {self.architecture.name} are fixed when it is made, "
+                "LeNet5(codes=...)"
+                if self._fixed_codes is not None
+                else f"codes: {self.architecture.name} has no RBF output"
+            )
+        self[self._code_name] = values
 
     @property
     def parameters(self) -> Floats:
-        """Every trainable parameter, one contiguous float32 vector; a view, not a copy."""
+        """Every trainable parameter, one contiguous float32 vector.
+
+        A view, a new one each time: its shape, dtype and flags are its own. One made read-only
+        protects the network from writing to that view, not from others or from training. Assigned
+        values are copied in after a check: real numbers, the same shape, finite in float32; else
+        nothing is written. (``net.parameters *= 2`` multiplies a view and then assigns it, so what
+        it spoils is told, and stays.)
+        """
         return self._network.parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        checked = _parameters("parameters", values, (self._network.n_parameters,))
+        self._network.parameters[...] = checked
 
     @property
     def n_parameters(self) -> int:
@@ -260,19 +327,31 @@ class LeNet5:
         return self.architecture.n_connections
 
     def __getitem__(self, name: str) -> Floats:
+        start, end = self._range_of(name)
+        return self._network.parameters[start:end].reshape(self._shapes[name])
+
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
+        self._range_of(name)
+        self[name][...] = _parameters(name, values, self._shapes[name])
+
+    def _range_of(self, name: str) -> tuple[int, int]:
         try:
-            return self._views[name]
+            return self._ranges[name]
         except KeyError:
-            raise KeyError(f"{name!r}: want one of {', '.join(self._views)}") from None
+            pass
+        fixed = ""
+        if self._fixed_codes is not None and name == f"{self.architecture.layers[-1].name}.weight":
+            fixed = "the codes are fixed, no parameters (net.codes has them); "
+        raise KeyError(f"{name!r}: {fixed}want one of {', '.join(self)}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
+        return iter(self._shapes)
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._shapes)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._views
+        return name in self._shapes
 
     def __repr__(self) -> str:
         return f"LeNet5({self.architecture.name!r}, {self.n_parameters:,} parameters)"
@@ -284,11 +363,9 @@ class LeNet5:
         """
         if isinstance(names, str):
             raise TypeError(f"{argument}: got {names!r}, want a list, [{names!r}]")
-        if not isinstance(names, Iterable):
-            raise TypeError(f"{argument}: got {checks.short(names)}, want a list of names")
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
-        for name in names:
+        for name in checks.items(argument, names, "names"):
             if not isinstance(name, str) or (name not in layers and name not in self):
                 raise ValueError(
                     f"{argument}: got {checks.short(name)}, want some of "
@@ -333,8 +410,11 @@ class LeNet5:
                 )
             if own[layer] != theirs[layer] or self[name].shape != other[name].shape:
                 raise ValueError(f"layers: {layer!r} differs between the two networks")
-        for name in names:
-            self[name][...] = other[name]
+        theirs_now = other._snapshot()
+        with self._turns.changing:
+            for name in names:
+                first, end = other._ranges[name]
+                self[name][...] = theirs_now[first:end].reshape(self[name].shape)
 
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
@@ -383,6 +463,9 @@ class LeNet5:
         ------
         TypeError, ValueError
             For another dtype, another shape, no images, or pixels that are NaN or infinite.
+        MemoryError
+            If the call would take more memory than `lenet_c.set_memory_limit` allows; all calls
+            that run the network raise it.
         """
         return self._network.forward(images, num_threads)
 
@@ -448,7 +531,7 @@ class LeNet5:
     def activations(
         self, images: ArrayLike, *, num_threads: int | None = None
     ) -> dict[str, Floats]:
-        """Run the network and give every layer's outputs.
+        """Run the network and give every layer's outputs: 32 kB an image in the 1998 network.
 
         Parameters
         ----------
@@ -615,39 +698,82 @@ class LeNet5:
 
     # ---- keeping ----
 
+    def _snapshot(self) -> Floats:
+        """Copy the parameters: between two updates, if a `Trainer` trains in another thread."""
+        return self._turns.copy(lambda: self.parameters.copy())
+
+    def _codes_of(self, parameters: Floats) -> Floats | None:
+        """Give the codes that belong to a copy of the parameters."""
+        if self._code_name is None:
+            return self.codes
+        first, end = self._ranges[self._code_name]
+        return parameters[first:end].reshape(self._shapes[self._code_name])
+
     def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
         """Write the network to a file (.npz, no pickle, versioned, checksummed, atomic).
+
+        Of a network that a `Trainer` trains in another thread the file has the weights between
+        two updates: `save` waits for the end of the one under way, as pickling and `copy` do.
+        What else writes to `parameters` meanwhile may be there in part.
 
         Parameters
         ----------
         path : str, path or binary file
+            A file is replaced only once the new one is complete and on disk. It keeps its mode,
+            and its owner and group where this user may set them, but neither access control
+            lists nor extended attributes, and other (hard) links to it keep what it was. An open
+            file, buffered or not, is written to until it has taken everything.
 
         Raises
         ------
         TypeError, ValueError
-            If `path` is something else, JSON cannot hold `notes`, or parameters are not finite.
+            If `path` is something else, JSON cannot hold `notes`, parameters are not finite, or
+            the file would be larger than `load` takes by default.
+        OSError
+            If the file cannot be written, or is read-only; it is named.
+
+        Notes
+        -----
+        `notes` come back as JSON has them: keys are text (others are an error), tuples and arrays
+        are lists, numpy's numbers are Python's. NaN and infinity are an error.
         """
         from lenet_c import serialization
 
-        if not np.isfinite(self.parameters).all():
+        parameters = self._snapshot()
+        if not np.isfinite(parameters).all():
             raise ValueError("parameters: some are NaN or infinite, which load would refuse")
-        if not isinstance(self.notes, dict):
-            raise TypeError(f"notes: got {checks.short(self.notes)}, want a dict")
-        arrays = {"parameters": self.parameters}
-        if self.codes is not None:
-            arrays["codes"] = np.ascontiguousarray(self.codes)
+        notes = self.notes
+        if not isinstance(notes, dict):
+            raise TypeError(f"notes: got {checks.short(notes)}, want a dict")
+        arrays = {"parameters": parameters}
+        codes = self._codes_of(parameters)
+        if codes is not None:
+            arrays["codes"] = codes
         metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
-        if self.notes:
-            metadata["notes"] = self.notes
+        if notes:
+            metadata["notes"] = notes
         serialization.write(path, metadata, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | BinaryIO) -> LeNet5:
+    def load(
+        cls,
+        path: str | os.PathLike[str] | BinaryIO,
+        *,
+        max_bytes: int | None = None,
+        max_metadata: int | None = None,
+    ) -> LeNet5:
         """Read a network that `save` wrote.
 
         Parameters
         ----------
         path : str, path or binary file
+            An open file is read to its end, and never more than a byte beyond `max_bytes`.
+        max_bytes : int, optional
+            The largest file to accept; 256 MiB by default. Reading takes three times a file's size
+            of memory, and the network itself.
+        max_metadata : int, optional
+            The most bytes of architecture and notes to accept, which take up to 35 times the
+            memory once they are read; 1 MiB by default.
 
         Returns
         -------
@@ -656,11 +782,18 @@ class LeNet5:
         Raises
         ------
         lenet_c.ModelFileError
-            If the file is damaged, is not a model, or comes from a newer version.
+            If the file is damaged, is not a model, is too large, or comes from a newer version.
+        OSError
+            If it cannot be read; it is named.
         """
         from lenet_c import serialization
 
-        metadata, arrays = serialization.read(path)
+        limits = serialization.LIMITS
+        if max_bytes is not None:
+            limits = replace(limits, file=checks.whole("max_bytes", max_bytes, 1))
+        if max_metadata is not None:
+            limits = replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
+        metadata, arrays = serialization.read(path, limits)
         name = serialization.name_of(path)
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
@@ -718,11 +851,13 @@ class LeNet5:
         return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:
+        parameters = self._snapshot()
+        codes = self._codes_of(parameters)
         return {
             "architecture": self.architecture,
-            "parameters": self.parameters.copy(),
-            "codes": None if self.codes is None else np.array(self.codes),
-            "notes": self.notes,
+            "parameters": parameters,
+            "codes": None if codes is None else np.array(codes),
+            "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

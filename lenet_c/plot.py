@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import checks
+from lenet_c import checks, files
 from lenet_c.architectures import Conv
 from lenet_c.codes import COLUMNS, ROWS
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
-from lenet_c.serialization import replacing
 from lenet_c.trainer import History
 
 if TYPE_CHECKING:
@@ -87,8 +86,9 @@ def save(drawn: Axes | Figure, path: str | os.PathLike[str], dpi: float = 100) -
     figure.savefig(full, format="png", dpi=dpi)
     # a palette makes the file less than half as large
     picture = Image.open(full).convert("RGB").quantize(256)
-    with replacing(path) as file:
-        picture.save(file, "PNG", optimize=True)
+    packed = io.BytesIO()
+    picture.save(packed, "PNG", optimize=True)
+    files.replace(path, packed.getvalue())
 
 
 def learning_curves(

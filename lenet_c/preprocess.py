@@ -138,7 +138,7 @@ def centre(ink: npt.NDArray[np.floating[Any]], size: int = _SIZE) -> npt.NDArray
     ndarray of uint8, (size, size)
         The character, moved by whole pixels and never over the edge.
     """
-    _check_grey("ink", ink)
+    ink = _check_grey("ink", ink)
     size = checks.whole("size", size, 1)
     if max(ink.shape) > size:
         raise ValueError(f"ink: {ink.shape} does not fit into ({size}, {size})")
@@ -173,7 +173,7 @@ def resize(
     ndarray of float, (height, width)
         The scaled picture.
     """
-    _check_grey("image", image)
+    image = _check_grey("image", image)
     height, width = checks.whole("height", height, 1), checks.whole("width", width, 1)
     rows = _weights(image.shape[0], height).astype(image.dtype)
     columns = _weights(image.shape[1], width).astype(image.dtype)
@@ -227,7 +227,8 @@ def normalize(
     for name, grey in (("background", background), ("foreground", foreground)):
         if not math.isfinite(checks.rounded(name, grey)):
             raise ValueError(f"{name}: got {checks.short(grey)}, want a finite number")
-    table = background + (foreground - background) * np.arange(256) / 255
+    low, high = float(background), float(foreground)  # numpy's scalars could overflow
+    table = low + (high - low) * np.arange(256) / 255
     return table.astype(np.float32)[images]
 
 
@@ -261,12 +262,16 @@ def _check_raw(images: npt.NDArray[np.uint8]) -> None:
         raise ValueError(f"images: shape {images.shape}; wanted (N, H, W) or (H, W)")
 
 
-def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> None:
+def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """Give it as a plain array, whatever kind of array it was."""
     if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
         what = getattr(image, "dtype", type(image))
         raise TypeError(f"{name}: {what}; wanted an array of floating numbers")
     if image.ndim != 2 or 0 in image.shape:
         raise ValueError(f"{name}: shape {image.shape}; wanted (H, W), at least 1x1")
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name}: some values are NaN or infinite; wanted finite values")
+    return np.asarray(image)
 
 
 def _weights(n_in: int, n_out: int) -> npt.NDArray[np.float64]:

@@ -8,41 +8,64 @@ arrays it holds ``metadata`` (JSON as bytes, with the format's name and version)
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
-from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from lenet_c import checks
+from lenet_c import checks, files
+from lenet_c.files import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = [
-    "FORMAT",
-    "VERSION",
-    "ModelFileError",
-    "name_of",
-    "read",
-    "replacing",
-    "target_of",
-    "write",
-]
+__all__ = ["FORMAT", "LIMITS", "VERSION", "Limits", "ModelFileError", "name_of", "read", "write"]
 
 FORMAT = "lenet_c"
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model file may have at most. What is larger is not written, and refused unread.
+
+    Attributes
+    ----------
+    file : int
+        Bytes. Reading takes three times the file's size of memory, and a few MB.
+    metadata : int
+        Bytes of the JSON with architecture and notes; read they take up to 35 times the memory.
+    members : int
+        Arrays, with the metadata and the checksum.
+    directory : int
+        Bytes of the zip file's directory.
+    dimensions : int
+        Of an array.
+    depth : int
+        Lists and dicts within one another, in the metadata.
+    digits : int
+        Of a whole number in the metadata.
+    """
+
+    file: int = 256 << 20
+    metadata: int = 1 << 20
+    members: int = 256
+    directory: int = 64 << 10
+    dimensions: int = 32
+    depth: int = 100
+    digits: int = 4300
+
+
+LIMITS = Limits()
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "<f4": np.dtype("<f4"),
     "<i8": np.dtype("<i8"),
     "|u1": np.dtype("u1"),
 }
-_MAX_BYTES = 256 << 20
-_MAX_MEMBERS = 256
-_MAX_DIRECTORY = 64 << 10
-_MAX_DIMENSIONS = 32
 _RESERVED = ("metadata", "checksum")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _NPY_HEADER = re.compile(
@@ -61,38 +84,48 @@ def write(
 ) -> None:
     """Write a model file.
 
-    A path is replaced whole or not at all: the file is written beside it, synced, then renamed.
+    A path is replaced whole or not at all: the file is written beside it, synced, then renamed
+    (`lenet_c.files.replacing` says what is kept of the file that was there). Everything is copied
+    once, before it is looked at: what other threads change meanwhile cannot damage the file.
 
     Parameters
     ----------
     path : path or binary file object
-        Where to write. A file object is written to as it is.
+        Where to write. A file object is written to as it is, until it has taken everything.
     metadata : mapping
-        Anything that JSON can hold. ``"format"`` and ``"version"`` are set here.
+        Text to anything that JSON can hold: dicts with text as keys, lists (of tuples and arrays
+        lists are made), text, finite numbers (also numpy's), truth values, None. ``"format"`` and
+        ``"version"`` are set here.
     arrays : mapping of str to ndarray
         float32, int64 or uint8 arrays.
 
     Raises
     ------
     TypeError, ValueError
-        If `path` is neither a path nor a file, or a name, a dtype or the metadata cannot be stored.
+        If `path` is neither a path nor a file, a name, a dtype or the metadata cannot be stored,
+        or something is larger than `LIMITS`.
+    OSError
+        If the file cannot be written, naming it.
     """
     content = _pack(metadata, arrays)
     if not isinstance(path, (str, os.PathLike)):
         _check_file(path, "write")
-        path.write(content)
-        return
-    with replacing(path) as file:
-        file.write(content)
+        files.write_all(path, content, name_of(path))
+    else:
+        files.replace(path, content)
 
 
-def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read(
+    path: str | os.PathLike[str] | BinaryIO, limits: Limits = LIMITS
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read a model file.
 
     Parameters
     ----------
     path : path or binary file object
         What to read. A file object is read from where it stands to its end.
+    limits : Limits, optional
+        What is accepted.
 
     Returns
     -------
@@ -105,75 +138,32 @@ def read(path: str | os.PathLike[str] | BinaryIO) -> tuple[dict[str, Any], dict[
     ------
     ModelFileError
         If the file is damaged, is not a model file, or a newer version wrote it.
+    OSError
+        If it cannot be read, naming it.
     """
     name = name_of(path)
     if not isinstance(path, (str, os.PathLike)):
         _check_file(path, "read")
-        return _unpack(name, path.read(_MAX_BYTES + 1))
-    with open(name, "rb") as file:
+        return _unpack(name, _content(name, path, limits), limits)
+    with open(name, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > _MAX_BYTES:
-            raise ModelFileError(f"{name}: {size} bytes; a model file has at most {_MAX_BYTES}")
-        magic = file.read(4)
-        if magic != b"PK\x03\x04":
-            raise ModelFileError(f"{name}: not a model file (it begins with {magic!r})")
-        return _unpack(name, magic + file.read(_MAX_BYTES))
+        if size > limits.file:
+            raise ModelFileError(f"{name}: {size} bytes; {_at_most(limits)}")
+        return _unpack(name, _content(name, file, limits), limits)
 
 
-def name_of(path: str | os.PathLike[str] | BinaryIO) -> str:
-    """Give what an error calls a file: its path, or its name if it is open and has one."""
-    if isinstance(path, (str, os.PathLike)):
-        return os.fsdecode(path)
-    return str(getattr(path, "name", "model file"))
+def _content(name: str, file: BinaryIO, limits: Limits) -> bytes:
+    magic = files.read_all(file, 3, name)  # and one more
+    if magic != b"PK\x03\x04":
+        raise ModelFileError(f"{name}: not a model file (it begins with {magic!r})")
+    content = magic + files.read_all(file, limits.file - 4, name)
+    if len(content) > limits.file:
+        raise ModelFileError(f"{name}: more than {limits.file} bytes; {_at_most(limits)}")
+    return content
 
 
-def target_of(path: str | os.PathLike[str]) -> str:
-    """Give the file to write for `path`: a link to a model stays a link.
-
-    Raises
-    ------
-    ValueError
-        If something else than a file is there.
-    """
-    target = os.path.realpath(os.fsdecode(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"{target}: not a regular file; nothing is written in its place")
-    return target
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` only once it is complete and on disk.
-
-    Parameters
-    ----------
-    path : path
-        The target. Until the block ends without an exception it stays as it is.
-
-    Yields
-    ------
-    binary file object
-        A temporary file in the target's folder, removed if the block fails.
-    """
-    target = target_of(path)
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".lenet_c-{os.urandom(6).hex()}.tmp")
-    try:
-        # open, not tempfile: the file gets the permissions that the umask asks for.
-        file = open(temporary, "xb")  # noqa: SIM115
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, target) from None
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
+def _at_most(limits: Limits) -> str:
+    return f"a model file has at most {limits.file}, unless max_bytes says more"
 
 
 def _check_file(file: object, method: str) -> None:
@@ -181,39 +171,89 @@ def _check_file(file: object, method: str) -> None:
         raise TypeError(f"path: got {checks.short(file)}, want a path or a binary file")
 
 
-def _sync_folder(folder: str) -> None:
-    # Windows cannot open a folder, and some network file systems cannot sync one.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+class _Plain:
+    """Makes values what JSON gives back, counting them; tells where one is that it cannot hold."""
+
+    def __init__(self) -> None:
+        self.left = LIMITS.metadata  # each takes a byte at least: more than so many cannot fit
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        self.left -= 1
+        if self.left < 0 or depth > LIMITS.depth:
+            raise ValueError(
+                f"it has more than {LIMITS.metadata} values"
+                if self.left < 0
+                else f"more than {LIMITS.depth} lists and dicts within one another"
+            )
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
+            if value.size > self.left:
+                raise ValueError(f"an array of {value.size} values is too large")
+            value = value.tolist()
+        elif isinstance(value, np.generic) and value.dtype.kind in "biufU":
+            value = value.item()
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if isinstance(value, int):
+            return _whole(int(value))
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise ValueError(f"it has no {value}, only finite numbers")
+            return float(value)
+        if isinstance(value, (list, tuple)):
+            return [self.of(item, depth + 1) for item in list(value)]
+        if isinstance(value, dict):
+            plain = {}
+            for key, item in list(value.items()):
+                if not isinstance(key, str):
+                    raise TypeError(f"the key {checks.short(key)} is not text")
+                plain[str(key)] = self.of(item, depth + 1)
+            return plain
+        raise TypeError(f"{checks.short(value)} is of type {type(value).__name__}")
 
 
-def _pack(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+def _whole(value: int) -> int:
+    bits = LIMITS.digits * math.log2(10)  # a number so long is not put into digits to count them
+    if value.bit_length() > bits + 1 or (
+        value.bit_length() > bits - 1 and abs(value) >= 10**LIMITS.digits
+    ):
+        raise ValueError(f"a whole number of more than {LIMITS.digits} digits")
+    return value
+
+
+def _json(metadata: Mapping[str, Any]) -> bytes:
     import json
-    import zipfile
 
-    if len(arrays) > _MAX_MEMBERS - len(_RESERVED):
-        raise ValueError(f"{len(arrays)} arrays; at most {_MAX_MEMBERS - len(_RESERVED)} fit")
-    about = {**metadata, "format": FORMAT, "version": VERSION}
-    for key, value in about.items():
+    about = {}
+    plain = _Plain()
+    for key, value in {**metadata, "format": FORMAT, "version": VERSION}.items():
         try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
+            about[key] = plain.of(value)
+            if json.loads(json.dumps(about[key])) != about[key]:  # halves of a surrogate pair
+                raise ValueError("it would not come back the same")
+        except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{key}: JSON cannot hold it ({error})") from None
     text = json.dumps(about, allow_nan=False).encode()
-    members = {"metadata": np.frombuffer(text, np.uint8)}
+    if len(text) > LIMITS.metadata:
+        raise ValueError(f"metadata: {len(text)} bytes of JSON; at most {LIMITS.metadata} fit")
+    return text
+
+
+def _pack(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    import zipfile
+
+    if len(arrays) > LIMITS.members - len(_RESERVED):
+        raise ValueError(f"{len(arrays)} arrays; at most {LIMITS.members - len(_RESERVED)} fit")
+    members = {"metadata": np.frombuffer(_json(metadata), np.uint8)}
     for name, array in arrays.items():
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise ValueError(f"array name {name!r} cannot be stored")
-        array = np.asarray(array, order="C")
+        array = np.asarray(array)
         little = array.dtype.newbyteorder("<")
         if little.str not in _DTYPES:
             raise ValueError(f"{name}: dtype {array.dtype}; wanted float32, int64 or uint8")
-        members[name] = array.astype(little, copy=False)
+        # a copy, or another thread might change it between the checksum and the file
+        members[name] = array.astype(little, order="C", copy=True)
     members["checksum"] = np.frombuffer(_digest(members), np.uint8)
 
     out = io.BytesIO()
@@ -223,49 +263,54 @@ def _pack(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> byte
             np.lib.format.write_array(npy, array, version=(1, 0), allow_pickle=False)
             # ZipInfo's fixed date: the same model gives the same bytes.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy.getvalue())
-    if out.tell() > _MAX_BYTES:
-        raise ValueError(f"the model takes {out.tell()} bytes; at most {_MAX_BYTES} are stored")
+    if out.tell() > LIMITS.file:
+        raise ValueError(f"the model takes {out.tell()} bytes; at most {LIMITS.file} are stored")
     return out.getvalue()
 
 
-def _unpack(source: str, content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    members = _members(source, content)
+def _unpack(
+    source: str, content: bytes, limits: Limits
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    members = _members(source, content, limits)
+    del content
     if "metadata" not in members:
         raise ModelFileError(f"{source}: not a model file (no member 'metadata')")
     # Before the rest is looked at: a newer version may store what this one does not know.
-    about = _metadata(source, _array(f"{source}: metadata", members["metadata"]))
+    about = _metadata(source, members["metadata"], limits)
     arrays = {name: _array(f"{source}: {name}", member) for name, member in members.items()}
+    del members
     checksum = arrays.pop("checksum", None)
     if checksum is None:
         raise ModelFileError(f"{source}: damaged (no member 'checksum')")
     if checksum.tobytes() != _digest(arrays):
         raise ModelFileError(f"{source}: damaged (its checksum does not match its content)")
     del arrays["metadata"]
-    return about, {
-        name: array.astype(array.dtype.newbyteorder("="), copy=True)
-        for name, array in arrays.items()
-    }
+    for name, array in arrays.items():
+        arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=True)
+    return about, arrays
 
 
-def _members(source: str, content: bytes) -> dict[str, bytes]:
+def _members(source: str, content: bytes, limits: Limits) -> dict[str, bytes]:
     import struct
     import zipfile
 
-    if len(content) > _MAX_BYTES:
-        raise ModelFileError(f"{source}: more than {_MAX_BYTES} bytes, the most a model file has")
-    if content[:4] != b"PK\x03\x04":
-        raise ModelFileError(f"{source}: not a model file (it begins with {content[:4]!r})")
     end = content[-22:]
-    if end[:4] != b"PK\x05\x06":
+    # With a comment, which this library does not write, zipfile would look for another record.
+    if end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
         raise ModelFileError(f"{source}: truncated, or with bytes added (no end record)")
     # zipfile builds an object for each entry before it can be asked how many there are.
-    if struct.unpack_from("<I", end, 12)[0] > _MAX_DIRECTORY or content[-42:-38] == b"PK\x06\x07":
+    size, start = struct.unpack_from("<II", end, 12)
+    if size > limits.directory or content[-42:-38] == b"PK\x06\x07":
         raise ModelFileError(f"{source}: not a model file (its directory is too large)")
+    if start + size != len(content) - len(end):
+        raise ModelFileError(f"{source}: damaged (its directory is not where its end says)")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-            if len(entries) > _MAX_MEMBERS:
-                raise ModelFileError(f"{source}: {len(entries)} members, wanted <= {_MAX_MEMBERS}")
+            if len(entries) > limits.members:
+                raise ModelFileError(
+                    f"{source}: {len(entries)} members, wanted <= {limits.members}"
+                )
             if any(e.compress_type or e.compress_size != e.file_size for e in entries):
                 raise ModelFileError(f"{source}: has compressed members; a model file has none")
             if sum(e.file_size for e in entries) > len(content):
@@ -304,7 +349,7 @@ def _array(what: str, content: bytes) -> np.ndarray:
             f"{what} has dtype {header[1]!r}; wanted little-endian float32, int64 or uint8"
         )
     sizes = [size.strip() for size in header[3].split(",") if size.strip()]
-    if len(sizes) > _MAX_DIMENSIONS or any(len(s) > 12 or not s.isdecimal() for s in sizes):
+    if len(sizes) > LIMITS.dimensions or any(len(s) > 12 or not s.isdecimal() for s in sizes):
         raise ModelFileError(f"{what} has an impossible shape ({header[3]})")
     shape = tuple(map(int, sizes))
     count = 1
@@ -321,11 +366,23 @@ def _array(what: str, content: bytes) -> np.ndarray:
         raise ModelFileError(f"{what} has an impossible shape {shape}") from error
 
 
-def _metadata(source: str, member: np.ndarray) -> dict[str, Any]:
+def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
     import json
 
+    array = _array(f"{source}: metadata", member)
+    if array.nbytes > limits.metadata:
+        raise ModelFileError(
+            f"{source}: {array.nbytes} bytes of metadata; a model file has at most "
+            f"{limits.metadata}, unless max_metadata says more"
+        )
     try:
-        about = json.loads(member.tobytes())
+        text = array.tobytes().decode()
+        if _depth(text) > limits.depth:  # or the parser might need more stack than there is
+            raise ValueError(f"more than {limits.depth} lists and dicts within one another")
+        # What was loaded can be saved: nothing is accepted that `write` refuses.
+        about = json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_of
+        )
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{source}: metadata is not JSON ({error})") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
@@ -343,6 +400,31 @@ def _metadata(source: str, member: np.ndarray) -> dict[str, Any]:
     return about
 
 
+def _depth(text: str) -> int:
+    """Give how deep lists and dicts of a JSON text lie within one another."""
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"', "", text, flags=re.DOTALL).encode("utf-8", "replace")
+    signs = np.frombuffer(bare, np.uint8)
+    steps = np.isin(signs, list(b"[{")).astype(np.int8) - np.isin(signs, list(b"]}"))
+    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"it has {text}, want finite numbers")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _no_number(text if len(text) < 80 else "a number that is too large")
+    return value
+
+
+def _whole_of(text: str) -> int:
+    if len(text.lstrip("-")) > LIMITS.digits:
+        raise ValueError(f"a whole number of more than {LIMITS.digits} digits")
+    return int(text)
+
+
 def _digest(members: Mapping[str, np.ndarray]) -> bytes:
     import hashlib
 
@@ -351,5 +433,5 @@ def _digest(members: Mapping[str, np.ndarray]) -> bytes:
         array = members[name]
         shape = ",".join(map(str, array.shape))
         digest.update(f"{name}\0{array.dtype.str}\0{shape}\0".encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.digest()

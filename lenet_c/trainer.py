@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,9 @@ class History:
 
     epochs: list[dict[str, float]] = field(default_factory=list)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"epochs": [dict(record) for record in list(self.epochs)]}
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the learning curves with matplotlib (extra "plot").
 
@@ -52,8 +57,20 @@ class History:
         return plot.learning_curves(self, ax)
 
 
+RECORD = ("epoch", "loss", "error_rate", "rate", "seconds", "images_per_second")
+VALIDATION_RECORD = ("val_loss", "val_error_rate")
+
+
 class Callback:
-    """What a training run tells its callbacks. Any object with some of these methods will do."""
+    """What a training run tells its callbacks. Any object with some of these methods will do.
+
+    Attributes
+    ----------
+    adds : tuple of str
+        Keys that its `on_epoch_end` puts into the record, for callbacks after it to monitor.
+    """
+
+    adds: tuple[str, ...] = ()
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Before the first pass; `trainer.validates` tells whether there is validation data."""
@@ -65,7 +82,7 @@ class Callback:
         """After a pass, with its record in the history."""
 
     def on_fit_end(self, trainer: Trainer, history: History) -> None:
-        """After the last pass, also when a callback ended the run early."""
+        """After the last pass, however the run ended: early, by an error, or interrupted."""
 
 
 _EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
@@ -83,9 +100,15 @@ class _Monitor(Callback):
         self.best = np.inf
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget the run before."""
-        if self.monitor.startswith("val_") and not trainer.validates:
+        """Forget the run before; raise ValueError if the records will not have what is wanted."""
+        if self.monitor in VALIDATION_RECORD and not trainer.validates:
             raise ValueError(f"monitor: {self.monitor!r} needs validation_data in fit")
+        names = trainer.record_keys(before=self)
+        if self.monitor not in names:
+            raise ValueError(
+                f"monitor: no {self.monitor!r} among {', '.join(names)}; a callback that puts more "
+                "into the record stands before this one and names it in its attribute `adds`"
+            )
         self.best = np.inf
 
     def _value(self, record: dict[str, float]) -> float:
@@ -145,7 +168,8 @@ class BestWeights(_Monitor):
     monitor : str
         A key of the epoch's record.
     restore : bool
-        Put the best weights back into the network at the end of the run.
+        Put the best weights back into the network at the end of the run, however it ends: also
+        after Ctrl-C, or when the loss is no longer finite.
     """
 
     def __init__(
@@ -171,15 +195,18 @@ class BestWeights(_Monitor):
         """Copy and save the weights if this pass is the best so far."""
         value = self._value(record)
         if value < self.best:
-            self.best, self.epoch = value, int(record["epoch"])
-            self._parameters = trainer.network.parameters.copy()
+            # One copy, for the file too; and kept in one step, for who pickles it meanwhile.
+            network = copy.copy(trainer.network)
+            vars(self).update(
+                best=value, epoch=int(record["epoch"]), _parameters=network.parameters.copy()
+            )
             if self.path is not None:
-                trainer.network.save(self.path)
+                network.save(self.path)
 
     def on_fit_end(self, trainer: Trainer, history: History) -> None:
         """Put the best weights back."""
         if self.restore and self._parameters is not None:
-            trainer.network.parameters[...] = self._parameters
+            trainer._put_back(self._parameters)
 
 
 KEEP_EVERY = 64  # images between two copies of the weights, in case the loss becomes infinite
@@ -226,7 +253,9 @@ class Trainer:
 
     Notes
     -----
-    Pickled or deep-copied, with its network, a trainer goes on as it would have done.
+    Pickled or deep-copied, with its network, a trainer goes on as it would have done. While
+    another thread trains, this waits for the end of the update under way, and what is copied is
+    as that update left it: weights, moments and counts belong together.
     """
 
     def __init__(
@@ -260,16 +289,15 @@ class Trainer:
         self.loss, self.j = loss_for(network, loss, j)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.distort = distort
-        if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks: got {checks.short(callbacks)}, want a list of callbacks")
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
+        self.callbacks: list[Any] = []
+        for callback in checks.items("callbacks", callbacks, "callbacks"):
             hears = any(hasattr(callback, event) for event in _EVENTS)
             if isinstance(callback, type) or not hears:
                 raise TypeError(
                     f"callbacks: got {checks.short(callback)}, want objects with some of "
                     + ", ".join(_EVENTS)
                 )
+            self.callbacks.append(callback)
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
         self.validates = False
@@ -296,6 +324,31 @@ class Trainer:
             f"batch_size={self.batch_size})"
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.network._turns.copy(self._copied)
+
+    def _copied(self) -> dict[str, Any]:
+        state = vars(self).copy()
+        del state["_spare"]
+        for name in ("_state", "_good", "_rng", "history"):
+            state[name] = copy.deepcopy(state[name])
+        # The network is copied later, when another update may have been made.
+        state["_parameters"] = self.network.parameters.copy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        parameters = state.pop("_parameters", None)
+        vars(self).update(state)
+        self._spare = np.empty_like(self.network.parameters)
+        if parameters is not None:
+            self.network.parameters[...] = parameters
+
+    def __copy__(self) -> Trainer:
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))  # of the same network, which is not written to
+        return other
+
     @property
     def n_updates(self) -> int:
         """How many updates were made."""
@@ -314,7 +367,8 @@ class Trainer:
 
         The schedule of the rate spans this call; what the optimizer remembers goes on from
         earlier calls. An interrupt (Ctrl-C) ends training with the weights of the last finished
-        update.
+        update. However it ends, callbacks are told (`on_fit_end`), and `BestWeights` puts back what
+        it kept.
 
         Parameters
         ----------
@@ -352,6 +406,22 @@ class Trainer:
         self.history = History()
         self.stop = False
         self._tell("on_fit_begin")
+        try:
+            self._run(samples, epochs, validation_data, threads)
+        except BaseException:
+            with suppress(Exception):  # what ended the run is told
+                self._tell_end()
+            raise
+        self._tell_end()
+        return self.history
+
+    def _run(
+        self,
+        samples: _core.Samples,
+        epochs: int,
+        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        threads: int | None,
+    ) -> None:
         steps = -(-samples.n // self.batch_size)
         for epoch in range(1, epochs + 1):
             record = self._run_epoch(samples, epoch, steps, steps * epochs, threads)
@@ -364,8 +434,25 @@ class Trainer:
             self._tell("on_epoch_end", record)
             if self.stop:
                 break
-        self._tell("on_fit_end", self.history)
-        return self.history
+
+    def record_keys(self, before: object = None) -> list[str]:
+        """Give the keys that the records of the current `fit` have.
+
+        Parameters
+        ----------
+        before : callback, optional
+            As this one sees the record: with what the callbacks before it say that they add.
+
+        Returns
+        -------
+        list of str
+        """
+        keys = [*RECORD, *(VALIDATION_RECORD if self.validates else ())]
+        for callback in self.callbacks:
+            if callback is before:
+                break
+            keys += getattr(callback, "adds", ())
+        return keys
 
     def step(
         self, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
@@ -464,9 +551,10 @@ class Trainer:
         try:
             measured = self.network._network.curvature(samples, pick, self.loss, self.j, threads)
         except FloatingPointError:
-            if self._good is not None:  # the weights at hand may be what made the loss infinite
-                self.network.parameters[...] = self._good
-            state.forget_if_bad()
+            with self.network._turns.changing:
+                if self._good is not None:  # the weights at hand may be what made the loss infinite
+                    self.network.parameters[...] = self._good
+                state.forget_if_bad()
             raise FloatingPointError(
                 f"the curvature is not finite before update {self.n_updates + 1}; the network has "
                 "the last weights again whose loss was finite"
@@ -474,9 +562,10 @@ class Trainer:
         assert state.second is not None
         if share < 1.0:
             measured = state.second + np.float32(share) * (measured - state.second)
-        state.rate = None
-        state.second[...] = measured
-        state.n_measured = n_measured
+        with self.network._turns.changing:
+            state.rate = None
+            state.second[...] = measured
+            state.n_measured = n_measured
 
     def _set_rates(self, rate: float) -> None:
         """Give each parameter its rate, if the optimizer has such and they are of another one."""
@@ -486,35 +575,62 @@ class Trainer:
             self._state.first[...] = self.optimizer.rates(rate, self._state.second)
             self._state.rate = rate
 
+    def _put_back(self, parameters: np.ndarray) -> None:
+        with self.network._turns.changing:
+            self.network.parameters[...] = parameters
+
     def _update(
         self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
     ) -> tuple[float, int]:
-        parameters = self.network.parameters
-        keep = self._good is None or self._since_good >= KEEP_EVERY
-        if keep:
-            np.copyto(self._spare, parameters)
-        self._set_rates(rate)
-        distortion = None
-        if self.distort is not None:
-            distortion = (astuple(self.distort), self._distort_seed)
-        # the weights at hand may be what makes the loss infinite: an older copy, if there is one
-        fallback = self._spare if self._good is None else self._good
-        try:
-            result = self.network._network.step(
-                samples, batch, self.loss, self.j, self._state, rate, threads, distortion, fallback
-            )
-        except FloatingPointError:
-            raise FloatingPointError(
-                f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
-                "the network has the last weights again whose loss was finite"
-            ) from None
-        if keep:
-            spare = np.empty_like(parameters) if self._good is None else self._good
-            self._good, self._spare, self._since_good = self._spare, spare, 0
-        self._since_good += samples.n if batch is None else len(batch)
-        return result
+        turns = self.network._turns
+        if turns.asked:
+            turns.give_way()
+        with turns.changing:
+            keep = self._good is None or self._since_good >= KEEP_EVERY
+            if keep:
+                np.copyto(self._spare, self.network.parameters)
+            self._set_rates(rate)
+            distortion = None
+            if self.distort is not None:
+                distortion = (astuple(self.distort), self._distort_seed)
+            # the weights at hand may be what makes the loss infinite: an older copy, if any
+            fallback = self._spare if self._good is None else self._good
+            try:
+                result = self.network._network.step(
+                    samples,
+                    batch,
+                    self.loss,
+                    self.j,
+                    self._state,
+                    rate,
+                    threads,
+                    distortion,
+                    fallback,
+                )
+            except FloatingPointError:
+                raise FloatingPointError(
+                    f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
+                    "the network has the last weights again whose loss was finite"
+                ) from None
+            if keep:
+                spare = np.empty_like(self._spare) if self._good is None else self._good
+                self._good, self._spare, self._since_good = self._spare, spare, 0
+            self._since_good += samples.n if batch is None else len(batch)
+            return result
 
     def _tell(self, event: str, *what: object) -> None:
         for callback in self.callbacks:
             if hasattr(callback, event):
                 getattr(callback, event)(self, *what)
+
+    def _tell_end(self) -> None:
+        """Tell every callback that the run has ended, also if one of them fails."""
+        failed: BaseException | None = None
+        for callback in self.callbacks:
+            try:
+                if hasattr(callback, "on_fit_end"):
+                    callback.on_fit_end(self, self.history)
+            except BaseException as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed

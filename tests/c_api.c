@@ -2,6 +2,7 @@
  * picture, reads them, and checks what it is told. Built and run by test_c_api.py; exits with
  * the number of the first check that failed. */
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,88 @@ static int check_large_plan(void)
     return 0;
 }
 
+/* As many layers and connections as there can be: sizes that nobody has, but they are counted. */
+static int check_largest_plan(void)
+{
+    enum { DEEP = 8, MAPS = 4096, LARGE = 1024 };
+    lenet_layer layers[DEEP];
+    uint8_t *table = calloc(MAPS, MAPS);
+    CHECK(table);
+    for (int i = 0; i < MAPS; i++) table[(size_t)i * MAPS + (size_t)i] = 1;
+    for (int i = 0; i < DEEP; i++)
+        layers[i] = (lenet_layer){.kind = LENET_CONV, .maps = MAPS, .kernel = i ? 1 : 5,
+                                  .activation = LENET_TANH, .table = i ? table : NULL};
+    layers[DEEP - 2] = (lenet_layer){.kind = LENET_CONV, .maps = MAPS, .kernel = LARGE - 4};
+    layers[DEEP - 1] = (lenet_layer){.kind = LENET_DENSE, .maps = MAPS};
+    lenet_plan *plan = NULL;
+    CHECK(lenet_plan_create(layers, DEEP, LARGE, LARGE, 0, 1, NULL, &plan) == LENET_OK);
+    const uint64_t weights = (uint64_t)lenet_plan_parameters(plan);
+    CHECK(weights > (uint64_t)MAPS * MAPS * (LARGE - 4) * (LARGE - 4));
+    const uint64_t alone = lenet_workspace_size(plan, 1, INT64_MAX, 1);
+    const uint64_t all = lenet_workspace_size(plan, 1, INT64_MAX, INT32_MAX);
+    const uint64_t curvature = lenet_curvature_workspace_size(plan, INT64_MAX, INT32_MAX);
+    CHECK(alone > weights * 4 && all > 200 * (alone - weights * 4 * 5) && all < UINT64_MAX / 4);
+    CHECK(curvature > weights * 4 && curvature < UINT64_MAX / 4);
+    CHECK(lenet_workspace_size(plan, 1, INT64_MAX, 256) == all);
+    CHECK(lenet_workspace_size(plan, 1, 0, 1) == 0 && lenet_workspace_size(plan, 0, -5, 1) == 0);
+    lenet_plan_free(plan);
+    free(table);
+    return 0;
+}
+
+/* What is kept for each class must not lie on the stack. */
+static int check_many_classes(void)
+{
+    enum { MOST = 4096, N = 3 };
+    const lenet_layer layer = {.kind = LENET_DENSE, .maps = MOST};
+    lenet_plan *plan = NULL;
+    CHECK(make_plan(&layer, 1, &plan) == LENET_OK);
+    const size_t n = (size_t)lenet_plan_parameters(plan);
+    size_t size = lenet_workspace_size(plan, 1, N, 1);
+    const size_t more = lenet_curvature_workspace_size(plan, N, 1);
+    if (more > size) size = more;
+    float *parameters = calloc(n, sizeof *parameters), *outputs = calloc(N * MOST, sizeof *outputs);
+    float *found = calloc(n, sizeof *found), *shares = calloc(N * MOST, sizeof *shares);
+    char *memory = malloc(size + 64);
+    CHECK(parameters && outputs && found && shares && memory);
+    for (size_t i = 0; i < n; i++) parameters[i] = (float)(i % 7) * 0.1f - 0.3f;
+    static uint8_t pixels[N][SIDE * SIDE];
+    const int64_t labels[N] = {0, MOST - 1, 77};
+    for (int i = 0; i < N; i++) draw(pixels[i], i % 2, 4 + i);
+    const lenet_images images = {.pixels = pixels, .height = SIDE, .width = SIDE};
+    const lenet_run run = {.workspace = memory + (64 - (uintptr_t)memory % 64),
+                           .workspace_size = size,
+                           .n_threads = 1};
+    const lenet_loss loss = {.kind = LENET_MAP, .j = 1.0};
+    lenet_optimizer optimizer = {.kind = LENET_SGD, .rate = 1e-3f};
+    lenet_report report, scored;
+    CHECK(lenet_forward(plan, parameters, &images, N, outputs, &run) == LENET_OK);
+    CHECK(lenet_score(plan, outputs, labels, N, &loss, &scored) == LENET_OK);
+    CHECK(lenet_gradient(plan, parameters, &images, labels, N, &loss, found, &report, &run)
+          == LENET_OK);
+    CHECK(fabs(scored.loss - report.loss) < 1e-4);
+    lenet_probabilities(plan, outputs, N, shares);
+    double sum = 0.0, slopes = 0.0;
+    for (int i = 0; i < MOST; i++) {
+        sum += shares[i];
+        slopes += found[n - MOST + (size_t)i];
+    }
+    CHECK(fabs(sum - 1.0) < 1e-5);
+    /* a bias's gradient is the share less the label's 1, and the rubbish class has a share too */
+    CHECK(slopes < 0.0 && slopes > -0.01);
+    CHECK(lenet_curvature(plan, parameters, &images, labels, N, &loss, found, &run) == LENET_OK);
+    for (int64_t many = 1; many <= N; many += N - 1)
+        CHECK(lenet_step(plan, parameters, &images, labels, many, &loss, &optimizer, &report, &run)
+              == LENET_OK);
+    lenet_plan_free(plan);
+    free(parameters);
+    free(outputs);
+    free(found);
+    free(shares);
+    free(memory);
+    return 0;
+}
+
 /* Where LENET_C_ISA asks for what is not there, every call that can say so does. */
 static int check_without_isa(lenet_status why)
 {
@@ -91,11 +174,12 @@ static int check_without_isa(lenet_status why)
     return 0;
 }
 
-int main(void)
+static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
-    if (check_ignored() || check_large_plan()) return 1;
+    if (check_ignored() || check_large_plan() || check_largest_plan() || check_many_classes())
+        return 1;
     const lenet_layer layers[] = {
         {.kind = LENET_CONV, .activation = LENET_SCALED_TANH, .maps = 3, .kernel = 5},
         {.kind = LENET_SUBSAMPLE, .activation = LENET_SCALED_TANH},
@@ -248,7 +332,7 @@ int main(void)
     free(more);
 
     /* an interrupted step, and one whose loss is not finite, change nothing */
-    enum { MANY = 6 * IMAGES };
+    enum { MANY = 4000 * IMAGES };  /* more than 50 ms, after which it asks */
     static int64_t order[MANY];
     for (int i = 0; i < MANY; i++) order[i] = i % IMAGES;
     lenet_images repeated = images;
@@ -266,6 +350,30 @@ int main(void)
     CHECK(lenet_step(plan, parameters, &repeated, labels, MANY, &loss, &sdlm, &unused, &stopped)
           == LENET_INTERRUPTED);
     CHECK(asked == 1 && memcmp(copy, parameters, (size_t)n * sizeof *copy) == 0);
+    float *many = malloc((size_t)MANY * CLASSES * sizeof *many);
+    CHECK(many);
+    CHECK(lenet_forward(plan, parameters, &repeated, MANY, many, &stopped) == LENET_INTERRUPTED);
+    activations[2] = many;
+    CHECK(lenet_activations(plan, parameters, &repeated, MANY, activations, &stopped)
+          == LENET_INTERRUPTED);
+    CHECK(lenet_gradient(plan, parameters, &repeated, labels, MANY, &loss, rates, &unused, &stopped)
+          == LENET_INTERRUPTED);
+    CHECK(asked == 4);
+    free(many);
+
+    /* calls without a lenet_run ask what is said for all of them */
+    const size_t pixels_of_many = (size_t)MANY * SIDE * SIDE;
+    uint8_t *from = calloc(pixels_of_many, 1), *to = malloc(pixels_of_many);
+    room = malloc(distorting);
+    CHECK(from && to && room);
+    lenet_set_interrupted(stop, &asked);
+    CHECK(lenet_distort(&distortion, from, MANY, SIDE, SIDE, to, room, distorting)
+          == LENET_INTERRUPTED);
+    lenet_set_interrupted(NULL, NULL);
+    CHECK(asked == 5);
+    free(from);
+    free(to);
+    free(room);
 
     /* one whose parameters overflow was a step, which the caller undoes: of a batch, of one image */
     for (int64_t many = IMAGES; many >= 1; many -= IMAGES - 1) {
@@ -305,4 +413,26 @@ int main(void)
     free(memory);
     printf("lenet.h works from C: loss %.3f -> %.3f on %s\n", first, report.loss, lenet_isa());
     return 0;
+}
+
+static void *on_a_thread(void *result)
+{
+    *(int *)result = check_all();
+    return NULL;
+}
+
+/* All of it on a stack of 64 KiB, or the least that the system gives: musl's threads have 128. */
+int main(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int result = 1;
+    CHECK(pthread_attr_init(&attributes) == 0);
+    size_t stack = 1 << 16;
+    while (stack < 1 << 20 && pthread_attr_setstacksize(&attributes, stack) != 0) stack *= 2;
+    CHECK(stack <= 1 << 17);
+    CHECK(pthread_create(&thread, &attributes, on_a_thread, &result) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    pthread_attr_destroy(&attributes);
+    return result;
 }

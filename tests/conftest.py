@@ -7,6 +7,10 @@ import os
 import numpy as np
 import pytest
 
+# OpenMP's threads that spin while they wait crawl on a machine with other work, tests above all. It
+# reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from lenet_c import _core, datasets
 
 

@@ -66,6 +66,21 @@ def test_table_from_art_refuses(text: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_a_table_is_drawn_or_refused() -> None:
+    for table in (None, ((10**30,),), [(0,)]):
+        with pytest.raises((TypeError, ValueError), match=r"^table"):
+            table_art(table)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="want a str"):
+        table_from_art(["X"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("classes", "length"), [(False, None), (np.zeros(0), None), (3, "x")])
+def test_with_classes_names_the_number_that_is_wrong(classes: object, length: object) -> None:
+    name = "classes" if length is None else "code_length"
+    with pytest.raises(TypeError, match=f"^{name} is"):
+        LENET5_1998.with_classes(classes, length)  # type: ignore[arg-type]
+
+
 def test_rows_of_1998_are_the_published_ones() -> None:
     assert LENET5_1998.rows() == [
         LayerRow("C1", "conv", (6, 28, 28), 156, 122_304),
@@ -706,17 +721,17 @@ NARROW = build(Conv("c", 5, 31), AveragePool("p"), RBF("r", 4))
         (
             lambda: LENET5_1998.with_classes(0),
             ValueError,
-            "layer 'output': classes is 0, want 1 to 4096",
+            "classes is 0, want 1 to 4096",
         ),
         (
             lambda: LENET5_28.with_classes(2.0),  # type: ignore[arg-type]
             TypeError,
-            "layer 'output': units is 2.0, want an int",
+            "classes is 2.0, want an int",
         ),
         (
             lambda: LENET5_1998.with_classes(5, -1),
             ValueError,
-            "layer 'F6': units is -1, want 1 to 4096",
+            "code_length is -1, want 1 to 4096",
         ),
         (
             lambda: LENET5_28.with_classes(5, 84),

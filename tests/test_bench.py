@@ -21,7 +21,7 @@ from bench import check, common, counts, limit, tanh_table, threads
 from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
-from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, datasets
+from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, cpu_info, datasets
 
 STEP = "1998: step 128, Adam"
 ONE = "1998: predict 1"
@@ -308,15 +308,14 @@ def test_the_cost_of_the_fixed_order_is_the_difference_over_a_step():
     assert "+30 us, +3.0% of a step" in text
 
 
-def test_each_openmp_setting_runs_without_the_users_own(monkeypatch):
+def test_each_setting_runs_without_the_users_own(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    seen = [
-        {k: v for k, v in setup.environment().items() if k.startswith(("OMP_", "GOMP_"))}
-        for setup in threads.SETUPS
-    ]
-    assert seen[0] == seen[1] == {}
-    assert seen[2:] == [setup.settings for setup in threads.SETUPS[2:]]
+    monkeypatch.setenv("LENET_C_THREADS", "none")
+    for setup in threads.SETUPS:
+        seen = {k: v for k, v in setup.environment().items() if k.startswith(threads.SETTINGS)}
+        assert seen == {"LENET_C_THREADS": setup.threading} | setup.settings
+    assert (threads.OPENMP.threading, threads.TEAM.threading) == ("openmp", "team")
 
 
 def test_the_report_on_threads_has_each_setup_quiet_and_busy():
@@ -339,14 +338,22 @@ def test_the_report_on_threads_has_each_setup_quiet_and_busy():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_the_team_is_a_good_guest(tmp_path, monkeypatch):
-    """One team for all callers, one in a forked child, and no end where no thread can be had."""
+    """Two teams for all callers, one in a forked child; only OpenMP's ends a process."""
     monkeypatch.delenv("LD_PRELOAD", raising=False)  # a sanitizer wants memory for each thread
     if not (shutil.which("gcc") or shutil.which("clang")):
         pytest.skip("no C compiler here")
-    program = threads.build_program(tmp_path, ["-pthread", "-O0"])
-    _, besides, child, outcome = threads.as_guest(program, threads.SETUPS[0])
-    assert (besides, outcome) == ("3", "runs on 1")
+    openmp = "openmp" in cpu_info()["available_threading"]
+    flags = ["-fopenmp"] if openmp else []
+    program = threads.build_program(tmp_path, ["-pthread", "-O0", *flags])
+    _, besides, child, outcome = threads.as_guest(program, threads.TEAM)
+    assert (1 <= int(besides) <= 3, outcome) == (True, "runs on 1")
     assert int(child) > 1
+    if openmp:
+        _, besides, child, outcome = threads.as_guest(program, threads.OPENMP)
+        assert 1 <= int(besides) <= 6
+        assert int(child) > 1
+        if str(cpu_info()["compiler"]).startswith("gcc"):
+            assert outcome.startswith("ends the process with code 1: libgomp: ")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="reads processes by POSIX signals")
@@ -403,6 +410,8 @@ def test_trainings_are_held_against_the_peak_of_their_own_instruction_set(monkey
         ("limit", limit.METHOD.format(rounds=11, squash=12, bytes=32, windows=15)),
         ("limit", limit.AIMED.format(avx512=260, avx2=130)),
         ("threads", threads.METHOD.format(rounds=threads.ROUNDS, passes=3)),
+        ("threads", threads.CHOICE),
+        ("threads", threads.HOST.format(of_each=4, extra=3)),
         ("peers", peers.METHOD.format(rounds=7, passes="3")),
     ],
 )

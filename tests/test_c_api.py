@@ -13,25 +13,30 @@ ROOT = Path(__file__).parent.parent
 CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 MISSING_ISA = "avx2" if "neon" in cpu_info()["available"] else "neon"  # no processor has both
-THREADS = {"posix": ["-pthread"], "openmp": ["-fopenmp", "-DLENET_USE_OPENMP"]}
+THREADS = {"team": ["-pthread"], "openmp": ["-pthread", "-fopenmp"]}
 # The portable kernels alone, as a compiler without vector types (MSVC) builds them.
 PLAIN_LANES = [
-    *THREADS["posix"],
+    *THREADS["team"],
     "-DLENET_PLAIN_LANES",
     *(f"-Dlenet_kernels_{isa}=lenet_kernels_portable" for isa in ("avx2", "avx512", "neon")),
 ]
 
 
-def build(name, more_flags, folder, kernels="*"):
+def build(name, more_flags, folder, kernels="*", files=None):
+    """Build tests/NAME.c with the core, or with some of its files."""
     if CC is None:
         pytest.skip("no C compiler here")
+    if "-fopenmp" in more_flags and "openmp" not in cpu_info()["available_threading"]:
+        pytest.skip("no OpenMP here")
     target = folder / name
     core = {*(ROOT / "csrc").glob("*.c")} - {*(ROOT / "csrc").glob("kernels_*.c")}
     core |= {*(ROOT / "csrc").glob(f"kernels_{kernels}.c")}
+    if files is not None:
+        core = {ROOT / "csrc" / file for file in files}
     sources = [ROOT / "tests" / f"{name}.c", *sorted(core)]
     flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
     subprocess.run(
-        [CC, *flags, *more_flags, *map(str, sources), "-o", str(target), "-lm"],
+        [*CC.split(), *flags, *more_flags, *map(str, sources), "-o", str(target), "-lm"],
         check=True,
     )
     return target
@@ -45,7 +50,7 @@ def program(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory):
-    return build("c_kernels", THREADS["posix"], tmp_path_factory.mktemp("c_kernels"))
+    return build("c_kernels", THREADS["team"], tmp_path_factory.mktemp("c_kernels"))
 
 
 def run(program, isa):
@@ -74,3 +79,19 @@ def test_each_kernel_agrees_with_plain_loops(kernels, isa):
 def test_each_kernel_agrees_with_plain_loops_without_vector_types(tmp_path):
     program = build("c_kernels", PLAIN_LANES, tmp_path, "portable")
     assert "on portable" in run(program, "portable")
+
+
+LOOP = ["parallel.c", "openmp.c", "team.c", "processors.c"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a program for POSIX")
+@pytest.mark.parametrize("kind", THREADS)
+def test_the_loop_by_itself(kind, tmp_path):
+    """Several callers, what is woken and kept, whose threads run, forks, the quota."""
+    program = build("c_threads", [*THREADS[kind], "-Dfopen=open_in_test"], tmp_path, files=LOOP)
+    drop = ("OMP_", "GOMP_", "LENET_C_THREADS", "LD_PRELOAD")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
+    for chosen in {kind, "team"}:
+        environment["LENET_C_THREADS"] = chosen
+        done = subprocess.run([program], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, f"loops run with {chosen}\n")

@@ -27,15 +27,14 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of 
 
 
 def environment(**changes):
-    # Threads that spin while they wait crawl on a machine with other work, tests above all.
-    env = {"OMP_WAIT_POLICY": "passive", **os.environ, **changes}
+    env = {**os.environ, **changes}
     env.pop("PYTHONUNBUFFERED", None)  # flushing is the command's own business
     return env
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """For the tests that call `main` in this process, for the same reason."""
+    """For the tests that call `main` in this process: quicker on a machine with other work."""
     set_num_threads(1)
     yield
     set_num_threads(None)
@@ -251,7 +250,7 @@ def offline(tmp_path):
         proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
         names = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
         yield {
-            "LENET_C_DATA": str(empty),
+            "LENET_C_DATA": "",
             "HOME": str(empty),
             "LOCALAPPDATA": str(empty),
             "XDG_CACHE_HOME": str(empty),
@@ -271,6 +270,19 @@ def test_without_mnist_and_network_train_uses_digits_and_says_why(tmp_path, offl
     assert "https://" in lines[0]
     assert " on digits: 1,437 images" in output
     assert (tmp_path / "model.npz").exists()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("dataset", [(), ("--dataset", "mnist")])
+def test_a_mistyped_folder_is_an_error(tmp_path, offline, exists, dataset):
+    """Neither the cache, nor the network, nor the digits stand for what was named."""
+    folder = tmp_path / ("empty" if exists else "dta")
+    offline["LENET_C_DATA"] = str(folder)
+    result = run("train", *dataset, cwd=tmp_path, **offline)
+    found = "an empty folder" if exists else "no such folder"
+    failed(result, f"LENET_C_DATA={folder}", "train-images-idx3-ubyte", f"found: {found}")
+    assert "downloading" not in result.stdout
+    assert not (tmp_path / "model.npz").exists()
 
 
 def test_mnist_that_was_asked_for_is_not_replaced(tmp_path, offline):
@@ -467,7 +479,7 @@ def test_info():
     assert rows["numpy"] == np.__version__
     assert rows["instruction set"].split()[0] in rows["available"].split(", ")
     assert int(rows["threads"]) >= 1
-    assert rows["threading"] in ("POSIX", "OpenMP", "none")
+    assert re.fullmatch(r"(openmp|team|none) \(of [a-z, ]+\)", rows["threading"])
     assert rows["processor"]
     assert rows["compiler"]
 
@@ -484,7 +496,7 @@ def test_the_script_is_the_module():
         scripts = importlib.metadata.distribution("lenet_c").entry_points
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("lenet_c is not installed")
-    assert scripts["lenet-c"].value == "lenet_c.cli:main"
+    assert scripts["lenet-c"].value == "lenet_c.__main__:main"
     script = Path(sys.executable).with_name("lenet-c" + (".exe" if os.name == "nt" else ""))
     if not script.exists():
         pytest.skip("the script is not beside Python")
@@ -528,6 +540,7 @@ def test_the_script_is_the_module():
         (["train", "--output", "missing/model.npz"], ["missing", "cannot write"]),
         (["train", "--output", "file/model.npz"], ["file", "cannot write"]),
         (["train", "--output", "."], ["not a regular file"]),
+        (["train", "--output", "x" * 256], ["x" * 256 + ": File name too long"]),
         (["train", "--dataset", "digits", "--rate", "1e30"], ["no longer finite", "--rate"]),
         (["train", "--plot", "file"], ["file: cannot write here"]),
         (["evaluate", "none.npz", "--plot", "file"], ["file: cannot write here"]),
@@ -672,8 +685,105 @@ def test_interrupt(tmp_path):
     assert more.count("\n") < 60
 
 
+SLOW_NUMPY = """
+import sys, time
+print("importing", flush=True)
+try:
+    time.sleep(60)
+except BaseException:
+    if {swallows}:
+        sys.exit(0)
+    raise
+"""
+
+
 @posix
-@pytest.mark.parametrize("arguments", [("summary",), ("--help",), ("train", "--help")])
+@pytest.mark.parametrize("swallows", [False, True])
+def test_interrupt_while_the_rest_is_imported(tmp_path, monkeypatch, swallows):
+    """Heard before numpy is there, also where what is imported would catch the exception."""
+    (tmp_path / "numpy.py").write_text(SLOW_NUMPY.format(swallows=swallows))
+    root = Path(cli.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{root}")
+    with start("info") as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=TIMEOUT)
+    assert errors == "lenet-c: interrupted\n"
+    assert process.returncode == 130
+
+
+INTERRUPTED = """
+import atexit, os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.{handler})
+def interrupt(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+{when}
+sys.argv = ["lenet-c", "summary"]
+runpy.run_module("lenet_c", run_name="__main__")
+"""
+
+
+@posix
+def test_interrupt_when_all_is_done():
+    """In Python's last moments: what was to be done is done."""
+    code = INTERRUPTED.format(handler="default_int_handler", when="atexit.register(interrupt)")
+    assert succeeded(run(command=(sys.executable, "-c", code))) == LeNet5().summary() + "\n"
+
+
+IN_THE_LAST_LINES = """
+from lenet_c import cli
+def last(*_):
+    cli.fail = fail
+    interrupt()
+fail, cli.fail, cli._summary = cli.fail, last, interrupt
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    "when",
+    [
+        "from lenet_c import cli; cli._parser = interrupt",
+        "from lenet_c import cli; cli.main = interrupt",
+        IN_THE_LAST_LINES,
+    ],
+    ids=["within", "at its beginning", "while it says so"],
+)
+def test_interrupt_in_the_command_itself(when):
+    """Also in its first and last lines: a line and 130."""
+    code = INTERRUPTED.format(handler="default_int_handler", when=when)
+    result = run(command=(sys.executable, "-c", code))
+    assert result.stderr == "lenet-c: interrupted\n"
+    assert result.returncode == 130
+
+
+@posix
+def test_an_interrupt_that_is_ignored_stays_so():
+    """As nohup and a shell's background jobs have it."""
+    when = "from lenet_c import cli; show = cli._summary\n"
+    when += "cli._summary = lambda a: (interrupt(), show(a))[1]"
+    code = INTERRUPTED.format(handler="SIG_IGN", when=when)
+    assert succeeded(run(command=(sys.executable, "-c", code))) == LeNet5().summary() + "\n"
+
+
+@posix
+def test_nobody_reads_the_errors():
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [*COMMAND, "summary", "none.npz"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        timeout=TIMEOUT,
+    )
+    os.close(writing)
+    assert process.stdout == b""
+    assert process.returncode == 2
+
+
+@posix
+@pytest.mark.parametrize("arguments", [("summary",), ("info",), ("--help",), ("train", "--help")])
 def test_nobody_reads_the_output(arguments):
     reading, writing = os.pipe()
     os.close(reading)

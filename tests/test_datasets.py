@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -159,6 +160,81 @@ def test_missing_file(tmp_path):
         datasets.read_idx(tmp_path / "none")
 
 
+def member(content, name=b"", extra=b""):
+    """One gzip file, with fields in its header."""
+    flags = 8 * bool(name) | 4 * bool(extra)
+    fields = (struct.pack("<H", len(extra)) + extra if extra else b"") + (
+        name + b"\0" if name else b""
+    )
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(content) + packer.flush()
+    end = struct.pack("<II", zlib.crc32(content), len(content))
+    return struct.pack("<4BI2B", 0x1F, 0x8B, 8, flags, 0, 0, 255) + fields + packed + end
+
+
+HEADERS = {
+    "name": lambda: member(GOOD, name=b"n" * (48 << 20)),
+    "no end of a name": lambda: member(GOOD, name=b"n" * (48 << 20))[: 40 << 20],
+    "empty members": lambda: member(b"") * 200_000 + member(GOOD),
+    "empty members behind": lambda: member(GOOD) + member(b"") * 200_000,
+    "members with extra fields": lambda: member(b"", extra=b"x" * 65535) * 500 + member(GOOD),
+    "zeros": lambda: member(GOOD) + bytes(48 << 20),
+    "empty blocks": lambda: (
+        b"\x1f\x8b\x08" + bytes(7) + b"\0\0\0\xff\xff" * (4 << 20) + member(GOOD)[10:]
+    ),
+}
+
+
+class Counted:
+    """A file that tells how much was read of it."""
+
+    def __init__(self, file):
+        self.file = file
+        self.read_so_far = 0
+
+    def read(self, count):
+        part = self.file.read(count)
+        self.read_so_far += len(part)
+        return part
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_gzip_that_is_all_header(tmp_path, monkeypatch, case):
+    """Hardly more is read than what a sound file would take, whatever the file's size."""
+    path = tmp_path / "headers.gz"
+    path.write_bytes(HEADERS[case]())
+    files = []
+
+    class Watched(datasets._Gunzip):
+        def __init__(self, file):
+            files.append(Counted(file))
+            super().__init__(files[-1])
+
+    monkeypatch.setattr(datasets, "_Gunzip", Watched)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"headers\.gz: damaged gzip file"):
+            datasets.read_idx(path, ndim=3)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert files[0].read_so_far < 2 << 20
+
+
+def test_gzip_as_other_tools_write_it(tmp_path):
+    """Fields in the header, several members, some of them empty, zeros at the end."""
+    content = idx(np.arange(200, dtype=np.uint8).reshape(2, 10, 10))
+    pieces = [content[k : k + 7] for k in range(0, len(content), 7)]
+    packed = member(b"") + b"".join(member(p, b"name", b"extra" * 100) for p in pieces)
+    path = tmp_path / "file"
+    for end in (b"", bytes(3), bytes(1 << 18)):
+        path.write_bytes(packed + end)
+        assert datasets.read_idx(path).tobytes() == content[16:]
+    path.write_bytes(packed + b"\0garbage")
+    with pytest.raises(ValueError, match="damaged gzip file"):
+        datasets.read_idx(path)
+
+
 # Finding MNIST
 
 
@@ -192,16 +268,83 @@ def test_given_folder_is_the_only_one(tmp_path, cache, monkeypatch):
         datasets.mnist(tmp_path / "given")
 
 
+def only(monkeypatch, arrays):
+    """Let these arrays be what MNIST is."""
+    digests = (hashlib.sha256(idx(array)).hexdigest() for array in arrays)
+    monkeypatch.setattr(datasets, "_FILES", dict(zip(NAMES, digests, strict=True)))
+
+
 def test_order_of_places(tmp_path, cache, monkeypatch):
     in_cache, in_environment, in_given = (small_mnist(seed) for seed in range(3))
+    only(monkeypatch, in_cache)
     put(cache / "mnist", in_cache)
     assert_same(datasets.mnist(), in_cache)
-    monkeypatch.setenv("LENET_C_DATA", str(tmp_path / "environment"))
+    monkeypatch.setenv("LENET_C_DATA", "")
     assert_same(datasets.mnist(), in_cache)
+    monkeypatch.setenv("LENET_C_DATA", str(tmp_path / "environment"))
     put(tmp_path / "environment", in_environment)
     assert_same(datasets.mnist(), in_environment)
     put(tmp_path / "given", in_given)
     assert_same(datasets.mnist(str(tmp_path / "given")), in_given)
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_nothing_where_mnist_was_said_to_be(tmp_path, cache, monkeypatch, variable):
+    """An error that tells what is there, whatever the cache and the network have."""
+    arrays = small_mnist()
+    only(monkeypatch, arrays)
+    put(cache / "mnist", arrays)
+    data = tmp_path / "data"
+    if variable:
+        monkeypatch.setenv("LENET_C_DATA", str(data))
+
+    def message():
+        with pytest.raises(FileNotFoundError) as caught:
+            datasets.mnist(None if variable else data)
+        text = str(caught.value)
+        name = f"LENET_C_DATA={data}" if variable else str(data)
+        assert text.startswith(f"MNIST is not in {name}; wanted there, in mnist or in MNIST/raw, ")
+        assert all(name in text for name in NAMES)
+        return text.partition("found: ")[2]
+
+    assert message() == "no such folder"
+    data.write_bytes(b"")
+    assert message() == "a file"
+    data.unlink()
+    data.mkdir()
+    assert message() == "an empty folder"
+    for k in range(7):
+        (data / f"{k}.txt").touch()
+    assert message() == "0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"
+    put(data / "mnist", arrays)
+    (data / "mnist" / NAMES[2]).unlink()
+    assert message() == ", ".join(str(data / "mnist" / NAMES[k]) for k in (0, 1, 3))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("k", range(4))
+def test_the_cache_is_not_believed(cache, mirrors, k, packed):
+    """Whatever was changed in it: a few bytes are a well formed file still."""
+    first, second, arrays = mirrors
+    put(cache / "mnist", arrays, packed)
+    assert_same(datasets.mnist(download=False), arrays)
+    changed = [array.copy() for array in arrays]
+    changed[k].ravel()[-1] = 9 - changed[k].ravel()[-1] % 10
+    put(cache / "mnist", changed, packed)
+    with pytest.raises(ValueError, match=rf"{NAMES[k]}.*: SHA-256 of its content is .* wanted"):
+        datasets.mnist(download=False)
+    assert first.asked == []
+    assert_same(datasets.mnist(), arrays)
+    assert first.asked == [f"/{NAMES[k]}.gz"]
+    assert len(files_below(cache)) == 4
+    assert_same(datasets.mnist(download=False), arrays)
+    # and without a network it says both
+    put(cache / "mnist", changed, True)
+    first.answers.clear()
+    second.answers.clear()
+    (cache / "mnist" / NAMES[k]).unlink(missing_ok=True)
+    with pytest.raises(datasets.DownloadError, match=r"(?s)SHA-256 of its content.*could not down"):
+        datasets.mnist()
 
 
 def test_three_of_four_files_are_not_enough(cache):

@@ -489,8 +489,8 @@ def test_an_array_in_the_wrong_place_is_told_in_one_line(call: Callable[[Any], A
     [
         (["trained"], TypeError, r"notes: got \['trained'\], want a dict"),
         ({"classes": {1, 2}}, TypeError, "notes: JSON cannot hold it .*set"),
-        ({"loss": np.float32(1)}, TypeError, "notes: JSON cannot hold it .*float32"),
-        ({"loss": float("nan")}, ValueError, "notes: JSON cannot hold it"),
+        ({"loss": np.complex64(1)}, TypeError, "notes: JSON cannot hold it .*complex64"),
+        ({"loss": float("nan")}, ValueError, "notes: JSON cannot hold it .*no nan, only finite"),
     ],
 )
 def test_notes_that_cannot_be_saved(
@@ -521,8 +521,8 @@ def test_notes_that_cannot_be_saved(
             ValueError,
             r"codes: shape \(0, 84\), want \(classes, code length\)",
         ),
-        (lambda: LeNet5(codes=np.ones((2, 5000))), ValueError, "'F6': units is 5000, want 1 to"),
-        (lambda: LeNet5(codes=np.eye(5000, 3)), ValueError, "'output': classes is 5000, want 1 to"),
+        (lambda: LeNet5(codes=np.ones((2, 5000))), ValueError, "code_length is 5000, want 1 to"),
+        (lambda: LeNet5(codes=np.eye(5000, 3)), ValueError, "classes is 5000, want 1 to"),
         (
             lambda: LeNet5(codes=lenet_c.codes.of("ABCA")),
             ValueError,
@@ -858,106 +858,6 @@ except FloatingPointError:
     pass
 """
     assert python(code) == ""
-
-
-needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
-needs_threads = pytest.mark.skipif(
-    lenet_c.cpu_info()["threading"] == "none", reason="built without threads"
-)
-
-
-@needs_linux
-@needs_threads
-def test_when_threads_start() -> None:
-    """Not at import, and not for small work."""
-    code = """
-import os
-import numpy as np
-
-def count():
-    return len(os.listdir("/proc/self/task"))
-
-images = np.zeros((640, 28, 28), np.uint8)
-counts = [count()]
-import lenet_c
-counts.append(count())
-net = lenet_c.LeNet5()
-net.predict(images[:1]); net.predict(images[:32], num_threads=4)
-net.loss_and_gradient(images[:32], [0] * 32)
-counts.append(count())
-net.predict(images, num_threads=3)
-counts.append(count())
-print([c - counts[0] for c in counts])
-"""
-    assert python(code, OMP_NUM_THREADS="4") == "[0, 0, 0, 2]\n"
-
-
-@needs_linux
-def test_how_many_threads() -> None:
-    """set_num_threads, then OMP_NUM_THREADS as it is at the call, then the usable processors."""
-    code = """
-import os
-import lenet_c
-
-usable = sorted(os.sched_getaffinity(0))
-print(1 <= lenet_c.get_num_threads() <= len(usable))
-os.sched_setaffinity(0, usable[:1])
-print(lenet_c.get_num_threads())
-os.sched_setaffinity(0, usable)
-for text in ("3", "5,2", "0", "-1", "many", ""):
-    os.environ["OMP_NUM_THREADS"] = text
-    print(lenet_c.get_num_threads() if text in ("3", "5,2") else
-          lenet_c.get_num_threads() <= len(usable))
-os.environ["OMP_NUM_THREADS"] = "3"
-lenet_c.set_num_threads(2)
-print(lenet_c.get_num_threads(), lenet_c.cpu_info()["threads"])
-lenet_c.set_num_threads(4096)
-print(lenet_c.get_num_threads())
-lenet_c.set_num_threads(None)
-print(lenet_c.get_num_threads())
-del os.environ["OMP_NUM_THREADS"]
-print(1 <= lenet_c.get_num_threads() <= len(usable))
-"""
-    want = ["True", "1", "3", "5", "True", "True", "True", "True", "2 2", "256", "3", "True"]
-    assert python(code).split("\n") == [*want, ""]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_forked_child_computes() -> None:
-    """After the parent has run a team of threads; also in a child of the child, and in a pool."""
-    code = """
-import multiprocessing
-import os
-import signal
-import warnings
-import numpy as np
-import lenet_c
-
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about fork beside threads
-images = np.random.default_rng(0).integers(0, 256, (300, 28, 28)).astype(np.uint8)
-labels = np.arange(300) % 10
-net = lenet_c.LeNet5()
-want = net.forward(images, num_threads=3)
-gradient = net.loss_and_gradient(images, labels, num_threads=3)[1]
-
-def same(_=None):
-    return ((net.forward(images, num_threads=3) == want).all()
-            and (net.loss_and_gradient(images, labels, num_threads=3)[1] == gradient).all())
-
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        signal.alarm(30)  # a hang ends here
-        os._exit(0 if work() else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-print(in_child(same))
-print(in_child(lambda: in_child(same)))
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    print(all(pool.map_async(same, range(4)).get(timeout=60)))
-print(same())
-"""
-    assert python(code) == "True\n" * 4
 
 
 def test_a_single_label_that_is_far_too_large(net: LeNet5) -> None:

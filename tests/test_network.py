@@ -11,7 +11,7 @@ import pytest
 from closeness import assert_close
 
 import reference as ref
-from lenet_c import SGD, Adam, LeNet5, Trainer, _core
+from lenet_c import SGD, Adam, LeNet5, Trainer, _core, kernels
 from lenet_c.architectures import (
     LENET5_28,
     LENET5_1998,
@@ -314,6 +314,47 @@ def test_gradient_of_any_batch(architecture: Architecture, n: int) -> None:
     assert_same_gradient(net, gradient, want)
 
 
+SATURATED = Architecture(
+    "units that saturate",
+    (Dense("F1", units=40, activation="tanh"), Dense("output", units=3, activation="identity")),
+    input_shape=(8, 8),
+)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "scaled_tanh"])
+def test_gradient_of_saturated_units(activation: str, rng: np.random.Generator) -> None:
+    """A slope near 0 is A S - (S / A) y^2, and errs by up to 2e-6 of the largest, A S."""
+    a, s = (1.0, 1.0) if activation == "tanh" else (1.7159, 2 / 3)
+    hidden = dataclasses.replace(SATURATED.layers[0], activation=activation)
+    architecture = dataclasses.replace(SATURATED, layers=(hidden, SATURATED.layers[1]))
+    net = network(architecture)
+    net["F1.weight"][...] = np.abs(rng.normal(0, 0.25, net["F1.weight"].shape))
+    x = np.abs(rng.normal(0, 1, (33, 8, 8))).astype(np.float32)  # sums of 10 and more
+    labels = labels_for(architecture, len(x))
+    _, gradient, _, want = both_gradients(net, x, labels, "cross_entropy")
+
+    logits = net.forward(x).astype(np.float64)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    p[np.arange(len(x)), labels] -= 1
+    by_unit = np.abs(p @ net["output.weight"].astype(np.float64)) / len(x)
+    slope_off = 2e-6 * a * s
+    flat = x.reshape(len(x), -1)
+    bound = slope_off * np.concatenate([(by_unit.T @ np.abs(flat)).ravel(), by_unit.sum(axis=0)])
+    n = len(bound)
+    off = np.abs(gradient[:n] - want[:n])
+    assert (off <= bound + 1e-5 * np.abs(want[:n]).max()).all(), (off / bound).max()
+
+
+@pytest.mark.parametrize(("activation", "a", "s"), [("tanh", 1, 1), ("scaled_tanh", 1.7159, 2 / 3)])
+def test_slope_of_any_sum(activation: str, a: float, s: float) -> None:
+    sums = np.linspace(-20, 20, 200_001).astype(np.float32)
+    y = kernels.squash(sums, activation)
+    slope = kernels.squash_backward(y, np.ones_like(y), activation)
+    want = a * s / np.cosh(s * sums.astype(np.float64)) ** 2
+    assert np.abs(slope - want).max() <= 2e-6 * a * s
+
+
 def test_gradient_over_several_rounds(rng: np.random.Generator) -> None:
     """The mean over 1,100 images, more than two rounds of blocks, from its parts."""
     net, x, _ = case(LENET5_1998)
@@ -369,6 +410,19 @@ def test_an_image_does_not_see_its_neighbours(n: int) -> None:
         others[i] = x[i]
         np.testing.assert_array_equal(net.forward(others)[i], outputs[i])
         assert_close(net.forward(x[i]), outputs[i : i + 1])
+
+
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, SEVEN_WIDE], ids=str)
+def test_an_image_does_not_see_its_place(architecture: Architecture) -> None:
+    """The same image everywhere: the outputs of all places have the same bits."""
+    net, x, _ = case(architecture)
+    for n in (*range(2, 71), 130):
+        same = np.repeat(x[3:4], n, axis=0)
+        outputs = net.forward(same, num_threads=1)
+        assert (outputs == outputs[0]).all(), n
+    for n in (2, 17, 33, 70):
+        layers = net.activations(np.repeat(x[3:4], n, axis=0))
+        assert all((values == values[0]).all() for values in layers.values()), n
 
 
 @pytest.mark.parametrize("n", [1, 3, 17, 31])

@@ -412,7 +412,7 @@ def test_bad_sizes_and_ink():
         with pytest.raises(ValueError, match=r"images: \(5, 5\) does not fit into \(4, 4\)"):
             preprocess.pad(np.ones((5, 5), np.uint8), size)
     for value in (0.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match=r"ink: adds up to .*; wanted some ink"):
+        with pytest.raises(ValueError, match=r"ink: (adds up to|some values)"):
             preprocess.centre(np.full((5, 5), value))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import io
 import itertools
 import math
 import os
@@ -208,6 +209,8 @@ def test_the_errors_of_an_epoch_are_those_before_each_update(images: np.ndarray)
 class Script(Callback):
     """Puts prepared values into the records, before the callbacks that read them."""
 
+    adds = ("score",)
+
     def __init__(self, values: list[float]) -> None:
         self.values = values
         self.weights: list[np.ndarray] = []
@@ -252,11 +255,79 @@ def test_best_weights(images: np.ndarray, tmp_path: Path, restore: bool) -> None
 
 @pytest.mark.parametrize("make", [EarlyStopping, BestWeights])
 def test_a_monitor_that_is_not_recorded(images: np.ndarray, make: Any) -> None:
-    with pytest.raises(ValueError, match="'val_error_rate' needs validation_data"):
-        Trainer(LeNet5(), callbacks=[make()]).fit(images, LABELS, epochs=1)
+    """Is told before there is an update."""
+    validation = images, LABELS
+
+    def fit(name: str, data: Any = None, *before: Any) -> Trainer:
+        trainer = Trainer(LeNet5(RELU), callbacks=[*before, make(monitor=name), Script([0.0])])
+        try:
+            trainer.fit(images, LABELS, 1, data)
+        finally:
+            assert trainer.n_updates == len(trainer.history.epochs) * 2
+        return trainer
+
+    for name in ("val_error_rate", "val_loss"):
+        with pytest.raises(ValueError, match=f"{name!r} needs validation_data"):
+            fit(name)
+        fit(name, validation)
+    for data in (None, validation):
+        for name in ("speed", "val_accuracy", "score"):
+            with pytest.raises(ValueError, match=f"no {name!r} among epoch, loss.*`adds`"):
+                fit(name, data)
+        fit("loss", data)
+        fit("score", data, Script([0.0]))
+    # one that was promised and did not come
+    liar = Script([0.0])
+    liar.adds = ("speed",)
     with pytest.raises(ValueError, match="no 'speed' among epoch, loss"):
-        Trainer(LeNet5(), callbacks=[make(monitor="speed")]).fit(images, LABELS, epochs=1)
-    Trainer(LeNet5(), callbacks=[make(monitor="loss")]).fit(images, LABELS, epochs=1)
+        fit("speed", None, liar)
+
+
+class Breaking(Callback):
+    """Ends a run in its third pass, by what it is told to do."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
+        if len(trainer.history.epochs) == 2:
+            if self.error is not None:
+                raise self.error
+            trainer.network.parameters[...] = np.inf
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("mine"), None])
+@pytest.mark.parametrize("restore", [True, False])
+def test_best_weights_come_back_however_the_run_ends(
+    images: np.ndarray, error: BaseException | None, restore: bool
+) -> None:
+    script, recorder = Script([0.2, 0.3]), Recorder()
+
+    class Failing(Callback):
+        def on_fit_end(self, trainer: Trainer, history: History) -> None:
+            raise ValueError("not this one")
+
+    best = BestWeights(monitor="score", restore=restore)
+    callbacks = [script, Failing(), best, Breaking(error), recorder]
+    net = LeNet5()
+    trainer = Trainer(net, batch_size=50, callbacks=callbacks)
+    with pytest.raises(type(error) if error is not None else FloatingPointError):
+        trainer.fit(images, LABELS, epochs=9)
+    assert len(recorder.ends) == 1
+    assert best.epoch == 1
+    assert (net.parameters == script.weights[0]).all() == restore
+    assert np.isfinite(net.parameters).all()
+
+
+def test_an_error_at_the_end_of_a_run_is_told(images: np.ndarray) -> None:
+    class Failing(Callback):
+        def on_fit_end(self, trainer: Trainer, history: History) -> None:
+            raise ValueError("no room")
+
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="no room"):
+        Trainer(LeNet5(RELU), callbacks=[Failing(), recorder]).fit(images, LABELS, 1)
+    assert len(recorder.ends) == 1
 
 
 @pytest.mark.parametrize("what", [EarlyStopping, Recorder, print, "on_epoch_end", object()])
@@ -264,6 +335,13 @@ def test_callbacks_that_hear_nothing_are_refused(what: Any) -> None:
     """A class in place of its object, a function, a misspelt method."""
     with pytest.raises(TypeError, match=r"^callbacks: got .*, want objects with .*on_epoch_end"):
         Trainer(LeNet5(), callbacks=[what])
+
+
+@pytest.mark.parametrize("argument", ["callbacks", "freeze"])
+def test_a_view_of_several_dimensions_is_no_list(argument: str) -> None:
+    """It has an iterator, which raises NotImplementedError."""
+    with pytest.raises(TypeError, match=rf"^{argument}: got .*memory.*, want a list of"):
+        Trainer(LeNet5(), **{argument: memoryview(np.zeros((2, 2)))})
 
 
 # ---- schedules -----------------------------------------------------------------------------------
@@ -356,6 +434,173 @@ def test_rates_that_were_forgotten_are_measured_anew(images: np.ndarray) -> None
     before = trainer.network.parameters.copy()
     trainer.step(images, LABELS)
     assert (trainer.network.parameters != before).mean() > 0.9
+
+
+# ---- while another thread trains ----
+
+
+class HalfDone(_core.Network):
+    """Is seen in the middle of an update: half of the parameters are new, the others old."""
+
+    in_update: Callable[[], None] | None = None
+
+    def step(self, *arguments: Any) -> Any:
+        n = len(self.parameters) // 2
+        old = self.parameters[n:].copy()
+        result = super().step(*arguments)
+        if self.in_update is not None:
+            new = self.parameters[n:].copy()
+            self.parameters[n:] = old
+            self.in_update()
+            self.parameters[n:] = new
+        return result
+
+
+class Training:
+    """Trains in a thread: each update waits half done until the main thread looks, or a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(_core, "Network", HalfDone)
+            self.net = LeNet5(LENET5_28)
+        self.trainer = Trainer(self.net, Adam(1e-3), callbacks=[])
+        self.half_done = threading.Event()
+        self.looked = threading.Event()
+        self.whole: list[bytes] = [self.net.parameters.tobytes()]
+        core: Any = self.net._network
+        core.in_update = self._pause
+        self.thread = threading.Thread(target=self._run)
+
+    def _pause(self) -> None:
+        self.half_done.set()
+        # A copy that waits for the end of the update cannot be waited for.
+        self.looked.wait(0.05)
+
+    def _run(self) -> None:
+        images = np.zeros((4, 28, 28), np.uint8)
+        while not self.looked.is_set():
+            self.trainer.step(images, [0, 1, 2, 3])
+            self.whole.append(self.net.parameters.tobytes())
+
+    def __enter__(self) -> Training:
+        self.thread.start()
+        self.half_done.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.looked.set()
+        self.thread.join()
+
+
+def saved(net: LeNet5) -> LeNet5:
+    file = io.BytesIO()
+    net.save(file)
+    file.seek(0)
+    return LeNet5.load(file)
+
+
+def taken_over(net: LeNet5) -> LeNet5:
+    other = LeNet5(LENET5_28)
+    other.copy_from(net)
+    return other
+
+
+@pytest.mark.parametrize(
+    "copied", [saved, copy.copy, copy.deepcopy, taken_over, lambda n: pickle.loads(pickle.dumps(n))]
+)
+def test_no_copy_has_half_an_update(
+    monkeypatch: pytest.MonkeyPatch, copied: Callable[[LeNet5], LeNet5]
+) -> None:
+    with Training(monkeypatch) as training:
+        copies = [copied(training.net).parameters.tobytes() for _ in range(3)]
+    assert set(copies) <= set(training.whole)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_copied_trainer_has_moments_and_weights_of_one_update(
+    monkeypatch: pytest.MonkeyPatch, copied: Callable[[Trainer], Trainer]
+) -> None:
+    images = np.zeros((4, 28, 28), np.uint8)
+    with Training(monkeypatch) as training:
+        others = [copied(training.trainer) for _ in range(3)]
+    again = Trainer(LeNet5(LENET5_28), Adam(1e-3))
+    states = []
+    for _ in range(training.trainer.n_updates + 1):
+        again.step(images, [0, 1, 2, 3])
+        assert again._state.first is not None
+        states.append((again.network.parameters.tobytes(), again._state.first.tobytes()))
+    for other in others:
+        state = other.network.parameters.tobytes(), other._state.first.tobytes()
+        assert state == states[other.n_updates - 1]
+
+
+def test_a_copy_waits_for_one_update_at_most(images: np.ndarray) -> None:
+    """Also beside a loop that takes the lock again as soon as it has given it back."""
+    trainer = Trainer(LeNet5(), batch_size=100, num_threads=1)
+    stop = threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            trainer.step(images, LABELS)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(30):
+            before = trainer.n_updates
+            copy.copy(trainer.network)
+            assert trainer.n_updates <= before + 3  # before it asks, while it waits, after it
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_network_can_be_saved_in_the_middle_of_its_own_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a signal handler: in the thread that trains, which cannot wait for itself."""
+    training = Training(monkeypatch)
+    core: Any = training.net._network
+    seen: list[LeNet5] = []
+    core.in_update = lambda: seen.append(saved(training.net))
+    training.trainer.step(np.zeros((4, 28, 28), np.uint8), [0, 1, 2, 3])
+    assert len(seen) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_during_an_update_can_copy_and_train(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that holds the lock is not there any more."""
+    with Training(monkeypatch) as training:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            core: Any = training.net._network
+            core.in_update = None
+            copy.copy(training.net)
+            training.trainer.step(np.zeros((4, 28, 28), np.uint8), [0, 1, 2, 3])
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_trainer_and_its_network_stay_together() -> None:
+    trainer = Trainer(LeNet5(RELU))
+    for copied in (copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))):
+        net, other = copied((trainer.network, trainer))
+        assert other.network is net
+        assert net is not trainer.network
+    assert copy.copy(trainer).network is trainer.network
+
+
+def test_a_pickle_of_the_first_version_still_loads(images: np.ndarray) -> None:
+    """Its trainer's state was what is in its dict."""
+    trainer = Trainer(LeNet5(RELU), Adam(1e-3))
+    trainer.step(images[:4], LABELS[:4])
+    old = Trainer.__new__(Trainer)
+    old.__setstate__(dict(vars(trainer)))
+    assert old.step(images[:4], LABELS[:4]) < np.inf
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------

@@ -144,6 +144,7 @@ def write_up(
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"{datetime.date.today()}; {minutes:.0f} minutes; images: {data_name()}",
+        f"lenet_c's threads: {cpu['threading']}",
     ]
     parts = ["# Beside other libraries", "`python -m bench.peers` printed this.",
              "\n".join(f"- {line}" for line in about), method]  # fmt: skip

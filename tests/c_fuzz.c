@@ -1,0 +1,714 @@
+/* Random plans and calls over the whole of lenet.h, with pages that nobody may touch around every
+ * buffer: a read or write beyond an end stops the program and names the plan's seed.
+ *
+ * c_fuzz [SECONDS [FIRST [COUNT [before [STACK]]]]]: plans FIRST, FIRST + 1, .. until SECONDS are over, or
+ * COUNT of them. Buffers end at such a page, and with `before` they begin behind one; where the
+ * alignment leaves room, bytes there are known and compared after each call. Compared too: one
+ * thread and three, a step and a gradient, a batch and its images one by one. The calling thread has
+ * a stack of STACK bytes, 65,536 if it is not said. */
+#define _GNU_SOURCE
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lenet.h"
+
+enum { BUFFERS = 96, CANARY = 0xA5 };
+
+static uint64_t plan_seed, state;
+static int before;
+
+/* ---- random numbers ---- */
+
+static uint64_t next(void)
+{
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+static int32_t below(int32_t n) { return (int32_t)(next() % (uint64_t)n); }
+static int32_t between(int32_t low, int32_t high) { return low + below(high - low + 1); }
+static int chance(int32_t one_in) { return below(one_in) == 0; }
+static float real(float low, float high)
+{
+    return low + (high - low) * (float)(next() >> 40) / (float)(1 << 24);
+}
+
+/* ---- what is found ---- */
+
+static void say(const char *text)
+{
+    if (write(STDERR_FILENO, text, strlen(text)) < 0) _exit(3);
+}
+
+static void say_plan(void)
+{
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t seed = plan_seed;
+    *--at = 0;
+    do *--at = (char)('0' + seed % 10);
+    while (seed /= 10);
+    say(" in plan ");
+    say(at);
+    say(before ? " with pages before\n" : " with pages behind\n");
+}
+
+static void on_signal(int number)
+{
+    say(number == SIGALRM ? "hangs" : "touched memory that is not its own, or ended,");
+    say_plan();
+    signal(number, SIG_DFL);
+    raise(number == SIGALRM ? SIGKILL : number);
+}
+
+static void found(const char *what)
+{
+    say(what);
+    say_plan();
+    exit(1);
+}
+
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) found("not true: " #condition); \
+    } while (0)
+
+/* ---- buffers ---- */
+
+static struct buffer {
+    char *mapped, *data;
+    size_t mapped_size, room, size, page;
+} buffers[BUFFERS];
+static int n_buffers;
+
+/* `size` bytes at a multiple of `alignment` (a power of 2), as close to a page without access as that
+ * allows; behind one with `before`. They hold noise, in which there are NaN. */
+static void *take(size_t size, size_t alignment)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct buffer *b = &buffers[n_buffers++];
+    if (n_buffers > BUFFERS) found("too many buffers");
+    const size_t room = (size + page) / page * page;
+    if (b->mapped && (b->room < room || b->room > 16 * room + (1 << 20))) {
+        munmap(b->mapped, b->mapped_size);
+        b->mapped = NULL;
+    }
+    if (!b->mapped) {
+        b->room = room;
+        b->mapped_size = room + 2 * page;
+        b->mapped = mmap(NULL, b->mapped_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (b->mapped == MAP_FAILED || mprotect(b->mapped + page, room, PROT_READ | PROT_WRITE))
+            found("no memory for the test");
+    }
+    b->size = size;
+    b->page = page;
+    b->data = before ? b->mapped + page
+                     : b->mapped + page + (b->room - size) / alignment * alignment;
+    memset(b->data, 0xFF, size < 4096 ? size : 4096);
+    if (before) {
+        const size_t left = b->room - size;
+        memset(b->data + size, CANARY, left < 256 ? left : 256);
+    } else {
+        const size_t left = (size_t)(b->data - b->mapped) - page;
+        memset(b->data - (left < 256 ? left : 256), CANARY, left < 256 ? left : 256);
+        memset(b->data + size, CANARY, b->room - left - size);
+    }
+    return b->data;
+}
+
+static float *floats(int64_t n) { return take((size_t)n * sizeof(float), 4); }
+
+static float *noise(int64_t n, float width)
+{
+    float *values = floats(n);
+    for (int64_t i = 0; i < n; i++) values[i] = real(-width, width);
+    return values;
+}
+
+/* Bytes beside the buffers are as they were. */
+static void check_canaries(void)
+{
+    for (int i = 0; i < n_buffers; i++) {
+        const struct buffer *b = &buffers[i];
+        const unsigned char *data = (const unsigned char *)b->data;
+        const size_t left = (size_t)(b->data - b->mapped) - b->page;
+        size_t behind = b->room - left - b->size, ahead = before ? 0 : left;
+        if (behind > 256) behind = 256;
+        if (ahead > 256) ahead = 256;
+        for (size_t k = 0; k < behind; k++)
+            if (data[b->size + k] != CANARY) found("wrote behind a buffer");
+        for (size_t k = 1; k <= ahead; k++)
+            if (data[-(ptrdiff_t)k] != CANARY) found("wrote before a buffer");
+    }
+}
+
+static int all_finite(const float *values, int64_t n)
+{
+    return lenet_first_not_finite(values, n) == n;
+}
+
+/* Equal but for rounding. */
+static int close_to(const float *a, const float *b, int64_t n, double tolerance)
+{
+    double most = 1.0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs((double)a[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance * most)) return 0;
+    return 1;
+}
+
+/* ---- a network ---- */
+
+typedef struct network {
+    lenet_plan *plan;
+    lenet_layer layers[LENET_MAX_LAYERS];
+    int32_t n_layers, height, width, classes;
+    int64_t n_parameters;
+    float *parameters, *codes;
+} network;
+
+static int32_t some_size(int32_t most)
+{
+    const int32_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 31, 32, 33, 48, 84, 120};
+    const int32_t size = chance(2) ? between(1, 12) : sizes[below(17)];
+    return size < most ? size : most;
+}
+
+/* Draws layers that fit, at times some that do not: then there is no plan, and 0 is given. */
+static int make(network *net)
+{
+    memset(net, 0, sizeof *net);
+    net->height = chance(3) ? 28 + 4 * below(2) : some_size(40);
+    net->width = chance(3) ? net->height : some_size(40);
+    int32_t maps = 1, h = net->height, w = net->width, n = 0;
+    const int32_t depth = below(6);
+    while (n < depth) {
+        lenet_layer *layer = &net->layers[n];
+        layer->activation = below(4);
+        const int32_t side = h < w ? h : w;
+        if (chance(2) && side >= 2) {
+            layer->kind = chance(2) ? LENET_SUBSAMPLE : LENET_AVERAGE_POOL;
+            h /= 2, w /= 2;
+        } else {
+            layer->kind = LENET_CONV;
+            layer->kernel = chance(3) ? 5 : chance(2) ? 3 : between(1, 7);
+            if (chance(12)) layer->kernel = side;
+            if (layer->kernel > side) layer->kernel = side;
+            layer->maps = some_size(maps * h * w > 4000 ? 8 : 33);
+            if (chance(3)) {
+                uint8_t *table = take((size_t)layer->maps * (size_t)maps, 1);
+                for (int32_t i = 0; i < layer->maps * maps; i++) table[i] = !chance(2);
+                for (int32_t i = 0; i < layer->maps; i++) table[i * maps + below(maps)] = 1;
+                layer->table = table;
+            }
+            maps = layer->maps;
+            h -= layer->kernel - 1, w -= layer->kernel - 1;
+        }
+        n++;
+    }
+    for (int32_t k = below(3); k > 0; k--) {
+        net->layers[n].kind = LENET_DENSE;
+        net->layers[n].activation = below(4);
+        net->layers[n++].maps = maps = some_size(130);
+        h = w = 1;
+    }
+    lenet_layer *last = &net->layers[n++];
+    last->maps = net->classes = chance(20) ? between(200, 300) : between(1, 12);
+    last->kind = LENET_DENSE;
+    if (h == 1 && w == 1 && n > 1 && chance(2)) {
+        last->kind = LENET_RBF;
+        last->trained = below(2);
+        if (!last->trained) {
+            net->codes = floats((int64_t)net->classes * maps);
+            for (int64_t i = 0; i < (int64_t)net->classes * maps; i++)
+                net->codes[i] = chance(2) ? 1.0f : -1.0f;
+        }
+    }
+    if (chance(40)) {  /* something that cannot be */
+        lenet_layer *wrong = &net->layers[below(n)];
+        const int32_t values[] = {-1, 0, 4097, 1 << 30, INT32_MIN, INT32_MAX};
+        switch (below(4)) {
+        case 0: wrong->kind = values[below(6)]; break;
+        case 1: wrong->activation = values[below(6)]; break;
+        case 2: wrong->maps = values[below(3)]; break;
+        default: wrong->kernel = values[below(6)];
+        }
+    }
+    net->n_layers = n;
+    const lenet_status status = lenet_plan_create(net->layers, n, net->height, net->width, -0.1f,
+                                                  1.175f, net->codes, &net->plan);
+    CHECK((status == LENET_OK) == (net->plan != NULL));
+    if (status != LENET_OK) return 0;
+    net->classes = lenet_plan_classes(net->plan);
+    net->n_parameters = lenet_plan_parameters(net->plan);
+    if (net->n_parameters < 1 || net->n_parameters > 2000000 || net->classes > 4096) {
+        lenet_plan_free(net->plan);
+        return 0;
+    }
+    net->parameters = noise(net->n_parameters, chance(20) ? 3.0f : 0.3f);
+    return 1;
+}
+
+/* ---- a batch ---- */
+
+typedef struct batch {
+    lenet_images images;
+    int64_t n;
+    int64_t *labels;
+    lenet_distortion distortion;
+} batch;
+
+static void draw_distortion(lenet_distortion *d)
+{
+    memset(d, 0, sizeof *d);
+    d->translation = chance(2) ? real(0, 3) : 0;
+    d->scaling = chance(2) ? real(0, 0.9f) : 0;
+    d->squeezing = chance(2) ? real(0, 0.9f) : 0;
+    d->shearing = chance(2) ? real(0, 0.9f) : 0;
+    d->rotation = chance(2) ? real(0, 180) : 0;
+    d->elastic = chance(2) ? real(0, 5) : 0;
+    d->smoothness = chance(2) ? real(2, 9) : real(0, 40);
+    if (chance(10)) d->translation = real(0, 1023);
+    d->seed = next();
+    d->first = chance(4) ? next() : 0;
+}
+
+static void draw_batch(const network *net, batch *b)
+{
+    memset(b, 0, sizeof *b);
+    const int32_t sizes[] = {1, 1, 1, 2, 3, 7, 8, 15, 16, 17, 18, 31, 32, 33, 34, 48, 63, 64, 65};
+    b->n = chance(25) ? between(66, 150) : sizes[below(19)];
+    int64_t stored = b->n;
+    b->images.is_float = chance(3);
+    b->images.height = net->height;
+    b->images.width = net->width;
+    if (!b->images.is_float) {
+        const int32_t dh = 2 * below(5), dw = 2 * below(5);
+        if (chance(2) && dh < net->height && dw < net->width) {
+            b->images.height -= dh;
+            b->images.width -= dw;
+        }
+    }
+    if (chance(3)) {
+        stored = between(1, (int32_t)b->n + 3);
+        int64_t *order = take((size_t)b->n * sizeof *order, 8);
+        for (int64_t i = 0; i < b->n; i++) order[i] = below((int32_t)stored);
+        b->images.order = order;
+    }
+    const int64_t pixels = stored * b->images.height * b->images.width;
+    if (b->images.is_float) {
+        b->images.pixels = noise(pixels, 1.2f);
+    } else {
+        uint8_t *grey = take((size_t)pixels, 1);
+        const int plain = chance(4);
+        for (int64_t i = 0; i < pixels; i++) grey[i] = plain ? 255 : (uint8_t)next();
+        b->images.pixels = grey;
+        if (chance(3)) {
+            draw_distortion(&b->distortion);
+            if (lenet_distortion_check(&b->distortion) == LENET_OK) b->images.distortion = &b->distortion;
+        }
+    }
+    b->labels = take((size_t)stored * sizeof *b->labels, 8);
+    for (int64_t i = 0; i < stored; i++) b->labels[i] = below(net->classes);
+}
+
+static int64_t asked;
+static int32_t ask(void *context)
+{
+    asked++;
+    return context != NULL;
+}
+
+/* A run with a workspace of just the size that is wanted, that begins with NaN. */
+static lenet_run a_run(size_t size, int32_t threads)
+{
+    lenet_run run;
+    memset(&run, 0, sizeof run);
+    run.workspace = take(size, 64);
+    memset(run.workspace, 0xFF, chance(8) || size < 65536 ? size : 65536);
+    run.workspace_size = size;
+    run.n_threads = threads;
+    run.interrupted = chance(2) ? ask : NULL;
+    return run;
+}
+
+/* ---- calls ---- */
+
+static void check_forward(const network *net, const batch *b)
+{
+    const int64_t outputs = b->n * net->classes;
+    lenet_images images = b->images;
+    images.distortion = NULL;
+    float *one = floats(outputs), *three = floats(outputs);
+    const int32_t threads = between(2, 5);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 0, b->n, 1), 1);
+    CHECK(lenet_forward(net->plan, net->parameters, &images, b->n, one, &run) == LENET_OK);
+    run = a_run(lenet_workspace_size(net->plan, 0, b->n, threads), threads);
+    CHECK(lenet_forward(net->plan, net->parameters, &images, b->n, three, &run) == LENET_OK);
+    CHECK(memcmp(one, three, (size_t)outputs * sizeof *one) == 0);
+    check_canaries();
+    if (!all_finite(one, outputs)) {  /* of large weights through rectified units */
+        CHECK(lenet_first_not_finite(one, outputs) < outputs);
+        return;
+    }
+    int64_t *classes = take((size_t)b->n * sizeof *classes, 8);
+    lenet_classify(net->plan, one, b->n, classes);
+    for (int64_t i = 0; i < b->n; i++) CHECK(classes[i] >= 0 && classes[i] < net->classes);
+    float *shares = floats(outputs);
+    lenet_probabilities(net->plan, one, b->n, shares);
+    for (int64_t i = 0; i < b->n; i++) {
+        double sum = 0;
+        for (int32_t c = 0; c < net->classes; c++) sum += (double)shares[i * net->classes + c];
+        CHECK(fabs(sum - 1) < 1e-4);
+    }
+    /* one image of them by itself */
+    const int64_t pick = below((int32_t)b->n), at = images.order ? images.order[pick] : pick;
+    const size_t bytes = (size_t)images.height * (size_t)images.width * (images.is_float ? 4 : 1);
+    void *pixels = take(bytes, images.is_float ? 4 : 1);
+    memcpy(pixels, (const char *)images.pixels + (size_t)at * bytes, bytes);
+    lenet_images single = images;
+    single.pixels = pixels;
+    single.order = NULL;
+    float *alone = floats(net->classes);
+    run = a_run(lenet_workspace_size(net->plan, 0, 1, 1), 1);
+    CHECK(lenet_forward(net->plan, net->parameters, &single, 1, alone, &run) == LENET_OK);
+    CHECK(close_to(one + pick * net->classes, alone, net->classes, 2e-3));
+    check_canaries();
+}
+
+static void check_activations(const network *net, const batch *b)
+{
+    float *outputs[LENET_MAX_LAYERS];
+    lenet_images images = b->images;
+    images.distortion = NULL;
+    for (int32_t i = 0; i < net->n_layers; i++) {
+        int32_t shape[3];
+        lenet_plan_shape(net->plan, i, shape);
+        const int64_t n = b->n * shape[0] * shape[1] * shape[2];
+        outputs[i] = chance(4) ? NULL : floats(n);
+    }
+    const int32_t threads = between(1, 4);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 1, b->n, threads), threads);
+    CHECK(lenet_activations(net->plan, net->parameters, &images, b->n, outputs, &run) == LENET_OK);
+    check_canaries();
+}
+
+static lenet_loss a_loss(void)
+{
+    return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f)};
+}
+
+static void check_gradient(const network *net, const batch *b)
+{
+    const lenet_loss loss = a_loss();
+    const int64_t n = net->n_parameters;
+    float *one = floats(n), *three = floats(n);
+    lenet_report first, second;
+    const int32_t threads = between(2, 4);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 1, b->n, 1), 1);
+    const lenet_status status = lenet_gradient(net->plan, net->parameters, &b->images, b->labels,
+                                               b->n, &loss, one, &first, &run);
+    CHECK(status == LENET_OK || status == LENET_NOT_FINITE);
+    run = a_run(lenet_workspace_size(net->plan, 1, b->n, threads), threads);
+    CHECK(lenet_gradient(net->plan, net->parameters, &b->images, b->labels, b->n, &loss, three,
+                         &second, &run) == status);
+    check_canaries();
+    if (status != LENET_OK) return;
+    CHECK(isfinite(first.loss) && first.loss == second.loss && first.n_errors == second.n_errors);
+    CHECK(first.n_errors >= 0 && first.n_errors <= b->n);
+    CHECK(memcmp(one, three, (size_t)n * sizeof *one) == 0);
+    CHECK(all_finite(one, n));
+    /* a step goes against the gradient */
+    const float rate = 0.25f;
+    float *moved = floats(n);
+    memcpy(moved, net->parameters, (size_t)n * sizeof *moved);
+    lenet_optimizer sgd;
+    memset(&sgd, 0, sizeof sgd);
+    sgd.kind = LENET_SGD;
+    sgd.rate = rate;
+    run = a_run(lenet_workspace_size(net->plan, 1, b->n, threads), threads);
+    const lenet_status stepped = lenet_step(net->plan, moved, &b->images, b->labels, b->n, &loss,
+                                            &sgd, &second, &run);
+    CHECK(stepped == LENET_OK || stepped == LENET_NOT_FINITE);
+    check_canaries();
+    if (stepped != LENET_OK) return;
+    CHECK(fabs(second.loss - first.loss) <= 1e-4 * (1 + fabs(first.loss)));
+    double most = 1e-3;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs((double)one[i]));
+    for (int64_t i = 0; i < n; i++) {
+        const double taken = (double)net->parameters[i] - (double)moved[i];
+        const double rounding = 1e-6 * (1 + fabs((double)moved[i]));
+        CHECK(fabs(taken - (double)(rate * one[i])) <= 2e-3 * most * (double)rate + rounding);
+    }
+}
+
+static void check_curvature(const network *net, const batch *b)
+{
+    const lenet_loss loss = a_loss();
+    const int64_t n = net->n_parameters;
+    lenet_images images = b->images;
+    images.distortion = NULL;
+    float *one = floats(n), *three = floats(n);
+    const int32_t threads = between(2, 4);
+    lenet_run run = a_run(lenet_curvature_workspace_size(net->plan, b->n, 1), 1);
+    const lenet_status status = lenet_curvature(net->plan, net->parameters, &images, b->labels, b->n,
+                                                &loss, one, &run);
+    CHECK(status == LENET_OK || status == LENET_NOT_FINITE);
+    run = a_run(lenet_curvature_workspace_size(net->plan, b->n, threads), threads);
+    CHECK(lenet_curvature(net->plan, net->parameters, &images, b->labels, b->n, &loss, three,
+                          &run) == status);
+    check_canaries();
+    if (status != LENET_OK) return;
+    CHECK(memcmp(one, three, (size_t)n * sizeof *one) == 0);
+    for (int64_t i = 0; i < n; i++) CHECK(one[i] >= 0 && isfinite(one[i]));
+}
+
+static void check_steps(const network *net, const batch *b)
+{
+    const lenet_loss loss = a_loss();
+    const int64_t n = net->n_parameters;
+    lenet_optimizer optimizer;
+    memset(&optimizer, 0, sizeof optimizer);
+    optimizer.kind = below(3);
+    optimizer.rate = real(0, 0.1f);
+    optimizer.momentum = chance(2) ? real(0, 0.9f) : 0;
+    optimizer.beta1 = 0.9f;
+    optimizer.beta2 = 0.999f;
+    optimizer.epsilon = 1e-8f;
+    optimizer.weight_decay = chance(3) ? real(0, 0.1f) : 0;
+    if (optimizer.kind != LENET_SGD || optimizer.momentum > 0) {
+        optimizer.first = floats(n);
+        memset(optimizer.first, 0, (size_t)n * sizeof(float));
+    }
+    if (optimizer.kind == LENET_ADAM) {
+        optimizer.second = floats(n);
+        memset(optimizer.second, 0, (size_t)n * sizeof(float));
+    }
+    if (optimizer.kind == LENET_SDLM)
+        for (int64_t i = 0; i < n; i++) optimizer.first[i] = real(0, 0.01f);
+    if (chance(3)) {
+        const int32_t most = n < 8 ? 1 : between(1, 4);
+        int64_t *frozen = take((size_t)most * 2 * sizeof *frozen, 8), at = 0;
+        for (int32_t k = 0; k < most; k++) {
+            const int64_t room = (n - at) / (most - k);
+            frozen[2 * k] = at + (room > 1 ? below((int32_t)(room / 2) + 1) : 0);
+            frozen[2 * k + 1] = at + room;
+            at += room;
+        }
+        optimizer.frozen = frozen;
+        optimizer.n_frozen = most;
+    }
+    float *moved = floats(n);
+    memcpy(moved, net->parameters, (size_t)n * sizeof *moved);
+    const int32_t threads = between(1, 4);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 1, b->n, threads), threads);
+    for (int k = 0; k < 2; k++) {
+        lenet_report report;
+        const lenet_status status = lenet_step(net->plan, moved, &b->images, b->labels, b->n, &loss,
+                                               &optimizer, &report, &run);
+        CHECK(status == LENET_OK || status == LENET_NOT_FINITE);
+        check_canaries();
+        if (status != LENET_OK) return;
+        CHECK(isfinite(report.loss) && all_finite(moved, n));
+        for (int32_t f = 0; f < optimizer.n_frozen; f++)
+            for (int64_t i = optimizer.frozen[2 * f]; i < optimizer.frozen[2 * f + 1]; i++)
+                CHECK(moved[i] == net->parameters[i]);
+    }
+    CHECK(optimizer.step == 2);
+}
+
+/* What a call must refuse: labels out of range, a workspace that is too small, an interrupt. */
+static void check_refusals(const network *net, const batch *b)
+{
+    const lenet_loss loss = a_loss();
+    float *gradient = floats(net->n_parameters);
+    lenet_report report;
+    const size_t size = lenet_workspace_size(net->plan, 1, b->n, 1);
+    lenet_run run = a_run(size, 1);
+    run.workspace_size = size - 1 - (size_t)below(64);
+    CHECK(lenet_gradient(net->plan, net->parameters, &b->images, b->labels, b->n, &loss, gradient,
+                         &report, &run) == LENET_NO_MEMORY);
+    run.workspace_size = size;
+    const int64_t pick = below((int32_t)b->n), at = b->images.order ? b->images.order[pick] : pick;
+    const int64_t label = b->labels[at];
+    b->labels[at] = chance(2) ? net->classes : chance(2) ? -1 : INT64_MAX;
+    CHECK(lenet_gradient(net->plan, net->parameters, &b->images, b->labels, b->n, &loss, gradient,
+                         &report, &run) == LENET_BAD_LABEL);
+    b->labels[at] = label;
+    run.interrupted = ask;
+    run.context = &run;
+    const lenet_status status = lenet_gradient(net->plan, net->parameters, &b->images, b->labels,
+                                               b->n, &loss, gradient, &report, &run);
+    CHECK(status == LENET_INTERRUPTED || status == LENET_OK || status == LENET_NOT_FINITE);
+    check_canaries();
+}
+
+static void check_distort(void)
+{
+    const int32_t h = between(1, 40), w = between(1, 40), n = between(1, 4);
+    const size_t bytes = (size_t)(n * h * w), size = lenet_distort_workspace(h, w);
+    uint8_t *images = take(bytes, 1), *out = take(bytes, 1);
+    for (size_t i = 0; i < bytes; i++) images[i] = (uint8_t)next();
+    void *workspace = take(size, 4);
+    lenet_distortion distortion;
+    draw_distortion(&distortion);
+    const lenet_status wanted = lenet_distortion_check(&distortion);
+    CHECK(lenet_distort(&distortion, images, n, h, w, out, workspace, size) == wanted);
+    const float far[] = {0, 1e-20f, 1e20f, -1e20f, 1000, -1000, 1e9f, INFINITY, NAN, 3e38f};
+    lenet_transform t = {real(-5, 5), real(-5, 5), real(0.1f, 3), real(0.1f, 3), real(-1, 1),
+                         real(-200, 200)};
+    if (chance(3)) ((float *)&t)[below(6)] = far[below(10)];
+    const lenet_status status = lenet_transform_images(&t, images, n, h, w, out, workspace, size);
+    CHECK(status == LENET_OK || status == LENET_BAD_ARGUMENT);
+    check_canaries();
+}
+
+static void check_single_kernels(void)
+{
+    const int32_t h = between(2, 20), w = between(2, 20), maps = some_size(17), n = between(1, 20);
+    const int32_t out = some_size(33), side = h < w ? h : w;
+    const int64_t in = (int64_t)n * maps * h * w;
+    const float *x = noise(in, 1);
+    lenet_conv_call call = {.in_maps = maps, .height = h, .width = w, .out_maps = out,
+                            .kernel = between(1, side < 7 ? side : 7)};
+    int64_t connected = (int64_t)maps * out;
+    if (chance(2)) {
+        uint8_t *table = take((size_t)connected, 1);
+        for (int32_t i = 0; i < out * maps; i++) table[i] = !chance(2);
+        for (int32_t i = 0; i < out; i++) table[i * maps + below(maps)] = 1;
+        connected = 0;
+        for (int32_t i = 0; i < out * maps; i++) connected += table[i];
+        call.table = table;
+    }
+    const int64_t weights = connected * call.kernel * call.kernel;
+    const int64_t outputs = (int64_t)n * out * (h - call.kernel + 1) * (w - call.kernel + 1);
+    size_t size = lenet_conv_workspace(&call);
+    float *w1 = noise(weights, 0.3f), *y = floats(outputs), *bias = noise(out, 1);
+    CHECK(lenet_conv(&call, x, w1, bias, n, y, take(size, 64), size) == LENET_OK);
+    CHECK(all_finite(y, outputs));
+    const float *dy = noise(outputs, 1);
+    float *dx = floats(in), *dw = floats(weights), *db = floats(out);
+    CHECK(lenet_conv_backward(&call, x, w1, dy, n, chance(3) ? NULL : dx, dw, db, take(size, 64),
+                              size) == LENET_OK);
+    CHECK(all_finite(dw, weights) && all_finite(db, out));
+    check_canaries();
+
+    const int64_t halved = (int64_t)n * maps * (h / 2) * (w / 2);
+    size = lenet_subsample_workspace(maps, h, w);
+    float *c = noise(maps, 1), *b = noise(maps, 1), *half = floats(halved);
+    CHECK(lenet_subsample(maps, h, w, x, c, b, n, half, take(size, 64), size) == LENET_OK);
+    CHECK(all_finite(half, halved));
+    CHECK(lenet_subsample_backward(maps, h, w, x, c, noise(halved, 1), n, floats(in), floats(maps),
+                                   floats(maps), take(size, 64), size) == LENET_OK);
+    check_canaries();
+
+    const int32_t units = some_size(130), inputs = some_size(200);
+    size = lenet_dense_workspace(inputs, units);
+    float *matrix = noise((int64_t)units * inputs, 0.3f), *rows = noise((int64_t)n * inputs, 1);
+    float *answers = floats((int64_t)n * units);
+    CHECK(lenet_dense(inputs, units, rows, matrix, noise(units, 1), n, answers, take(size, 64),
+                      size) == LENET_OK);
+    CHECK(all_finite(answers, (int64_t)n * units));
+    const float *back = noise((int64_t)n * units, 1);
+    CHECK(lenet_dense_backward(inputs, units, rows, matrix, back, n, floats((int64_t)n * inputs),
+                               floats((int64_t)units * inputs), floats(units), take(size, 64),
+                               size) == LENET_OK);
+    size = lenet_rbf_workspace(inputs, units);
+    CHECK(lenet_rbf(inputs, units, rows, matrix, n, answers, take(size, 64), size) == LENET_OK);
+    for (int64_t i = 0; i < (int64_t)n * units; i++) CHECK(answers[i] >= -1e-3f);
+    CHECK(lenet_rbf_backward(inputs, units, rows, matrix, back, n, floats((int64_t)n * inputs),
+                             floats((int64_t)units * inputs), take(size, 64), size) == LENET_OK);
+    const int32_t kind = below(4);
+    float *a = noise(inputs, 9), *squashed = floats(inputs);
+    CHECK(lenet_squash(kind, a, inputs, squashed) == LENET_OK);
+    CHECK(lenet_squash_backward(kind, squashed, a, inputs, floats(inputs)) == LENET_OK);
+    check_canaries();
+}
+
+static void check_plan(uint64_t seed)
+{
+    plan_seed = seed;
+    state = seed * 0x2545F4914F6CDD1Du + 1;
+    n_buffers = 0;
+    alarm(60);
+    if (chance(6)) {
+        check_distort();
+        check_single_kernels();
+        return;
+    }
+    network net;
+    if (!make(&net)) return;
+    batch b;
+    draw_batch(&net, &b);
+    const int kept = n_buffers;
+    void (*const checks[])(const network *, const batch *) = {
+        check_forward, check_gradient, check_steps, check_curvature, check_activations,
+        check_refusals};
+    for (int k = 0; k < 3; k++) {
+        checks[k == 0 ? 0 : below(6)](&net, &b);
+        n_buffers = kept;
+    }
+    lenet_plan_free(net.plan);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static struct work {
+    double end;
+    uint64_t first, count, done;
+} work;
+
+static void *run_plans(void *unused)
+{
+    static char signal_stack[1 << 16];
+    const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+    sigaltstack(&stack, NULL);
+    (void)unused;
+    for (; work.done < work.count && now() < work.end; work.done++)
+        check_plan(work.first + work.done);
+    return NULL;
+}
+
+int main(int n_arguments, char **arguments)
+{
+    work.end = now() + (n_arguments > 1 ? atof(arguments[1]) : 5);
+    work.first = n_arguments > 2 ? strtoull(arguments[2], NULL, 10) : 0;
+    work.count = n_arguments > 3 ? strtoull(arguments[3], NULL, 10) : UINT64_MAX;
+    before = n_arguments > 4 && strcmp(arguments[4], "before") == 0;
+    const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_ONSTACK;
+    for (int k = 0; k < 6; k++) sigaction(signals[k], &action, NULL);
+    if (lenet_init() != LENET_OK) {
+        say("this instruction set is not here\n");
+        return 2;
+    }
+    pthread_t thread;
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    const size_t stack = n_arguments > 5 ? strtoull(arguments[5], NULL, 10) : 64 << 10;
+    if (pthread_attr_setstacksize(&small, stack) || pthread_create(&thread, &small, run_plans, NULL)) {
+        say("no thread for the test\n");
+        return 2;
+    }
+    pthread_join(thread, NULL);
+    printf("%llu plans on %s with pages %s, nothing found\n", (unsigned long long)work.done,
+           lenet_isa(), before ? "before" : "behind");
+    return 0;
+}
