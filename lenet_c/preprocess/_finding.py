@@ -1,0 +1,405 @@
+"""Find the one character that a picture shows among other marks.
+
+A grey picture of bounded size, dark ink on light paper, goes through these steps: the paper as it
+is without ink, what is darker than it, long thin lines, the pieces that remain, and those of them
+that make up a character. Lengths are in pixels of that picture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Grey = npt.NDArray[np.float32]
+    Mask = npt.NDArray[np.bool_]
+
+MIN_CONTRAST = 1 / 16  # of the range from black to white
+STRONG = 0.45  # of the ink's level: what a stroke is
+FAINT = 0.25  # of the ink's level: what may be a line
+THIN = 0.05  # of the shorter side: how wide a line may be
+LONG = 0.55  # of a side: how long a line is at least
+SLOPES = np.linspace(-0.12, 0.12, 25)  # a line's, in pixels a pixel
+ALL_AROUND = np.ones((3, 3), bool)
+
+
+class NotFound(ValueError):
+    """A picture in which no one character is to be seen."""
+
+
+class Pieces(NamedTuple):
+    """The connected pieces of a mask."""
+
+    labels: npt.NDArray[np.int32]  # 0 outside, k + 1 in piece k
+    mass: npt.NDArray[np.float64]
+    area: npt.NDArray[np.intp]
+    top: npt.NDArray[np.intp]
+    bottom: npt.NDArray[np.intp]  # one beyond, as right is
+    left: npt.NDArray[np.intp]
+    right: npt.NDArray[np.intp]
+    cut: Mask  # by the picture's edge
+
+
+def find(grey: Grey) -> Grey:
+    """Return a character's ink, from 0 to 1, and 0 wherever else.
+
+    Parameters
+    ----------
+    grey : ndarray of float32, (H, W)
+        0 to 255, dark ink or light.
+    """
+    spread = float(grey.max() - grey.min())
+    if spread < 255 * MIN_CONTRAST:
+        raise NotFound(
+            f"no character stands out (contrast {spread / 255:.0%} of black to white)"
+        )
+    if min(grey.shape) < 2:
+        raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
+    if darkness(grey) < 0:
+        grey = 255 - grey
+    rough = noise(grey)
+    if rough > 0.025 * spread:
+        grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
+    # what the picture's edge cuts through counts as paper in `ink`, but not in `flat`
+    flat = np.maximum(np.percentile(grey, 95) - grey, 0)
+    window = max(7, round(0.5 * min(grey.shape)))
+    paper = closed(grey, window)
+    ink = over_paper(grey, paper)
+    level = _level(ink)
+    mask, lines, level = _strokes(ink, level)
+    chosen = None
+    if mask.any():
+        pieces = pieces_of(mask, ink)
+        chosen = _of(pieces, choose(pieces))
+        smaller = max(7, round(3.2 * stroke_width(chosen) + 2))
+        # A blot or a bend in the light is paper, too, seen through a smaller window.
+        clean = np.count_nonzero(chosen) > 0.97 * np.count_nonzero(mask)
+        if smaller <= 0.7 * window and not (clean and np.ptp(paper) < 0.15 * level):
+            ink = over_paper(grey, closed(grey, smaller))
+            level = float(np.percentile(ink[chosen], 75))
+            mask = (ink > STRONG * level) & ~lines
+        if mask.any():
+            whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
+            pieces = pieces_of(whole, np.maximum(ink, flat * (whole & ~mask)))
+            chosen = _of(pieces, choose(pieces))
+    chosen, ink, level = _or_all_dark(flat, chosen, mask, ink, level)
+    if chosen is None:
+        raise NotFound("only lines, and no character, are to be seen")
+    if level < 2.5 * rough or np.count_nonzero(chosen) < 0.1 * np.count_nonzero(mask):
+        raise NotFound(
+            f"no character stands out from the noise (contrast {level / 255:.0%} of black to "
+            f"white, noise {rough / 255:.0%})"
+        )
+    near = ndimage.maximum_filter(chosen.view(np.uint8), 3).view(bool)
+    shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
+    found: Grey = np.clip((shown / level - 0.1) / 0.85, 0, 1) * near
+    return found
+
+
+def darkness(grey: Grey) -> float:
+    """Tell how surely ink is the darker of the two: above 0 if it is, below 0 if it is lighter.
+
+    Ink covers less than its paper does, seen from near, and leaves most of the border and the
+    corners free.
+    """
+    between = otsu(grey)
+    height, width = grey.shape
+    votes = []
+    for inset in (0, min(height, width) // 20):
+        ring = grey[inset : height - inset, inset : width - inset]
+        border = np.concatenate([ring[0], ring[-1], ring[1:-1, 0], ring[1:-1, -1]])
+        votes.append(float(np.mean(border > between)))
+    corners = float(np.mean(grey[[0, 0, -1, -1], [0, -1, 0, -1]] > between))
+    near = grey - ndimage.uniform_filter(grey, max(5, min(grey.shape) // 4))
+    squares = near * near
+    skew = float((squares * near).mean() / (squares.mean() ** 1.5 + 1e-6))
+    return 0.75 * (votes[0] + votes[1] - 1) + 0.2 * (2 * corners - 1) - skew
+
+
+def noise(grey: Grey) -> float:
+    """Return the standard deviation of what neighbouring pixels do not have in common."""
+    rows = grey[1:] - grey[:-1]
+    return float(np.median(np.abs(rows[:, 1:] - rows[:, :-1]))) / (2 * 0.6745)
+
+
+def closed(grey: Grey, window: int) -> Grey:
+    """Return the grey closing; what is dark at the edge counts as going on beyond it.
+
+    So a table in the corner, a shadow's straight edge and a scanner's strip are paper.
+    """
+    height, width = grey.shape
+    room = window // 2
+    wide = np.zeros((height + 2 * room, width + 2 * room), grey.dtype)
+    wide[room : room + height, room : room + width] = grey
+    for axis in (0, 1):
+        wide = ndimage.maximum_filter1d(wide, 2 * room + 1, axis, mode="constant", cval=0)
+    for axis in (0, 1):
+        wide = ndimage.minimum_filter1d(wide, 2 * room + 1, axis, mode="nearest")
+    paper: Grey = wide[room : room + height, room : room + width]
+    return paper
+
+
+def over_paper(grey: Grey, paper: Grey) -> Grey:
+    """Return what is darker than its paper, as if all paper were as light as the lightest."""
+    lightest = paper.max()
+    ink = (paper - grey) * (lightest / np.maximum(paper, 0.25 * lightest))
+    ink -= np.median(ink)
+    return np.maximum(ink, 0, out=ink)
+
+
+def otsu(values: Grey) -> float:
+    """Return the threshold that splits values from 0 to 255 best in two."""
+    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    below = np.cumsum(counts)[:-1]
+    mass = np.cumsum(counts * np.arange(256))
+    above = counts.sum() - below
+    apart = mass[:-1] / np.maximum(below, 1) - (mass[-1] - mass[:-1]) / np.maximum(above, 1)
+    spread = below * above * apart * apart
+    return float(np.flatnonzero(spread == spread.max()).mean() + 1)
+
+
+def opened(mask: Mask, length: int, axis: int) -> Mask:
+    """Return what of a mask lies in runs of at least this length."""
+    if length > mask.shape[axis]:
+        return np.zeros_like(mask)
+    kept = ndimage.minimum_filter1d(mask.view(np.uint8), length, axis, mode="constant")
+    origin = -1 if length % 2 == 0 else 0
+    runs = ndimage.maximum_filter1d(kept, length, axis, mode="constant", origin=origin)
+    opening: Mask = runs.view(bool)
+    return opening
+
+
+def solid(mask: Mask, side: int) -> bool:
+    """Tell whether a square of this side fits into a mask."""
+    return bool(opened(opened(mask, side, 0), side, 1).any())
+
+
+def extent(mask: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all of a mask."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def stroke_width(mask: Mask) -> float:
+    """Return about how wide strokes are, from the mean lengths of runs along rows and columns."""
+    down = np.count_nonzero(mask[1:] > mask[:-1]) + np.count_nonzero(mask[0])
+    along = np.count_nonzero(mask[:, 1:] > mask[:, :-1]) + np.count_nonzero(mask[:, 0])
+    return float(np.count_nonzero(mask) / max(1.0, np.hypot(down, along)))
+
+
+def _level(ink: Grey) -> float:
+    """Return how dark ink is where it is full."""
+    core = ink[ink > otsu(ink)]
+    return float(np.percentile(core, 95)) if core.size else 1.0
+
+
+def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
+    """Return strokes without lines, the lines, and the ink's level."""
+    lines = lines_of(ink > FAINT * level)
+    mask = (ink > STRONG * level) & ~lines
+    if lines.any() and np.count_nonzero(mask) < 0.002 * mask.size:
+        # a frame darker than the pen, or a stroke that is a line itself
+        rest = np.where(ndimage.maximum_filter(lines.view(np.uint8), 3) > 0, 0, ink)
+        fainter = _level(rest)
+        if fainter > 0.2 * level:
+            mask = rest > STRONG * fainter
+            return mask, lines, fainter
+    return mask, lines, level
+
+
+def lines_of(mask: Mask) -> Mask:
+    """Return the long thin lines in a mask, but not where something crosses them.
+
+    A line ends where the picture does, or has a fellow. One that stands alone and ends short of
+    the edges is a stroke, unless it lies below all else.
+    """
+    across, free_across = _lines_across(mask)
+    down, free_down = (part.T for part in _lines_across(np.ascontiguousarray(mask.T)))
+    if not across.any() and free_down.any() and not (down & ~free_down).any():
+        down = down & ~free_down
+    lines = across | down
+    if lines.any() and np.count_nonzero(mask & ~lines) < 0.1 * np.count_nonzero(mask):
+        # a 1 among lines, or by itself
+        for single, others in ((free_down, across), (free_across, down)):
+            rest = mask & ~others
+            if single.any() and np.count_nonzero(rest) and _upright(rest):
+                return others
+    return lines
+
+
+def _upright(mask: Mask) -> bool:
+    labels, n = ndimage.label(mask, ALL_AROUND)
+    areas = np.bincount(labels.ravel())[1:]
+    rows, columns = extent(labels == int(areas.argmax()) + 1)
+    spans = [part.stop - part.start for part in (rows, columns)]
+    return areas.max() > 0.8 * areas.sum() and spans[1] < 0.4 * spans[0]
+
+
+def _lines_across(mask: Mask) -> tuple[Mask, Mask]:
+    """Return the lines from left to right, and those of them that end short of both sides."""
+    height, width = mask.shape
+    found, free = np.zeros_like(mask), np.zeros_like(mask)
+    if np.count_nonzero(mask.any(axis=0)) < LONG * width:
+        return found, free
+    thick = max(2, round(THIN * min(height, width)))
+    thin = mask & ~opened(mask, thick + 1, 0)
+    # short runs, of a tilted line's two rows together, are of no line
+    thin &= opened(ndimage.maximum_filter1d(thin.view(np.uint8), 3, 0).view(bool), 6, 1)
+    y, x = np.nonzero(thin)
+    if len(y) < 0.4 * width:
+        return found, free
+    room = int(SLOPES[-1] * width) + 2
+    rows = height + 2 * room
+    at = np.rint(y - SLOPES[:, None] * x).astype(np.intp) + room
+    flat = at + np.arange(len(SLOPES))[:, None] * rows
+    counts = np.bincount(flat.ravel(), minlength=rows * len(SLOPES)).reshape(-1, rows)
+    best = int(np.argmax((counts.astype(np.float64) ** 3).sum(axis=1)))
+    at, counts = at[best], counts[best]
+    near = counts.copy()
+    near[1:] += counts[:-1]
+    near[:-1] += counts[1:]
+    reach = max(2, round(0.04 * width))
+    while near[row := int(near.argmax())] >= 0.4 * width:
+        near[max(0, row - thick) : row + thick + 1] = 0
+        band = np.abs(at - row) <= thick // 2 + 1
+        columns = np.bincount(x[band], minlength=width)
+        covered = np.flatnonzero(columns)
+        length = covered[-1] - covered[0] + 1 if len(covered) else 0
+        if length < LONG * width or len(covered) < 0.6 * length:
+            continue
+        tall = round(1.4 * float(np.median(columns[covered]))) + 2
+        here = y[band], x[band]
+        of_line = ~opened(mask, tall, 0)[here]
+        here = here[0][of_line], here[1][of_line]
+        if covered[0] > reach and covered[-1] < width - 1 - reach:
+            rest = mask.copy()
+            rest[here] = False
+            below = np.count_nonzero(rest[int(here[0].max(initial=0)) + 1 :])
+            if below > 0.1 * np.count_nonzero(rest):
+                free[here] = True
+        found[here] = True
+    return found, free
+
+
+def pieces_of(mask: Mask, ink: Grey) -> Pieces:
+    """Return the connected pieces of a mask, corners included."""
+    labels, n = ndimage.label(mask, ALL_AROUND)
+    y, x = np.nonzero(labels)
+    piece = labels[y, x] - 1
+    height, width = mask.shape
+    top, left = np.full(n, height, np.intp), np.full(n, width, np.intp)
+    bottom, right = np.zeros(n, np.intp), np.zeros(n, np.intp)
+    np.minimum.at(top, piece, y)
+    np.minimum.at(left, piece, x)
+    np.maximum.at(bottom, piece, y + 1)
+    np.maximum.at(right, piece, x + 1)
+    return Pieces(
+        labels,
+        np.bincount(piece, ink[y, x], n),
+        np.bincount(piece, minlength=n),
+        top,
+        bottom,
+        left,
+        right,
+        (top == 0) | (left == 0) | (bottom == height) | (right == width),
+    )
+
+
+def _of(pieces: Pieces, chosen: Mask) -> Mask:
+    mask: Mask = np.concatenate([[False], chosen])[pieces.labels]
+    return mask
+
+
+def choose(p: Pieces) -> Mask:
+    """Return which pieces make up the character; raise NotFound if they make up two."""
+    height, width = p.labels.shape
+    tall, wide = p.bottom - p.top, p.right - p.left
+    off = ((p.top + p.bottom) / height - 1) ** 2 + ((p.left + p.right) / width - 1) ** 2
+    main = int(np.argmax(p.mass * np.where(p.cut, 0.2, 1) * np.exp(-off)))
+    top, bottom, left, right = (int(side[main]) for side in p[3:7])
+    size = max(bottom - top, right - left)
+    chosen = np.zeros(len(p.mass), bool)
+    chosen[main] = True
+    for k in np.argsort(-p.mass):
+        if k == main or p.mass[k] < 0.03 * p.mass[main]:
+            continue
+        beside = max(left - p.right[k], p.left[k] - right)
+        above = max(top - p.bottom[k], p.top[k] - bottom)
+        if p.cut[k] and not (p.cut[main] and max(beside, above) < 0.1 * size):
+            continue
+        flat = wide[k] > 5 * tall[k] and wide[k] > right - left
+        if flat and p.top[k] > (top + 2 * bottom) / 3:
+            continue  # an underline
+        blot = p.area[k] > 0.6 * tall[k] * wide[k]
+        alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
+        if alike and not blot and not p.cut[main] and max(beside, above) > 0.12 * size:
+            raise NotFound("two characters of about one size are to be seen")
+        if beside > 0.2 * size or above > (0.4 if beside < 0 else 0.2) * size:
+            continue
+        chosen[k] = True
+    return chosen
+
+
+def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float) -> Mask:
+    """Return the strokes that the picture's edge cuts, which `closed` takes for paper.
+
+    As dark as the ink, about as wide as its strokes, next to them, and no line along an edge.
+    """
+    labels, n = ndimage.label((flat > STRONG * level) & ~mask & ~lines, ALL_AROUND)
+    out = np.zeros_like(mask)
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    at_edge = np.bincount(edge, minlength=n + 1) > 0
+    at_edge[0] = False
+    if not at_edge.any():
+        return out
+    area = np.bincount(labels.ravel(), minlength=n + 1)
+    dark = np.bincount(labels.ravel(), flat.ravel(), n + 1) >= 0.6 * level * area
+    near = ndimage.maximum_filter(mask.view(np.uint8), 3).view(bool)
+    touching = np.bincount(labels[near], minlength=n + 1) > 0
+    spans = [part.stop - part.start for part in extent(mask)]
+    for k in np.flatnonzero(at_edge & dark & touching):
+        piece = labels == k
+        along = [part.stop - part.start for part in extent(piece)]
+        line = any(
+            a >= 0.97 * side and span < 0.8 * side
+            for a, span, side in zip(along, spans, mask.shape, strict=True)
+        )
+        if not line and not solid(piece, round(2 * width + 2)):
+            out |= piece
+    return out
+
+
+def _or_all_dark(
+    flat: Grey, chosen: Mask | None, mask: Mask, ink: Grey, level: float
+) -> tuple[Mask | None, Grey, float]:
+    """Return what is chosen, or all that is dark, if it fills the picture or nothing is chosen."""
+    whole = flat > otsu(flat)
+    if chosen is not None and np.count_nonzero(chosen) >= 0.5 * np.count_nonzero(whole):
+        return chosen, ink, level
+    whole &= ~lines_of(whole)
+    if not whole.any():
+        return chosen, ink, level
+    pieces = pieces_of(whole, flat)
+    try:
+        full = _of(pieces, choose(pieces))
+    except NotFound:
+        if chosen is None:
+            raise
+        return chosen, ink, level
+    spans = [part.stop - part.start for part in extent(full)]
+    fills = min(a / b for a, b in zip(spans, flat.shape, strict=True)) > 0.85
+    strokes = not solid(full, round(0.3 * max(spans)))
+    if chosen is None:
+        take = (fills and strokes) or not pieces.cut[pieces.labels[full][0] - 1]
+    else:
+        overlap = np.count_nonzero(chosen & full) > 0.5 * np.count_nonzero(chosen)
+        take = fills and strokes and overlap
+        take = take and np.count_nonzero(chosen) < 0.5 * np.count_nonzero(full)
+    if not take:
+        return chosen, ink, level
+    return full, flat, float(np.percentile(flat[full], 75))
