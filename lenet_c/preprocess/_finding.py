@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MIN_CONTRAST = 1 / 16  # of the range from black to white
 STRONG = 0.45  # of the ink's level: what a stroke is
+DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
+JOINED = 0.2  # of the ink's level: what may join pieces of one character
 FAINT = 0.25  # of the ink's level: what may be a line
 THIN = 0.05  # of the shorter side: how wide a line may be
 LONG = 0.55  # of a side: how long a line is at least
@@ -81,11 +83,11 @@ def find(grey: Grey) -> Grey:
         if smaller <= 0.7 * window and not (clean and np.ptp(paper) < 0.15 * level):
             ink = over_paper(grey, closed(grey, smaller))
             level = float(np.percentile(ink[chosen], 75))
-            mask = (ink > STRONG * level) & ~lines
+            mask = _beside(lines, ink, level)
         if mask.any():
             whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
             pieces = pieces_of(whole, np.maximum(ink, flat * (whole & ~mask)))
-            chosen = _of(pieces, choose(pieces))
+            chosen = _of(pieces, choose(pieces, (ink > JOINED * level) & ~lines))
     chosen, ink, level = _or_all_dark(flat, chosen, mask, ink, level)
     if chosen is None:
         raise NotFound("only lines, and no character, are to be seen")
@@ -201,7 +203,7 @@ def _level(ink: Grey) -> float:
 def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
     """Return strokes without lines, the lines, and the ink's level."""
     lines = lines_of(ink > FAINT * level)
-    mask = (ink > STRONG * level) & ~lines
+    mask = _beside(lines, ink, level)
     if lines.any() and np.count_nonzero(mask) < 0.002 * mask.size:
         # a frame darker than the pen, or a stroke that is a line itself
         rest = np.where(ndimage.maximum_filter(lines.view(np.uint8), 3) > 0, 0, ink)
@@ -210,6 +212,14 @@ def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
             mask = rest > STRONG * fainter
             return mask, lines, fainter
     return mask, lines, level
+
+
+def _beside(lines: Mask, ink: Grey, level: float) -> Mask:
+    """Return strokes, without lines and their soft edges."""
+    mask: Mask = (ink > STRONG * level) & ~lines
+    if lines.any():
+        mask &= (ink > 0.75 * level) | (ndimage.maximum_filter(lines.view(np.uint8), 3) == 0)
+    return mask
 
 
 def lines_of(mask: Mask) -> Mask:
@@ -315,14 +325,20 @@ def _of(pieces: Pieces, chosen: Mask) -> Mask:
     return mask
 
 
-def choose(p: Pieces) -> Mask:
-    """Return which pieces make up the character; raise NotFound if they make up two."""
+def choose(p: Pieces, joined: Mask | None = None) -> Mask:
+    """Return which pieces make up the character.
+
+    Raise NotFound if they make up two, where a mask tells what may join them to one.
+    """
     height, width = p.labels.shape
     tall, wide = p.bottom - p.top, p.right - p.left
     off = ((p.top + p.bottom) / height - 1) ** 2 + ((p.left + p.right) / width - 1) ** 2
-    main = int(np.argmax(p.mass * np.where(p.cut, 0.2, 1) * np.exp(-off)))
+    # what the edge cuts is less likely to be it, unless it goes over much of the picture
+    far = np.minimum(tall / height, wide / width) >= 0.5
+    main = int(np.argmax(p.mass * np.where(p.cut & ~far, 0.2, 1) * np.exp(-off)))
     top, bottom, left, right = (int(side[main]) for side in p[3:7])
     size = max(bottom - top, right - left)
+    tight = p.cut[main] or tall[main] > 0.8 * height or wide[main] > 0.8 * width
     chosen = np.zeros(len(p.mass), bool)
     chosen[main] = True
     for k in np.argsort(-p.mass):
@@ -330,19 +346,27 @@ def choose(p: Pieces) -> Mask:
             continue
         beside = max(left - p.right[k], p.left[k] - right)
         above = max(top - p.bottom[k], p.top[k] - bottom)
-        if p.cut[k] and not (p.cut[main] and max(beside, above) < 0.1 * size):
+        if p.cut[k] and not (tight and max(beside, above) < 0.2 * size):
             continue
         flat = wide[k] > 5 * tall[k] and wide[k] > right - left
         if flat and p.top[k] > (top + 2 * bottom) / 3:
             continue  # an underline
         blot = p.area[k] > 0.6 * tall[k] * wide[k]
         alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
-        if alike and not blot and not p.cut[main] and max(beside, above) > 0.12 * size:
+        apart = beside > 0.15 * size or above > 0.35 * size
+        one = p.cut[main] or blot or joined is None
+        if alike and apart and not one and not _joined(p, main, int(k), joined):
             raise NotFound("two characters of about one size are to be seen")
         if beside > 0.2 * size or above > (0.4 if beside < 0 else 0.2) * size:
             continue
         chosen[k] = True
     return chosen
+
+
+def _joined(p: Pieces, one: int, other: int, mask: Mask | None) -> bool:
+    labels, _ = ndimage.label(mask, ALL_AROUND)
+    ends = [np.unique(labels[p.labels == k + 1]) for k in (one, other)]
+    return bool(np.setdiff1d(np.intersect1d(*ends), [0]).size)
 
 
 def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float) -> Mask:
@@ -358,7 +382,7 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
     if not at_edge.any():
         return out
     area = np.bincount(labels.ravel(), minlength=n + 1)
-    dark = np.bincount(labels.ravel(), flat.ravel(), n + 1) >= 0.6 * level * area
+    dark = np.bincount(labels.ravel(), flat.ravel(), n + 1) >= DARK * level * area
     near = ndimage.maximum_filter(mask.view(np.uint8), 3).view(bool)
     touching = np.bincount(labels[near], minlength=n + 1) > 0
     spans = [part.stop - part.start for part in extent(mask)]
@@ -369,9 +393,15 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
             a >= 0.97 * side and span < 0.8 * side
             for a, span, side in zip(along, spans, mask.shape, strict=True)
         )
-        if not line and not solid(piece, round(2 * width + 2)):
+        if not line and not _soft(flat, piece, mask) and not solid(piece, round(2 * width + 2)):
             out |= piece
     return out
+
+
+def _soft(flat: Grey, piece: Mask, mask: Mask) -> bool:
+    """Tell whether the surroundings are nearly as dark as a piece: light that fades, no stroke."""
+    around = ndimage.maximum_filter(piece.view(np.uint8), 7).view(bool) & ~piece & ~mask
+    return bool(around.any() and flat[around].mean() > 0.6 * flat[piece].mean())
 
 
 def _or_all_dark(
@@ -393,11 +423,13 @@ def _or_all_dark(
         return chosen, ink, level
     spans = [part.stop - part.start for part in extent(full)]
     fills = min(a / b for a, b in zip(spans, flat.shape, strict=True)) > 0.85
-    strokes = not solid(full, round(0.3 * max(spans)))
+    strokes = not solid(full, round(0.36 * max(spans))) and not _soft(flat, full, full)
     if chosen is None:
         take = (fills and strokes) or not pieces.cut[pieces.labels[full][0] - 1]
     else:
-        overlap = np.count_nonzero(chosen & full) > 0.5 * np.count_nonzero(chosen)
+        of_full = pieces.labels[full]
+        main = pieces.labels == int(np.bincount(of_full).argmax())
+        overlap = np.count_nonzero(chosen & main) > 0.5 * np.count_nonzero(chosen)
         take = fills and strokes and overlap
         take = take and np.count_nonzero(chosen) < 0.5 * np.count_nonzero(full)
     if not take:
