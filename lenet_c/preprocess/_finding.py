@@ -7,7 +7,7 @@ that make up a character. Lengths are in pixels of that picture.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 MIN_CONTRAST = 1 / 16  # of the range from black to white
-STRONG = 0.45  # of the ink's level: what a stroke is
+STRONG = 0.48  # of the ink's level: what a stroke is
 DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
 JOINED = 0.2  # of the ink's level: what may join pieces of one character
+CUT = 0.4  # of the main piece's ink: what the edge cuts and yet belongs to it
+WIDER = 2.5  # than strokes are on the average: none of them
 FAINT = 0.25  # of the ink's level: what may be a line
 THIN = 0.05  # of the shorter side: how wide a line may be
 LONG = 0.55  # of a side: how long a line is at least
@@ -61,13 +63,33 @@ def find(grey: Grey) -> Grey:
         )
     if min(grey.shape) < 2:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
-    if darkness(grey) < 0:
-        grey = 255 - grey
+    ink_is_dark = darkness(grey)
+    if abs(ink_is_dark) > 0.3 or min(grey.shape) < 8:
+        return _find_dark(grey if ink_is_dark > 0 else 255 - grey, spread)
+    # Strokes as wide as what is between them fill the picture more than that does.
+    both: list[Grey] = []
+    for either in (grey, 255 - grey) if ink_is_dark > 0 else (255 - grey, grey):
+        try:
+            both.append(_find_dark(either, spread))
+        except NotFound as error:
+            why = error
+    if not both:
+        raise why
+    return max(both, key=_filled)
+
+
+def _filled(ink: Grey) -> float:
+    """Return how much of the picture strokes go over; what is no stroke comes after all else."""
+    spans = [part.stop - part.start for part in extent(ink > 0)]
+    return float(np.prod(spans)) * (-1 if solid(ink > 0.5, round(0.36 * max(spans))) else 1)
+
+
+def _find_dark(grey: Grey, spread: float) -> Grey:
     rough = noise(grey)
     if rough > 0.025 * spread:
         grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
     # what the picture's edge cuts through counts as paper in `ink`, but not in `flat`
-    flat = np.maximum(np.percentile(grey, 95) - grey, 0)
+    flat = np.maximum(np.percentile(grey[::2, ::2], 95) - grey, 0)
     window = max(7, round(0.5 * min(grey.shape)))
     paper = closed(grey, window)
     ink = over_paper(grey, paper)
@@ -82,7 +104,7 @@ def find(grey: Grey) -> Grey:
         clean = np.count_nonzero(chosen) > 0.97 * np.count_nonzero(mask)
         if smaller <= 0.7 * window and not (clean and np.ptp(paper) < 0.15 * level):
             ink = over_paper(grey, closed(grey, smaller))
-            level = float(np.percentile(ink[chosen], 75))
+            level = float(np.percentile(ink[chosen], 90))
             mask = _beside(lines, ink, level)
         if mask.any():
             whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
@@ -96,7 +118,7 @@ def find(grey: Grey) -> Grey:
             f"no character stands out from the noise (contrast {level / 255:.0%} of black to "
             f"white, noise {rough / 255:.0%})"
         )
-    near = ndimage.maximum_filter(chosen.view(np.uint8), 3).view(bool)
+    near = grown(chosen)
     shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
     found: Grey = np.clip((shown / level - 0.1) / 0.85, 0, 1) * near
     return found
@@ -124,7 +146,7 @@ def darkness(grey: Grey) -> float:
 
 def noise(grey: Grey) -> float:
     """Return the standard deviation of what neighbouring pixels do not have in common."""
-    rows = grey[1:] - grey[:-1]
+    rows = grey[1::2] - grey[: grey.shape[0] // 2 * 2 : 2]
     return float(np.median(np.abs(rows[:, 1:] - rows[:, :-1]))) / (2 * 0.6745)
 
 
@@ -133,23 +155,39 @@ def closed(grey: Grey, window: int) -> Grey:
 
     So a table in the corner, a shadow's straight edge and a scanner's strip are paper.
     """
-    height, width = grey.shape
     room = window // 2
-    wide = np.zeros((height + 2 * room, width + 2 * room), grey.dtype)
-    wide[room : room + height, room : room + width] = grey
-    for axis in (0, 1):
-        wide = ndimage.maximum_filter1d(wide, 2 * room + 1, axis, mode="constant", cval=0)
-    for axis in (0, 1):
-        wide = ndimage.minimum_filter1d(wide, 2 * room + 1, axis, mode="nearest")
-    paper: Grey = wide[room : room + height, room : room + width]
-    return paper
+    size = 2 * room + 1
+    tall = np.pad(grey, ((2 * room, 2 * room), (0, 0)))
+    wide = np.pad(_running(np.maximum, tall, size, 0), ((0, 0), (2 * room, 2 * room)))
+    wide = _running(np.minimum, _running(np.maximum, wide, size, 1), size, 1)
+    return _running(np.minimum, wide, size, 0)
+
+
+def _running(extreme: np.ufunc, values: Any, size: int, axis: int) -> Any:
+    """Return the extremes in windows of this size, as many as fit; by doubling, as SIMD likes it."""
+    reached = 1
+    while reached < size:
+        step = min(reached, size - reached)
+        if axis == 0:
+            values = extreme(values[:-step], values[step:])
+        else:
+            values = extreme(values[:, :-step], values[:, step:])
+        reached += step
+    return values
+
+
+def grown(mask: Mask, by: int = 1) -> Mask:
+    """Return a mask with what is at most so many pixels from it, corners included."""
+    wide = np.pad(mask, by)
+    wider: Mask = _running(np.logical_or, _running(np.logical_or, wide, 2 * by + 1, 0), 2 * by + 1, 1)
+    return wider
 
 
 def over_paper(grey: Grey, paper: Grey) -> Grey:
     """Return what is darker than its paper, as if all paper were as light as the lightest."""
     lightest = paper.max()
     ink = (paper - grey) * (lightest / np.maximum(paper, 0.25 * lightest))
-    ink -= np.median(ink)
+    ink -= np.median(ink[::2, ::2])
     return np.maximum(ink, 0, out=ink)
 
 
@@ -168,10 +206,10 @@ def opened(mask: Mask, length: int, axis: int) -> Mask:
     """Return what of a mask lies in runs of at least this length."""
     if length > mask.shape[axis]:
         return np.zeros_like(mask)
-    kept = ndimage.minimum_filter1d(mask.view(np.uint8), length, axis, mode="constant")
-    origin = -1 if length % 2 == 0 else 0
-    runs = ndimage.maximum_filter1d(kept, length, axis, mode="constant", origin=origin)
-    opening: Mask = runs.view(bool)
+    runs = _running(np.logical_and, mask, length, axis)
+    room = (length - 1, length - 1)
+    runs = np.pad(runs, (room, (0, 0)) if axis == 0 else ((0, 0), room))
+    opening: Mask = _running(np.logical_or, runs, length, axis)
     return opening
 
 
@@ -206,7 +244,7 @@ def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
     mask = _beside(lines, ink, level)
     if lines.any() and np.count_nonzero(mask) < 0.002 * mask.size:
         # a frame darker than the pen, or a stroke that is a line itself
-        rest = np.where(ndimage.maximum_filter(lines.view(np.uint8), 3) > 0, 0, ink)
+        rest = np.where(grown(lines), 0, ink)
         fainter = _level(rest)
         if fainter > 0.2 * level:
             mask = rest > STRONG * fainter
@@ -218,7 +256,7 @@ def _beside(lines: Mask, ink: Grey, level: float) -> Mask:
     """Return strokes, without lines and their soft edges."""
     mask: Mask = (ink > STRONG * level) & ~lines
     if lines.any():
-        mask &= (ink > 0.75 * level) | (ndimage.maximum_filter(lines.view(np.uint8), 3) == 0)
+        mask &= (ink > 0.75 * level) | ~grown(lines)
     return mask
 
 
@@ -259,9 +297,9 @@ def _lines_across(mask: Mask) -> tuple[Mask, Mask]:
     thick = max(2, round(THIN * min(height, width)))
     thin = mask & ~opened(mask, thick + 1, 0)
     # short runs, of a tilted line's two rows together, are of no line
-    thin &= opened(ndimage.maximum_filter1d(thin.view(np.uint8), 3, 0).view(bool), 6, 1)
+    thin &= opened(_running(np.logical_or, np.pad(thin, ((1, 1), (0, 0))), 3, 0), 6, 1)
     y, x = np.nonzero(thin)
-    if len(y) < 0.4 * width:
+    if len(y) < 0.3 * width:
         return found, free
     room = int(SLOPES[-1] * width) + 2
     rows = height + 2 * room
@@ -274,13 +312,19 @@ def _lines_across(mask: Mask) -> tuple[Mask, Mask]:
     near[1:] += counts[:-1]
     near[:-1] += counts[1:]
     reach = max(2, round(0.04 * width))
-    while near[row := int(near.argmax())] >= 0.4 * width:
+    while near[row := int(near.argmax())] >= 0.3 * width:
         near[max(0, row - thick) : row + thick + 1] = 0
         band = np.abs(at - row) <= thick // 2 + 1
         columns = np.bincount(x[band], minlength=width)
         covered = np.flatnonzero(columns)
         length = covered[-1] - covered[0] + 1 if len(covered) else 0
-        if length < LONG * width or len(covered) < 0.6 * length:
+        if length < LONG * width or len(covered) < 0.3 * length:
+            continue
+        # where something crosses it, a line goes on
+        along = np.arange(covered[0], covered[-1] + 1)
+        middle = np.rint(SLOPES[best] * along + row - room).astype(np.intp)
+        there = [mask[np.clip(middle + k, 0, height - 1), along] for k in (-1, 0, 1)]
+        if np.count_nonzero(np.any(there, axis=0)) < 0.7 * length:
             continue
         tall = round(1.4 * float(np.median(columns[covered]))) + 2
         here = y[band], x[band]
@@ -346,12 +390,16 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
             continue
         beside = max(left - p.right[k], p.left[k] - right)
         above = max(top - p.bottom[k], p.top[k] - bottom)
-        if p.cut[k] and not (tight and max(beside, above) < 0.2 * size):
+        if p.cut[k] and (
+            not tight or max(beside, above) > 0.2 * size or p.mass[k] < CUT * p.mass[main]
+        ):
             continue
         flat = wide[k] > 5 * tall[k] and wide[k] > right - left
         if flat and p.top[k] > (top + 2 * bottom) / 3:
             continue  # an underline
         blot = p.area[k] > 0.6 * tall[k] * wide[k]
+        if blot and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
+            continue  # a stain
         alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
         apart = beside > 0.15 * size or above > 0.35 * size
         one = p.cut[main] or blot or joined is None
@@ -383,7 +431,7 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
         return out
     area = np.bincount(labels.ravel(), minlength=n + 1)
     dark = np.bincount(labels.ravel(), flat.ravel(), n + 1) >= DARK * level * area
-    near = ndimage.maximum_filter(mask.view(np.uint8), 3).view(bool)
+    near = grown(mask)
     touching = np.bincount(labels[near], minlength=n + 1) > 0
     spans = [part.stop - part.start for part in extent(mask)]
     for k in np.flatnonzero(at_edge & dark & touching):
@@ -393,21 +441,27 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
             a >= 0.97 * side and span < 0.8 * side
             for a, span, side in zip(along, spans, mask.shape, strict=True)
         )
-        if not line and not _soft(flat, piece, mask) and not solid(piece, round(2 * width + 2)):
+        if not line and not _soft(flat, piece, mask) and not solid(piece, round(WIDER * width + 2)):
             out |= piece
     return out
 
 
 def _soft(flat: Grey, piece: Mask, mask: Mask) -> bool:
     """Tell whether the surroundings are nearly as dark as a piece: light that fades, no stroke."""
-    around = ndimage.maximum_filter(piece.view(np.uint8), 7).view(bool) & ~piece & ~mask
+    around = grown(piece, 3) & ~piece & ~mask
     return bool(around.any() and flat[around].mean() > 0.6 * flat[piece].mean())
+
+
+def _edges(mask: Mask) -> tuple[Mask, ...]:
+    return mask[:2], mask[-2:], mask[:, :2], mask[:, -2:]
 
 
 def _or_all_dark(
     flat: Grey, chosen: Mask | None, mask: Mask, ink: Grey, level: float
 ) -> tuple[Mask | None, Grey, float]:
     """Return what is chosen, or all that is dark, if it fills the picture or nothing is chosen."""
+    if chosen is not None and not any(part.any() for part in _edges(chosen)):
+        return chosen, ink, level
     whole = flat > otsu(flat)
     if chosen is not None and np.count_nonzero(chosen) >= 0.5 * np.count_nonzero(whole):
         return chosen, ink, level

@@ -27,7 +27,7 @@ WORKING = 10_000  # pixels in which a character is looked for
 LONGEST = 2048  # on the longer side of them
 SMALLEST = 64  # what a smaller picture's longer side is enlarged to
 SAMPLES = 4  # along each side of what becomes one pixel, at most
-SMALL = 48  # a character smaller than this is looked at again from nearer
+SMALL = 32  # a character smaller than this is looked at again from nearer
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow
 WHITES = (1, 255, 1023, 4095, 65535)
 
