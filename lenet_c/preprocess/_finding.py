@@ -24,6 +24,7 @@ DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
 JOINED = 0.2  # of the ink's level: what may join pieces of one character
 CUT = 0.4  # of the main piece's ink: what the edge cuts and yet belongs to it
 WIDER = 2.5  # than strokes are on the average: none of them
+SPECK = 0.05  # of the shorter side: too small to be the character
 FAINT = 0.25  # of the ink's level: what may be a line
 THIN = 0.05  # of the shorter side: how wide a line may be
 LONG = 0.55  # of a side: how long a line is at least
@@ -112,7 +113,10 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
             chosen = _of(pieces, choose(pieces, (ink > JOINED * level) & ~lines))
     chosen, ink, level = _or_all_dark(flat, chosen, mask, ink, level)
     if chosen is None:
-        raise NotFound("only lines, and no character, are to be seen")
+        what = "only lines, and no character, are" if lines.any() else "no character is"
+        raise NotFound(f"{what} to be seen")
+    if max(part.stop - part.start for part in extent(chosen)) < SPECK * min(grey.shape):
+        raise NotFound("only specks or corners of lines, and no character, are to be seen")
     if level < 2.5 * rough or np.count_nonzero(chosen) < 0.1 * np.count_nonzero(mask):
         raise NotFound(
             f"no character stands out from the noise (contrast {level / 255:.0%} of black to "
@@ -204,6 +208,7 @@ def otsu(values: Grey) -> float:
 
 def opened(mask: Mask, length: int, axis: int) -> Mask:
     """Return what of a mask lies in runs of at least this length."""
+    length = max(1, length)
     if length > mask.shape[axis]:
         return np.zeros_like(mask)
     runs = _running(np.logical_and, mask, length, axis)
@@ -263,20 +268,24 @@ def _beside(lines: Mask, ink: Grey, level: float) -> Mask:
 def lines_of(mask: Mask) -> Mask:
     """Return the long thin lines in a mask, but not where something crosses them.
 
-    A line ends where the picture does, or has a fellow. One that stands alone and ends short of
-    the edges is a stroke, unless it lies below all else.
+    A line ends where the picture does, or has fellows, or lies below all else. Another one is a
+    stroke, as of a 1, a 4 or a 7.
     """
-    across, free_across = _lines_across(mask)
-    down, free_down = (part.T for part in _lines_across(np.ascontiguousarray(mask.T)))
-    if not across.any() and free_down.any() and not (down & ~free_down).any():
-        down = down & ~free_down
-    lines = across | down
-    if lines.any() and np.count_nonzero(mask & ~lines) < 0.1 * np.count_nonzero(mask):
-        # a 1 among lines, or by itself
-        for single, others in ((free_down, across), (free_across, down)):
-            rest = mask & ~others
-            if single.any() and np.count_nonzero(rest) and _upright(rest):
-                return others
+    across, free_across, n_across = _lines_across(mask)
+    down, free_down, n_down = _lines_across(np.ascontiguousarray(mask.T))
+    down, free_down = down.T, free_down.T
+    lines: Mask = across | down
+    if n_across == 1 and n_down < 2:
+        rest = mask & ~lines
+        above = rest[: extent(free_across)[0].start]
+        if np.count_nonzero(above) <= 0.7 * np.count_nonzero(rest):
+            lines = lines & ~free_across
+    if n_down == 1 and n_across < 2:
+        lines = lines & ~free_down
+    if n_down and np.count_nonzero(mask & ~lines) < 0.1 * np.count_nonzero(mask):
+        # a 1 among lines
+        if _upright(mask & ~across):
+            return across
     return lines
 
 
@@ -288,19 +297,20 @@ def _upright(mask: Mask) -> bool:
     return areas.max() > 0.8 * areas.sum() and spans[1] < 0.4 * spans[0]
 
 
-def _lines_across(mask: Mask) -> tuple[Mask, Mask]:
-    """Return the lines from left to right, and those of them that end short of both sides."""
+def _lines_across(mask: Mask) -> tuple[Mask, Mask, int]:
+    """Return the lines from left to right, and those that end short of both sides, and how many."""
     height, width = mask.shape
+    n_free = 0
     found, free = np.zeros_like(mask), np.zeros_like(mask)
     if np.count_nonzero(mask.any(axis=0)) < LONG * width:
-        return found, free
+        return found, free, n_free
     thick = max(2, round(THIN * min(height, width)))
     thin = mask & ~opened(mask, thick + 1, 0)
     # short runs, of a tilted line's two rows together, are of no line
     thin &= opened(_running(np.logical_or, np.pad(thin, ((1, 1), (0, 0))), 3, 0), 6, 1)
     y, x = np.nonzero(thin)
     if len(y) < 0.3 * width:
-        return found, free
+        return found, free, n_free
     room = int(SLOPES[-1] * width) + 2
     rows = height + 2 * room
     at = np.rint(y - SLOPES[:, None] * x).astype(np.intp) + room
@@ -331,13 +341,10 @@ def _lines_across(mask: Mask) -> tuple[Mask, Mask]:
         of_line = ~opened(mask, tall, 0)[here]
         here = here[0][of_line], here[1][of_line]
         if covered[0] > reach and covered[-1] < width - 1 - reach:
-            rest = mask.copy()
-            rest[here] = False
-            below = np.count_nonzero(rest[int(here[0].max(initial=0)) + 1 :])
-            if below > 0.1 * np.count_nonzero(rest):
-                free[here] = True
+            free[here] = True
+            n_free += bool(len(here[0]))
         found[here] = True
-    return found, free
+    return found, free, n_free
 
 
 def pieces_of(mask: Mask, ink: Grey) -> Pieces:
@@ -378,6 +385,8 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
     tall, wide = p.bottom - p.top, p.right - p.left
     off = ((p.top + p.bottom) / height - 1) ** 2 + ((p.left + p.right) / width - 1) ** 2
     # what the edge cuts is less likely to be it, unless it goes over much of the picture
+    if len(p.mass) > 60 and p.mass.max() < 0.2 * p.mass.sum():
+        raise NotFound("no character stands out from the noise or the pattern around it")
     far = np.minimum(tall / height, wide / width) >= 0.5
     main = int(np.argmax(p.mass * np.where(p.cut & ~far, 0.2, 1) * np.exp(-off)))
     top, bottom, left, right = (int(side[main]) for side in p[3:7])
@@ -405,6 +414,9 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
         one = p.cut[main] or blot or joined is None
         if alike and apart and not one and not _joined(p, main, int(k), joined):
             raise NotFound("two characters of about one size are to be seen")
+        if beside < 0 and blot and alike and above < 1.6 * size:
+            chosen[k] = True  # an equals sign, a colon
+            continue
         if beside > 0.2 * size or above > (0.4 if beside < 0 else 0.2) * size:
             continue
         chosen[k] = True
@@ -468,7 +480,7 @@ def _or_all_dark(
     whole &= ~lines_of(whole)
     if not whole.any():
         return chosen, ink, level
-    pieces = pieces_of(whole, flat)
+    pieces = pieces_of(whole, np.maximum(flat, 1))
     try:
         full = _of(pieces, choose(pieces))
     except NotFound:
