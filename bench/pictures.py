@@ -414,7 +414,9 @@ def main() -> None:
     if arguments.cheques:
         cut, digits = cheques(arguments.cheques, 0, 1 << 30)
         wrong, refused, spent = read(net, iter(cut), digits)
-        print(f"| {len(cut)} digits of cheques | {wrong / len(cut):.1%} | {refused} | {spent:.2f} |")
+        print(
+            f"| {len(cut)} digits of cheques | {wrong / len(cut):.1%} | {refused} | {spent:.2f} |"
+        )
 
 
 if __name__ == "__main__":

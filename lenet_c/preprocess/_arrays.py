@@ -118,9 +118,7 @@ def _white(high: float) -> int:
 def _dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
     if raw.size == 0:
         return False
-    border = np.concatenate(
-        [raw[:, 0], raw[:, -1], raw[:, 1:-1, 0], raw[:, 1:-1, -1]], axis=1
-    )
+    border = np.concatenate([raw[:, 0], raw[:, -1], raw[:, 1:-1, 0], raw[:, 1:-1, -1]], axis=1)
     light = np.median(border, axis=1) > 127
     share = float(light.mean())
     if 0.1 < share < 0.9:

@@ -24,7 +24,7 @@ DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
 JOINED = 0.2  # of the ink's level: what may join pieces of one character
 CUT = 0.4  # of the main piece's ink: what the edge cuts and yet belongs to it
 WIDER = 2.5  # than strokes are on the average: none of them
-SPECK = 0.05  # of the shorter side: too small to be the character
+SPECK = 0.028  # of the shorter side: too small to be the character
 FAINT = 0.25  # of the ink's level: what may be a line
 THIN = 0.05  # of the shorter side: how wide a line may be
 LONG = 0.55  # of a side: how long a line is at least
@@ -59,9 +59,7 @@ def find(grey: Grey) -> Grey:
     """
     spread = float(grey.max() - grey.min())
     if spread < 255 * MIN_CONTRAST:
-        raise NotFound(
-            f"no character stands out (contrast {spread / 255:.0%} of black to white)"
-        )
+        raise NotFound(f"no character stands out (contrast {spread / 255:.0%} of black to white)")
     if min(grey.shape) < 2:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
     ink_is_dark = darkness(grey)
@@ -183,7 +181,9 @@ def _running(extreme: np.ufunc, values: Any, size: int, axis: int) -> Any:
 def grown(mask: Mask, by: int = 1) -> Mask:
     """Return a mask with what is at most so many pixels from it, corners included."""
     wide = np.pad(mask, by)
-    wider: Mask = _running(np.logical_or, _running(np.logical_or, wide, 2 * by + 1, 0), 2 * by + 1, 1)
+    wider: Mask = _running(
+        np.logical_or, _running(np.logical_or, wide, 2 * by + 1, 0), 2 * by + 1, 1
+    )
     return wider
 
 
@@ -385,7 +385,7 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
     tall, wide = p.bottom - p.top, p.right - p.left
     off = ((p.top + p.bottom) / height - 1) ** 2 + ((p.left + p.right) / width - 1) ** 2
     # what the edge cuts is less likely to be it, unless it goes over much of the picture
-    if len(p.mass) > 60 and p.mass.max() < 0.2 * p.mass.sum():
+    if len(p.mass) > 30 and p.mass.max() < 0.2 * p.mass.sum():
         raise NotFound("no character stands out from the noise or the pattern around it")
     far = np.minimum(tall / height, wide / width) >= 0.5
     main = int(np.argmax(p.mass * np.where(p.cut & ~far, 0.2, 1) * np.exp(-off)))

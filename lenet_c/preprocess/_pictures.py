@@ -84,8 +84,8 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
     from lenet_c.preprocess import _finding
 
     given = _given(image)
-    if _is_mnist_like(given):
-        return given.astype(np.uint8, copy=True)
+    if (as_it_is := _mnist_like(given)) is not None:
+        return as_it_is
     white, black = _range(given)
     try:
         working, factor = _working(given, white, black, WORKING)
@@ -252,9 +252,7 @@ def need_extra(name: str, *modules: str) -> None:
             importlib.import_module(module)
         except ImportError as error:
             library = {"PIL": "Pillow", "scipy.ndimage": "SciPy"}[module]
-            raise ImportError(
-                f'{name}() needs {library}: pip install "lenet_c[images]"'
-            ) from error
+            raise ImportError(f'{name}() needs {library}: pip install "lenet_c[images]"') from error
 
 
 def _given(image: Any) -> npt.NDArray[Any]:
@@ -399,7 +397,7 @@ def _in_form(ink: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     from lenet_c.preprocess import centre, resize
     from lenet_c.preprocess._finding import extent
 
-    cropped = ink[extent(ink > 0)]
+    cropped = ink[extent(ink > 0.3)]
     scale = BOX / max(cropped.shape)
     height, width = (max(1, round(side * scale)) for side in cropped.shape)
     if scale < 1:
@@ -408,11 +406,25 @@ def _in_form(ink: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     else:
         small = resize(cropped, height, width)
     # MNIST's strokes are full in the middle
-    return centre(np.minimum(small * (1.25 / small.max()), 1))
+    return centre(np.minimum(small * (1.15 / small.max()), 1))
+
+
+def _mnist_like(given: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
+    """Return a copy of what has MNIST's form, but for its polarity or equal channels."""
+    if given.dtype != np.uint8 or given.shape[:2] != (SIZE, SIZE):
+        return None
+    if given.ndim == 3:
+        if given.shape[2] not in (1, 3) or (given != given[:, :, :1]).any():
+            return None
+        given = given[:, :, 0]
+    for image in (given.copy(), 255 - given):
+        if _is_mnist_like(image):
+            return image
+    return None
 
 
 def _is_mnist_like(image: npt.NDArray[Any]) -> bool:
-    if image.shape != (SIZE, SIZE) or image.dtype != np.uint8 or image.max() < 128:
+    if image.max() < 128:
         return False
     marked = image > 0
     border = np.concatenate([marked[0], marked[-1], marked[:, 0], marked[:, -1]])
