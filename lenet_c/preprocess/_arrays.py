@@ -100,15 +100,18 @@ def _to_255(given: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if high <= 1:
         if given.dtype.kind in "ui" and high == 0:
             return np.zeros(given.shape, np.uint8)
-        return np.rint(given.astype(np.float32) * 255).astype(np.uint8)
-    if high < 32 and not (given.dtype.kind == "u" and given.dtype.itemsize == 1):
+        return _bytes(given.astype(np.float32) * 255)
+    if high < 32:
         raise ValueError(
             f"x: has values from 0 to {high:.4g}, neither 0 to 1 nor 0 to 255: divide by what "
             "white is, as in x / 16"
         )
-    if given.dtype == np.uint8:
-        return given.copy()
-    return np.rint(given).astype(np.uint8)
+    return given.copy() if given.dtype == np.uint8 else _bytes(given)
+
+
+def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    raw: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return raw
 
 
 def _white(high: float) -> int:
@@ -123,7 +126,7 @@ def _dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
     share = float(light.mean())
     if 0.1 < share < 0.9:
         raise ValueError(
-            f'x: the borders of {share:.0%} of the images are light, the others dark: invert="auto" '
-            "wants all of one kind; characters(x) takes each by itself"
+            f"x: the borders of {share:.0%} of the images are light, the others dark: "
+            'invert="auto" wants all of one kind; characters(x) takes each by itself'
         )
     return share >= 0.9

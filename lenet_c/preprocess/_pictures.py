@@ -179,12 +179,18 @@ def load_image(
     max_pixels = checks.whole("max_pixels", max_pixels, 1)
     if isinstance(source, Image.Image):
         return _opened(source, "image", colour, max_pixels)
+    return _loaded(source, colour, max_pixels)
+
+
+def _loaded(
+    source: Any, colour: bool, max_pixels: int, draft: bool = False
+) -> npt.NDArray[np.uint8]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         import io
 
-        return _read(io.BytesIO(source), f"{len(source)} bytes", colour, max_pixels)
+        return _read(io.BytesIO(source), f"{len(source)} bytes", colour, max_pixels, draft)
     if hasattr(source, "read"):
-        return _read(source, str(getattr(source, "name", "file")), colour, max_pixels)
+        return _read(source, str(getattr(source, "name", "file")), colour, max_pixels, draft)
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"source: got {checks.short(source)}, want a path, bytes, a binary file or a picture "
@@ -192,15 +198,19 @@ def load_image(
         )
     name = os.fsdecode(source)
     with open(name, "rb") as file:
-        return _read(file, name, colour, max_pixels)
+        return _read(file, name, colour, max_pixels, draft)
 
 
-def _read(file: IO[bytes], name: str, colour: bool, max_pixels: int) -> npt.NDArray[np.uint8]:
+def _read(
+    file: IO[bytes], name: str, colour: bool, max_pixels: int, draft: bool
+) -> npt.NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     # Pillow's decoders raise nearly anything on a damaged file.
     try:
         with Image.open(file, formats=FORMATS) as image:
+            if draft and image.width * image.height <= max_pixels:
+                image.draft(None, (1024, 1024))  # a JPEG unpacks no more detail than is used
             return _opened(image, name, colour, max_pixels)
     except Exception as error:
         why = str(error).removeprefix(f"{name}: cannot be read as a picture (").removesuffix(")")
@@ -220,27 +230,29 @@ def _opened(image: Any, name: str, colour: bool, max_pixels: int) -> npt.NDArray
             f"{name}: cannot be read as a picture ({image.width}x{image.height} pixels, more "
             f"than max_pixels={max_pixels})"
         )
-    if image.format == "JPEG" and colour:
-        image.draft(None, (1024, 1024))  # unpacks no more detail than is used
     image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         deep = np.asarray(image)
         white = _next_white(float(deep.max(initial=0)))
-        return np.rint(np.clip(deep * (255 / max(255, white)), 0, 255)).astype(np.uint8)
+        return _bytes(np.clip(deep * (255 / max(255, white)), 0, 255))
     if image.mode == "F":
         raise ValueError(
             f"{name}: cannot be read as a picture (its pixels are floating-point numbers: give "
             "them as an array, np.asarray(PIL.Image.open(...)))"
         )
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = np.asarray(image.convert("RGBA"))
+        rgba: npt.NDArray[np.uint8] = np.array(image.convert("RGBA"))
         if colour:
             return rgba
-        grey = _opaque(rgba.astype(np.float32), 255.0) @ GREY
-        return np.rint(grey).astype(np.uint8)
+        return _bytes(_opaque(rgba.astype(np.float32), 255.0) @ GREY)
     if colour and image.mode not in ("1", "L"):
         return np.array(image.convert("RGB"))
     return np.array(image.convert("L"))
+
+
+def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    raw: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return raw
 
 
 def need_extra(name: str, *modules: str) -> None:
@@ -257,9 +269,9 @@ def need_extra(name: str, *modules: str) -> None:
 
 def _given(image: Any) -> npt.NDArray[Any]:
     """Return the picture as an array of grey or colours."""
-    if isinstance(image, (str, bytes, bytearray, memoryview, os.PathLike)):
-        return load_image(image, colour=True)
-    if hasattr(image, "read") or (hasattr(image, "convert") and hasattr(image, "getexif")):
+    if isinstance(image, (str, bytes, bytearray, os.PathLike)) or hasattr(image, "read"):
+        return _loaded(image, True, MAX_PIXELS, draft=True)
+    if hasattr(image, "convert") and hasattr(image, "getexif"):
         return load_image(image, colour=True)
     given = checks.array("image", image)
     if given.dtype != bool and given.dtype.kind not in "uif":
