@@ -62,8 +62,9 @@ def find(grey: Grey) -> Grey:
         raise NotFound(f"no character stands out (contrast {spread / 255:.0%} of black to white)")
     if min(grey.shape) < 2:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
-    ink_is_dark = darkness(grey)
-    if abs(ink_is_dark) > 0.3 or min(grey.shape) < 8:
+    ink_is_dark, corners = darkness(grey)
+    sure = abs(ink_is_dark) > (0.6 if corners * ink_is_dark < 0 else 0.3)
+    if sure or min(grey.shape) < 8:
         return _find_dark(grey if ink_is_dark > 0 else 255 - grey, spread)
     # Strokes as wide as what is between them fill the picture more than that does.
     both: list[Grey] = []
@@ -78,9 +79,11 @@ def find(grey: Grey) -> Grey:
 
 
 def _filled(ink: Grey) -> float:
-    """Return how much of the picture strokes go over; what is no stroke comes after all else."""
-    spans = [part.stop - part.start for part in extent(ink > 0)]
-    return float(np.prod(spans)) * (-1 if solid(ink > 0.5, round(0.36 * max(spans))) else 1)
+    """Return how much of the picture strokes go over; paper, with a straight edge, comes last."""
+    rows, columns = extent(ink > 0)
+    part = ink[rows, columns] > 0.5
+    border = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
+    return float(part.size) * (-1 if border.mean() > 0.65 else 1)
 
 
 def _find_dark(grey: Grey, spread: float) -> Grey:
@@ -121,16 +124,36 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
             f"white, noise {rough / 255:.0%})"
         )
     near = grown(chosen)
+    if JOINED * level > 3 * rough and not any(part.any() for part in _edges(chosen)):
+        near |= _faint_parts(ink > JOINED * level, chosen, grown(lines | (mask & ~chosen), 2))
     shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
     found: Grey = (np.clip((shown / level - 0.1) / 0.85, 0, 1) * near).astype(np.float32)
     return found
 
 
-def darkness(grey: Grey) -> float:
+def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:
+    """Return where strokes are fainter than the rest, if there is nothing faint but those."""
+    faint = faint & ~other
+    rows, columns = extent(chosen)
+    room = max(rows.stop - rows.start, columns.stop - columns.start) // 4
+    around = np.zeros_like(faint)
+    around[
+        max(0, rows.start - room) : rows.stop + room,
+        max(0, columns.start - room) : columns.stop + room,
+    ] = True
+    near = faint & around
+    area = np.count_nonzero(chosen)
+    clean = np.count_nonzero(faint) - np.count_nonzero(near) <= 0.02 * area
+    if not clean or np.count_nonzero(near & ~grown(chosen, 2)) > 0.5 * area:
+        return np.zeros_like(faint)
+    return grown(near)
+
+
+def darkness(grey: Grey) -> tuple[float, int]:
     """Tell how surely ink is the darker of the two: above 0 if it is, below 0 if it is lighter.
 
     Ink covers less than its paper does, seen from near, and leaves most of the border and the
-    corners free.
+    corners free. The second value is what all four corners say, 0 if they do not agree.
     """
     between = otsu(grey)
     height, width = grey.shape
@@ -143,7 +166,8 @@ def darkness(grey: Grey) -> float:
     near = grey - ndimage.uniform_filter(grey, max(5, min(grey.shape) // 4))
     squares = near * near
     skew = float((squares * near).mean() / (squares.mean() ** 1.5 + 1e-6))
-    return 0.75 * (votes[0] + votes[1] - 1) + 0.2 * (2 * corners - 1) - skew
+    surely = 0.75 * (votes[0] + votes[1] - 1) + 0.2 * (2 * corners - 1) - skew
+    return surely, int(corners == 1) - int(corners == 0)
 
 
 def noise(grey: Grey) -> float:
@@ -404,7 +428,10 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
         beside = max(left - p.right[k], p.left[k] - right)
         above = max(top - p.bottom[k], p.top[k] - bottom)
         if p.cut[k] and (
-            not tight or max(beside, above) > 0.2 * size or p.mass[k] < CUT * p.mass[main]
+            not tight
+            or max(beside, above) > 0.2 * size
+            or p.mass[k]
+            < (CUT / 5 if beside < 0 and wide[k] > 1.5 * tall[k] else CUT) * p.mass[main]
         ):
             continue
         flat = wide[k] > 5 * tall[k] and wide[k] > right - left
