@@ -1,0 +1,199 @@
+"""From pictures to what the network sees: load, find a character, centre it as MNIST does.
+
+MNIST's characters fit a 20x20 box, proportions kept, and sit in 28x28 with their centre of mass
+in the middle; the background is 0 and ink goes up to 255.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lenet_c import checks
+from lenet_c.preprocess._arrays import images
+from lenet_c.preprocess._pictures import Characters, character, characters, load_image
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = [
+    "Characters",
+    "centre",
+    "character",
+    "characters",
+    "images",
+    "load_image",
+    "normalize",
+    "normalize_columns",
+    "pad",
+    "resize",
+]
+
+_SIZE = 28
+
+
+def centre(ink: npt.NDArray[np.floating[Any]], size: int = _SIZE) -> npt.NDArray[np.uint8]:
+    """Place a character in an empty square, its centre of mass in the middle.
+
+    Parameters
+    ----------
+    ink : ndarray of float, (H, W)
+        0 for background to 1 for ink; no larger than the square.
+    size : int
+        The side of the square.
+
+    Returns
+    -------
+    ndarray of uint8, (size, size)
+        The character, moved by whole pixels and never over the edge.
+    """
+    ink = _check_grey("ink", ink)
+    size = checks.whole("size", size, 1)
+    if max(ink.shape) > size:
+        raise ValueError(f"ink: {ink.shape} does not fit into ({size}, {size})")
+    mass = ink.sum()
+    if not 0 < mass < math.inf:
+        raise ValueError(f"ink: adds up to {mass}; wanted some ink, and finite values")
+    out = np.zeros((size, size), np.uint8)
+    corner = []
+    for axis, length in enumerate(ink.shape):
+        middle = np.arange(length) @ ink.sum(axis=1 - axis) / mass
+        corner.append(min(max(round(size / 2 - middle), 0), size - length))
+    top, left = corner
+    values = np.rint(np.clip(ink, 0, 1) * 255)
+    out[top : top + ink.shape[0], left : left + ink.shape[1]] = values
+    return out
+
+
+def resize(
+    image: npt.NDArray[np.floating[Any]], height: int, width: int
+) -> npt.NDArray[np.floating[Any]]:
+    """Scale a grey picture: by area where it shrinks, bilinearly where it grows.
+
+    Parameters
+    ----------
+    image : ndarray of float, (H, W)
+        The picture.
+    height, width : int
+        The size wanted.
+
+    Returns
+    -------
+    ndarray of float, (height, width)
+        The scaled picture.
+    """
+    image = _check_grey("image", image)
+    height, width = checks.whole("height", height, 1), checks.whole("width", width, 1)
+    rows = _weights(image.shape[0], height).astype(image.dtype)
+    columns = _weights(image.shape[1], width).astype(image.dtype)
+    scaled: npt.NDArray[np.floating[Any]] = rows @ image @ columns.T
+    return scaled
+
+
+def pad(images: npt.NDArray[np.uint8], size: int = 32) -> npt.NDArray[np.uint8]:
+    """Put images in the middle of larger ones, with background around them.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, (N, H, W) or (H, W)
+        Raw grey images.
+    size : int
+        The side of the result.
+
+    Returns
+    -------
+    ndarray of uint8, (N, size, size) or (size, size)
+        Padded images; an odd row or column goes to the bottom or the right.
+    """
+    _check_raw(images)
+    size = checks.whole("size", size, 1)
+    missing = [size - side for side in images.shape[-2:]]
+    if min(missing) < 0:
+        raise ValueError(f"images: {images.shape[-2:]} does not fit into ({size}, {size})")
+    margins = [(m // 2, m - m // 2) for m in missing]
+    return np.pad(images, [(0, 0)] * (images.ndim - 2) + margins)
+
+
+def normalize(
+    images: npt.NDArray[np.uint8], background: float = -0.1, foreground: float = 1.175
+) -> npt.NDArray[np.float32]:
+    """Map raw grey values to the network's input range.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, (N, H, W) or (H, W)
+        Raw grey images.
+    background, foreground : float
+        What 0 and 255 become. By default the paper's values (section II.B), which give MNIST
+        a mean of about 0 and a variance of about 1.
+
+    Returns
+    -------
+    ndarray of float32
+        The normalised images.
+    """
+    _check_raw(images)
+    for name, grey in (("background", background), ("foreground", foreground)):
+        if not math.isfinite(checks.rounded(name, grey)):
+            raise ValueError(f"{name}: got {checks.short(grey)}, want a finite number")
+    low, high = float(background), float(foreground)  # numpy's scalars could overflow
+    table = low + (high - low) * np.arange(256) / 255
+    return table.astype(np.float32)[images]
+
+
+def normalize_columns(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Scale every column of every image to Euclidean length 1.
+
+    The input of the tutorial's 3x3 network: what Keras's ``normalize(images, axis=1)`` gives. A
+    network of 28x28 images takes the result as it is.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, (N, H, W) or (H, W)
+        Raw grey images.
+
+    Returns
+    -------
+    ndarray of float32
+        As many images of the same size, all from 0 to 1; a column without ink stays 0.
+    """
+    _check_raw(images)
+    values = images.astype(np.float32)
+    lengths = np.sqrt(np.sum(values * values, axis=-2, keepdims=True))
+    values /= np.maximum(lengths, 1)
+    return values
+
+
+def _check_raw(images: npt.NDArray[np.uint8]) -> None:
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        raise TypeError(f"images: {getattr(images, 'dtype', type(images))}; wanted a uint8 array")
+    if images.ndim not in (2, 3):
+        raise ValueError(f"images: shape {images.shape}; wanted (N, H, W) or (H, W)")
+
+
+def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """Give it as a plain array, whatever kind of array it was."""
+    if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
+        what = getattr(image, "dtype", type(image))
+        raise TypeError(f"{name}: {what}; wanted an array of floating numbers")
+    if image.ndim != 2 or 0 in image.shape:
+        raise ValueError(f"{name}: shape {image.shape}; wanted (H, W), at least 1x1")
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name}: some values are NaN or infinite; wanted finite values")
+    return np.asarray(image)
+
+
+def _weights(n_in: int, n_out: int) -> npt.NDArray[np.float64]:
+    """Return the (n_out, n_in) matrix that scales one axis; each row adds up to 1."""
+    step = n_in / n_out
+    if n_out <= n_in:
+        left = np.arange(n_out)[:, None] * step
+        pixel = np.arange(n_in)
+        overlap = np.minimum(left + step, pixel + 1) - np.maximum(left, pixel)
+        weights: npt.NDArray[np.float64] = np.maximum(overlap, 0) / step
+        return weights
+    position = np.clip((np.arange(n_out)[:, None] + 0.5) * step - 0.5, 0, n_in - 1)
+    weights = np.maximum(1 - np.abs(position - np.arange(n_in)), 0)
+    return weights

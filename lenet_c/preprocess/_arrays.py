@@ -1,0 +1,132 @@
+"""Arrays of images as people have them, and the one form that the network takes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lenet_c import checks
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+SIDE = 28
+
+
+def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
+    """Bring images that are 28x28 already into the form that the network takes.
+
+    Parameters
+    ----------
+    x : array, list or DataFrame
+        (N, 28, 28), (28, 28), (N, 784), (784,), (N, 28, 28, 1) or (N, 1, 28, 28); bool, or
+        integers or floating numbers from 0 to 255 or from 0 to 1. The range is that of all
+        images together.
+    invert : bool or "auto"
+        Whether ink is darker than the background, or "auto": told from the images' borders, of
+        all of them together.
+
+    Returns
+    -------
+    ndarray of uint8, (N, 28, 28)
+        Background 0, ink up to 255.
+
+    Raises
+    ------
+    ValueError
+        If the shape or the range is another, or it cannot be told: with what to do.
+    """
+    if invert is not True and invert is not False and invert != "auto":
+        raise ValueError(f'invert: got {checks.short(invert)}, want True, False or "auto"')
+    given = checks.array("x", x.to_numpy() if hasattr(x, "to_numpy") else x)
+    if given.dtype == object:
+        try:
+            given = given.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError("x: has values that are no numbers, or images of unlike size") from None
+    if given.dtype != bool and given.dtype.kind not in "uif":
+        raise TypeError(f"x: dtype {given.dtype}; wanted numbers or bool")
+    raw = _to_255(_shaped(given))
+    if invert == "auto":
+        invert = _dark_on_light(raw)
+    return 255 - raw if invert else raw
+
+
+def _shaped(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    shape = given.shape
+    pixels = SIDE * SIDE
+    if shape[-2:] == (SIDE, SIDE) and (given.ndim <= 3 or (given.ndim == 4 and shape[1] == 1)):
+        return given.reshape(-1, SIDE, SIDE)
+    if given.ndim == 4 and shape[1:] == (SIDE, SIDE, 1):
+        return given.reshape(-1, SIDE, SIDE)
+    if given.ndim in (1, 2) and shape[-1] == pixels:
+        return given.reshape(-1, SIDE, SIDE)
+    hint = "characters(x) finds characters on pictures of other sizes"
+    if given.ndim == 2 and shape[-1] == pixels + 1:
+        hint = "a column of labels? x[:, 1:] leaves the first one out"
+    elif given.ndim == 2 and shape[0] == pixels:
+        hint = "one column an image? x.T turns them"
+    elif given.ndim == 4 and 3 in (shape[1], shape[3]):
+        axis = 3 if shape[3] == 3 else 1
+        hint = f"colours? x.mean(axis={axis}) makes them grey"
+    elif given.ndim == 3 and shape[:2] == (SIDE, SIDE):
+        hint = "images along the last axis? x.transpose(2, 0, 1) turns them"
+    elif shape[-2:] == (32, 32):
+        hint = "padded already? a network of 32x32 takes uint8 as it is; x[..., 2:-2, 2:-2] cuts"
+    raise ValueError(
+        f"x: shape {shape}; wanted (N, 28, 28), (N, 784), (N, 28, 28, 1) or (N, 1, 28, 28): {hint}"
+    )
+
+
+def _to_255(given: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if given.size == 0:
+        return np.zeros(given.shape, np.uint8)
+    if given.dtype == bool:
+        return given.astype(np.uint8) * np.uint8(255)
+    low, high = float(given.min()), float(given.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("x: has values that are not finite: np.nan_to_num(x) makes NaN 0")
+    if low < 0:
+        raise ValueError(
+            f"x: has values from {low:.4g} to {high:.4g}, normalised ones: undo it first, as in "
+            "x * std + mean, (x + 1) / 2 for -1 to 1, or (x + 0.1) / 1.275"
+        )
+    if high > 255:
+        raise ValueError(
+            f"x: has values up to {high:.6g}; wanted at most 255: x / {_white(high)} gives 0 to 1"
+        )
+    if high <= 1:
+        if given.dtype.kind in "ui" and high == 0:
+            return np.zeros(given.shape, np.uint8)
+        return _bytes(given.astype(np.float32) * 255)
+    if high < 32:
+        raise ValueError(
+            f"x: has values from 0 to {high:.4g}, neither 0 to 1 nor 0 to 255: divide by what "
+            "white is, as in x / 16"
+        )
+    return given.copy() if given.dtype == np.uint8 else _bytes(given)
+
+
+def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    raw: npt.NDArray[np.uint8] = np.rint(values).astype(np.uint8)
+    return raw
+
+
+def _white(high: float) -> int:
+    return next((white for white in (1023, 4095, 65535) if high <= white), math.ceil(high))
+
+
+def _dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
+    if raw.size == 0:
+        return False
+    border = np.concatenate([raw[:, 0], raw[:, -1], raw[:, 1:-1, 0], raw[:, 1:-1, -1]], axis=1)
+    light = np.median(border, axis=1) > 127
+    share = float(light.mean())
+    if 0.1 < share < 0.9:
+        raise ValueError(
+            f"x: the borders of {share:.0%} of the images are light, the others dark: "
+            'invert="auto" wants all of one kind; characters(x) takes each by itself'
+        )
+    return share >= 0.9

@@ -1,0 +1,534 @@
+"""Find the one character that a picture shows among other marks.
+
+A grey picture of bounded size, dark ink on light paper, goes through these steps: the paper as it
+is without ink, what is darker than it, long thin lines, the pieces that remain, and those of them
+that make up a character. Lengths are in pixels of that picture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Grey = npt.NDArray[np.float32]
+    Mask = npt.NDArray[np.bool_]
+
+MIN_CONTRAST = 1 / 16  # of the range from black to white
+STRONG = 0.48  # of the ink's level: what a stroke is
+DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
+JOINED = 0.2  # of the ink's level: what may join pieces of one character
+CUT = 0.4  # of the main piece's ink: what the edge cuts and yet belongs to it
+WIDER = 2.5  # than strokes are on the average: none of them
+SPECK = 0.028  # of the shorter side: too small to be the character
+FAINT = 0.25  # of the ink's level: what may be a line
+THIN = 0.05  # of the shorter side: how wide a line may be
+LONG = 0.55  # of a side: how long a line is at least
+SLOPES = np.linspace(-0.12, 0.12, 25)  # a line's, in pixels a pixel
+ALL_AROUND = np.ones((3, 3), bool)
+
+
+class NotFound(ValueError):
+    """A picture in which no one character is to be seen."""
+
+
+class Pieces(NamedTuple):
+    """The connected pieces of a mask."""
+
+    labels: npt.NDArray[np.int32]  # 0 outside, k + 1 in piece k
+    mass: npt.NDArray[np.float64]
+    area: npt.NDArray[np.intp]
+    top: npt.NDArray[np.intp]
+    bottom: npt.NDArray[np.intp]  # one beyond, as right is
+    left: npt.NDArray[np.intp]
+    right: npt.NDArray[np.intp]
+    cut: Mask  # by the picture's edge
+
+
+def find(grey: Grey) -> Grey:
+    """Return a character's ink, from 0 to 1, and 0 wherever else.
+
+    Parameters
+    ----------
+    grey : ndarray of float32, (H, W)
+        0 to 255, dark ink or light.
+    """
+    spread = float(grey.max() - grey.min())
+    if spread < 255 * MIN_CONTRAST:
+        raise NotFound(f"no character stands out (contrast {spread / 255:.0%} of black to white)")
+    if min(grey.shape) < 2:
+        raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
+    ink_is_dark, corners = darkness(grey)
+    sure = abs(ink_is_dark) > (0.6 if corners * ink_is_dark < 0 else 0.3)
+    if sure or min(grey.shape) < 8:
+        return _find_dark(grey if ink_is_dark > 0 else 255 - grey, spread)
+    # Strokes as wide as what is between them fill the picture more than that does.
+    both: list[Grey] = []
+    for either in (grey, 255 - grey) if ink_is_dark > 0 else (255 - grey, grey):
+        try:
+            both.append(_find_dark(either, spread))
+        except NotFound as error:
+            why = error
+    if not both:
+        raise why
+    return max(both, key=_filled)
+
+
+def _filled(ink: Grey) -> float:
+    """Return how much of the picture strokes go over; paper, with a straight edge, comes last."""
+    rows, columns = extent(ink > 0)
+    part = ink[rows, columns] > 0.5
+    border = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
+    return float(part.size) * (-1 if border.mean() > 0.65 else 1)
+
+
+def _find_dark(grey: Grey, spread: float) -> Grey:
+    rough = noise(grey)
+    if rough > 0.025 * spread:
+        grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
+    # what the picture's edge cuts through counts as paper in `ink`, but not in `flat`
+    flat = np.maximum(np.percentile(grey[::2, ::2], 95) - grey, 0)
+    window = max(7, round(0.5 * min(grey.shape)))
+    paper = closed(grey, window)
+    ink = over_paper(grey, paper)
+    level = _level(ink)
+    mask, lines, level = _strokes(ink, level)
+    chosen = None
+    if mask.any():
+        pieces = pieces_of(mask, ink)
+        chosen = _of(pieces, choose(pieces))
+        smaller = max(7, round(3.2 * stroke_width(chosen) + 2))
+        # A blot or a bend in the light is paper, too, seen through a smaller window.
+        clean = np.count_nonzero(chosen) > 0.97 * np.count_nonzero(mask)
+        if smaller <= 0.7 * window and not (clean and np.ptp(paper) < 0.15 * level):
+            ink = over_paper(grey, closed(grey, smaller))
+            level = float(np.percentile(ink[chosen], 90))
+            mask = _beside(lines, ink, level)
+        if mask.any():
+            whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
+            pieces = pieces_of(whole, np.maximum(ink, flat * (whole & ~mask)))
+            chosen = _of(pieces, choose(pieces, (ink > JOINED * level) & ~lines))
+    chosen, ink, level = _or_all_dark(flat, chosen, mask, ink, level)
+    if chosen is None:
+        what = "only lines, and no character, are" if lines.any() else "no character is"
+        raise NotFound(f"{what} to be seen")
+    if max(part.stop - part.start for part in extent(chosen)) < SPECK * min(grey.shape):
+        raise NotFound("only specks or corners of lines, and no character, are to be seen")
+    if level < 2.5 * rough or np.count_nonzero(chosen) < 0.1 * np.count_nonzero(mask):
+        raise NotFound(
+            f"no character stands out from the noise (contrast {level / 255:.0%} of black to "
+            f"white, noise {rough / 255:.0%})"
+        )
+    near = grown(chosen)
+    if JOINED * level > 3 * rough and not any(part.any() for part in _edges(chosen)):
+        near |= _faint_parts(ink > JOINED * level, chosen, grown(lines | (mask & ~chosen), 2))
+    shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
+    found: Grey = (np.clip((shown / level - 0.1) / 0.85, 0, 1) * near).astype(np.float32)
+    return found
+
+
+def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:
+    """Return where strokes are fainter than the rest, if there is nothing faint but those."""
+    faint = faint & ~other
+    rows, columns = extent(chosen)
+    room = max(rows.stop - rows.start, columns.stop - columns.start) // 4
+    around = np.zeros_like(faint)
+    around[
+        max(0, rows.start - room) : rows.stop + room,
+        max(0, columns.start - room) : columns.stop + room,
+    ] = True
+    near = faint & around
+    area = np.count_nonzero(chosen)
+    clean = np.count_nonzero(faint) - np.count_nonzero(near) <= 0.02 * area
+    if not clean or np.count_nonzero(near & ~grown(chosen, 2)) > 0.5 * area:
+        return np.zeros_like(faint)
+    return grown(near)
+
+
+def darkness(grey: Grey) -> tuple[float, int]:
+    """Tell how surely ink is the darker of the two: above 0 if it is, below 0 if it is lighter.
+
+    Ink covers less than its paper does, seen from near, and leaves most of the border and the
+    corners free. The second value is what all four corners say, 0 if they do not agree.
+    """
+    between = otsu(grey)
+    height, width = grey.shape
+    votes = []
+    for inset in (0, min(height, width) // 20):
+        ring = grey[inset : height - inset, inset : width - inset]
+        border = np.concatenate([ring[0], ring[-1], ring[1:-1, 0], ring[1:-1, -1]])
+        votes.append(float(np.mean(border > between)))
+    corners = float(np.mean(grey[[0, 0, -1, -1], [0, -1, 0, -1]] > between))
+    near = grey - ndimage.uniform_filter(grey, max(5, min(grey.shape) // 4))
+    squares = near * near
+    skew = float((squares * near).mean() / (squares.mean() ** 1.5 + 1e-6))
+    surely = 0.75 * (votes[0] + votes[1] - 1) + 0.2 * (2 * corners - 1) - skew
+    return surely, int(corners == 1) - int(corners == 0)
+
+
+def noise(grey: Grey) -> float:
+    """Return the standard deviation of what neighbouring pixels do not have in common."""
+    rows = grey[1::2] - grey[: grey.shape[0] // 2 * 2 : 2]
+    return float(np.median(np.abs(rows[:, 1:] - rows[:, :-1]))) / (2 * 0.6745)
+
+
+def closed(grey: Grey, window: int) -> Grey:
+    """Return the grey closing; what is dark at the edge counts as going on beyond it.
+
+    So a table in the corner, a shadow's straight edge and a scanner's strip are paper.
+    """
+    room = window // 2
+    size = 2 * room + 1
+    tall = np.pad(grey, ((2 * room, 2 * room), (0, 0)))
+    wide = np.pad(_running(np.maximum, tall, size, 0), ((0, 0), (2 * room, 2 * room)))
+    wide = _running(np.minimum, _running(np.maximum, wide, size, 1), size, 1)
+    paper: Grey = _running(np.minimum, wide, size, 0)
+    return paper
+
+
+def _running(extreme: np.ufunc, values: Any, size: int, axis: int) -> Any:
+    """Return the extremes in windows of this size, as many as fit.
+
+    By doubling, in whole rows: several times as fast as a filter that goes pixel by pixel.
+    """
+    reached = 1
+    while reached < size:
+        step = min(reached, size - reached)
+        if axis == 0:
+            values = extreme(values[:-step], values[step:])
+        else:
+            values = extreme(values[:, :-step], values[:, step:])
+        reached += step
+    return values
+
+
+def grown(mask: Mask, by: int = 1) -> Mask:
+    """Return a mask with what is at most so many pixels from it, corners included."""
+    wide = np.pad(mask, by)
+    wider: Mask = _running(
+        np.logical_or, _running(np.logical_or, wide, 2 * by + 1, 0), 2 * by + 1, 1
+    )
+    return wider
+
+
+def over_paper(grey: Grey, paper: Grey) -> Grey:
+    """Return what is darker than its paper, as if all paper were as light as the lightest."""
+    lightest = paper.max()
+    ink = (paper - grey) * (lightest / np.maximum(paper, 0.25 * lightest))
+    over: Grey = np.maximum(ink - np.median(ink[::2, ::2]), 0)
+    return over
+
+
+def otsu(values: Grey) -> float:
+    """Return the threshold that splits values from 0 to 255 best in two."""
+    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    below = np.cumsum(counts)[:-1]
+    mass = np.cumsum(counts * np.arange(256))
+    above = counts.sum() - below
+    apart = mass[:-1] / np.maximum(below, 1) - (mass[-1] - mass[:-1]) / np.maximum(above, 1)
+    spread = below * above * apart * apart
+    return float(np.flatnonzero(spread == spread.max()).mean() + 1)
+
+
+def opened(mask: Mask, length: int, axis: int) -> Mask:
+    """Return what of a mask lies in runs of at least this length."""
+    length = max(1, length)
+    if length > mask.shape[axis]:
+        return np.zeros_like(mask)
+    runs = _running(np.logical_and, mask, length, axis)
+    room = (length - 1, length - 1)
+    runs = np.pad(runs, (room, (0, 0)) if axis == 0 else ((0, 0), room))
+    opening: Mask = _running(np.logical_or, runs, length, axis)
+    return opening
+
+
+def solid(mask: Mask, side: int) -> bool:
+    """Tell whether a square of this side fits into a mask."""
+    return bool(opened(opened(mask, side, 0), side, 1).any())
+
+
+def extent(mask: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all of a mask."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def stroke_width(mask: Mask) -> float:
+    """Return about how wide strokes are, from the mean lengths of runs along rows and columns."""
+    down = np.count_nonzero(mask[1:] > mask[:-1]) + np.count_nonzero(mask[0])
+    along = np.count_nonzero(mask[:, 1:] > mask[:, :-1]) + np.count_nonzero(mask[:, 0])
+    return float(np.count_nonzero(mask) / max(1.0, np.hypot(down, along)))
+
+
+def _level(ink: Grey) -> float:
+    """Return how dark ink is where it is full."""
+    core = ink[ink > otsu(ink)]
+    return float(np.percentile(core, 95)) if core.size else 1.0
+
+
+def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
+    """Return strokes without lines, the lines, and the ink's level."""
+    lines = lines_of(ink > FAINT * level)
+    mask = _beside(lines, ink, level)
+    if lines.any() and np.count_nonzero(mask) < 0.002 * mask.size:
+        # a frame darker than the pen, or a stroke that is a line itself
+        rest = np.where(grown(lines), 0, ink)
+        fainter = _level(rest)
+        if fainter > 0.2 * level:
+            mask = rest > STRONG * fainter
+            return mask, lines, fainter
+    return mask, lines, level
+
+
+def _beside(lines: Mask, ink: Grey, level: float) -> Mask:
+    """Return strokes, without lines and their soft edges."""
+    mask: Mask = (ink > STRONG * level) & ~lines
+    if lines.any():
+        mask &= (ink > 0.75 * level) | ~grown(lines)
+    return mask
+
+
+def lines_of(mask: Mask) -> Mask:
+    """Return the long thin lines in a mask, but not where something crosses them.
+
+    A line ends where the picture does, or has fellows, or lies below all else. Another one is a
+    stroke, as of a 1, a 4 or a 7.
+    """
+    across, free_across, n_across = _lines_across(mask)
+    down, free_down, n_down = _lines_across(np.ascontiguousarray(mask.T))
+    down, free_down = down.T, free_down.T
+    lines: Mask = across | down
+    if n_across == 1 and n_down < 2:
+        rest = mask & ~lines
+        above = rest[: extent(free_across)[0].start]
+        if np.count_nonzero(above) <= 0.7 * np.count_nonzero(rest):
+            lines = lines & ~free_across
+    if n_down == 1 and n_across < 2:
+        lines = lines & ~free_down
+    little = np.count_nonzero(mask & ~lines) < 0.1 * np.count_nonzero(mask)
+    return across if n_down and little and _upright(mask & ~across) else lines  # a 1
+
+
+def _upright(mask: Mask) -> bool:
+    """Tell whether nearly all of a mask is one piece that is taller than wide."""
+    labels, n = ndimage.label(mask, ALL_AROUND)
+    if not n:
+        return False
+    areas = np.bincount(labels.ravel())[1:]
+    rows, columns = extent(labels == int(areas.argmax()) + 1)
+    spans = [part.stop - part.start for part in (rows, columns)]
+    return bool(areas.max() > 0.8 * areas.sum()) and spans[1] < 0.4 * spans[0]
+
+
+def _lines_across(mask: Mask) -> tuple[Mask, Mask, int]:
+    """Return the lines from left to right, and those that end short of both sides, and how many."""
+    height, width = mask.shape
+    n_free = 0
+    found, free = np.zeros_like(mask), np.zeros_like(mask)
+    if np.count_nonzero(mask.any(axis=0)) < LONG * width:
+        return found, free, n_free
+    thick = max(2, round(THIN * min(height, width)))
+    thin = mask & ~opened(mask, thick + 1, 0)
+    # short runs, of a tilted line's two rows together, are of no line
+    thin &= opened(_running(np.logical_or, np.pad(thin, ((1, 1), (0, 0))), 3, 0), 6, 1)
+    y, x = np.nonzero(thin)
+    if len(y) < 0.3 * width:
+        return found, free, n_free
+    room = int(SLOPES[-1] * width) + 2
+    rows = height + 2 * room
+    at = np.rint(y - SLOPES[:, None] * x).astype(np.intp) + room
+    flat = at + np.arange(len(SLOPES))[:, None] * rows
+    counts = np.bincount(flat.ravel(), minlength=rows * len(SLOPES)).reshape(-1, rows)
+    best = int(np.argmax((counts.astype(np.float64) ** 3).sum(axis=1)))
+    at, counts = at[best], counts[best]
+    near = counts.copy()
+    near[1:] += counts[:-1]
+    near[:-1] += counts[1:]
+    reach = max(2, round(0.04 * width))
+    while near[row := int(near.argmax())] >= 0.3 * width:
+        near[max(0, row - thick) : row + thick + 1] = 0
+        band = np.abs(at - row) <= thick // 2 + 1
+        columns = np.bincount(x[band], minlength=width)
+        covered = np.flatnonzero(columns)
+        length = covered[-1] - covered[0] + 1 if len(covered) else 0
+        if length < LONG * width or len(covered) < 0.3 * length:
+            continue
+        # where something crosses it, a line goes on
+        along = np.arange(covered[0], covered[-1] + 1)
+        middle = np.rint(SLOPES[best] * along + row - room).astype(np.intp)
+        there = [mask[np.clip(middle + k, 0, height - 1), along] for k in (-1, 0, 1)]
+        if np.count_nonzero(np.any(there, axis=0)) < 0.7 * length:
+            continue
+        tall = round(1.4 * float(np.median(columns[covered]))) + 2
+        here = y[band], x[band]
+        of_line = ~opened(mask, tall, 0)[here]
+        here = here[0][of_line], here[1][of_line]
+        if covered[0] > reach and covered[-1] < width - 1 - reach:
+            free[here] = True
+            n_free += bool(len(here[0]))
+        found[here] = True
+    return found, free, n_free
+
+
+def pieces_of(mask: Mask, ink: Grey) -> Pieces:
+    """Return the connected pieces of a mask, corners included."""
+    labels, n = ndimage.label(mask, ALL_AROUND)
+    y, x = np.nonzero(labels)
+    piece = labels[y, x] - 1
+    height, width = mask.shape
+    top, left = np.full(n, height, np.intp), np.full(n, width, np.intp)
+    bottom, right = np.zeros(n, np.intp), np.zeros(n, np.intp)
+    np.minimum.at(top, piece, y)
+    np.minimum.at(left, piece, x)
+    np.maximum.at(bottom, piece, y + 1)
+    np.maximum.at(right, piece, x + 1)
+    return Pieces(
+        labels,
+        np.bincount(piece, ink[y, x], n).astype(np.float64),
+        np.bincount(piece, minlength=n),
+        top,
+        bottom,
+        left,
+        right,
+        (top == 0) | (left == 0) | (bottom == height) | (right == width),
+    )
+
+
+def _of(pieces: Pieces, chosen: Mask) -> Mask:
+    mask: Mask = np.concatenate([[False], chosen])[pieces.labels]
+    return mask
+
+
+def choose(p: Pieces, joined: Mask | None = None) -> Mask:
+    """Return which pieces make up the character.
+
+    Raise NotFound if they make up two, where a mask tells what may join them to one.
+    """
+    height, width = p.labels.shape
+    tall, wide = p.bottom - p.top, p.right - p.left
+    off = ((p.top + p.bottom) / height - 1) ** 2 + ((p.left + p.right) / width - 1) ** 2
+    # what the edge cuts is less likely to be it, unless it goes over much of the picture
+    if len(p.mass) > 30 and p.mass.max() < 0.2 * p.mass.sum():
+        raise NotFound("no character stands out from the noise or the pattern around it")
+    far = np.minimum(tall / height, wide / width) >= 0.5
+    main = int(np.argmax(p.mass * np.where(p.cut & ~far, 0.2, 1) * np.exp(-off)))
+    top, bottom, left, right = (int(side[main]) for side in p[3:7])
+    size = max(bottom - top, right - left)
+    tight = p.cut[main] or tall[main] > 0.8 * height or wide[main] > 0.8 * width
+    chosen = np.zeros(len(p.mass), bool)
+    chosen[main] = True
+    for k in np.argsort(-p.mass):
+        if k == main or p.mass[k] < 0.03 * p.mass[main]:
+            continue
+        beside = max(left - p.right[k], p.left[k] - right)
+        above = max(top - p.bottom[k], p.top[k] - bottom)
+        if p.cut[k] and (
+            not tight
+            or max(beside, above) > 0.2 * size
+            or p.mass[k]
+            < (CUT / 5 if beside < 0 and wide[k] > 1.5 * tall[k] else CUT) * p.mass[main]
+        ):
+            continue
+        flat = wide[k] > 5 * tall[k] and wide[k] > right - left
+        if flat and p.top[k] > (top + 2 * bottom) / 3:
+            continue  # an underline
+        blot = p.area[k] > 0.6 * tall[k] * wide[k]
+        if blot and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
+            continue  # a stain
+        alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
+        apart = beside > 0.15 * size or above > 0.35 * size
+        one = p.cut[main] or blot or joined is None
+        if alike and apart and not one and not _joined(p, main, int(k), joined):
+            raise NotFound("two characters of about one size are to be seen")
+        if beside < 0 and blot and alike and above < 1.6 * size:
+            chosen[k] = True  # an equals sign, a colon
+            continue
+        if beside > 0.2 * size or above > (0.4 if beside < 0 else 0.2) * size:
+            continue
+        chosen[k] = True
+    return chosen
+
+
+def _joined(p: Pieces, one: int, other: int, mask: Mask | None) -> bool:
+    labels, _ = ndimage.label(mask, ALL_AROUND)
+    ends = (set(labels[p.labels == k + 1].tolist()) for k in (one, other))
+    return bool(set.intersection(*ends) - {0})
+
+
+def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float) -> Mask:
+    """Return the strokes that the picture's edge cuts, which `closed` takes for paper.
+
+    As dark as the ink, about as wide as its strokes, next to them, and no line along an edge.
+    """
+    labels, n = ndimage.label((flat > STRONG * level) & ~mask & ~lines, ALL_AROUND)
+    out = np.zeros_like(mask)
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    at_edge = np.bincount(edge, minlength=n + 1) > 0
+    at_edge[0] = False
+    if not at_edge.any():
+        return out
+    area = np.bincount(labels.ravel(), minlength=n + 1)
+    dark = np.bincount(labels.ravel(), flat.ravel(), n + 1) >= DARK * level * area
+    near = grown(mask)
+    touching = np.bincount(labels[near], minlength=n + 1) > 0
+    spans = [part.stop - part.start for part in extent(mask)]
+    for k in np.flatnonzero(at_edge & dark & touching):
+        piece = labels == k
+        along = [part.stop - part.start for part in extent(piece)]
+        line = any(
+            a >= 0.97 * side and span < 0.8 * side
+            for a, span, side in zip(along, spans, mask.shape, strict=True)
+        )
+        if not line and not _soft(flat, piece, mask) and not solid(piece, round(WIDER * width + 2)):
+            out |= piece
+    return out
+
+
+def _soft(flat: Grey, piece: Mask, mask: Mask) -> bool:
+    """Tell whether the surroundings are nearly as dark as a piece: light that fades, no stroke."""
+    around = grown(piece, 3) & ~piece & ~mask
+    return bool(around.any() and flat[around].mean() > 0.6 * flat[piece].mean())
+
+
+def _edges(mask: Mask) -> tuple[Mask, ...]:
+    return mask[:2], mask[-2:], mask[:, :2], mask[:, -2:]
+
+
+def _or_all_dark(
+    flat: Grey, chosen: Mask | None, mask: Mask, ink: Grey, level: float
+) -> tuple[Mask | None, Grey, float]:
+    """Return what is chosen, or all that is dark, if it fills the picture or nothing is chosen."""
+    if chosen is not None and not any(part.any() for part in _edges(chosen)):
+        return chosen, ink, level
+    whole = flat > otsu(flat)
+    if chosen is not None and np.count_nonzero(chosen) >= 0.5 * np.count_nonzero(whole):
+        return chosen, ink, level
+    whole &= ~lines_of(whole)
+    if not whole.any():
+        return chosen, ink, level
+    pieces = pieces_of(whole, np.maximum(flat, 1))
+    try:
+        full = _of(pieces, choose(pieces))
+    except NotFound:
+        if chosen is None:
+            raise
+        return chosen, ink, level
+    spans = [part.stop - part.start for part in extent(full)]
+    fills = min(a / b for a, b in zip(spans, flat.shape, strict=True)) > 0.85
+    strokes = not solid(full, round(0.36 * max(spans))) and not _soft(flat, full, full)
+    if chosen is None:
+        take = (fills and strokes) or not bool(pieces.cut[pieces.labels[full][0] - 1])
+    else:
+        of_full = pieces.labels[full]
+        main = pieces.labels == int(np.bincount(of_full).argmax())
+        overlap = np.count_nonzero(chosen & main) > 0.5 * np.count_nonzero(chosen)
+        larger = np.count_nonzero(chosen) < 0.5 * np.count_nonzero(full)
+        take = bool(fills and strokes and overlap and larger)
+    if not take:
+        return chosen, ink, level
+    return full, flat, float(np.percentile(flat[full], 75))
