@@ -74,7 +74,7 @@ class Distortion:
     contrast : float
         Share of the range, below 1: paper gets darker and ink paler, together by up to so much.
     noise : float
-        Share of the range, below 1: standard deviation, up to so much, of noise added to each pixel.
+        Share of the range, below 1: standard deviation, up to so much, of noise that is added.
     impulses : float
         Share of the pixels, below 1: up to so many become 0 or 255.
     chance : float
