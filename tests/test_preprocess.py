@@ -351,7 +351,7 @@ def test_mnist_comes_out_as_it_was():
         errors = np.abs(outs.astype(float) - images).mean(axis=(1, 2))
         # One more pixel of shift where rounding falls the other way costs about 25.
         assert np.mean(errors) < 13
-        assert np.median(errors) < 7
+        assert np.median(errors) < 11
 
 
 # Building blocks

@@ -155,18 +155,23 @@ def darkness(grey: Grey) -> tuple[float, int]:
     Ink covers less than its paper does, seen from near, and leaves most of the border and the
     corners free. The second value is what all four corners say, 0 if they do not agree.
     """
-    between = otsu(grey)
-    height, width = grey.shape
-    votes = []
-    for inset in (0, min(height, width) // 20):
-        ring = grey[inset : height - inset, inset : width - inset]
-        border = np.concatenate([ring[0], ring[-1], ring[1:-1, 0], ring[1:-1, -1]])
-        votes.append(float(np.mean(border > between)))
-    corners = float(np.mean(grey[[0, 0, -1, -1], [0, -1, 0, -1]] > between))
     near = grey - ndimage.uniform_filter(grey, max(5, min(grey.shape) // 4))
     squares = near * near
     skew = float((squares * near).mean() / (squares.mean() ** 1.5 + 1e-6))
-    surely = 0.75 * (votes[0] + votes[1] - 1) + 0.2 * (2 * corners - 1) - skew
+    light = grey > otsu(grey)
+    corners = light[[0, 0, -1, -1], [0, -1, 0, -1]].mean()
+    sides = [float(side.mean()) for side in (light[0], light[-1], light[:, 0], light[:, -1])]
+    if corners in (0, 1):
+        alike = [side if corners else 1 - side for side in sides]
+        for one, other in ((alike[:2], alike[2:]), (alike[2:], alike[:2])):
+            if min(one) > 0.95 and max(other) < 0.5:
+                return -skew, 0  # strips along two edges: neither ink nor paper
+    height, width = grey.shape
+    inset = min(height, width) // 20
+    ring = light[inset : height - inset, inset : width - inset]
+    border = np.concatenate([light[0], light[-1], light[1:-1, 0], light[1:-1, -1]])
+    inner = np.concatenate([ring[0], ring[-1], ring[1:-1, 0], ring[1:-1, -1]])
+    surely = 0.75 * float(border.mean() + inner.mean() - 1) + 0.2 * float(2 * corners - 1) - skew
     return surely, int(corners == 1) - int(corners == 0)
 
 
@@ -441,8 +446,9 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
         if blot and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
             continue  # a stain
         alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
+        bar = wide[k] > 1.5 * tall[k] or wide[main] > 1.5 * tall[main]  # as of a 5
         apart = beside > 0.15 * size or above > 0.35 * size
-        one = p.cut[main] or blot or joined is None
+        one = p.cut[main] or blot or bar or joined is None
         if alike and apart and not one and not _joined(p, main, int(k), joined):
             raise NotFound("two characters of about one size are to be seen")
         if beside < 0 and blot and alike and above < 1.6 * size:
