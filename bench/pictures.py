@@ -395,7 +395,7 @@ def cheques(folder: Path, first: int, last: int) -> tuple[list[np.ndarray], np.n
 def main() -> None:
     """Print the table."""
     command = parser("pictures", __doc__)
-    command.add_argument("model", nargs="?", help="a saved network; by default the shipped one of 1998")
+    command.add_argument("model", nargs="?", help="by default the shipped network of 1998")
     command.add_argument("--images", type=int, default=500)
     command.add_argument("--training", action="store_true", help="of the training images, instead")
     command.add_argument("--only", nargs="+", choices=list(CONDITIONS), metavar="NAME")
