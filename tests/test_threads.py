@@ -406,8 +406,9 @@ def blocked(task):
     return {number for number in signal.valid_signals() if mask >> number - 1 & 1}
 
 before = {*os.listdir("/proc/self/task")}
+net.predict(images, num_threads=2)
+
 def new():
-    net.predict(images, num_threads=2)
     net.predict(images, num_threads=4)
     return {*os.listdir("/proc/self/task")} - before
 
