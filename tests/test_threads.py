@@ -152,11 +152,12 @@ want = net.forward(images).tobytes()
 stop = threading.Event()
 
 def work(_):
-    same = 0
-    while not stop.is_set():
-        assert net.forward(images, num_threads=3).tobytes() == want
-        same += 1
-    return same
+    while True:
+        over = stop.is_set()
+        if net.forward(images, num_threads=3).tobytes() != want:
+            return False
+        if over:
+            return True
 
 with ThreadPoolExecutor(3) as pool:
     results = pool.map(work, range(3))
