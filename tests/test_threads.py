@@ -152,11 +152,12 @@ want = net.forward(images).tobytes()
 stop = threading.Event()
 
 def work(_):
-    same = 0
-    while not stop.is_set():
-        assert net.forward(images, num_threads=3).tobytes() == want
-        same += 1
-    return same
+    while True:
+        over = stop.is_set()
+        if net.forward(images, num_threads=3).tobytes() != want:
+            return False
+        if over:
+            return True
 
 with ThreadPoolExecutor(3) as pool:
     results = pool.map(work, range(3))
@@ -166,7 +167,7 @@ with ThreadPoolExecutor(3) as pool:
     stop.set()
     print(all(results))
 """
-    assert python(code, LENET_C_THREADS=kind) == "True\n"
+    assert python(BEGIN + code, LENET_C_THREADS=kind) == "True\n"
 
 
 # ---- how many ------------------------------------------------------------------------------------
@@ -275,6 +276,7 @@ def test_openmp_num_threads_counts_from_the_start(kind: str) -> None:
     assert python(code, OMP_NUM_THREADS="1", LENET_C_THREADS=kind) == "1\n"
 
 
+@linux
 @with_openmp
 @pytest.mark.parametrize("kind", AVAILABLE)
 def test_limits_of_threadpoolctl_hold(kind: str) -> None:
@@ -287,10 +289,9 @@ print("openmp" in [found["user_api"] for found in threadpoolctl.threadpool_info(
 before = lenet_c.get_num_threads()
 with threadpoolctl.threadpool_limits(1):
     print(lenet_c.get_num_threads())
-    if sys.platform == "linux":
-        threads = count()
-        net.predict(images)
-        assert count() == threads
+    threads = count()
+    net.predict(images)
+    assert count() == threads
     lenet_c.set_num_threads(3)
     print(lenet_c.get_num_threads())
     lenet_c.set_num_threads(None)
@@ -304,6 +305,7 @@ print(lenet_c.get_num_threads() == before)
     assert python(BEGIN + code, LENET_C_THREADS=kind).splitlines() == want
 
 
+@linux
 @with_openmp
 def test_a_limit_from_before_the_import_holds() -> None:
     pytest.importorskip("threadpoolctl")
@@ -391,7 +393,7 @@ with ThreadPoolExecutor(callers) as pool:
     print(most - before - callers <= 2 * (n - 1))
 print(until(lambda: count() - before <= 2 * (n - 1)))
 """
-    assert python(code, LENET_C_THREADS=kind) == "True\n" * 3
+    assert python(BEGIN + code, LENET_C_THREADS=kind) == "True\n" * 3
 
 
 @linux
@@ -405,8 +407,9 @@ def blocked(task):
     return {number for number in signal.valid_signals() if mask >> number - 1 & 1}
 
 before = {*os.listdir("/proc/self/task")}
+net.predict(images, num_threads=2)
+
 def new():
-    net.predict(images, num_threads=2)
     net.predict(images, num_threads=4)
     return {*os.listdir("/proc/self/task")} - before
 
@@ -417,7 +420,7 @@ print(all({signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1} <= blo
 print(any({signal.SIGSEGV, signal.SIGFPE, signal.SIGBUS} & blocked(task) for task in new))
 print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
 """
-    assert python(code, LENET_C_THREADS=kind) == "True\nTrue\nFalse\nFalse\n"
+    assert python(BEGIN + code, LENET_C_THREADS=kind) == "True\nTrue\nFalse\nFalse\n"
 
 
 @linux
@@ -455,7 +458,7 @@ begun.wait()
 print('end')
 """
     for code in (idle, at_work):
-        assert python(code, LENET_C_THREADS=kind) == "end\n"
+        assert python(BEGIN + code, LENET_C_THREADS=kind) == "end\n"
 
 
 # ---- forks ---------------------------------------------------------------------------------------
@@ -515,7 +518,7 @@ print(in_child(lambda: lenet_c.get_threading() == "team" and has_threads()))
 print(in_child(lambda: in_child(has_threads)))
 print(lenet_c.get_threading())
 """
-    assert python(code, LENET_C_THREADS=kind) == f"True\nTrue\n{kind}\n"
+    assert python(BEGIN + FORKS + code, LENET_C_THREADS=kind) == f"True\nTrue\n{kind}\n"
 
 
 @with_fork
@@ -539,7 +542,7 @@ for threads in (1, 3):
         other.join()
 print(same())
 """
-    assert python(code, LENET_C_THREADS=kind) == "True\n" * 3
+    assert python(BEGIN + FORKS + code, LENET_C_THREADS=kind) == "True\n" * 3
 
 
 # ---- the build -----------------------------------------------------------------------------------
