@@ -277,6 +277,13 @@ static void draw_distortion(lenet_distortion *d)
     d->rotation = chance(2) ? real(0, 180) : 0;
     d->elastic = chance(2) ? real(0, 5) : 0;
     d->smoothness = chance(2) ? real(2, 9) : real(0, 40);
+    d->thickness = chance(3) ? real(0, 15.9f) : 0;
+    d->lines = chance(3) ? (float)below(65) : 0;
+    d->blur = chance(3) ? real(0, 4.9f) : 0;
+    d->contrast = chance(3) ? real(0, 0.99f) : 0;
+    d->noise = chance(3) ? real(0, 0.99f) : 0;
+    d->impulses = chance(3) ? real(0, 0.99f) : 0;
+    d->chance = chance(2) ? real(0, 1) : 0;
     if (chance(10)) d->translation = real(0, 1023);
     d->seed = next();
     d->first = chance(4) ? next() : 0;

@@ -615,7 +615,9 @@ def test_instruction_set_that_is_not_there(arguments, tmp_path):
 
 def test_missing_packages_are_named_with_their_extra(trained, clear, tmp_path):
     Image.fromarray(clear[0][0]).save(tmp_path / "a.png")
-    failed(run_without("PIL", "predict", trained[0], tmp_path / "a.png"), "Pillow", "lenet_c[cli]")
+    failed(
+        run_without("PIL", "predict", trained[0], tmp_path / "a.png"), "Pillow", "lenet_c[images]"
+    )
     result = run_without("sklearn", "train", "--dataset", "digits", cwd=tmp_path)
     failed(result, "scikit-learn", "lenet_c[")
 

@@ -50,7 +50,7 @@ def prepared(what: str, threads: int) -> Callable[[], object]:
         return partial(kernels.conv_backward, x, np.ones((32, 32, 5, 5), np.float32), dy)
     if what == "distort":
         images = np.ones((160, 1024, 1024), np.uint8)
-        return partial(_core.distort, (1, 0, 0, 0, 0, 1, 2), 0, 0, images, images.copy())
+        return partial(_core.distort, (1, 0, 0, 0, 0, 1, 2, *[0] * 7), 0, 0, images, images.copy())
     net = LeNet5(LARGE, seed=1)
     images = np.random.default_rng(0).integers(0, 256, (512, 192, 192), np.uint8)
     labels = np.arange(len(images)) % 4
@@ -66,7 +66,7 @@ def prepared(what: str, threads: int) -> Callable[[], object]:
 
     calls: dict[str, Callable[[], object]] = {
         "forward": lambda: net.forward(images, num_threads=threads),
-        "activations": lambda: net.activations(images[:384], num_threads=threads),
+        "activations": lambda: net.activations(images[:128], num_threads=threads),
         "gradient": lambda: net.loss_and_gradient(images, labels, num_threads=threads),
         "step": step,
         "curvature": lambda: net._network.curvature(samples, None, "mse", 1.0, threads),

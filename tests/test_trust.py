@@ -481,7 +481,7 @@ def test_old_pickles(images: np.ndarray) -> None:
 
 ONE = "np.zeros((1, 8, 8), np.uint8)"
 CALLS = {
-    "distort": ("[1, 0, 0, 0, 0, 0, 4]", "1", "0", ONE, ONE),
+    "distort": ("[1, 0, 0, 0, 0, 0, 4, 1, 1, 1, 0, 0, 0, 1]", "1", "0", ONE, ONE),
     "transform": ("[0, 0, 1, 1, 0, 0]", ONE, ONE),
     "conv": ("f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(4)", "3", "None", "f(2, 4, 6, 6)"),
     "conv with a table": (

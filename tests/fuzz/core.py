@@ -52,7 +52,7 @@ class Core:
         threads, bias = one(None, 1, 3), array("f4", 2)
         samples = lambda random: self.samples()  # noqa: E731
         state = lambda random: _core.OptimizerState("adam", self.net.parameters.size)  # noqa: E731
-        strengths = one((1.0, 0.1, 0.1, 0.1, 5.0, 1.0, 3.0))
+        strengths = one((1.0, 0.1, 0.1, 0.1, 5.0, 1.0, 3.0, 2.0, 2.0, 1.5, 0.5, 0.3, 0.2, 0.5))
         self.table: list[tuple[str, Callable[[], Any], list[Callable[[Random], Any]]]] = [
             ("Samples", lambda: _core.Samples, [lambda r: self.net, images, labels]),
             ("forward", lambda: self.net.forward, [images, threads, one(True, False)]),
