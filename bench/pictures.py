@@ -1,6 +1,6 @@
 """How well a network reads pictures that do not look like MNIST.
 
-python -m bench.pictures [--model MODEL] [--images N] draws pictures of MNIST's test images, enlarged,
+python -m bench.pictures [MODEL] [--images N] draws pictures of MNIST's test images, larger,
 on paper that has other marks, too: rules, frames, shadows, a neighbour's piece and more, each of a
 strength and at a place drawn at random, dark on light and light on dark in turn.
 `preprocess.character` brings each into MNIST's form again, and the model reads it. Who is refused
@@ -395,7 +395,7 @@ def cheques(folder: Path, first: int, last: int) -> tuple[list[np.ndarray], np.n
 def main() -> None:
     """Print the table."""
     command = parser("pictures", __doc__)
-    command.add_argument("--model", help="a saved network; by default the shipped one of 1998")
+    command.add_argument("model", nargs="?", help="a saved network; default: the shipped one")
     command.add_argument("--images", type=int, default=500)
     command.add_argument("--training", action="store_true", help="of the training images, instead")
     command.add_argument("--only", nargs="+", choices=list(CONDITIONS), metavar="NAME")
