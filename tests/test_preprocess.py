@@ -1040,3 +1040,9 @@ def test_without_scipy(monkeypatch):
     for call in (preprocess.character, preprocess.characters):
         with pytest.raises(ImportError, match=r"SciPy: pip install .lenet_c\[images\]"):
             call(dark(seven()))
+
+
+def test_an_array_that_repeats_without_end_is_refused_at_once():
+    endless = np.broadcast_to(np.uint8(0), (2**31, 28))
+    with pytest.raises(ValueError, match=r"image: 28x2147483648 pixels, want at most"):
+        preprocess.character(endless)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SIZE = 28
 BOX = 20
 MAX_PIXELS = 64 << 20
+MAX_ARRAY = 256 << 20  # pixels of an array, each of which is looked at once for the range
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF", "GIF")
 WORKING = 10_000  # pixels in which a character is looked for
 LONGEST = 2048  # on the longer side of them
@@ -86,6 +87,11 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
     given = _given(image)
     if (as_it_is := _mnist_like(given)) is not None:
         return as_it_is
+    if given.shape[0] * given.shape[1] > MAX_ARRAY:
+        raise ValueError(
+            f"image: {given.shape[1]}x{given.shape[0]} pixels, want at most {MAX_ARRAY:,}; "
+            "image[::2, ::2] has a quarter"
+        )
     white, black = _range(given)
     try:
         working, factor = _working(given, white, black, WORKING)

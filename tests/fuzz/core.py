@@ -73,7 +73,10 @@ class Core:
                     state,
                     real(0, 0.01),
                     threads,
-                    one(None, ((1.0, 0.1, 0.1, 0.1, 5.0, 1.0, 3.0), 7)),
+                    one(
+                        None,
+                        ((1.0, 0.1, 0.1, 0.1, 5.0, 1.0, 3.0, 2.0, 2.0, 1.5, 0.5, 0.3, 0.2, 0.5), 7),
+                    ),
                     lambda r: r.choice([None, self.net.parameters.copy()]),
                 ],
             ),
