@@ -82,8 +82,6 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
         If SciPy or Pillow is not installed.
     """
     need_extra("character")
-    from lenet_c.preprocess import _finding
-
     given = _given(image)
     if (as_it_is := _mnist_like(given)) is not None:
         return as_it_is
@@ -93,6 +91,13 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
             "image[::2, ::2] has a quarter"
         )
     white, black = _range(given)
+    with np.errstate(all="ignore"):  # of a few pixels, or nearly equal ones; found or not, below
+        return _character(given, white, black)
+
+
+def _character(given: npt.NDArray[Any], white: float, black: float) -> npt.NDArray[np.uint8]:
+    from lenet_c.preprocess import _finding
+
     try:
         working, factor = _working(given, white, black, WORKING)
         ink = _finding.find(working)
@@ -102,6 +107,8 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
             # far off: once more from nearer, with some of what is around it
             part = _around(rows, columns, size, factor, given.shape)
             ink = _finding.find(_working(given[part], white, black, WORKING)[0])
+        if not np.isfinite(ink).all():  # of a few nearly equal pixels
+            raise _finding.NotFound("no character stands out")
     except _finding.NotFound as error:
         raise ValueError(f"image: {error}") from None
     return _in_form(ink)
@@ -194,7 +201,7 @@ def _loaded(
     if isinstance(source, (bytes, bytearray, memoryview)):
         import io
 
-        return _read(io.BytesIO(source), f"{len(source)} bytes", colour, max_pixels, draft)
+        return _read(io.BytesIO(source), f"image of {len(source)} bytes", colour, max_pixels, draft)
     if hasattr(source, "read"):
         return _read(source, str(getattr(source, "name", "file")), colour, max_pixels, draft)
     if not isinstance(source, (str, os.PathLike)):
@@ -203,7 +210,11 @@ def _loaded(
             "of Pillow's"
         )
     name = os.fsdecode(source)
-    with open(name, "rb") as file:
+    try:
+        file = open(name, "rb")  # noqa: SIM115
+    except ValueError as error:  # a null byte, or half of a surrogate pair
+        raise ValueError(f"image: {checks.short(source)} is no path ({error})") from None
+    with file:
         return _read(file, name, colour, max_pixels, draft)
 
 
