@@ -57,7 +57,7 @@ def compiled(tmp_path_factory):
         )
         for source in sorted((ROOT / "csrc").glob("kernels_*.c"))
     }
-    assert not any([process.wait() for process in running.values()])
+    assert {process.wait() for process in running.values()} == {0}
     return list(running)
 
 
