@@ -110,7 +110,7 @@ def temperature(outputs: Floats, is_rbf: bool, labels: Integers) -> float:
     wanted = float(np.mean((1.0 - chance) * right + chance * values.mean(axis=1)))
     mean = float(values.mean())
     # without the margin rounding might decide
-    if wanted - mean <= 1e-9 * (1.0 + abs(mean)):
+    if wanted - mean <= 1e-9 * abs(mean):
         raise ValueError(
             "labels: the network reads these images no better than by chance, so there is no "
             f"temperature to find; train it first, or look whether labels are 0 to {classes - 1}"
