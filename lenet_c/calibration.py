@@ -195,6 +195,7 @@ def seen(images: NDArray[Any], architecture: Architecture) -> Floats:
     Returns
     -------
     float32 array (N, pixels of the grid)
+        0 where an image is of one grey alone, which shows as little as an empty one.
     """
     block = _block(architecture)
     rows, columns = (side * block for side in grid(architecture))
@@ -218,6 +219,7 @@ def seen(images: NDArray[Any], architecture: Architecture) -> Floats:
             for k in range(1, block):
                 small += lower[:, :, k::block]
             found[part] = (small / np.float32(block**2) - background) / ink
+        found[part][(images[part] == images[part, :1, :1]).all(axis=(1, 2))] = 0.0
     return found.reshape(len(images), -1)
 
 

@@ -239,7 +239,7 @@ def test_what_is_no_digit_is_doubtful(
 ) -> None:
     noise = rng.integers(0, 256, (300, 28, 28), np.uint8)
     specks = 255 * (rng.random((300, 28, 28)) < 0.1).astype(np.uint8)
-    plain = np.stack([np.full((28, 28), grey, np.uint8) for grey in (0, 1, 128, 255)])
+    plain = np.stack([np.full((28, 28), grey, np.uint8) for grey in (0, 1, 3, 128, 255)])
     bars = np.zeros((2, 28, 28), np.uint8)
     bars[0, :, 10:] = bars[1, :14] = 255
     for name, images in {"noise": noise, "specks": specks, "plain": plain, "bars": bars}.items():
@@ -275,7 +275,7 @@ def test_raw_and_normalised_images_have_one_distance(calibrated: LeNet5, held_ou
 def test_an_image_has_one_distance_in_any_batch(calibrated: LeNet5, held_out: Any) -> None:
     images = held_out[0][:2500]
     everything = calibrated.read(images).distance
-    for part in (slice(0, 1), slice(5, 40), slice(1000, 2100)):
+    for part in (slice(0, 1), slice(5, 40), slice(len(images) // 3, len(images))):
         np.testing.assert_array_equal(calibrated.read(images[part]).distance, everything[part])
 
 
