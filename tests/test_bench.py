@@ -68,7 +68,7 @@ def model(tmp_path):
     return tmp_path / "model.npz"
 
 
-TRAINING = ["accuracy", "distortions", "reproduction", "settings", "tutorials"]
+TRAINING = ["accuracy", "confidence", "distortions", "reproduction", "settings", "tutorials"]
 
 
 @pytest.mark.parametrize("name", [*TRAINING, "pictures", "rejection"])
