@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lenet_c import _core, checks
+from lenet_c import _core, calibration, checks
 from lenet_c.distort import Distortion
 from lenet_c.model import DEFAULT_J, LeNet5, loss_for
 from lenet_c.optimizers import SDLM, Adam, Optimizer
@@ -361,6 +361,7 @@ class Trainer:
         epochs: int = 12,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         *,
+        calibrate: bool = False,
         num_threads: int | None = None,
     ) -> History:
         """Train for some passes over the images, each in a new order.
@@ -378,6 +379,10 @@ class Trainer:
             Passes.
         validation_data : (images, labels), optional
             Evaluated after each pass.
+        calibrate : bool
+            Calibrate the network (`LeNet5.calibrate`) with the validation data once it has its last
+            weights, the best ones where `BestWeights` puts them back; not if an error or an
+            interrupt ends the run. Files that callbacks wrote are older than that.
         num_threads : int, optional
             None: the trainer's.
 
@@ -391,6 +396,9 @@ class Trainer:
             If the loss is no longer finite; the network then has the last weights whose loss was
             finite, those before the last update (with less than 64 images an update, from up to 64
             images earlier). Also if outputs for the validation images are not finite.
+        ValueError
+            If `calibrate` is given without validation data, or too few of them: before training;
+            if the network reads them no better than by chance: after it.
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
@@ -402,7 +410,14 @@ class Trainer:
                 raise TypeError("validation_data: want a pair (images, labels)")
             if validation_data[1] is None:
                 raise ValueError("validation_data: no labels")
-            _core.Samples(self.network._network, *validation_data)
+            n_validation = _core.Samples(self.network._network, *validation_data).n
+            if calibrate:
+                calibration.check(n_validation, self.network.architecture)
+        elif calibrate:
+            raise ValueError(
+                "calibrate: got no validation data, want validation_data=(images, labels): images "
+                "that are not trained on"
+            )
         self.history = History()
         self.stop = False
         self._tell("on_fit_begin")
@@ -413,6 +428,8 @@ class Trainer:
                 self._tell_end()
             raise
         self._tell_end()
+        if calibrate and validation_data is not None:
+            self.network.calibrate(*validation_data, num_threads=threads)
         return self.history
 
     def _run(

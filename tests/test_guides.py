@@ -55,7 +55,9 @@ def test_the_table_of_networks():
         )
 
 
-@pytest.mark.parametrize("name", ["accuracy", "distortions", "pictures", "plots", "rejection"])
+@pytest.mark.parametrize(
+    "name", ["accuracy", "confidence", "distortions", "pictures", "plots", "rejection"]
+)
 def test_guide(name, tmp_path):
     for package in ("sklearn", "matplotlib"):
         pytest.importorskip(package)
