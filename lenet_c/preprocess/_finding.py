@@ -67,9 +67,9 @@ def find(grey: Grey) -> Grey:
     if min(grey.shape) < 2:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
     if _may_be_tight(grey, spread):
-        either = [ink for one in (grey, 255 - grey) if (ink := _tight(one)) is not None]
-        if len(either) == 1:
-            return either[0]
+        tight = [ink for one in (grey, 255 - grey) if (ink := _tight(one)) is not None]
+        if len(tight) == 1:
+            return tight[0]
     ink_is_dark, corners = darkness(grey)
     sure = abs(ink_is_dark) > (0.6 if corners * ink_is_dark < 0 else 0.3)
     if sure or min(grey.shape) < 8:
