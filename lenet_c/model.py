@@ -795,6 +795,10 @@ class LeNet5:
             limits = replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
         metadata, arrays = serialization.read(path, limits)
         name = serialization.name_of(path)
+        if metadata.get("kind") == "training":
+            raise serialization.ModelFileError(
+                f"{name}: a training under way, Trainer.load(path).network is its network"
+            )
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
             parameters = arrays["parameters"]
