@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.folders import checked_names, shortened
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -162,6 +163,11 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
     return _rounded("codes", array)
 
 
+def _letters(names: object) -> object:
+    """Give a text as its characters."""
+    return tuple(names) if isinstance(names, str) else names
+
+
 def _check_distinct(codes: Floats) -> None:
     seen: dict[bytes, int] = {}
     for row, code in enumerate(codes):
@@ -194,6 +200,8 @@ class LeNet5:
     parameters : float32 array (n_parameters,)
         Every trainable parameter; writing to it, and assigning values, changes the network.
     codes : float32 array (classes, code length) or None
+    class_names : tuple of str or None
+        What the classes are called, saved with the network; any list of distinct names may be set.
     notes : dict
         Anything that JSON can hold, saved with the network; empty at first.
 
@@ -249,6 +257,7 @@ class LeNet5:
         self._architecture = architecture
         self._turns = Turns()
         self.notes: dict[str, Any] = {}
+        self._class_names: tuple[str, ...] | None = None
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         if codes is not None and not trained:
@@ -298,6 +307,23 @@ class LeNet5:
                 else f"codes: {self.architecture.name} has no RBF output"
             )
         self[self._code_name] = values
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the classes are called, in the order of the outputs; None: nobody said."""
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Iterable[str] | None) -> None:
+        if names is None:
+            self._class_names = None
+            return
+        given = checked_names("class_names", names)
+        if len(given) != self.architecture.classes:
+            raise ValueError(
+                f"class_names: got {len(given)}, want {self.architecture.classes}, one a class"
+            )
+        self._class_names = given
 
     @property
     def parameters(self) -> Floats:
@@ -415,6 +441,132 @@ class LeNet5:
             for name in names:
                 first, end = other._ranges[name]
                 self[name][...] = theirs_now[first:end].reshape(self[name].shape)
+
+    def with_classes(
+        self,
+        class_names: Iterable[str],
+        *,
+        codes: str | ArrayLike | None = None,
+        seed: int | np.random.SeedSequence | None = 0,
+    ) -> LeNet5:
+        """Give a new network for other classes, which begins with what this one has learnt.
+
+        All layers but the last are copied. Of the last, classes that both networks have, by their
+        names, keep their codes, or their weights, wherever they stand; others begin anew. This
+        network is not changed.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            Of the new network, in the order of its outputs; a text stands for its characters.
+        codes : str or array (classes, code length), optional
+            For RBF outputs, the codes of all classes: a text of one printable ASCII character for
+            each, or an array. By default classes that this network has keep theirs, and others,
+            whose names are such characters, get those of `lenet_c.codes`.
+        seed : int
+            Of the weights that begin anew.
+
+        Returns
+        -------
+        LeNet5
+            Without `notes`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For names that are no names; if a class has no code, or two have the same.
+
+        Notes
+        -----
+        A network of ten classes without names is taken to read the digits "0" to "9" if one of the
+        names given is a digit; other networks without names share no class with the new one.
+
+        Examples
+        --------
+        Digits go on, and letters come to them:
+
+        >>> LeNet5.pretrained("mnist").with_classes("0123456789ABC").architecture.classes
+        13
+        """
+        names = checked_names("class_names", _letters(class_names))
+        kept = self._kept_classes(names)
+        architecture = self.architecture.with_classes(len(names))
+        mine = self._snapshot()
+        last = architecture.layers[-1].name
+        network = LeNet5(
+            architecture, seed=seed, codes=self._codes_for(names, kept, codes, self._codes_of(mine))
+        )
+        for name in network:
+            first, end = self._ranges[name]
+            theirs = mine[first:end].reshape(self._shapes[name])
+            if name.partition(".")[0] != last:
+                network[name][...] = theirs
+            elif name != self._code_name:
+                for new, old in kept.items():
+                    network[name][new] = theirs[old]
+        network.class_names = names
+        return network
+
+    def known_classes(self, class_names: Iterable[str]) -> tuple[str, ...]:
+        """Tell which of some class names this network has, as `with_classes` takes it.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            As for `with_classes`.
+
+        Returns
+        -------
+        tuple of str
+        """
+        names = checked_names("class_names", _letters(class_names))
+        return tuple(names[new] for new in self._kept_classes(names))
+
+    def _kept_classes(self, names: tuple[str, ...]) -> dict[int, int]:
+        """Give the place here of each class that is among the names, by its place there."""
+        own = self.class_names
+        if own is None and self.architecture.classes == 10 and set(names) & set("0123456789"):
+            own = tuple("0123456789")
+        places = {name: old for old, name in enumerate(own or ())}
+        return {new: places[name] for new, name in enumerate(names) if name in places}
+
+    def _codes_for(
+        self,
+        names: tuple[str, ...],
+        kept: dict[int, int],
+        given: str | ArrayLike | None,
+        own: Floats | None,
+    ) -> ArrayLike | None:
+        """Give the codes of a new network's classes."""
+        if own is None:
+            if given is not None:
+                raise ValueError(f"codes: {self.architecture.name} has no RBF output, want None")
+            return None
+        if given is not None:
+            array = codes.of(given) if isinstance(given, str) else _numbers(given)
+            if array.shape != (len(names), own.shape[1]):
+                raise ValueError(
+                    f"codes: shape {array.shape}, want {(len(names), own.shape[1])}, one for each "
+                    f"of {shortened(names)}"
+                )
+            return array
+        chosen = np.empty((len(names), own.shape[1]), np.float32)
+        for new, name in enumerate(names):
+            if new in kept:
+                chosen[new] = own[kept[new]]
+            elif (
+                name in codes.CHARACTERS
+                and len(name) == 1
+                and own.shape[1:] == codes.ASCII[0].shape
+            ):
+                chosen[new] = codes.of(name)[0]
+            else:
+                raise ValueError(
+                    f"codes: class {name!r} has no code of its own, as printable ASCII characters "
+                    f"have in 84 units; want codes=, of shape {chosen.shape}, or a text of "
+                    f"{len(names)} such characters, one for each of {shortened(names)}"
+                )
+        return chosen
 
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
@@ -752,6 +904,8 @@ class LeNet5:
         metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
         if notes:
             metadata["notes"] = notes
+        if self.class_names is not None:
+            metadata["class_names"] = self.class_names
         serialization.write(path, metadata, arrays)
 
     @classmethod
@@ -813,6 +967,7 @@ class LeNet5:
             given = arrays["codes"] if architecture.code_length else arrays.get("codes")
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, given))
+            network.class_names = metadata.get("class_names")
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
@@ -862,9 +1017,11 @@ class LeNet5:
             "parameters": parameters,
             "codes": None if codes is None else np.array(codes),
             "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
+            "class_names": self.class_names,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._open(state["architecture"], state["codes"])
         self.parameters[...] = state["parameters"]
         self.notes = state.get("notes", {})
+        self.class_names = state.get("class_names")
