@@ -113,7 +113,7 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_score(const lenet_plan *, const float *, const int64_t *, int64_t,
                              const lenet_loss *, lenet_report *)
     void lenet_classify(const lenet_plan *, const float *, int64_t, int64_t *)
-    void lenet_probabilities(const lenet_plan *, const float *, int64_t, float *)
+    void lenet_probabilities(const lenet_plan *, const float *, int64_t, double, float *)
     int64_t lenet_first_not_finite(const float *, int64_t)
 
     size_t lenet_conv_workspace(const lenet_conv_call *)
@@ -965,14 +965,16 @@ cdef class Network:
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
 
-    def probabilities(self, images, num_threads=None):
-        """Softmax of the evidence, (N, classes) float32."""
+    def probabilities(self, images, num_threads=None, double temperature=1.0):
+        """Softmax of the evidence over the temperature, (N, classes) float32."""
+        if not 1e-30 <= temperature <= 1e30:
+            raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
         cdef Samples samples = Samples(self, images)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 4.0 * self.classes)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
         with nogil:
-            lenet_probabilities(self.plan, &outputs[0, 0], samples.n, &out[0, 0])
+            lenet_probabilities(self.plan, &outputs[0, 0], samples.n, temperature, &out[0, 0])
         return result
 
     def activations(self, images, num_threads=None):

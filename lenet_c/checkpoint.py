@@ -136,6 +136,7 @@ def _run_to_dict(run: Run, n_updates: int) -> dict[str, Any]:
     return {
         "epochs": run.epochs,
         "n_images": run.n_images,
+        "calibrate": run.calibrate,
         "digest": None if run.digest is None else run.digest.hex(),
         # a signal's handler may come between an update and its note
         "n_done": k + n_updates - counted if run.order is not None else 0,
@@ -281,6 +282,7 @@ def _run_from_dict(saved: Mapping[str, Any], order: np.ndarray | None, trainer: 
     run = Run(
         epochs=checks.whole("epochs", saved["epochs"], 1, _MOST),
         n_images=checks.whole("n_images", saved["n_images"], 1, _MOST),
+        calibrate=_truth("calibrate", saved["calibrate"]),
         seconds=_number("seconds", saved["seconds"]),
     )
     if saved["digest"] is not None:

@@ -18,6 +18,7 @@ from lenet_c.folders import checked_names, shortened
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
+    from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
 
 Floats = NDArray[np.float32]
@@ -131,6 +132,16 @@ def _parameters(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Floats:
     return _rounded(name, array)
 
 
+def _checked_rejection(name: str, value: object) -> Rejection:
+    from lenet_c.rejection import Rejection
+
+    if not isinstance(value, Rejection):
+        raise TypeError(
+            f"{name}: got {checks.short(value)}, want Rejection(penalty=..., margin=...)"
+        )
+    return value
+
+
 def _check_memory(architecture: Architecture) -> None:
     """Raise MemoryError if a new network would take more than a call may."""
     sizes = {name: math.prod(shape) for name, shape in architecture.parameter_shapes.items()}
@@ -200,10 +211,17 @@ class LeNet5:
     parameters : float32 array (n_parameters,)
         Every trainable parameter; writing to it, and assigning values, changes the network.
     codes : float32 array (classes, code length) or None
-    class_names : tuple of str or None
-        What the classes are called, saved with the network; any list of distinct names may be set.
     notes : dict
         Anything that JSON can hold, saved with the network; empty at first.
+    class_names : tuple of str or None
+        What the classes are called; saved with the network, as all that follows.
+    temperature : float
+        What `predict_proba` and `read` divide penalties or logits by; 1.0 until `calibrate` sets
+        it.
+    rejection : Rejection or None
+        What `read` rejects by; None, nothing, until `calibrate` sets it.
+    class_means : float32 array (classes, height, width) or None
+        The mean image of each class, which a `Rejection` with a distance needs; see `calibrate`.
 
     Notes
     -----
@@ -258,6 +276,9 @@ class LeNet5:
         self._turns = Turns()
         self.notes: dict[str, Any] = {}
         self._class_names: tuple[str, ...] | None = None
+        self._temperature = 1.0
+        self._rejection: Rejection | None = None
+        self._class_means: Floats | None = None
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         if codes is not None and not trained:
@@ -309,23 +330,6 @@ class LeNet5:
         self[self._code_name] = values
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """What the classes are called, in the order of the outputs; None: nobody said."""
-        return self._class_names
-
-    @class_names.setter
-    def class_names(self, names: Iterable[str] | None) -> None:
-        if names is None:
-            self._class_names = None
-            return
-        given = checked_names("class_names", names)
-        if len(given) != self.architecture.classes:
-            raise ValueError(
-                f"class_names: got {len(given)}, want {self.architecture.classes}, one a class"
-            )
-        self._class_names = given
-
-    @property
     def parameters(self) -> Floats:
         """Every trainable parameter, one contiguous float32 vector.
 
@@ -341,6 +345,83 @@ class LeNet5:
     def parameters(self, values: ArrayLike) -> None:
         checked = _parameters("parameters", values, (self._network.n_parameters,))
         self._network.parameters[...] = checked
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the classes are called, in their order; None: they have no names.
+
+        Takes any list of as many texts, none of them empty and no two equal, or None.
+        """
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Iterable[str] | None) -> None:
+        self._class_names = None if names is None else self._checked_names(names)
+
+    def _checked_names(self, given: Iterable[str]) -> tuple[str, ...]:
+        wanted = self.architecture.classes
+        if isinstance(given, str):
+            raise TypeError(f"class_names: got {checks.short(given)}, want a list, as list('ABC')")
+        names: list[str] = []
+        for name in checks.items("class_names", given, "names"):
+            if len(names) == wanted:
+                raise ValueError(f"class_names: got more than {wanted}, want one for each class")
+            if not isinstance(name, str):
+                raise TypeError(f"class_names: got {checks.short(name)} among them, want texts")
+            if not name:
+                raise ValueError("class_names: got '' among them, want texts that are not empty")
+            names.append(str(name))
+        if len(names) != wanted:
+            raise ValueError(f"class_names: got {len(names)}, want {wanted}, one for each class")
+        if len(set(names)) != wanted:
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"class_names: got {checks.short(twice)} twice, want distinct ones")
+        return tuple(names)
+
+    @property
+    def temperature(self) -> float:
+        """What penalties or logits are divided by for a probability: above 1 it is less sure.
+
+        `predict_proba` and `read` alone use it. Takes a number from 1e-30 to 1e30.
+        """
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        number = checks.number("temperature", value)
+        if not 1e-30 <= number <= 1e30:
+            raise ValueError(
+                f"temperature: got {checks.short(value)}, want a number above 0, from 1e-30 to 1e30"
+            )
+        self._temperature = number
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Which answers `read` rejects, unless it is told; None: none."""
+        return self._rejection
+
+    @rejection.setter
+    def rejection(self, value: Rejection | None) -> None:
+        self._rejection = None if value is None else _checked_rejection("rejection", value)
+
+    @property
+    def class_means(self) -> Floats | None:
+        """Mean image of each class, 0 for background and 1 for ink, read-only; None: unknown.
+
+        Of the size that the network sees, 32x32 for the 1998 network. Takes real numbers of that
+        shape, finite in float32, or None.
+        """
+        return None if self._class_means is None else self._class_means.view()
+
+    @class_means.setter
+    def class_means(self, values: ArrayLike | None) -> None:
+        if values is None:
+            self._class_means = None
+            return
+        shape = (self.architecture.classes, *self.architecture.input_shape)
+        means = _parameters("class_means", values, shape)
+        means.flags.writeable = False
+        self._class_means = means
 
     @property
     def n_parameters(self) -> int:
@@ -593,6 +674,9 @@ class LeNet5:
         text.insert(1, rule)
         text.insert(-1, rule)
         height, width = self.architecture.input_shape
+        if self.class_names is not None:
+            names = ", ".join(self.class_names)
+            text.append(f"classes: {names if len(names) <= 80 else names[:77] + '...'}")
         return "\n".join([f"{self.architecture.name}, input {height} x {width}", *text])
 
     # ---- reading ----
@@ -649,19 +733,46 @@ class LeNet5:
         """
         if reject is None:
             return self._network.predict(images, num_threads)
-        from lenet_c.rejection import REJECTED, Rejection, best_two
+        from lenet_c.rejection import REJECTED, best_two
 
-        if not isinstance(reject, Rejection):
-            raise TypeError(
-                f"reject: got {checks.short(reject)}, want Rejection(penalty=..., margin=...)"
-            )
+        reject = _checked_rejection("reject", reject)
+        images = checks.array("images", images)
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
-        classes[reject(penalty, margin)] = REJECTED
+        distance = None
+        if reject.distance < math.inf:
+            distance = self._distance(images, classes, reject)
+        classes[reject(penalty, margin, distance)] = REJECTED
         return classes
 
+    def _distance(
+        self, images: NDArray[Any], classes: Integers, reject: Rejection | None
+    ) -> NDArray[np.float64]:
+        """Give how far each image is from the mean image of its class; NaN where that is unknown.
+
+        Raises ValueError if `reject` needs what is unknown.
+        """
+        from lenet_c import calibration
+
+        means = self._class_means
+        if means is None:
+            if reject is not None and reject.distance < math.inf:
+                raise ValueError(
+                    f"reject: {reject} has a distance, and the network no class_means: calibrate "
+                    "sets them, or take those of the network that the rejection is from"
+                )
+            return np.full(len(classes), np.nan)
+        if images.ndim == 2:
+            images = images[None]
+        return calibration.distances(images, classes, means, self.architecture)
+
     def predict_proba(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
-        """Give each class's probability: the softmax of the logits or negated penalties.
+        """Give each class's probability.
+
+        The softmax of logits or negated penalties over `temperature`. Before `calibrate` has set
+        that, an RBF output's probabilities are hardly ever below 1, also of wrong answers. A
+        rubbish class, as the loss "map" has it, takes no part: a picture of no character has
+        probabilities, too, and `read` tells it by other means.
 
         Parameters
         ----------
@@ -678,7 +789,165 @@ class LeNet5:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        return self._network.probabilities(images, num_threads)
+        return self._network.probabilities(images, num_threads, self._temperature)
+
+    def read(
+        self,
+        images: ArrayLike,
+        *,
+        reject: Rejection | None = None,
+        num_threads: int | None = None,
+    ) -> Reading:
+        """Read the images: the class of each, what it is called, and how sure that is.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        reject : Rejection, optional
+            Which answers are rejected; by default the network's own `rejection`, and where that is
+            None, none. ``Rejection()`` rejects none.
+        num_threads : int, optional
+
+        Returns
+        -------
+        Reading
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> reading = LeNet5.pretrained("mnist").read(np.zeros((2, 28, 28), np.uint8))
+        >>> len(reading), reading.classes.dtype.name, sorted(reading[0])[:2]
+        (2, 'int64', ['class', 'distance'])
+        """
+        from lenet_c.calibration import evidence
+        from lenet_c.reading import Reading
+        from lenet_c.rejection import Rejection, best_two
+
+        if reject is None:
+            reject = Rejection() if self._rejection is None else self._rejection
+        reject = _checked_rejection("reject", reject)
+        images = checks.array("images", images)
+        outputs = self._network.forward(images, num_threads, finite=True)
+        is_rbf = self.codes is not None
+        classes, penalty, margin = best_two(outputs, is_rbf)
+        distance = self._distance(images, classes, reject)
+        shares = np.exp(evidence(outputs, is_rbf) / self._temperature)
+        names = self._class_names or tuple(map(str, range(self.architecture.classes)))
+        return Reading(
+            classes,
+            np.array(names)[classes],
+            1.0 / shares.sum(axis=1),
+            penalty,
+            margin,
+            distance,
+            reject(penalty, margin, distance),
+        )
+
+    def best_two(
+        self, images: ArrayLike, *, num_threads: int | None = None
+    ) -> tuple[Integers, NDArray[np.float64]]:
+        """Give the best two classes of each image.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        num_threads : int, optional
+
+        Returns
+        -------
+        classes : int64 array (N, 2)
+            The best one first; (N, 1) for a network of one class.
+        penalties : float64 array (N, 2)
+            Of these, as `Rejection` has them: RBF outputs, or minus the logarithms of their
+            probabilities at temperature 1. Their difference is the margin.
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+        """
+        from lenet_c.rejection import two_lowest
+
+        outputs = self._network.forward(images, num_threads, finite=True)
+        return two_lowest(outputs, self.codes is not None)
+
+    def calibrate(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        *,
+        reject: float | None = 0.01,
+        num_threads: int | None = None,
+    ) -> LeNet5:
+        """Make probabilities a confidence, and tell what is doubtful, from images with labels.
+
+        Sets `temperature` so that the right classes' probabilities are likeliest (the mean of their
+        negative logarithms is lowest). Then `class_means`, the mean image of each class, and
+        `rejection`: what has a higher penalty than nearly all of these images, or lies further from
+        the mean image of its class. Neither classes nor losses change. Training afterwards leaves
+        all this as it is: then calibrate anew.
+
+        Parameters
+        ----------
+        images : as for `forward`
+            At least 10, that the network was not trained on, and as it will be given: what was
+            trained on it reads too well.
+        labels : integer array (N,)
+        reject : float, optional
+            The share of these images that `rejection` is to reject, at least 0 and below 1. None:
+            leave `rejection` and `class_means` as they are.
+        num_threads : int, optional
+
+        Returns
+        -------
+        LeNet5
+            This network.
+
+        Raises
+        ------
+        ValueError
+            If there are too few images, or the network reads them no better than by chance;
+            nothing is then set.
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+
+        Examples
+        --------
+        >>> import lenet_c
+        >>> (x, y), _ = lenet_c.datasets.digits()
+        >>> net = lenet_c.LeNet5(lenet_c.LENET5_28)
+        >>> _ = lenet_c.Trainer(net).fit(x[:1000], y[:1000], epochs=4)
+        >>> net.calibrate(x[1000:], y[1000:]).temperature != 1.0
+        True
+        """
+        from lenet_c import calibration
+        from lenet_c.rejection import best_two
+
+        images = checks.array("images", images)
+        labels = _core.Samples(self._network, images, labels).labels
+        calibration.check(len(labels), self.architecture)
+        if reject is not None and not 0.0 <= checks.number("reject", reject) < 1.0:
+            raise ValueError(
+                f"reject: got {checks.short(reject)}, want a share of at least 0 and below 1, or "
+                "None"
+            )
+        outputs = self._network.forward(images, num_threads, finite=True)
+        is_rbf = self.codes is not None
+        temperature = calibration.temperature(outputs, is_rbf, labels)
+        if reject is not None:
+            means = calibration.class_means(images, labels, self.architecture)
+            classes, penalty, _ = best_two(outputs, is_rbf)
+            distance = calibration.distances(images, classes, means, self.architecture)
+            rejection = calibration.thresholds(float(reject), penalty, distance)
+            self.class_means = means
+            self.rejection = rejection
+        self.temperature = temperature
+        return self
 
     def activations(
         self, images: ArrayLike, *, num_threads: int | None = None
@@ -904,8 +1173,15 @@ class LeNet5:
         metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
         if notes:
             metadata["notes"] = notes
-        if self.class_names is not None:
-            metadata["class_names"] = self.class_names
+        # what is as in a new network is left out, as before there was any of it
+        if self._class_names is not None:
+            metadata["class_names"] = self._class_names
+        if self._temperature != 1.0:
+            metadata["temperature"] = self._temperature
+        if self._rejection is not None:
+            metadata["rejection"] = self._rejection.to_dict()
+        if self._class_means is not None:
+            arrays["class_means"] = self._class_means
         serialization.write(path, metadata, arrays)
 
     @classmethod
@@ -967,7 +1243,7 @@ class LeNet5:
             given = arrays["codes"] if architecture.code_length else arrays.get("codes")
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, given))
-            network.class_names = metadata.get("class_names")
+            network._take_over(metadata, arrays.get("class_means"))
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
@@ -976,6 +1252,18 @@ class LeNet5:
         notes = metadata.get("notes")
         network.notes = notes if isinstance(notes, dict) else {}
         return network
+
+    def _take_over(self, metadata: dict[str, Any], class_means: Floats | None) -> None:
+        """Set what a file says of calibration and names, if it says anything, checked."""
+        if "class_names" in metadata:
+            self.class_names = metadata["class_names"]
+        if "temperature" in metadata:
+            self.temperature = metadata["temperature"]
+        if "rejection" in metadata:
+            from lenet_c.rejection import Rejection
+
+            self.rejection = Rejection.from_dict(metadata["rejection"])
+        self.class_means = class_means
 
     @classmethod
     def pretrained(cls, name: str = "mnist") -> LeNet5:
@@ -1017,7 +1305,10 @@ class LeNet5:
             "parameters": parameters,
             "codes": None if codes is None else np.array(codes),
             "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
-            "class_names": self.class_names,
+            "class_names": self._class_names,
+            "temperature": self._temperature,
+            "rejection": self._rejection,
+            "class_means": None if self._class_means is None else self._class_means.copy(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -1025,3 +1316,6 @@ class LeNet5:
         self.parameters[...] = state["parameters"]
         self.notes = state.get("notes", {})
         self.class_names = state.get("class_names")
+        self.temperature = state.get("temperature", 1.0)
+        self.rejection = state.get("rejection")
+        self.class_means = state.get("class_means")

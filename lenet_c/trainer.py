@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lenet_c import _core, checks
+from lenet_c import _core, calibration, checks
 from lenet_c.distort import Distortion
 from lenet_c.model import DEFAULT_J, LeNet5, loss_for
 from lenet_c.optimizers import SDLM, Adam, Optimizer
@@ -263,6 +263,8 @@ class Run:
     epochs : int
         Passes that it was asked for.
     n_images : int
+    calibrate : bool
+        Whether the network is calibrated when it ends.
     digest : bytes or None
         Of the images, the labels and the validation data; None until it is asked for.
     order : int64 array (n_images,) or None
@@ -279,6 +281,7 @@ class Run:
 
     epochs: int
     n_images: int
+    calibrate: bool = False
     digest: bytes | None = None
     order: np.ndarray | None = None
     done: tuple[int, int, float, int] = (0, 0, 0.0, 0)
@@ -472,6 +475,7 @@ class Trainer:
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         *,
         checkpoint: str | os.PathLike[str] | None = None,
+        calibrate: bool = False,
         num_threads: int | None = None,
     ) -> History:
         """Train for some passes over the images, each in a new order.
@@ -492,6 +496,10 @@ class Trainer:
         checkpoint : path, optional
             A file that `save` writes after each pass, when all callbacks have been told of it:
             `Trainer.load(path).resume(...)` goes on from there, should this process be killed.
+        calibrate : bool
+            Calibrate the network (`LeNet5.calibrate`) with the validation data once it has its last
+            weights, the best ones where `BestWeights` puts them back; not if an error or an
+            interrupt ends the run. Files that callbacks wrote are older than that.
         num_threads : int, optional
             None: the trainer's.
 
@@ -505,11 +513,14 @@ class Trainer:
             If the loss is no longer finite; the network then has the last weights whose loss was
             finite, those before the last update (with less than 64 images an update, from up to 64
             images earlier). Also if outputs for the validation images are not finite.
+        ValueError
+            If `calibrate` is given without validation data, or too few of them: before training;
+            if the network reads them no better than by chance: after it.
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
         samples = self._samples(images, labels)
-        self._check_validation(validation_data)
+        self._check_validation(validation_data, calibrate)
         self.validates = validation_data is not None
         self.history = History()
         self.stop = False
@@ -517,10 +528,12 @@ class Trainer:
         if checkpoint is not None:
             self.save(io.BytesIO())  # what cannot be saved is told now
         self._tell("on_fit_begin")
-        with self._under_way(Run(epochs, samples.n), (images, labels, *(validation_data or ()))):
+        run = Run(epochs, samples.n, calibrate)
+        with self._under_way(run, (images, labels, *(validation_data or ()))):
             if checkpoint is not None:
                 self.save(checkpoint)
             self._train(samples, validation_data, threads, checkpoint)
+        self._calibrate(run, validation_data, threads)
         return self.history
 
     def resume(
@@ -571,7 +584,7 @@ class Trainer:
             )
         threads = self._threads(num_threads)
         samples = self._samples(images, labels)
-        self._check_validation(validation_data)
+        self._check_validation(validation_data, self._run.calibrate)
         if self.validates != (validation_data is not None):
             had = "had" if self.validates else "had no"
             raise ValueError(f"validation_data: the fit under way {had} validation data")
@@ -615,6 +628,7 @@ class Trainer:
         with self._under_way(run, data):
             run.began = time.perf_counter()
             self._train(samples, validation_data, threads, checkpoint)
+        self._calibrate(run, validation_data, threads)
         return self.history
 
     def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
@@ -677,15 +691,28 @@ class Trainer:
 
         return checkpoint.load(cls, path, callbacks, num_threads, max_bytes)
 
-    def _check_validation(self, validation_data: object) -> None:
-        """Raise what `evaluate` would, before training."""
+    def _check_validation(self, validation_data: object, calibrate: bool) -> None:
+        """Raise what `evaluate` and `calibrate` would, before training."""
         if validation_data is None:
+            if calibrate:
+                raise ValueError(
+                    "calibrate: got no validation data, want validation_data=(images, labels): "
+                    "images that are not trained on"
+                )
             return
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
             raise TypeError("validation_data: want a pair (images, labels)")
         if validation_data[1] is None:
             raise ValueError("validation_data: no labels")
-        _core.Samples(self.network._network, *validation_data)
+        n = _core.Samples(self.network._network, *validation_data).n
+        if calibrate:
+            calibration.check(n, self.network.architecture)
+
+    def _calibrate(
+        self, run: Run, validation_data: tuple[ArrayLike, ArrayLike] | None, threads: int | None
+    ) -> None:
+        if run.calibrate and validation_data is not None:
+            self.network.calibrate(*validation_data, num_threads=threads)
 
     @contextmanager
     def _under_way(self, run: Run, data: tuple[Any, ...]) -> Iterator[None]:

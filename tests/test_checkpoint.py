@@ -296,6 +296,22 @@ def test_saved_from_a_signals_handler_between_an_update_and_its_note(images: np.
     assert again.n_updates == trainer.n_updates == 30
 
 
+def test_calibration_at_the_end_is_not_forgotten(
+    images: np.ndarray, held_out: tuple[np.ndarray, np.ndarray]
+) -> None:
+    whole = Trainer(LeNet5(), Adam(1e-3))
+    whole.fit(images, LABELS, 2, held_out, calibrate=True)
+    assert whole.network.temperature != 1.0
+    file = io.BytesIO()
+    killed = Trainer(LeNet5(), Adam(1e-3), callbacks=[KillAt(file, 4)])
+    with pytest.raises(Killed):
+        killed.fit(images, LABELS, 2, held_out, calibrate=True)
+    again = loaded(file)
+    again.resume(images, LABELS, held_out)
+    assert again.network.temperature == whole.network.temperature
+    assert again.network.rejection == whole.network.rejection
+
+
 def test_other_networks_and_what_they_know(images: np.ndarray, tmp_path: Path) -> None:
     net = LeNet5(LENET5_MODERN.with_classes(12), seed=2)
     net.notes["why"] = "a test"
