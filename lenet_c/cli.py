@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import json
 import math
 import os
 import sys
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, checks, codes, datasets, distort, files, plot, preprocess
+from lenet_c import _core, calibration, checks, codes, datasets, distort, files, plot, preprocess
 from lenet_c.architectures import (
     ACTIVATIONS,
     LENET5_28,
@@ -34,9 +35,9 @@ from lenet_c.architectures import (
     Architecture,
 )
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
-from lenet_c.model import DEFAULT_J, Evaluation, LeNet5, loss_for
+from lenet_c.model import DEFAULT_J, LeNet5, loss_for
 from lenet_c.optimizers import SCHEDULES, SDLM, SGD, Adam, Optimizer
-from lenet_c.rejection import REJECTED, SCORES, Rejection, best_two
+from lenet_c.rejection import Rejection, best_two
 from lenet_c.trainer import Trainer
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -195,6 +196,13 @@ def _train(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     name, (images, labels), test = _dataset(arguments)
+    validation = None
+    if arguments.hold_out is not None:
+        left = len(images) - arguments.hold_out
+        if left < 1:
+            raise ValueError(f"--hold-out: got {arguments.hold_out}, want less than {len(images)}")
+        validation = images[left:], labels[left:]
+        images, labels = images[:left], labels[:left]
     epochs = arguments.epochs or (recipe.epochs if name == "mnist" else recipe.digits_epochs)
     print(
         f"training {architecture.name} ({network.n_parameters:,} parameters) on {name}: "
@@ -206,17 +214,20 @@ def _train(arguments: argparse.Namespace) -> None:
         if progress is not None:
             trainer.callbacks.append(progress)
         try:
-            trainer.fit(images, labels, epochs, test if arguments.plot is not None else None)
+            watched = test if arguments.plot is not None and validation is None else validation
+            trainer.fit(images, labels, epochs, watched, calibrate=validation is not None)
         except FloatingPointError as error:
             reason = str(error).partition(";")[0]
             raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
     seconds = time.perf_counter() - began
     network.save(arguments.output)
-    _report(network.evaluate(*test, trainer.loss, j=trainer.j), trainer.loss)
+    _report(network, test, trainer.loss, trainer.j)
     print(f"training took {seconds:.1f} s")
     print(f"saved {arguments.output}")
     if arguments.plot is not None:
-        curves = plot.learning_curves(trainer.history, validation="test")
+        curves = plot.learning_curves(
+            trainer.history, validation="test" if validation is None else "validation"
+        )
         _save_plots(arguments.plot, {"learning_curves": curves, **_plots(network, test)})
 
 
@@ -238,7 +249,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             f"{arguments.model}: reads {classes} classes, {name} has labels 0 to {test[1].max()}"
         )
     print(f"reading the test images of {name} with {network.architecture.name}")
-    _report(network.evaluate(*test), loss_for(network, None, DEFAULT_J)[0])
+    _report(network, test, *loss_for(network, None, DEFAULT_J))
     if arguments.plot is not None:
         _save_plots(arguments.plot, _plots(network, test))
 
@@ -246,27 +257,39 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     network = _network(arguments.model)
     code = 0
+    answers: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
             image = _character(path)
         except (MemoryError, OSError, ValueError) as error:
-            code = fail(f"error: {_one_line(error)}", 2)
-            continue  # the other pictures are read all the same
-        probabilities = network.predict_proba(image)[0]
-        answer = int(network.predict(image, reject=arguments.reject)[0])
-        read = "rejected" if answer == REJECTED else answer
-        print(f"{path}\t{read}\t{probabilities.max():.4f}")
+            # the other pictures are read all the same
+            code = 2
+            if arguments.json:
+                answers.append({"file": path, "error": _one_line(error)})
+            else:
+                fail(f"error: {_one_line(error)}", code)
+            continue
+        answer = network.read(image, reject=arguments.reject)[0]
+        doubtful = answer.pop("rejected")
+        answers.append({"file": path, **answer, "doubtful": doubtful})
+        if not arguments.json:
+            mark = "\tdoubtful" if doubtful else ""
+            print(f"{path}\t{answer['label']}\t{answer['probability']:.4f}{mark}")
+    if arguments.json:
+        print(json.dumps(answers, indent=2, allow_nan=False))
     return code
 
 
 def _character(path: str) -> NDArray[np.uint8]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; load_image refuses more
-        picture = preprocess.load_image(path)
     try:
-        return preprocess.character(picture)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; character refuses more
+            return preprocess.character(path)
     except ValueError as error:
-        raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
+        text = str(error)
+        raise ValueError(
+            f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
+        ) from None
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -415,18 +438,26 @@ def _save_plots(folder: str, drawn: dict[str, Any]) -> None:
     print(f"plotted {', '.join(f'{name}.png' for name in drawn)} in {folder}")
 
 
-def _report(result: Evaluation, loss: str) -> None:
+def _report(network: LeNet5, test: Split, loss: str, j: float) -> None:
+    result = network.evaluate(*test, loss, j=j)
     confusion = result.confusion
     images = int(confusion.sum())
     errors = images - int(np.trace(confusion))
-    classes = [str(i) for i in range(len(confusion))]
-    width = max(5, len(str(confusion.max())) + 1)
+    classes = list(network.class_names or map(str, range(len(confusion))))
+    width = max(5, len(str(confusion.max())) + 1, *(len(name) + 1 for name in classes))
     print(f"test error {result.error_rate:.2%} ({errors:,} of {images:,}), loss {loss} ", end="")
     print(f"{result.loss:.4f}")
+    outputs, is_rbf = network.forward(test[0]), network.codes is not None
+    log_loss = calibration.log_loss(outputs, is_rbf, test[1].astype(np.int64), network.temperature)
+    print(f"log loss of the probabilities {log_loss:.4f}, temperature {network.temperature:.3g}")
+    if network.rejection is not None:
+        left = network.predict(test[0], reject=network.rejection) >= 0
+        wrong = int((best_two(outputs, is_rbf)[0] != test[1])[left].sum())
+        print(f"doubtful {1 - left.mean():.2%}; of the other answers {wrong:,} are wrong")
     print("confusion (row: right class, column: class read)")
-    print(" " * 5 + "".join(name.rjust(width) for name in classes))
+    print(" " * width + "".join(name.rjust(width) for name in classes))
     for name, row in zip(classes, confusion, strict=True):
-        print(name.rjust(5) + "".join(str(count).rjust(width) for count in row))
+        print(name.rjust(width) + "".join(str(count).rjust(width) for count in row))
 
 
 class _Progress:
@@ -572,9 +603,10 @@ def _rejection(text: str) -> Rejection:
     thresholds = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
-        if name not in SCORES or name in thresholds:
+        if name not in ("margin", "penalty", "distance") or name in thresholds:
             raise argparse.ArgumentTypeError(
-                f"got {text!r}, want margin=M, penalty=P or margin=M,penalty=P"
+                f"got {text!r}, want margin=M, penalty=P, distance=D or some of them, as "
+                "margin=M,penalty=P"
             )
         thresholds[name] = _number(value)
     return Rejection(**thresholds)
@@ -614,6 +646,12 @@ def _parser() -> argparse.ArgumentParser:
     option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
     option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
+    option(
+        "--hold-out",
+        type=_whole(calibration.FEWEST),
+        metavar="N",
+        help="do not train on the last N images: calibrate probabilities and doubts with them",
+    )
     option("--distort", action="store_true", help="show the images randomly moved and deformed")
     _add_threads(train)
     option("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
@@ -640,8 +678,10 @@ def _parser() -> argparse.ArgumentParser:
         "--reject",
         type=_rejection,
         metavar="margin=M,penalty=P",
-        help="reject answers whose best two are closer than M or whose penalty is above P",
+        help="doubt answers whose best two are closer than M or whose penalty is above P, and with "
+        "distance=D pictures further than D from the class's mean (default: as calibrated)",
     )
+    predict.add_argument("--json", action="store_true", help="print one JSON array of objects")
     _add_threads(predict)
 
     summary = command("summary", _summary, "show a network's layers")
