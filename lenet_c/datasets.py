@@ -413,6 +413,15 @@ def _found_in(folder: str) -> str:
     return ", ".join(names[:5]) + more if names else "an empty folder"
 
 
+def has_mnist(folder: str) -> bool:
+    """Whether a folder has some of MNIST's files, in a place where `mnist` looks for them."""
+    return any(
+        _find_file(os.path.join(folder, subfolder), name) is not None
+        for subfolder in _SUBFOLDERS
+        for name in _FILES
+    )
+
+
 def _find(folder: str) -> list[str] | None:
     """Return the paths of the four files if one place in `folder` has them all."""
     for subfolder in _SUBFOLDERS:
