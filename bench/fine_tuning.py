@@ -9,9 +9,9 @@ digits     scikit-learn's, read by the weights that come with the library
 fashion    Fashion-MNIST (fashion-mnist/ in LENET_C_DATA), begun with those weights
 letters    ten letters in fonts of matplotlib, begun with those weights
 
-With --search it prints what the settings were chosen on instead: students of the training set who are
-not learnt from, the digits that are left of the training set, the last of Fashion-MNIST's training
-images, and other fonts than those of the table.
+With --search it prints what the settings were chosen on instead: other students of the training
+set, the digits that are left of the training set, the last of Fashion-MNIST's training images, and
+other fonts than those of the table.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _snapshot(trainer: Trainer) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "batch_size": trainer.batch_size,
         "distort": None if trainer.distort is None else dataclasses.asdict(trainer.distort),
         "frozen": trainer._frozen,
-        "random": _random_to_dict(trainer._rng),
+        "random": _random_to_dict(trainer),
         "distort_seed": trainer._distort_seed,
         "counts": [state.step, state.n_updates, state.n_images, state.n_measured],
         "rate": state.rate,
@@ -109,8 +109,11 @@ def _optimizer_to_dict(optimizer: Optimizer) -> dict[str, Any]:
     return {"kind": optimizer.kind, **settings}
 
 
-def _random_to_dict(random: np.random.Generator) -> dict[str, Any]:
-    state: Mapping[str, Any] = random.bit_generator.state
+def _random_to_dict(trainer: Trainer) -> dict[str, Any]:
+    run = trainer._run
+    state: Mapping[str, Any] = trainer._rng.bit_generator.state
+    if run is not None and run.order is None and run.random is not None:
+        state = run.random
     return {
         "kind": state["bit_generator"],
         "state": int(state["state"]["state"]),

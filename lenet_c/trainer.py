@@ -6,7 +6,7 @@ import copy
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -275,6 +275,9 @@ class Run:
     seconds : float
         Of that pass until `began`.
     began : float
+    random : dict or None
+        State of the random numbers before a pass whose order is just being drawn: a signal's
+        handler may save in between.
     told : int or None
         Callbacks that have been told of the last pass; None: all of them.
     """
@@ -287,6 +290,7 @@ class Run:
     done: tuple[int, int, float, int] = (0, 0, 0.0, 0)
     seconds: float = 0.0
     began: float = 0.0
+    random: Mapping[str, Any] | None = None
     told: int | None = None
 
 
@@ -627,6 +631,8 @@ class Trainer:
         self._callback_states = None
         with self._under_way(run, data):
             run.began = time.perf_counter()
+            if run.random is not None and run.order is None:
+                self._rng.bit_generator.state = run.random
             self._train(samples, validation_data, threads, checkpoint)
         self._calibrate(run, validation_data, threads)
         return self.history
@@ -825,17 +831,14 @@ class Trainer:
     def _begin_epoch(self, samples: _core.Samples, run: Run, threads: int | None) -> np.ndarray:
         """Measure the curvature and draw the order, between two copies and as a whole."""
         with self.network._turns.changing:
-            random = self._rng.bit_generator.state
             run.began = time.perf_counter()
-            try:
-                self._measure(samples, threads, anew=True)
-                order = self._rng.permutation(samples.n)
-            except BaseException:
-                self._rng.bit_generator.state = random
-                raise
+            run.random = self._rng.bit_generator.state
+            self._measure(samples, threads, anew=True)
+            order = self._rng.permutation(samples.n)
             run.seconds = 0.0
             run.done = (0, self.n_updates, 0.0, 0)
             run.order = order
+            run.random = None
             return order
 
     def _run_epoch(self, samples: _core.Samples, run: Run, threads: int | None) -> dict[str, float]:

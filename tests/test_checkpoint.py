@@ -157,6 +157,13 @@ def test_early_stopping_counts_on(
     again = loaded(path, callbacks=[*callbacks(), Callback()])
     again.resume(images, LABELS, held_out)
     assert_same(whole, again)
+    # saved when it had already asked to stop
+    killed = Trainer(LeNet5(), Adam(1e-3), callbacks=[*callbacks(), KillAt(path, None, 3)])
+    with pytest.raises(Killed):
+        killed.fit(images, LABELS, 9, held_out)
+    again = loaded(path, callbacks=[*callbacks(), Callback()])
+    again.resume(images, LABELS, held_out)
+    assert_same(whole, again)
 
 
 def test_a_callback_that_saves_before_others_are_told(images: np.ndarray) -> None:
@@ -294,6 +301,29 @@ def test_saved_from_a_signals_handler_between_an_update_and_its_note(images: np.
     again.resume(images, LABELS)
     assert again.network.parameters.tobytes() == trainer.network.parameters.tobytes()
     assert again.n_updates == trainer.n_updates == 30
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_saved_from_a_signals_handler_while_a_pass_begins(
+    images: np.ndarray, as_file: bool
+) -> None:
+    """Saved when some of the random numbers of the pass have been drawn."""
+    saved: list[Any] = []
+
+    class Interrupted(Trainer):
+        def _measure(self, *arguments: Any, **options: Any) -> None:
+            super()._measure(*arguments, **options)
+            if len(self.history.epochs) == 1 and not saved:
+                saved.append(None)
+                saved.append(io.BytesIO() if as_file else copy.deepcopy(self))
+                if as_file:
+                    self.save(saved[1])
+
+    trainer = Interrupted(LeNet5(), SDLM(1e-4, mu=0.5, samples=50), batch_size=10)
+    trainer.fit(images, LABELS, 3)
+    again = loaded(saved[1]) if as_file else saved[1]
+    again.resume(images, LABELS)
+    assert_same(trainer, again)
 
 
 def test_calibration_at_the_end_is_not_forgotten(real_digits: Any) -> None:
