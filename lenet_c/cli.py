@@ -991,7 +991,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_rejection,
         metavar="margin=M,penalty=P",
         help="doubt answers whose best two are closer than M or whose penalty is above P, and with "
-        "distance=D pictures further than D from the class's mean (default: as calibrated)",
+        "distance=D pictures further than D from those of the class (default: as calibrated)",
     )
     predict.add_argument("--json", action="store_true", help="print one JSON array of objects")
     _add_threads(predict)

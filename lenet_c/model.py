@@ -220,8 +220,9 @@ class LeNet5:
         it.
     rejection : Rejection or None
         What `read` rejects by; None, nothing, until `calibrate` sets it.
-    class_means : float32 array (classes, height, width) or None
-        The mean image of each class, which a `Rejection` with a distance needs; see `calibrate`.
+    subspaces : float32 array (classes, 1 + directions, height, width) or None
+        What images of each class look like, which a `Rejection` with a distance needs; None until
+        `calibrate` sets it.
 
     Notes
     -----
@@ -278,7 +279,7 @@ class LeNet5:
         self._class_names: tuple[str, ...] | None = None
         self._temperature = 1.0
         self._rejection: Rejection | None = None
-        self._class_means: Floats | None = None
+        self._subspaces: Floats | None = None
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         if codes is not None and not trained:
@@ -405,23 +406,40 @@ class LeNet5:
         self._rejection = None if value is None else _checked_rejection("rejection", value)
 
     @property
-    def class_means(self) -> Floats | None:
-        """Mean image of each class, 0 for background and 1 for ink, read-only; None: unknown.
+    def subspaces(self) -> Floats | None:
+        """What images of each class look like, read-only; None: unknown.
 
-        Of the size that the network sees, 32x32 for the 1998 network. Takes real numbers of that
-        shape, finite in float32, or None.
+        (classes, 1 + directions, height, width): their mean, and the directions in which they
+        differ most from it, of length 1 and orthogonal, or 0; on a grid of at most 16x16, 0 for
+        background and 1 for ink. Takes real numbers, finite in float32, or None.
         """
-        return None if self._class_means is None else self._class_means.view()
+        return None if self._subspaces is None else self._subspaces.view()
 
-    @class_means.setter
-    def class_means(self, values: ArrayLike | None) -> None:
+    @subspaces.setter
+    def subspaces(self, values: ArrayLike | None) -> None:
         if values is None:
-            self._class_means = None
+            self._subspaces = None
             return
-        shape = (self.architecture.classes, *self.architecture.input_shape)
-        means = _parameters("class_means", values, shape)
-        means.flags.writeable = False
-        self._class_means = means
+        from lenet_c import calibration
+
+        array = _numbers(values, "subspaces")
+        classes, grid = self.architecture.classes, calibration.grid(self.architecture)
+        if (
+            array.ndim != 4
+            or array.shape[1] < 1
+            or array.shape[:1] + array.shape[2:]
+            != (
+                classes,
+                *grid,
+            )
+        ):
+            raise ValueError(
+                f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, {grid[0]}, "
+                f"{grid[1]}), as calibrate makes them"
+            )
+        checked = _rounded("subspaces", array)
+        checked.flags.writeable = False
+        self._subspaces = checked
 
     @property
     def n_parameters(self) -> int:
@@ -748,23 +766,29 @@ class LeNet5:
     def _distance(
         self, images: NDArray[Any], classes: Integers, reject: Rejection | None
     ) -> NDArray[np.float64]:
-        """Give how far each image is from the mean image of its class; NaN where that is unknown.
+        """Give how far each image is from those of its class; NaN where that is unknown.
 
         Raises ValueError if `reject` needs what is unknown.
         """
-        from lenet_c import calibration
-
-        means = self._class_means
-        if means is None:
+        subspaces = self._subspaces
+        if subspaces is None:
             if reject is not None and reject.distance < math.inf:
                 raise ValueError(
-                    f"reject: {reject} has a distance, and the network no class_means: calibrate "
+                    f"reject: {reject} has a distance, and the network no subspaces: calibrate "
                     "sets them, or take those of the network that the rejection is from"
                 )
             return np.full(len(classes), np.nan)
+        from lenet_c import calibration
+
         if images.ndim == 2:
             images = images[None]
-        return calibration.distances(images, classes, means, self.architecture)
+        flat = subspaces.reshape(*subspaces.shape[:2], -1)
+        found = np.empty(len(classes))
+        for start in range(0, len(classes), calibration.CHUNK):
+            part = slice(start, start + calibration.CHUNK)
+            seen = calibration.seen(images[part], self.architecture)
+            found[part] = calibration.distances(seen, classes[part], flat)
+        return found
 
     def predict_proba(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
         """Give each class's probability.
@@ -887,10 +911,11 @@ class LeNet5:
         """Make probabilities a confidence, and tell what is doubtful, from images with labels.
 
         Sets `temperature` so that the right classes' probabilities are likeliest (the mean of their
-        negative logarithms is lowest). Then `class_means`, the mean image of each class, and
-        `rejection`: what has a higher penalty than nearly all of these images, or lies further from
-        the mean image of its class. Neither classes nor losses change. Training afterwards leaves
-        all this as it is: then calibrate anew.
+        negative logarithms is lowest). Then `subspaces`, what the images of each class look like,
+        and `rejection`: what has a higher penalty than nearly all of these images, or is less like
+        the others of its class. Neither classes nor losses change. Training afterwards leaves all
+        this as it is: then calibrate anew. Another network that will read the same kind of images
+        can take it over: ``other.temperature = net.temperature``, `rejection` and `subspaces`.
 
         Parameters
         ----------
@@ -899,8 +924,8 @@ class LeNet5:
             trained on it reads too well.
         labels : integer array (N,)
         reject : float, optional
-            The share of these images that `rejection` is to reject, at least 0 and below 1. None:
-            leave `rejection` and `class_means` as they are.
+            The share of images like these that `rejection` is to reject, at least 0 and below 1.
+            None: leave `rejection` and `subspaces` as they are.
         num_threads : int, optional
 
         Returns
@@ -940,11 +965,15 @@ class LeNet5:
         is_rbf = self.codes is not None
         temperature = calibration.temperature(outputs, is_rbf, labels)
         if reject is not None:
-            means = calibration.class_means(images, labels, self.architecture)
+            n, grid = self.architecture.classes, calibration.grid(self.architecture)
+            calibration.check_memory(len(labels), n, grid)
+            if images.ndim == 2:
+                images = images[None]
+            seen = calibration.seen(images, self.architecture)
             classes, penalty, _ = best_two(outputs, is_rbf)
-            distance = calibration.distances(images, classes, means, self.architecture)
+            distance = calibration.distances_of_others(seen, labels, classes, n)
             rejection = calibration.thresholds(float(reject), penalty, distance)
-            self.class_means = means
+            self.subspaces = calibration.subspaces(seen, labels, n).reshape(n, -1, *grid)
             self.rejection = rejection
         self.temperature = temperature
         return self
@@ -1180,8 +1209,8 @@ class LeNet5:
             metadata["temperature"] = self._temperature
         if self._rejection is not None:
             metadata["rejection"] = self._rejection.to_dict()
-        if self._class_means is not None:
-            arrays["class_means"] = self._class_means
+        if self._subspaces is not None:
+            arrays["subspaces"] = self._subspaces
         serialization.write(path, metadata, arrays)
 
     @classmethod
@@ -1243,7 +1272,7 @@ class LeNet5:
             given = arrays["codes"] if architecture.code_length else arrays.get("codes")
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, given))
-            network._take_over(metadata, arrays.get("class_means"))
+            network._take_over(metadata, arrays.get("subspaces"))
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
@@ -1253,7 +1282,7 @@ class LeNet5:
         network.notes = notes if isinstance(notes, dict) else {}
         return network
 
-    def _take_over(self, metadata: dict[str, Any], class_means: Floats | None) -> None:
+    def _take_over(self, metadata: dict[str, Any], subspaces: Floats | None) -> None:
         """Set what a file says of calibration and names, if it says anything, checked."""
         if "class_names" in metadata:
             self.class_names = metadata["class_names"]
@@ -1263,7 +1292,7 @@ class LeNet5:
             from lenet_c.rejection import Rejection
 
             self.rejection = Rejection.from_dict(metadata["rejection"])
-        self.class_means = class_means
+        self.subspaces = subspaces
 
     @classmethod
     def pretrained(cls, name: str = "mnist") -> LeNet5:
@@ -1308,7 +1337,7 @@ class LeNet5:
             "class_names": self._class_names,
             "temperature": self._temperature,
             "rejection": self._rejection,
-            "class_means": None if self._class_means is None else self._class_means.copy(),
+            "subspaces": None if self._subspaces is None else self._subspaces.copy(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -1318,4 +1347,4 @@ class LeNet5:
         self.class_names = state.get("class_names")
         self.temperature = state.get("temperature", 1.0)
         self.rejection = state.get("rejection")
-        self.class_means = state.get("class_means")
+        self.subspaces = state.get("subspaces")

@@ -34,7 +34,7 @@ class Reading:
     penalty, margin : float64 array (N,)
         See `Rejection`; the margin of a network of one class is infinite.
     distance : float64 array (N,)
-        See `Rejection`; NaN where the network has no `class_means`.
+        See `Rejection`; NaN where the network has no `subspaces`.
     rejected : bool array (N,)
         Doubtful answers, and pictures of no character that the network knows.
     """

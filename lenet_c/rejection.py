@@ -4,8 +4,7 @@ Every class of an image has a penalty, of which the smallest wins: an RBF output
 logits minus the logarithm of the class's probability. An answer is rejected when its penalty is
 too high, as for a picture of no character, or when the second best penalty is too close (LeCun et
 al. 1998, section III, rejects by the difference between the best two). Of pictures that a network
-was not made for, some look right to it: those are told by how far they are from the class's mean
-image.
+was not made for, some look right to it: those are told by how unlike the class's images they are.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ class Rejection:
         two. Logits: the difference of the largest two logits. Either way the logarithm of the
         ratio of the two classes' probabilities.
     distance : float
-        The image may be so far from the mean image of its class, `LeNet5.class_means`: their
-        Euclidean distance, of pixels that are 0 for background and 1 for ink.
+        The image may be so unlike those of its class: its Euclidean distance from
+        `LeNet5.subspaces`. A network that `LeNet5.calibrate` has not given these has no distances.
 
     Raises
     ------

@@ -388,8 +388,9 @@ def test_predict_rejects(trained, clear, tmp_path, monkeypatch, capsys):
         ("penalty=1e6,margin=1e6", True),
     ):
         assert cli.main(["predict", str(trained[0]), "a.png", "--reject", limit]) == 0
-        wanted = "rejected" if rejected else str(clear[0][1])
-        assert capsys.readouterr().out.split("\t")[:2] == ["a.png", wanted]
+        cells = capsys.readouterr().out.rstrip("\n").split("\t")
+        assert cells[:2] == ["a.png", str(clear[0][1])]
+        assert cells[3:] == ["doubtful"] * rejected
 
 
 def test_predict_reads_the_pictures_around_a_bad_one(trained, clear, tmp_path):
@@ -407,14 +408,14 @@ def test_predict_reads_the_pictures_after_one_too_large_for_memory(
     trained, clear, tmp_path, monkeypatch, capsys
 ):
     Image.fromarray(clear[0][0]).save(tmp_path / "good.png")
-    load_image = preprocess.load_image
+    character = preprocess.character
 
-    def load(path):
+    def find(path):
         if path == "large.png":
             raise MemoryError
-        return load_image(path)
+        return character(path)
 
-    monkeypatch.setattr(preprocess, "load_image", load)
+    monkeypatch.setattr(preprocess, "character", find)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["predict", str(trained[0]), "large.png", "good.png"]) == 2
     printed = capsys.readouterr()
