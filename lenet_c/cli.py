@@ -148,6 +148,11 @@ FINE_TUNING = Recipe(
 )
 """What `lenet-c train --from` has of its own (docs/fine_tuning.md): some 600 updates."""
 
+NEW_CLASSES = dataclasses.replace(
+    FINE_TUNING, optimizers={"adam": Adam(3e-3, schedule="one_cycle")}, digits_epochs=22
+)
+"""What it has where there are new classes to learn: some 1,000 updates."""
+
 DIGITS_IMAGES = 1437  # what digits_epochs is for
 
 
@@ -214,10 +219,12 @@ def _train(arguments: argparse.Namespace) -> None:
     _check_plots(arguments.plot)
     if arguments.resume is not None:
         _check_output(arguments.resume)
-    base, recipe = _beginning(arguments)
-    _trainer(base, recipe, arguments)
+    base = _beginning(arguments)
+    _trainer(base, _recipe(base, arguments), arguments)
     data = _training_data(arguments)
     network = _for_classes(base, data.class_names, arguments)
+    has_new = base.known_classes(data.class_names) != data.class_names
+    recipe = _recipe(base, arguments, has_new)
     trainer = _trainer(network, recipe, arguments)
     (images, labels), validation = data.train, data.validation
     epochs = arguments.epochs
@@ -230,8 +237,10 @@ def _train(arguments: argparse.Namespace) -> None:
         f"{data.name}: {len(images):,} images, {epochs} epochs\n"
         f"{_settings(trainer)}; seed {arguments.seed}; threads {get_num_threads()}"
     )
-    if arguments.start is not None and base.known_classes(data.class_names) == data.class_names:
-        _print_error("before", network, validation)
+    before = None
+    if arguments.start is not None and not has_new and validation is not None:
+        before = network.evaluate(*validation).error_rate
+        print(f"before: validation error {before:.2%}")
     best = None
     if validation is not None and arguments.hold_out is None:
         # the error rate of few images is often the same; their loss is not
@@ -256,6 +265,8 @@ def _train(arguments: argparse.Namespace) -> None:
     if best is not None and best.epoch is not None:
         print(f"kept the weights of epoch {best.epoch}, with the lowest validation loss")
     if validation is not None:
+        if before is not None and network.evaluate(*validation).error_rate >= before:
+            print(f"it reads the validation images no better than {arguments.start} does")
         try:
             network.calibrate(*validation)
         except ValueError as error:  # few images, or it learnt nothing
@@ -274,30 +285,37 @@ def _train(arguments: argparse.Namespace) -> None:
         _save_plots(arguments.plot, {"learning_curves": curves, **drawn})
 
 
-def _beginning(arguments: argparse.Namespace) -> tuple[LeNet5, Recipe]:
-    """Give the network to begin with, whatever its classes are, and what it is trained by."""
-    recipes = DISTORTED if arguments.distort else RECIPES
+def _beginning(arguments: argparse.Namespace) -> LeNet5:
+    """Give the network to begin with, whatever its classes are."""
     if arguments.start is None:
         architecture = ARCHITECTURES[arguments.architecture or LENET5_1998.name]
-        recipe = recipes[architecture.name]
         if arguments.codes is not None and architecture.code_length is None:
             raise ValueError(f"--codes is for RBF outputs, and {architecture.name} has none")
         if arguments.activation is not None:
             architecture = architecture.with_activation(arguments.activation)
-        return LeNet5(architecture, seed=arguments.seed), recipe
+        return LeNet5(architecture, seed=arguments.seed)
     for option in ("architecture", "activation"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option} is for a new network, and --from has one")
     network = _network(arguments.start)
     if arguments.codes is not None and network.codes is None:
         raise ValueError(f"--codes is for RBF outputs, and {arguments.start} has none")
+    return network
+
+
+def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = False) -> Recipe:
+    """Give the defaults for a network, which with --from may have new classes."""
+    recipes = DISTORTED if arguments.distort else RECIPES
+    if arguments.start is None:
+        return recipes[arguments.architecture or LENET5_1998.name]
     likely = LENET5_MODERN.name if network.codes is None else LENET5_1998.name
     recipe = recipes.get(network.architecture.name, recipes[likely])
-    return network, dataclasses.replace(
-        FINE_TUNING,
+    tuning = NEW_CLASSES if has_new else FINE_TUNING
+    return dataclasses.replace(
+        tuning,
         loss=recipe.loss,
         j=recipe.j,
-        optimizers={**recipe.optimizers, **FINE_TUNING.optimizers},
+        optimizers={**recipe.optimizers, **tuning.optimizers},
     )
 
 
@@ -397,11 +415,6 @@ def _resumed(path: str, wanted: Trainer, epochs: int) -> Trainer:
     done = len(trainer.history.epochs)
     print(f"going on from {path}: {done} of {epochs} epochs are done")
     return trainer
-
-
-def _print_error(when: str, network: LeNet5, images: Split | None) -> None:
-    if images is not None:
-        print(f"{when}: validation error {network.evaluate(*images).error_rate:.2%}")
 
 
 def _network(model: str) -> LeNet5:

@@ -1097,3 +1097,14 @@ def test_evaluate_asks_for_class_names(pictures, tmp_path, monkeypatch, capsys):
         monkeypatch, capsys, tmp_path, "evaluate", "model.npz", "--dataset", "digits"
     )
     assert "model.npz: reads C, B, A, 5, digits has labels 0 to 9" in errors
+
+
+def test_fine_tuning_that_gains_nothing_is_told(pictures, tmp_path, monkeypatch, capsys):
+    train = ("train", "--data", pictures / "digits", "--validation", pictures / "others", *RAW)
+    told = "it reads the validation images no better than mnist does"
+    for options, no_better in ((("--rate", 0), True), (("--epochs", 10), False)):
+        code, output, _ = command(
+            monkeypatch, capsys, tmp_path, *train, "--from", "mnist", *options
+        )
+        assert code == 0
+        assert (told in output) == no_better
