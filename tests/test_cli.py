@@ -467,7 +467,8 @@ def test_predict_prints_a_name_that_is_not_text(trained, clear, tmp_path):
 def test_summary(trained):
     wanted = LeNet5().summary() + "\n"
     assert succeeded(run("summary")) == wanted
-    assert succeeded(run("summary", trained[0])) == wanted
+    named = wanted + "classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n"
+    assert succeeded(run("summary", trained[0])) == named
     modern = succeeded(run("summary", "--architecture", "lenet5-modern"))
     assert modern == LeNet5(cli.LENET5_MODERN).summary() + "\n"
 
