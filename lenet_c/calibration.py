@@ -110,7 +110,7 @@ def temperature(outputs: Floats, is_rbf: bool, labels: Integers) -> float:
     wanted = float(np.mean((1.0 - chance) * right + chance * values.mean(axis=1)))
     mean = float(values.mean())
     # without the margin rounding might decide
-    if wanted - mean <= 1e-9 * (1.0 + abs(mean)):
+    if wanted - mean <= 1e-9 * abs(mean):
         raise ValueError(
             "labels: the network reads these images no better than by chance, so there is no "
             f"temperature to find; train it first, or look whether labels are 0 to {classes - 1}"
@@ -195,6 +195,7 @@ def seen(images: NDArray[Any], architecture: Architecture) -> Floats:
     Returns
     -------
     float32 array (N, pixels of the grid)
+        0 where an image is of one grey alone, which shows as little as an empty one.
     """
     block = _block(architecture)
     rows, columns = (side * block for side in grid(architecture))
@@ -218,6 +219,7 @@ def seen(images: NDArray[Any], architecture: Architecture) -> Floats:
             for k in range(1, block):
                 small += lower[:, :, k::block]
             found[part] = (small / np.float32(block**2) - background) / ink
+        found[part][(images[part] == images[part, :1, :1]).all(axis=(1, 2))] = 0.0
     return found.reshape(len(images), -1)
 
 
