@@ -17,12 +17,16 @@ from lenet_c import (
     SDLM,
     SGD,
     Adam,
+    Architecture,
     BestWeights,
     Callback,
+    Conv,
+    Dense,
     EarlyStopping,
     LeNet5,
     ModelFileError,
     OneCycle,
+    Subsample,
     Trainer,
     serialization,
 )
@@ -360,6 +364,32 @@ def test_other_networks_and_what_they_know(images: np.ndarray, tmp_path: Path) -
     trainer.fit(images, LABELS, 2)
     again.fit(images, LABELS, 2)
     assert_same(trainer, again)
+
+
+SMALL = Architecture(
+    "small",
+    (Conv("C", 1, 3), Subsample("S"), Dense("output", 3, "identity")),
+    input_shape=(8, 8),
+)
+FIXTURE = Path(__file__).parent / "fixtures" / "training-format1.npz"
+
+
+def small_data() -> tuple[np.ndarray, np.ndarray]:
+    return (np.arange(30 * 64) * 37 % 256).astype(np.uint8).reshape(30, 8, 8), np.arange(30) % 3
+
+
+def test_a_file_of_the_first_version() -> None:
+    """Written after the 5th of 12 updates; `small_data` and SMALL made it."""
+    trainer = Trainer.load(FIXTURE, callbacks=[BestWeights(monitor="loss")])
+    assert trainer.network.architecture == SMALL
+    assert trainer.network.class_names == ("a", "b", "c")
+    assert trainer.optimizer == Adam(1e-2, schedule="one_cycle")
+    assert trainer.distort == AFFINE
+    assert trainer.n_updates == 5
+    assert len(trainer.history.epochs) == 1
+    history = trainer.resume(*small_data())
+    assert trainer.n_updates == 12
+    assert [record["epoch"] for record in history.epochs] == [1, 2, 3]
 
 
 # ---- what is refused -----------------------------------------------------------------------------
