@@ -642,7 +642,10 @@ class LeNet5:
                 raise ValueError(f"codes: {self.architecture.name} has no RBF output, want None")
             return None
         if given is not None:
-            array = codes.of(given) if isinstance(given, str) else _numbers(given)
+            try:
+                array = codes.of(given) if isinstance(given, str) else _numbers(given)
+            except ValueError as error:
+                raise ValueError(f"codes: {str(error).removeprefix('codes: ')}") from None
             if array.shape != (len(names), own.shape[1]):
                 raise ValueError(
                     f"codes: shape {array.shape}, want {(len(names), own.shape[1])}, one for each "

@@ -56,7 +56,11 @@ def test_the_table_of_networks():
 
 
 @pytest.mark.parametrize(
-    "name", ["accuracy", "distortions", "own_pictures", "pictures", "plots", "rejection"]
+    "name",
+    [
+        *("accuracy", "confidence", "distortions", "own_pictures"),
+        *("pictures", "plots", "rejection"),
+    ],
 )
 def test_guide(name, tmp_path):
     for package in ("sklearn", "matplotlib"):
