@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet_c import checks, files
+from lenet_c import _core, checks, files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -198,6 +198,8 @@ def folder(
         If there are no classes or only one, a class has no picture, the table lacks a column, gives
         one file two classes or leads out of the folder; with `errors="raise"` for the first file
         that would be refused.
+    MemoryError
+        If the images take more memory than `lenet_c.set_memory_limit` allows, without `memmap`.
     ImportError
         If Pillow or, for "character", SciPy is not installed.
 
@@ -490,6 +492,9 @@ def _raw(path: str) -> Images:
 def _room(n: int, memmap: str | os.PathLike[str] | None) -> Images:
     shape = n, SIZE, SIZE
     if memmap is None:
+        _core.check_memory(
+            f"path: the images of {n:,} pictures", n * SIZE * SIZE, "memmap= keeps them in a file; "
+        )
         return np.empty(shape, np.uint8)
     return np.lib.format.open_memmap(os.fsdecode(memmap), "w+", np.uint8, shape)
 

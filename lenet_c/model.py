@@ -568,7 +568,7 @@ class LeNet5:
         Returns
         -------
         LeNet5
-            Without `notes`.
+            Without `notes`, and not calibrated.
 
         Raises
         ------

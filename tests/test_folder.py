@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet_c import LENET5_MODERN, RBF, Adam, Architecture, Dense, LeNet5, Trainer, codes, datasets
+from lenet_c import (
+    LENET5_MODERN,
+    RBF,
+    Adam,
+    Architecture,
+    Dense,
+    LeNet5,
+    Trainer,
+    codes,
+    datasets,
+    set_memory_limit,
+)
 from lenet_c.preprocess import character
 
 Image = pytest.importorskip("PIL.Image")
@@ -190,6 +201,16 @@ def test_images_in_a_file(letters: Path, tmp_path: Path) -> None:
     Trainer(LeNet5(codes=codes.of("ABC"))).fit(*found, epochs=1)
     found.images.flush()
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy")[:12], found.images)
+
+
+def test_images_that_are_too_many_for_memory(letters: Path, tmp_path: Path) -> None:
+    set_memory_limit(5000)
+    try:
+        with pytest.raises(MemoryError, match=r"path: the images of 12 pictures: .*memmap= keeps"):
+            datasets.folder(letters)
+        assert len(datasets.folder(letters, memmap=tmp_path / "images.npy").labels) == 12
+    finally:
+        set_memory_limit(2 << 30)
 
 
 def test_few_pictures_are_open_at_a_time(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
