@@ -351,7 +351,7 @@ class LeNet5:
     def class_names(self) -> tuple[str, ...] | None:
         """What the classes are called, in their order; None: they have no names.
 
-        Takes any list of as many texts, none of them empty and no two equal, or None.
+        Takes any list of as many texts of 1 to 200 characters, no two of them equal, or None.
         """
         return self._class_names
 
@@ -369,8 +369,10 @@ class LeNet5:
                 raise ValueError(f"class_names: got more than {wanted}, want one for each class")
             if not isinstance(name, str):
                 raise TypeError(f"class_names: got {checks.short(name)} among them, want texts")
-            if not name:
-                raise ValueError("class_names: got '' among them, want texts that are not empty")
+            if not 0 < len(name) <= 200:  # an array of labels is as wide as the longest
+                raise ValueError(
+                    f"class_names: got {checks.short(name)} among them, want 1 to 200 characters"
+                )
             names.append(str(name))
         if len(names) != wanted:
             raise ValueError(f"class_names: got {len(names)}, want {wanted}, one for each class")
@@ -424,15 +426,8 @@ class LeNet5:
 
         array = _numbers(values, "subspaces")
         classes, grid = self.architecture.classes, calibration.grid(self.architecture)
-        if (
-            array.ndim != 4
-            or array.shape[1] < 1
-            or array.shape[:1] + array.shape[2:]
-            != (
-                classes,
-                *grid,
-            )
-        ):
+        directions = array.shape[1] if array.ndim == 4 else 0
+        if not directions or array.shape != (classes, directions, *grid):
             raise ValueError(
                 f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, {grid[0]}, "
                 f"{grid[1]}), as calibrate makes them"
@@ -767,7 +762,7 @@ class LeNet5:
         return classes
 
     def _distance(
-        self, images: NDArray[Any], classes: Integers, reject: Rejection | None
+        self, images: NDArray[Any], classes: Integers, reject: Rejection
     ) -> NDArray[np.float64]:
         """Give how far each image is from those of its class; NaN where that is unknown.
 
@@ -775,7 +770,7 @@ class LeNet5:
         """
         subspaces = self._subspaces
         if subspaces is None:
-            if reject is not None and reject.distance < math.inf:
+            if reject.distance < math.inf:
                 raise ValueError(
                     f"reject: {reject} has a distance, and the network no subspaces: calibrate "
                     "sets them, or take those of the network that the rejection is from"

@@ -549,7 +549,8 @@ def test_class_names(net: LeNet5, held_out: Any) -> None:
         ([*"ABCDEFGHI", 9], TypeError, "got 9 among them, want texts"),
         ([*"ABCDEFGHI"], ValueError, "got 9, want 10, one for each class"),
         ([*"ABCDEFGHIJK"], ValueError, "got more than 10, want one for each class"),
-        ([*"ABCDEFGHI", ""], ValueError, "got '' among them, want texts that are not empty"),
+        ([*"ABCDEFGHI", ""], ValueError, "got '' among them, want 1 to 200 characters"),
+        ([*"ABCDEFGHI", "J" * 201], ValueError, "got 'JJJ.* among them, want 1 to 200 characters"),
         ([*"ABCDEFGHIA"], ValueError, "got 'A' twice, want distinct ones"),
     ],
 )
