@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks
 from lenet_c.architectures import MAX_SIDE
 
-__all__ = ["AFFINE", "WORLD", "Distortion", "preview", "transform"]
+__all__ = ["AFFINE", "SLIGHT", "WORLD", "Distortion", "preview", "transform"]
 
 _LEAST_SMOOTHNESS = 2.0
 # How large a strength may be, and whether it may be just that.
@@ -128,6 +128,9 @@ WORLD = replace(
     chance=0.2,
 )
 """`AFFINE` and what scanners, cameras, pens and paper do, each to a fifth of the images."""
+
+SLIGHT = Distortion(translation=1, scaling=0.05, squeezing=0.05, shearing=0.1)
+"""For few images, in fine-tuning (docs/fine_tuning.md)."""
 
 
 def preview(

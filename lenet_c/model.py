@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.folders import checked_names, shortened
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -171,6 +172,11 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
             "(Architecture.with_classes changes it)"
         )
     return _rounded("codes", array)
+
+
+def _letters(names: object) -> object:
+    """Give a text as its characters."""
+    return tuple(names) if isinstance(names, str) else names
 
 
 def _check_distinct(codes: Floats) -> None:
@@ -529,6 +535,135 @@ class LeNet5:
             for name in names:
                 first, end = other._ranges[name]
                 self[name][...] = theirs_now[first:end].reshape(self[name].shape)
+
+    def with_classes(
+        self,
+        class_names: Iterable[str],
+        *,
+        codes: str | ArrayLike | None = None,
+        seed: int | np.random.SeedSequence | None = 0,
+    ) -> LeNet5:
+        """Give a new network for other classes, which begins with what this one has learnt.
+
+        All layers but the last are copied. Of the last, classes that both networks have, by their
+        names, keep their codes, or their weights, wherever they stand; others begin anew. This
+        network is not changed.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            Of the new network, in the order of its outputs; a text stands for its characters.
+        codes : str or array (classes, code length), optional
+            For RBF outputs, the codes of all classes: a text of one printable ASCII character for
+            each, or an array. By default classes that this network has keep theirs, and others,
+            whose names are such characters, get those of `lenet_c.codes`.
+        seed : int
+            Of the weights that begin anew.
+
+        Returns
+        -------
+        LeNet5
+            Without `notes`, and not calibrated.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For names that are no names; if a class has no code, or two have the same.
+
+        Notes
+        -----
+        A network of ten classes without names is taken to read the digits "0" to "9" if one of the
+        names given is a digit; other networks without names share no class with the new one.
+
+        Examples
+        --------
+        Digits go on, and letters come to them:
+
+        >>> LeNet5.pretrained("mnist").with_classes("0123456789ABC").architecture.classes
+        13
+        """
+        names = checked_names("class_names", _letters(class_names))
+        kept = self._kept_classes(names)
+        architecture = self.architecture.with_classes(len(names))
+        mine = self._snapshot()
+        last = architecture.layers[-1].name
+        network = LeNet5(
+            architecture, seed=seed, codes=self._codes_for(names, kept, codes, self._codes_of(mine))
+        )
+        for name in network:
+            first, end = self._ranges[name]
+            theirs = mine[first:end].reshape(self._shapes[name])
+            if name.partition(".")[0] != last:
+                network[name][...] = theirs
+            elif name != self._code_name:
+                for new, old in kept.items():
+                    network[name][new] = theirs[old]
+        network.class_names = names
+        return network
+
+    def known_classes(self, class_names: Iterable[str]) -> tuple[str, ...]:
+        """Tell which of some class names this network has, as `with_classes` takes it.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            As for `with_classes`.
+
+        Returns
+        -------
+        tuple of str
+        """
+        names = checked_names("class_names", _letters(class_names))
+        return tuple(names[new] for new in self._kept_classes(names))
+
+    def _kept_classes(self, names: tuple[str, ...]) -> dict[int, int]:
+        """Give the place here of each class that is among the names, by its place there."""
+        own = self.class_names
+        if own is None and self.architecture.classes == 10 and set(names) & set("0123456789"):
+            own = tuple("0123456789")
+        places = {name: old for old, name in enumerate(own or ())}
+        return {new: places[name] for new, name in enumerate(names) if name in places}
+
+    def _codes_for(
+        self,
+        names: tuple[str, ...],
+        kept: dict[int, int],
+        given: str | ArrayLike | None,
+        own: Floats | None,
+    ) -> ArrayLike | None:
+        """Give the codes of a new network's classes."""
+        if own is None:
+            if given is not None:
+                raise ValueError(f"codes: {self.architecture.name} has no RBF output, want None")
+            return None
+        if given is not None:
+            try:
+                array = codes.of(given) if isinstance(given, str) else _numbers(given)
+            except ValueError as error:
+                raise ValueError(f"codes: {str(error).removeprefix('codes: ')}") from None
+            if array.shape != (len(names), own.shape[1]):
+                raise ValueError(
+                    f"codes: shape {array.shape}, want {(len(names), own.shape[1])}, one for each "
+                    f"of {shortened(names)}"
+                )
+            return array
+        chosen = np.empty((len(names), own.shape[1]), np.float32)
+        for new, name in enumerate(names):
+            if new in kept:
+                chosen[new] = own[kept[new]]
+            elif (
+                name in codes.CHARACTERS
+                and len(name) == 1
+                and own.shape[1:] == codes.ASCII[0].shape
+            ):
+                chosen[new] = codes.of(name)[0]
+            else:
+                raise ValueError(
+                    f"codes: class {name!r} has no code of its own, as printable ASCII characters "
+                    f"have in 84 units; want codes=, of shape {chosen.shape}, or a text of "
+                    f"{len(names)} such characters, one for each of {shortened(names)}"
+                )
+        return chosen
 
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
@@ -1117,6 +1252,10 @@ class LeNet5:
             limits = replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
         metadata, arrays = serialization.read(path, limits)
         name = serialization.name_of(path)
+        if metadata.get("kind") == "training":
+            raise serialization.ModelFileError(
+                f"{name}: a training under way, Trainer.load(path).network is its network"
+            )
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
             parameters = arrays["parameters"]

@@ -56,7 +56,11 @@ def test_the_table_of_networks():
 
 
 @pytest.mark.parametrize(
-    "name", ["accuracy", "confidence", "distortions", "pictures", "plots", "rejection"]
+    "name",
+    [
+        *("accuracy", "confidence", "distortions", "own_pictures"),
+        *("pictures", "plots", "rejection"),
+    ],
 )
 def test_guide(name, tmp_path):
     for package in ("sklearn", "matplotlib"):
@@ -68,6 +72,9 @@ def test_guide(name, tmp_path):
     output = pasted.run("\n".join(pasted.blocks(PAGES[f"docs/{name}.md"])), tmp_path)
     if name == "pictures":
         assert output == "[7]\n"
+    if name == "own_pictures":
+        assert error_rate(output) < 50
+        assert "('A', 'B', 'C')" in output
 
 
 # ---- what the pages name ----

@@ -248,6 +248,17 @@ def entries() -> list[Entry]:
             },
         ),
         Entry(
+            "net.with_classes",
+            lambda o: o.net.with_classes,
+            {
+                "class_names": one("ABCD", ["x", "yes"]),
+                "codes": one(None),
+                "seed": one(0, 7),
+            },
+            ("codes", "seed"),
+            may_refuse=True,
+        ),
+        Entry(
             "net[name]",
             lambda o: o.net.__getitem__,
             {"name": one("C1.weight")},
