@@ -29,6 +29,7 @@ FAINT = 0.25  # of the ink's level: what may be a line
 THIN = 0.05  # of the shorter side: how wide a line may be
 LONG = 0.55  # of a side: how long a line is at least
 SLOPES = np.linspace(-0.12, 0.12, 25)  # a line's, in pixels a pixel
+UNSURE = 0.25  # of `darkness`: either polarity may be
 FILLED = 0.93  # of both sides: what a character without a margin goes over
 UNEVEN = 0.4  # of the ink's level: how dark a quarter of its paper may be
 WIDE = 0.32  # of its longer side: wider than such a character's strokes on the average
@@ -66,11 +67,15 @@ def find(grey: Grey) -> Grey:
         raise NotFound(f"no character stands out (contrast {spread / 255:.0%} of black to white)")
     if min(grey.shape) < 2:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
-    if _may_be_tight(grey, spread):
-        tight = [ink for one in (grey, 255 - grey) if (ink := _tight(one)) is not None]
-        if len(tight) == 1:
-            return tight[0]
     ink_is_dark, corners = darkness(grey)
+    if _may_be_tight(grey, spread):
+        tight = {dark: _tight(grey if dark else 255 - grey) for dark in (True, False)}
+        likelier = tight[ink_is_dark > 0]
+        other = tight[ink_is_dark <= 0] if abs(ink_is_dark) < UNSURE else None
+        if likelier is not None and other is None:
+            return likelier
+        if other is not None and likelier is None:
+            return other
     sure = abs(ink_is_dark) > (0.6 if corners * ink_is_dark < 0 else 0.3)
     if sure or min(grey.shape) < 8:
         return _find_dark(grey if ink_is_dark > 0 else 255 - grey, spread)
