@@ -38,7 +38,12 @@ class Settings:
     seeds: int = 1
 
     def __str__(self) -> str:
-        shown = {None: "none", distort.AFFINE: "AFFINE", STRONG: "strong"}
+        shown = {
+            None: "none",
+            distort.AFFINE: "AFFINE",
+            distort.WORLD: "WORLD",
+            STRONG: "strong",
+        }
         what = shown.get(self.distortion, "AFFINE, elastic 0.7")
         if self.then is not None:
             what += ", mild in the last fifth"
@@ -66,6 +71,8 @@ CANDIDATES = (
     replace(FORTY, distortion=STRONG, then=MILD),
     Settings(100, rate=6e-3, decay=0.03, batch_size=128),
     Settings(40, rate=3e-3, architecture=LENET5_MODERN),
+    Settings(300, decay=0.03, batch_size=128, distortion=distort.WORLD),
+    Settings(60, rate=3e-3, distortion=distort.WORLD, architecture=LENET5_MODERN),
 )
 
 
