@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.inputs import Appearance
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -315,6 +316,18 @@ class LeNet5:
     def parameters(self, values: ArrayLike) -> None:
         checked = _parameters("parameters", values, (self._network.n_parameters,))
         self._network.parameters[...] = checked
+        self._network.assume()
+
+    @property
+    def learnt_from(self) -> Appearance | None:
+        """What the images that it learnt from looked like; None: nobody has recorded it.
+
+        A `Trainer` records it, and it is saved. Calls warn (`lenet_c.InputWarning`) when most of
+        their images are unlike these. A network without a record that was loaded, or given
+        parameters, is taken to have learnt from uint8 images that are 0 around.
+        """
+        found = self._network.learnt_from
+        return None if found is None else Appearance(*found)
 
     @property
     def n_parameters(self) -> int:
@@ -333,6 +346,7 @@ class LeNet5:
     def __setitem__(self, name: str, values: ArrayLike) -> None:
         self._range_of(name)
         self[name][...] = _parameters(name, values, self._shapes[name])
+        self._network.assume()
 
     def _range_of(self, name: str) -> tuple[int, int]:
         try:
@@ -415,6 +429,8 @@ class LeNet5:
             for name in names:
                 first, end = other._ranges[name]
                 self[name][...] = theirs_now[first:end].reshape(self[name].shape)
+        if layers is None and other.learnt_from is not None:
+            self._network.learnt_from = other.learnt_from
 
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
@@ -467,7 +483,9 @@ class LeNet5:
             If the call would take more memory than `lenet_c.set_memory_limit` allows; all calls
             that run the network raise it.
         """
-        return self._network.forward(images, num_threads)
+        return self._network.forward(
+            images, num_threads, rejection=getattr(self, "rejection", None)
+        )
 
     def predict(
         self,
@@ -496,7 +514,7 @@ class LeNet5:
             If outputs are NaN or infinite, naming the row; with `reject` such rows are rejected.
         """
         if reject is None:
-            return self._network.predict(images, num_threads)
+            return self._network.predict(images, num_threads, getattr(self, "rejection", None))
         from lenet_c.rejection import REJECTED, Rejection, best_two
 
         if not isinstance(reject, Rejection):
@@ -526,7 +544,9 @@ class LeNet5:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        return self._network.probabilities(images, num_threads)
+        return self._network.probabilities(
+            images, num_threads, rejection=getattr(self, "rejection", None)
+        )
 
     def activations(
         self, images: ArrayLike, *, num_threads: int | None = None
@@ -647,9 +667,19 @@ class LeNet5:
             If outputs are NaN or infinite, naming the row.
         """
         samples = _core.Samples(self._network, images, labels)
-        value, n_errors, read = self._network.evaluate(
-            samples, *loss_for(self, loss, j), num_threads
+        return self._evaluate(
+            samples, *loss_for(self, loss, j), num_threads, getattr(self, "rejection", None)
         )
+
+    def _evaluate(
+        self,
+        samples: _core.Samples,
+        loss: str,
+        j: float,
+        num_threads: int | None,
+        rejection: Rejection | None = None,
+    ) -> Evaluation:
+        value, n_errors, read = self._network.evaluate(samples, loss, j, num_threads, rejection)
         classes = self.architecture.classes
         pairs = samples.labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
@@ -752,6 +782,8 @@ class LeNet5:
         metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
         if notes:
             metadata["notes"] = notes
+        if self.learnt_from is not None:
+            metadata["learnt_from"] = self.learnt_from._asdict()
         serialization.write(path, metadata, arrays)
 
     @classmethod
@@ -809,11 +841,13 @@ class LeNet5:
             given = arrays["codes"] if architecture.code_length else arrays.get("codes")
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, given))
+            if "learnt_from" in metadata:
+                network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
             raise serialization.ModelFileError(f"{name}: {error}") from None
-        network.parameters[...] = parameters
+        network.parameters = parameters
         notes = metadata.get("notes")
         network.notes = notes if isinstance(notes, dict) else {}
         return network
@@ -858,9 +892,11 @@ class LeNet5:
             "parameters": parameters,
             "codes": None if codes is None else np.array(codes),
             "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
+            "learnt_from": self._network.learnt_from,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._open(state["architecture"], state["codes"])
         self.parameters[...] = state["parameters"]
         self.notes = state.get("notes", {})
+        self._network.learnt_from = state.get("learnt_from")

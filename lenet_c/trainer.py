@@ -209,6 +209,9 @@ class BestWeights(_Monitor):
             trainer._put_back(self._parameters)
 
 
+# images that are looked at, to record what the network learns from
+LOOKS_OF_FIT = 1024
+LOOKS_OF_STEP = 16
 KEEP_EVERY = 64  # images between two copies of the weights, in case the loss becomes infinite
 
 
@@ -394,7 +397,8 @@ class Trainer:
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels)
+        samples = self._samples(images, labels, LOOKS_OF_FIT)
+        others = None
         self.validates = validation_data is not None
         if validation_data is not None:
             # its errors before training
@@ -402,12 +406,12 @@ class Trainer:
                 raise TypeError("validation_data: want a pair (images, labels)")
             if validation_data[1] is None:
                 raise ValueError("validation_data: no labels")
-            _core.Samples(self.network._network, *validation_data)
+            others = _core.Samples(self.network._network, *validation_data, 0, "validation_data")
         self.history = History()
         self.stop = False
         self._tell("on_fit_begin")
         try:
-            self._run(samples, epochs, validation_data, threads)
+            self._run(samples, epochs, others, threads)
         except BaseException:
             with suppress(Exception):  # what ended the run is told
                 self._tell_end()
@@ -419,16 +423,14 @@ class Trainer:
         self,
         samples: _core.Samples,
         epochs: int,
-        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        others: _core.Samples | None,
         threads: int | None,
     ) -> None:
         steps = -(-samples.n // self.batch_size)
         for epoch in range(1, epochs + 1):
             record = self._run_epoch(samples, epoch, steps, steps * epochs, threads)
-            if validation_data is not None:
-                result = self.network.evaluate(
-                    *validation_data, self.loss, j=self.j, num_threads=threads
-                )
+            if others is not None:
+                result = self.network._evaluate(others, self.loss, self.j, threads)
                 record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
             self.history.epochs.append(record)
             self._tell("on_epoch_end", record)
@@ -479,7 +481,7 @@ class Trainer:
             images earlier).
         """
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels)
+        samples = self._samples(images, labels, LOOKS_OF_STEP)
         if not self._state.n_measured or self.n_updates % MEASURE_EVERY == 0:
             self._measure(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
@@ -490,8 +492,8 @@ class Trainer:
         _core.check_num_threads(num_threads)
         return num_threads
 
-    def _samples(self, images: ArrayLike, labels: ArrayLike) -> _core.Samples:
-        samples = _core.Samples(self.network._network, images, labels)
+    def _samples(self, images: ArrayLike, labels: ArrayLike, learn: int) -> _core.Samples:
+        samples = _core.Samples(self.network._network, images, labels, learn)
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
         return samples
