@@ -185,9 +185,11 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
         }
         const int above = border_beyond(&v, border[1] + slack, 1);
         const int below = !above && border_beyond(&v, border[0] - slack, 0);
-        if (border[1] < middle && above && border_beyond(&v, 0.5f * (v.low + v.high), 1))
+        /* light is two thirds up at least: 0 around -1 to 1 is a frame of another range */
+        const float third = (v.high - v.low) / 3;
+        if (border[1] < middle && above && border_beyond(&v, v.high - third, 1))
             unlike[LENET_INVERTED]++;
-        else if (border[0] > middle && below && border_beyond(&v, 0.5f * (v.low + v.high), 0))
+        else if (border[0] > middle && below && border_beyond(&v, v.low + third, 0))
             unlike[LENET_INVERTED]++;
         else if (above || below || v.low < low[0] - slack || v.low > low[1] + slack
                  || v.high > high[1] + slack)

@@ -815,6 +815,7 @@ cdef class Network:
     cdef int32_t n_layers
     cdef readonly bint is_rbf
     cdef lenet_appearance seen
+    cdef int64_t unturned  # images to come of which a third may be rejected
     cdef bint assumed  # `seen` is what the architecture's range says, not what was seen
 
     def __cinit__(self, layers, int32_t height, int32_t width, float background,
@@ -1064,16 +1065,23 @@ cdef class Network:
 
     cdef int _check_framing(self, Samples samples, const float[:, ::1] outputs,
                             object rejection) except -1:
-        """Warns if of many images more than half have rejected answers."""
+        """Warns if of many images more than half have rejected answers, or more than a third where
+        fewer would be if the images were turned."""
         cdef int64_t looks = min(samples.n, 2 * FRAMED)
         if samples.n < FRAMED or samples.is_unlike:
             return 0
         cdef int64_t rejected = lenet_count_rejected(
             &outputs[0, 0], samples.n, self.classes, self.is_rbf, looks, rejection.penalty,
             rejection.margin)
-        if 2 * rejected > looks:
-            from lenet_c import inputs
-            inputs.tell_framing(self, samples.some(), rejection, rejected / looks)
+        if 3 * rejected <= looks:
+            return 0
+        if 2 * rejected <= looks and self.unturned > 0:
+            self.unturned -= samples.n
+            return 0
+        from lenet_c import inputs
+        if not inputs.tell_framing(self, samples.some(2 * FRAMED), rejection):
+            # to turn them in vain takes as long as to read 7 times as many
+            self.unturned = 50 * 7 * 2 * FRAMED
         return 0
 
     def predict(self, images, num_threads=None, rejection=None):

@@ -154,10 +154,8 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 }
 
 
-def tell_framing(
-    network: _core.Network, images: NDArray[Any], rejection: Rejection, rejected: float
-) -> None:
-    """Warn of images of which most are rejected: as they would not be if turned, or anyway.
+def tell_framing(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> bool:
+    """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
 
     Parameters
     ----------
@@ -166,25 +164,32 @@ def tell_framing(
         Some of them.
     rejection : Rejection
         The thresholds.
-    rejected : float
-        The share that is beyond them.
+
+    Returns
+    -------
+    bool
+        Whether it warned.
     """
-    text = f"images: {rejected:.0%} of the answers are rejected; "
+    rejected = _rejected(network, images, rejection)
     best, least = None, rejected / 2  # chance helps a little
-    square = images.shape[1] == images.shape[2]
-    for name, (_, turn) in _TURNS.items():
-        if square or "swapaxes" not in _TURNS[name][0]:
+    is_square = images.shape[1] == images.shape[2]
+    for name, (line, turn) in _TURNS.items():
+        if is_square or "swapaxes" not in line:
             share = _rejected(network, np.ascontiguousarray(turn(images)), rejection)
             if share < least:
                 best, least = name, share
+    text = f"images: {rejected:.0%} of the answers are rejected"
     if best is not None:
-        text += f"of the images {best} {least:.0%} would be: images = images{_TURNS[best][0]}"
-    else:
+        text += f", but {least:.0%} of the images {best}: images = images{_TURNS[best][0]}"
+    elif rejected > 0.5:
         text += (
-            "do they show what the network knows, upright, one character in the middle of each? "
+            "; do they show what the network knows, upright, one character in the middle of each? "
             "images = lenet_c.preprocess.characters(images).images finds and centres it"
         )
+    else:
+        return False
     _warn(text)
+    return True
 
 
 def _rejected(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> float:
@@ -229,6 +234,10 @@ def refused(network: _core.Network, given: Any) -> str:
             shaped, base = _shaped(array, height, width)
             if shaped is not None:
                 return _line(network, array, shaped, base, (height, width) == (_SIDE, _SIDE))
+    if _takes_28(network) and array.ndim == 4 and 3 in (shape := array.shape)[1::2]:
+        axis = 3 if shape[3] == 3 else 1
+        if shape[1:3] == (_SIDE, _SIDE) or shape[2:] == (_SIDE, _SIDE):
+            return f"images = lenet_c.preprocess.images(images.mean(axis={axis}))"
     if not _takes_28(network):
         return f"images of {network.height}x{network.width} are wanted, one channel"
     if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (2, 3, 4)):
@@ -269,13 +278,12 @@ def _line(
     is_own_size = shaped.shape[1:] == (network.height, network.width)
     if shaped.dtype.kind == "f" and is_own_size and _fits(shaped, low, high, learnt):
         return f'images = {base}.astype("float32")'
-    if shaped.dtype == np.uint8 and high > 1:
+    if shaped.dtype == np.uint8 and high > 1 and not is_28:
         return f"images = {base}"
     if is_28 and _is_documented(network, learnt) and low >= 0 and (high <= 1 or 32 <= high <= 255):
         return "images = lenet_c.preprocess.images(images)"
     if array.dtype.kind == "b":
-        shaped = shaped.astype(np.uint8)
-        base = f'{base}.astype("uint8")'
+        return f'images = {base}.astype("uint8") * 255'
     return _mended(network, shaped, learnt, base)
 
 
@@ -329,9 +337,11 @@ def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
         scaled = f"({base} + 0.1) * 200"
     else:
         scaled = f"({base} - {base}.min()) * (255 / ({base}.max() - {base}.min()))"
-    if images.dtype.kind in "ui":
-        return f'({scaled}).round().astype("uint8")'
-    return f'({scaled}).round().clip(0, 255).astype("uint8")'
+    if scaled is base and images.dtype.kind in "ui":
+        return f'{base}.astype("uint8")'
+    if scaled is not base:
+        scaled = f"({scaled})"
+    return f'{scaled}.round().clip(0, 255).astype("uint8")'
 
 
 def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
