@@ -815,8 +815,8 @@ cdef class Network:
     cdef int32_t n_layers
     cdef readonly bint is_rbf
     cdef lenet_appearance seen
-    cdef int64_t unturned  # images to come of which a third may be rejected
-    cdef bint assumed  # `seen` is what the architecture's range says, not what was seen
+    cdef int64_t unturned  # images to come of which a quarter may be rejected
+    cdef readonly bint assumed  # `seen` is what the architecture's range says, not what was seen
 
     def __cinit__(self, layers, int32_t height, int32_t width, float background,
                   float foreground, codes):
@@ -1054,10 +1054,11 @@ cdef class Network:
     def forward(self, images, num_threads=None, bint finite=False, rejection=None):
         """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not.
 
-        rejection: thresholds (see rejection.py); warns if most images are beyond them. So do
-        `predict`, `probabilities` and `evaluate`.
+        images may be Samples. rejection: thresholds (see rejection.py); warns if most images are
+        beyond them. So do `predict`, `probabilities` and `evaluate`.
         """
-        cdef Samples samples = Samples(self, images)
+        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        self._check_samples(samples, False)
         outputs = self._forward(samples, num_threads, 0.0, finite)
         if rejection is not None:
             self._check_framing(samples, outputs, rejection)
@@ -1065,15 +1066,15 @@ cdef class Network:
 
     cdef int _check_framing(self, Samples samples, const float[:, ::1] outputs,
                             object rejection) except -1:
-        """Warns if of many images more than half have rejected answers, or more than a third where
-        fewer would be if the images were turned."""
+        """Warns if of many images more than half have rejected answers, or more than a quarter
+        where fewer would be if the images were turned."""
         cdef int64_t looks = min(samples.n, 2 * FRAMED)
         if samples.n < FRAMED or samples.is_unlike:
             return 0
         cdef int64_t rejected = lenet_count_rejected(
             &outputs[0, 0], samples.n, self.classes, self.is_rbf, looks, rejection.penalty,
             rejection.margin)
-        if 3 * rejected <= looks:
+        if 4 * rejected <= looks:
             return 0
         if 2 * rejected <= looks and self.unturned > 0:
             self.unturned -= samples.n

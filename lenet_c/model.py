@@ -721,8 +721,9 @@ class LeNet5:
         from lenet_c.rejection import SCORES, best_two, curve
 
         checks.one_of("by", by, SCORES)
-        right = _core.Samples(self._network, images, labels).labels
-        outputs = self._network.forward(images, num_threads, finite=True)
+        samples = _core.Samples(self._network, images, labels)
+        right = samples.labels
+        outputs = self._network.forward(samples, num_threads, finite=True)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         return curve(by, penalty if by == "penalty" else margin, classes != right)
 
@@ -893,6 +894,7 @@ class LeNet5:
             "codes": None if codes is None else np.array(codes),
             "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
             "learnt_from": self._network.learnt_from,
+            "assumed": self._network.assumed,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -900,3 +902,5 @@ class LeNet5:
         self.parameters[...] = state["parameters"]
         self.notes = state.get("notes", {})
         self._network.learnt_from = state.get("learnt_from")
+        if state.get("assumed", True):  # so are pickles of older versions
+            self._network.assume()
