@@ -193,10 +193,11 @@ def tell_framing(network: _core.Network, images: NDArray[Any], rejection: Reject
 
 
 def _rejected(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> float:
-    from lenet_c.rejection import best_two
+    from lenet_c.rejection import Rejection, best_two
 
     _, penalty, margin = best_two(network.forward(images, 1), network.is_rbf)
-    return float(rejection(penalty, margin).mean())
+    by_outputs = Rejection(penalty=rejection.penalty, margin=rejection.margin)
+    return float(by_outputs(penalty, margin).mean())
 
 
 def _warn(text: str) -> None:
