@@ -93,7 +93,10 @@ static void look_at(const lenet_images *images, int64_t k, int64_t looks, int64_
 static float median(float *values, int n)
 {
     const int middle = n / 2;
-    int from = 0, to = n - 1;
+    int from = 1, to = n - 1;
+    while (from < n && values[from] == values[0]) from++;
+    if (from == n) return values[0];  /* as most are */
+    from = 0;
     while (from < to) {
         const float pivot = values[middle];
         int i = from, j = to;
