@@ -256,6 +256,10 @@ class Trainer:
 
     Notes
     -----
+    What the images look like is recorded in the network (`LeNet5.learnt_from`). Images unlike those
+    that it learnt from before, and validation images unlike the training images, are told by
+    `lenet_c.InputWarning`.
+
     Pickled or deep-copied, with its network, a trainer goes on as it would have done. While
     another thread trains, this waits for the end of the update under way, and what is copied is
     as that update left it: weights, moments and counts belong together.
