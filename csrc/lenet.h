@@ -268,9 +268,10 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
 /* The class of each row: the smallest penalty or the largest logit; the first of equals. */
 void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int64_t *classes);
 
-/* Rows that sum to one: softmax of the logits or of the negated penalties. */
+/* Rows that sum to one: softmax of the logits or of the negated penalties, divided by temperature
+ * (1, or what makes it a confidence), from 1e-30 to 1e30. */
 void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
-                         float *probabilities);
+                         double temperature, float *probabilities);
 
 /* Index of the first value that is NaN or infinite, or n. */
 int64_t lenet_first_not_finite(const float *values, int64_t n);

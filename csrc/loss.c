@@ -3,10 +3,10 @@
 
 #include "network.h"
 
-/* A class's evidence: its logit, or its penalty negated. */
+/* A class's evidence: its logit, or its penalty negated; the loss takes it as it is (scale 1). */
 static double evidence(const lenet_verdict *v, int32_t i)
 {
-    const double y = (double)v->y[i * v->step];
+    const double y = (double)v->y[i * v->step] * v->scale;
     return v->is_rbf ? -y : y;
 }
 
@@ -65,6 +65,7 @@ void lenet_judge(const lenet_loss *loss, int is_rbf, int32_t classes, const floa
     v->label = label;
     v->y = y;
     v->step = step;
+    v->scale = 1.0;
     v->is_error = best_class(is_rbf, classes, y, step) != label;
     if (loss->kind == LENET_MSE) {
         v->loss = is_rbf ? y[label * step] : 0.0;
@@ -110,11 +111,12 @@ void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int
 }
 
 void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
-                         float *probabilities)
+                         double temperature, float *probabilities)
 {
     lenet_verdict v;
     v.is_rbf = plan_is_rbf(plan);
     v.step = 1;
+    v.scale = 1.0 / temperature;
     for (int64_t i = 0; i < n; i++, probabilities += plan->classes) {
         v.y = outputs + i * plan->classes;
         add_up(&v, plan->classes, INFINITY);

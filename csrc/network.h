@@ -143,6 +143,7 @@ typedef struct lenet_verdict {
     int64_t label;
     const float *y;
     ptrdiff_t step;
+    double scale;          /* of the evidence */
     double top, sum;       /* of the exponentials e^(evidence - top); the rubbish class's too */
     double kept[LENET_KEPT];
 } lenet_verdict;

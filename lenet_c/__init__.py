@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import Evaluation, LeNet5
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
+    from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
     from lenet_c.serialization import ModelFileError
     from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
@@ -62,6 +63,7 @@ __all__ = [
     "ModelFileError",
     "OneCycle",
     "PaperSteps",
+    "Reading",
     "Rejection",
     "RejectionCurve",
     "Subsample",
@@ -101,6 +103,7 @@ _LATE = {
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     **dict.fromkeys(("Evaluation", "LeNet5"), "model"),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
+    "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
     "ModelFileError": "serialization",
     **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping", "History", "Trainer"), "trainer"),

@@ -113,7 +113,7 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_score(const lenet_plan *, const float *, const int64_t *, int64_t,
                              const lenet_loss *, lenet_report *)
     void lenet_classify(const lenet_plan *, const float *, int64_t, int64_t *)
-    void lenet_probabilities(const lenet_plan *, const float *, int64_t, float *)
+    void lenet_probabilities(const lenet_plan *, const float *, int64_t, double, float *)
     int64_t lenet_first_not_finite(const float *, int64_t)
 
     size_t lenet_conv_workspace(const lenet_conv_call *)
@@ -461,6 +461,8 @@ cdef class Samples:
         Look at so many images and remember what they look like; 0: compare only.
     name : str
         What a message calls the images.
+    look : bool
+        Whether to look at them at all.
 
     Notes
     -----
@@ -479,7 +481,7 @@ cdef class Samples:
     cdef bint is_unlike          # what was learnt from, and that is told
 
     def __cinit__(self, Network network not None, images, labels=None, int64_t learn=0,
-                  str name="images"):
+                  str name="images", bint look=True):
         cdef int64_t bad
         self.height, self.width = network.height, network.width
         self.classes = network.classes
@@ -511,7 +513,8 @@ cdef class Samples:
             self._read_label(network, labels)
         elif labels is not None:
             self._read_labels(network, labels)
-        network._look(self, learn, name)
+        if look:
+            network._look(self, learn, name)
 
     def __dealloc__(self):
         if self.is_open:
@@ -1111,14 +1114,16 @@ cdef class Network:
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
 
-    def probabilities(self, images, num_threads=None, rejection=None):
-        """Softmax of the evidence, (N, classes) float32."""
+    def probabilities(self, images, num_threads=None, double temperature=1.0, rejection=None):
+        """Softmax of the evidence over the temperature, (N, classes) float32."""
+        if not 1e-30 <= temperature <= 1e30:
+            raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
         cdef Samples samples = Samples(self, images)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 4.0 * self.classes)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
         with nogil:
-            lenet_probabilities(self.plan, &outputs[0, 0], samples.n, &out[0, 0])
+            lenet_probabilities(self.plan, &outputs[0, 0], samples.n, temperature, &out[0, 0])
         if rejection is not None:
             self._check_framing(samples, outputs, rejection)
         return result

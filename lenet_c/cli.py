@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import json
 import math
 import os
 import sys
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, checks, codes, datasets, distort, files, plot, preprocess
+from lenet_c import _core, calibration, checks, codes, datasets, distort, files, plot, preprocess
 from lenet_c.architectures import (
     ACTIVATIONS,
     LENET5_28,
@@ -34,10 +35,11 @@ from lenet_c.architectures import (
     Architecture,
 )
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
-from lenet_c.model import DEFAULT_J, Evaluation, LeNet5, loss_for
+from lenet_c.folders import FORMS, TABLE, shortened
+from lenet_c.model import DEFAULT_J, LeNet5, loss_for
 from lenet_c.optimizers import SCHEDULES, SDLM, SGD, Adam, Optimizer
-from lenet_c.rejection import REJECTED, SCORES, Rejection, best_two
-from lenet_c.trainer import Trainer
+from lenet_c.rejection import Rejection, best_two
+from lenet_c.trainer import BestWeights, Trainer
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -46,6 +48,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     for architecture in (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3)
 }
 
+
+DIGITS = tuple("0123456789")
+REFUSED_SHOWN = 5
 
 MODEL = "file that train saved; or mnist or mnist-modern, which come with the library"
 
@@ -133,6 +138,43 @@ DISTORTED: dict[str, Recipe] = RECIPES | {
 }
 """Those of `lenet-c train --distort`: distorted images bear, and want, more passes."""
 
+FINE_TUNING = Recipe(
+    loss="",  # the architecture's, as j and the other optimizers
+    j=DEFAULT_J,
+    optimizers={"adam": Adam(1e-3, schedule="one_cycle")},
+    batch_size=32,
+    epochs=5,
+    digits_epochs=13,
+)
+"""What `lenet-c train --from` has of its own (docs/fine_tuning.md): some 600 updates."""
+
+NEW_CLASSES = dataclasses.replace(
+    FINE_TUNING, optimizers={"adam": Adam(3e-3, schedule="one_cycle")}, digits_epochs=22
+)
+"""What it has where there are new classes to learn: some 1,000 updates."""
+
+DIGITS_IMAGES = 1437  # what digits_epochs is for
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a command trains and tests with.
+
+    Attributes
+    ----------
+    name : str
+    class_names : tuple of str
+    train : (images, labels)
+    validation, test : (images, labels) or None
+        Of one's own pictures there are no others to test with.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
@@ -172,52 +214,207 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    architecture = ARCHITECTURES[arguments.architecture]
-    recipe = (DISTORTED if arguments.distort else RECIPES)[architecture.name]
-    if arguments.activation is not None:
-        architecture = architecture.with_activation(arguments.activation)
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     _check_output(arguments.output)
     _check_plots(arguments.plot)
-    network = LeNet5(architecture, seed=arguments.seed)
+    if arguments.resume is not None:
+        _check_output(arguments.resume)
+    base = _beginning(arguments)
+    _trainer(base, _recipe(base, arguments), arguments)
+    data = _training_data(arguments)
+    network = _for_classes(base, data.class_names, arguments)
+    has_new = base.known_classes(data.class_names) != data.class_names
+    recipe = _recipe(base, arguments, has_new)
+    trainer = _trainer(network, recipe, arguments)
+    (images, labels), validation = data.train, data.validation
+    epochs = arguments.epochs
+    if epochs is None and arguments.start is None and data.test is not None:
+        epochs = recipe.epochs if data.name == "mnist" else recipe.digits_epochs
+    elif epochs is None:
+        epochs = _passes(recipe, len(images), trainer.batch_size)
+    print(
+        f"training {network.architecture.name} ({network.n_parameters:,} parameters) on "
+        f"{data.name}: {len(images):,} images, {epochs} epochs\n"
+        f"{_settings(trainer)}; seed {arguments.seed}; threads {get_num_threads()}"
+    )
+    before = None
+    if arguments.start is not None and not has_new and validation is not None:
+        before = network.evaluate(*validation).error_rate
+        print(f"before: validation error {before:.2%}")
+    best = None
+    if validation is not None and arguments.hold_out is None:
+        # the error rate of few images is often the same; their loss is not
+        best = BestWeights(monitor="val_loss")
+        trainer.callbacks.append(best)
+    watched = data.test if arguments.plot is not None and validation is None else validation
+    began = time.perf_counter()
+    with _Progress(epochs, len(images)) if not arguments.quiet else nullcontext() as progress:
+        if progress is not None:
+            trainer.callbacks.append(progress)
+        try:
+            if arguments.resume is not None and os.path.exists(arguments.resume):
+                trainer = _resumed(arguments.resume, trainer, epochs)
+                network = trainer.network
+                trainer.resume(images, labels, watched, checkpoint=arguments.resume)
+            else:
+                trainer.fit(images, labels, epochs, watched, checkpoint=arguments.resume)
+        except FloatingPointError as error:
+            reason = str(error).partition(";")[0]
+            raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
+    seconds = time.perf_counter() - began
+    if best is not None and best.epoch is not None:
+        print(f"kept the weights of epoch {best.epoch}, with the lowest validation loss")
+    if validation is not None:
+        if before is not None and network.evaluate(*validation).error_rate >= before:
+            print(f"it reads the validation images no better than {arguments.start} does")
+        try:
+            network.calibrate(*validation)
+        except ValueError as error:  # few images, or it learnt nothing
+            print(f"not calibrated: {_one_line(error)}")
+    network.save(arguments.output)
+    what, tested = ("test", data.test) if data.test is not None else ("validation", validation)
+    if tested is not None:
+        _report(network, tested, trainer.loss, trainer.j, what)
+    print(f"training took {seconds:.1f} s")
+    print(f"saved {arguments.output}")
+    if arguments.plot is not None:
+        curves = plot.learning_curves(
+            trainer.history, validation="test" if validation is None else "validation"
+        )
+        drawn = {} if tested is None else _plots(network, tested)
+        _save_plots(arguments.plot, {"learning_curves": curves, **drawn})
+
+
+def _beginning(arguments: argparse.Namespace) -> LeNet5:
+    """Give the network to begin with, whatever its classes are."""
+    if arguments.start is None:
+        architecture = ARCHITECTURES[arguments.architecture or LENET5_1998.name]
+        if arguments.codes is not None and architecture.code_length is None:
+            raise ValueError(f"--codes is for RBF outputs, and {architecture.name} has none")
+        if arguments.activation is not None:
+            architecture = architecture.with_activation(arguments.activation)
+        return LeNet5(architecture, seed=arguments.seed)
+    for option in ("architecture", "activation"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(f"--{option} is for a new network, and --from has one")
+    network = _network(arguments.start)
+    if arguments.codes is not None and network.codes is None:
+        raise ValueError(f"--codes is for RBF outputs, and {arguments.start} has none")
+    return network
+
+
+def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = False) -> Recipe:
+    """Give the defaults for a network, which with --from may have new classes."""
+    recipes = DISTORTED if arguments.distort else RECIPES
+    if arguments.start is None:
+        return recipes[arguments.architecture or LENET5_1998.name]
+    likely = LENET5_MODERN.name if network.codes is None else LENET5_1998.name
+    recipe = recipes.get(network.architecture.name, recipes[likely])
+    tuning = NEW_CLASSES if has_new else FINE_TUNING
+    return dataclasses.replace(
+        tuning,
+        loss=recipe.loss,
+        j=recipe.j,
+        optimizers={**recipe.optimizers, **tuning.optimizers},
+    )
+
+
+def _for_classes(base: LeNet5, names: tuple[str, ...], arguments: argparse.Namespace) -> LeNet5:
+    """Give the network for these classes; of one from a file say what becomes of its own."""
+    given = None if arguments.codes is None else _codes(arguments.codes)
+    try:
+        network = base.with_classes(names, codes=given, seed=arguments.seed)
+    except ValueError as error:
+        if not str(error).startswith("codes: "):
+            raise
+        raise ValueError(
+            f"{error}; --codes takes a text of such characters, say {codes.CHARACTERS[33:36]} for "
+            "three classes in the order of their names, or a file of numbers, a row a class"
+        ) from None
+    if arguments.start is not None:
+        known = base.known_classes(names)
+        new = [name for name in names if name not in known]
+        unnamed = " (without class names: taken for the digits)" if base.class_names is None else ""
+        words = [f"{shortened(known)}{unnamed}" if known else "no class"]
+        if new:
+            words.append(f"new {shortened(new)}")
+        print(f"from {arguments.start}: goes on with {'; '.join(words)}")
+    if arguments.codes is not None and isinstance(given, str):
+        pairs = [f"{name} = {code}" for name, code in zip(names, given, strict=True)]
+        print(f"codes: {shortened(pairs)}")
+    return network
+
+
+def _codes(given: str) -> str | NDArray[Any]:
+    """Read --codes: a file of numbers, or the characters themselves."""
+    if not os.path.isfile(given):
+        return given
+    try:
+        if given.endswith(".npy"):
+            array: NDArray[Any] = np.load(given, allow_pickle=False)
+            return array
+        return np.loadtxt(
+            given, np.float32, ndmin=2, delimiter="," if given.endswith(".csv") else None
+        )
+    except (UnicodeDecodeError, ValueError, EOFError) as error:
+        raise ValueError(f"--codes: {given}: want numbers, a row a class ({error})") from None
+
+
+def _trainer(network: LeNet5, recipe: Recipe, arguments: argparse.Namespace) -> Trainer:
     optimizer = _optimizer(recipe, arguments)
     loss = arguments.loss or recipe.loss
     if arguments.j is not None and loss != "map":
         raise ValueError(f"--j is for --loss map, not {loss}")
-    trainer = Trainer(
+    distortion = distort.AFFINE if arguments.distort else None
+    if arguments.start is not None and arguments.distort is None:
+        distortion = distort.SLIGHT
+    return Trainer(
         network,
         optimizer,
         loss,
         j=recipe.j if arguments.j is None else arguments.j,
         batch_size=arguments.batch_size
         or (optimizer.batch_size if isinstance(optimizer, SDLM) else recipe.batch_size),
-        distort=distort.AFFINE if arguments.distort else None,
+        distort=distortion,
         seed=arguments.seed,
+        freeze=() if arguments.freeze is None else arguments.freeze.split(","),
     )
-    name, (images, labels), test = _dataset(arguments)
-    epochs = arguments.epochs or (recipe.epochs if name == "mnist" else recipe.digits_epochs)
-    print(
-        f"training {architecture.name} ({network.n_parameters:,} parameters) on {name}: "
-        f"{len(images):,} images, {epochs} epochs\n"
-        f"{_settings(trainer)}; seed {arguments.seed}; threads {get_num_threads()}"
-    )
-    began = time.perf_counter()
-    with _Progress(epochs, len(images)) if not arguments.quiet else nullcontext() as progress:
-        if progress is not None:
-            trainer.callbacks.append(progress)
-        try:
-            trainer.fit(images, labels, epochs, test if arguments.plot is not None else None)
-        except FloatingPointError as error:
-            reason = str(error).partition(";")[0]
-            raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
-    seconds = time.perf_counter() - began
-    network.save(arguments.output)
-    _report(network.evaluate(*test, trainer.loss, j=trainer.j), trainer.loss)
-    print(f"training took {seconds:.1f} s")
-    print(f"saved {arguments.output}")
-    if arguments.plot is not None:
-        curves = plot.learning_curves(trainer.history, validation="test")
-        _save_plots(arguments.plot, {"learning_curves": curves, **_plots(network, test)})
+
+
+def _passes(recipe: Recipe, images: int, batch_size: int) -> int:
+    """Give passes for images of one's own: as many updates as the digits have, at least."""
+    updates = recipe.digits_epochs * -(-DIGITS_IMAGES // batch_size)
+    return max(recipe.epochs, -(-updates // -(-images // batch_size)))
+
+
+def _resumed(path: str, wanted: Trainer, epochs: int) -> Trainer:
+    """Read a training under way, which has to be the one that this command would begin."""
+    trainer = Trainer.load(path, callbacks=wanted.callbacks)
+    run = trainer._run
+    if run is None:
+        raise ValueError(f"{path}: no training is under way in it; remove it to begin anew")
+
+    def told(one: Trainer, passes: int) -> dict[str, Any]:
+        return {
+            "classes": one.network.class_names,
+            "architecture": one.network.architecture,
+            "codes": one.network._fixed_codes,
+            "settings": (_settings(one), one.optimizer, one.j, one.distort),
+            "frozen layers": one._frozen,
+            "seed": one._distort_seed,
+            "epochs": passes,
+        }
+
+    before, now = told(trainer, run.epochs), told(wanted, epochs)
+    other = [key for key in now if now[key] != before[key]]
+    if other:
+        raise ValueError(
+            f"{path}: was begun with other {' and '.join(other)} than this command says; give the "
+            "command that began it, or remove the file to begin anew"
+        )
+    done = len(trainer.history.epochs)
+    print(f"going on from {path}: {done} of {epochs} epochs are done")
+    return trainer
 
 
 def _network(model: str) -> LeNet5:
@@ -231,14 +428,9 @@ def _network(model: str) -> LeNet5:
 def _evaluate(arguments: argparse.Namespace) -> None:
     _check_plots(arguments.plot)
     network = _network(arguments.model)
-    name, _, test = _dataset(arguments)
-    classes = network.architecture.classes
-    if test[1].max() >= classes:
-        raise ValueError(
-            f"{arguments.model}: reads {classes} classes, {name} has labels 0 to {test[1].max()}"
-        )
+    name, test = _test_data(network, arguments)
     print(f"reading the test images of {name} with {network.architecture.name}")
-    _report(network.evaluate(*test), loss_for(network, None, DEFAULT_J)[0])
+    _report(network, test, *loss_for(network, None, DEFAULT_J))
     if arguments.plot is not None:
         _save_plots(arguments.plot, _plots(network, test))
 
@@ -246,27 +438,39 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     network = _network(arguments.model)
     code = 0
+    answers: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
             image = _character(path)
         except (MemoryError, OSError, ValueError) as error:
-            code = fail(f"error: {_one_line(error)}", 2)
-            continue  # the other pictures are read all the same
-        probabilities = network.predict_proba(image)[0]
-        answer = int(network.predict(image, reject=arguments.reject)[0])
-        read = "rejected" if answer == REJECTED else answer
-        print(f"{path}\t{read}\t{probabilities.max():.4f}")
+            # the other pictures are read all the same
+            code = 2
+            if arguments.json:
+                answers.append({"file": path, "error": _one_line(error)})
+            else:
+                fail(f"error: {_one_line(error)}", code)
+            continue
+        answer = network.read(image, reject=arguments.reject)[0]
+        doubtful = answer.pop("rejected")
+        answers.append({"file": path, **answer, "doubtful": doubtful})
+        if not arguments.json:
+            mark = "\tdoubtful" if doubtful else ""
+            print(f"{path}\t{answer['label']}\t{answer['probability']:.4f}{mark}")
+    if arguments.json:
+        print(json.dumps(answers, indent=2, allow_nan=False))
     return code
 
 
 def _character(path: str) -> NDArray[np.uint8]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; load_image refuses more
-        picture = preprocess.load_image(path)
     try:
-        return preprocess.character(picture)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; character refuses more
+            return preprocess.character(path)
     except ValueError as error:
-        raise ValueError(f"{path}: {str(error).removeprefix('image: ')}") from None
+        text = str(error)
+        raise ValueError(
+            f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
+        ) from None
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -296,6 +500,83 @@ def _info(arguments: argparse.Namespace) -> None:
 # ---- what the commands share ----
 
 
+def _training_data(arguments: argparse.Namespace) -> Data:
+    if _is_pictures(arguments):
+        if arguments.hold_out is not None:
+            raise ValueError("--hold-out is for mnist and digits; --validation takes a share")
+        pictures = _pictures(arguments.data, arguments)
+        name, names, test = arguments.data, pictures.class_names, None
+    else:
+        name, (images, labels), test = _dataset(arguments)
+        names = DIGITS
+        rows = map(str, range(len(images)))
+        pictures = datasets.Pictures(images, labels.astype(np.int64), names, rows)
+    validation: Split | None = None
+    given = arguments.validation
+    if given is None and test is None:
+        given = 0.2
+    if isinstance(given, str):
+        validation = _pictures(given, arguments, names)
+    elif given:
+        pictures, validation = pictures.split(given, seed=arguments.seed)
+    elif arguments.hold_out is not None:
+        images, labels = pictures
+        left = len(images) - arguments.hold_out
+        if left < 1:
+            raise ValueError(f"--hold-out: got {arguments.hold_out}, want less than {len(images)}")
+        validation = images[left:], labels[left:]
+        return Data(name, names, (images[:left], labels[:left]), validation, test)
+    return Data(name, names, pictures, validation, test)
+
+
+def _test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
+    """Give what a network is tested with, labelled by the classes as it has them."""
+    classes = network.architecture.classes
+    names = network.class_names or (DIGITS if classes == len(DIGITS) else None)
+    if _is_pictures(arguments):
+        if names is None:
+            raise ValueError(
+                f"{arguments.model}: does not say what its {classes} classes are called; "
+                "net.class_names = [...] and net.save do"
+            )
+        return arguments.data, _pictures(arguments.data, arguments, names)
+    name, _, (images, labels) = _dataset(arguments)
+    if network.class_names is not None and set(DIGITS) <= set(network.class_names):
+        labels = np.array([network.class_names.index(digit) for digit in DIGITS])[labels]
+    elif network.class_names is not None or labels.max() >= classes:
+        reads = f"{classes} classes" if names is None else shortened(names)
+        raise ValueError(f"{arguments.model}: reads {reads}, {name} has labels 0 to {labels.max()}")
+    return name, (images, labels)
+
+
+def _is_pictures(arguments: argparse.Namespace) -> bool:
+    """Whether --data leads to pictures in folders or a table, and not to MNIST's files."""
+    place = arguments.data
+    if place is None or arguments.dataset is not None or datasets.has_mnist(place):
+        return False
+    if not os.path.isdir(place):
+        return os.path.isfile(place)
+    with os.scandir(place) as entries:
+        return any(e.name == TABLE or (e.is_dir() and e.name[0] != ".") for e in entries)
+
+
+def _pictures(
+    place: str, arguments: argparse.Namespace, names: tuple[str, ...] | None = None
+) -> datasets.Pictures:
+    quiet = getattr(arguments, "quiet", False)
+    pictures = datasets.folder(
+        place, form=arguments.form, class_names=names, progress=False if quiet else None
+    )
+    refused = pictures.refused
+    if refused:
+        print(f"{place}: left out {len(refused):,} of {len(refused) + len(pictures.labels):,}")
+        for file, reason in refused[:REFUSED_SHOWN]:
+            print(f"  {file}: {' '.join(reason.split())}")
+        if len(refused) > REFUSED_SHOWN:
+            print(f"  and {len(refused) - REFUSED_SHOWN:,} more")
+    return pictures
+
+
 def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
     """Give the dataset's name, its training set and its test set."""
     wanted, folder = arguments.dataset, arguments.data
@@ -306,6 +587,10 @@ def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
     try:
         return "mnist", *_mnist(folder)
     except OSError as error:
+        if folder is not None and wanted is None and isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                f"{error}; or pictures of your own: a folder for each class, or {TABLE}"
+            ) from None
         if wanted == "mnist" or _is_told(folder):
             raise
         print(f"MNIST cannot be had, using digits instead ({_one_line(error)})")
@@ -356,7 +641,9 @@ def _settings(trainer: Trainer) -> str:
         words.append(f"weight decay {optimizer.weight_decay:g}")
     words.append(f"batch {trainer.batch_size}")
     if trainer.distort is not None:
-        words.append("distorted")
+        words.append("slightly distorted" if trainer.distort == distort.SLIGHT else "distorted")
+    if trainer._frozen:
+        words.append(f"frozen {', '.join(trainer._frozen)}")
     return "; ".join(words)
 
 
@@ -415,18 +702,26 @@ def _save_plots(folder: str, drawn: dict[str, Any]) -> None:
     print(f"plotted {', '.join(f'{name}.png' for name in drawn)} in {folder}")
 
 
-def _report(result: Evaluation, loss: str) -> None:
+def _report(network: LeNet5, test: Split, loss: str, j: float, what: str = "test") -> None:
+    result = network.evaluate(*test, loss, j=j)
     confusion = result.confusion
     images = int(confusion.sum())
     errors = images - int(np.trace(confusion))
-    classes = [str(i) for i in range(len(confusion))]
-    width = max(5, len(str(confusion.max())) + 1)
-    print(f"test error {result.error_rate:.2%} ({errors:,} of {images:,}), loss {loss} ", end="")
+    classes = list(network.class_names or map(str, range(len(confusion))))
+    width = max(5, len(str(confusion.max())) + 1, *(len(name) + 1 for name in classes))
+    print(f"{what} error {result.error_rate:.2%} ({errors:,} of {images:,}), loss {loss} ", end="")
     print(f"{result.loss:.4f}")
+    outputs, is_rbf = network.forward(test[0]), network.codes is not None
+    log_loss = calibration.log_loss(outputs, is_rbf, test[1].astype(np.int64), network.temperature)
+    print(f"log loss of the probabilities {log_loss:.4f}, temperature {network.temperature:.3g}")
+    if network.rejection is not None:
+        left = network.predict(test[0], reject=network.rejection) >= 0
+        wrong = int((best_two(outputs, is_rbf)[0] != test[1])[left].sum())
+        print(f"doubtful {1 - left.mean():.2%}; of the other answers {wrong:,} are wrong")
     print("confusion (row: right class, column: class read)")
-    print(" " * 5 + "".join(name.rjust(width) for name in classes))
+    print(" " * width + "".join(name.rjust(width) for name in classes))
     for name, row in zip(classes, confusion, strict=True):
-        print(name.rjust(5) + "".join(str(count).rjust(width) for count in row))
+        print(name.rjust(width) + "".join(str(count).rjust(width) for count in row))
 
 
 class _Progress:
@@ -444,6 +739,13 @@ class _Progress:
         if self.bar is not None:
             self.bar.close()
 
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Begin where a resumed training stands."""
+        done = len(trainer.history.epochs)
+        self.epoch = done + 1
+        if self.bar is not None and done:
+            self.bar.update(done * self.bar.total // self.epochs)
+
     def on_batch_end(self, trainer: Trainer, batch: dict[str, Any]) -> None:
         if self.bar is None:
             return
@@ -458,9 +760,12 @@ class _Progress:
         self.bar.update(batch["images"])
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+        validation = ""
+        if "val_error_rate" in record:
+            validation = f"validation {record['val_error_rate']:7.2%}  "
         line = (
             f"epoch {record['epoch']:{len(str(self.epochs))}}/{self.epochs}  "
-            f"loss {record['loss']:.4f}  error {record['error_rate']:7.2%}  "
+            f"loss {record['loss']:.4f}  error {record['error_rate']:7.2%}  {validation}"
             f"{record['images_per_second']:,.0f} images/s"
         )
         if self.bar is None:
@@ -568,13 +873,26 @@ def _path(text: str) -> str:
     return text
 
 
+def _validation(text: str) -> float | str:
+    try:
+        share = float(text)
+    except ValueError:
+        return _path(text)
+    if not 0.0 <= share < 1.0:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, want a share of the images, from 0 to below 1, or a folder"
+        )
+    return share
+
+
 def _rejection(text: str) -> Rejection:
     thresholds = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
-        if name not in SCORES or name in thresholds:
+        if name not in ("margin", "penalty", "distance") or name in thresholds:
             raise argparse.ArgumentTypeError(
-                f"got {text!r}, want margin=M, penalty=P or margin=M,penalty=P"
+                f"got {text!r}, want margin=M, penalty=P, distance=D or some of them, as "
+                "margin=M,penalty=P"
             )
         thresholds[name] = _number(value)
     return Rejection(**thresholds)
@@ -593,9 +911,50 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command("train", _train, "train a network, test it and save it")
     train.epilog = "What is left out follows the architecture's recipe; the first lines say what."
-    _add_architecture(train, LENET5_1998.name)
+    _add_architecture(train)
     _add_data(train)
     option = train.add_argument
+    validation = train.add_mutually_exclusive_group()
+    validation.add_argument(
+        "--validation",
+        type=_validation,
+        metavar="SHARE|FOLDER",
+        help="do not train on this share of each class (0 is none), or on these pictures: keep the "
+        "weights of the epoch with the lowest loss on them, and calibrate with them (default for "
+        "pictures of one's own: 0.2)",
+    )
+    validation.add_argument(
+        "--hold-out",
+        type=_whole(calibration.FEWEST),
+        metavar="N",
+        help="do not train on the last N images: calibrate probabilities and doubts with them",
+    )
+    option(
+        "--from",
+        dest="start",
+        type=_path,
+        metavar="MODEL",
+        help="fine-tune a network, " + MODEL + "; classes that it lacks are new outputs",
+    )
+    option(
+        "--freeze",
+        type=_path,
+        metavar="LAYERS",
+        help="layers that stay as they are, as C1,S2,C3,S4",
+    )
+    option(
+        "--codes",
+        type=_path,
+        metavar="TEXT|FILE",
+        help="codes of RBF outputs: a character for each class, in the order of their names, or a "
+        "file of numbers, .npy or text; default: the names, where they are single characters",
+    )
+    option(
+        "--resume",
+        type=_path,
+        metavar="FILE",
+        help="keep the training in this file after each epoch, and go on from it if it is there",
+    )
     option(
         "--activation",
         choices=[kind for kind in ACTIVATIONS if kind != "identity"],
@@ -614,7 +973,11 @@ def _parser() -> argparse.ArgumentParser:
     option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
     option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
-    option("--distort", action="store_true", help="show the images randomly moved and deformed")
+    option(
+        "--distort",
+        action=argparse.BooleanOptionalAction,
+        help="show the images randomly moved and deformed (default: only slightly, with --from)",
+    )
     _add_threads(train)
     option("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
     option(
@@ -640,24 +1003,25 @@ def _parser() -> argparse.ArgumentParser:
         "--reject",
         type=_rejection,
         metavar="margin=M,penalty=P",
-        help="reject answers whose best two are closer than M or whose penalty is above P",
+        help="doubt answers whose best two are closer than M or whose penalty is above P, and with "
+        "distance=D pictures further than D from those of the class (default: as calibrated)",
     )
+    predict.add_argument("--json", action="store_true", help="print one JSON array of objects")
     _add_threads(predict)
 
     summary = command("summary", _summary, "show a network's layers")
     either = summary.add_mutually_exclusive_group()
     either.add_argument("model", nargs="?", help=MODEL)
-    _add_architecture(either, None)
+    _add_architecture(either)
 
     command("info", _info, "show version, processor, instruction set and threads")
     return parser
 
 
-def _add_architecture(parser: argparse._ActionsContainer, default: str | None) -> None:
+def _add_architecture(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--architecture",
         choices=list(ARCHITECTURES),
-        default=default,
         help=f"default: {LENET5_1998.name}",
     )
 
@@ -668,7 +1032,20 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         choices=("mnist", "digits"),
         help="default: mnist if it is there or can be downloaded, else digits",
     )
-    parser.add_argument("--data", type=_path, metavar="FOLDER", help="with MNIST's four files")
+    parser.add_argument(
+        "--data",
+        type=_path,
+        metavar="FOLDER",
+        help="with MNIST's four files; or pictures of one character each, in a folder for each "
+        f"class, or listed in {TABLE} with the columns file and class",
+    )
+    parser.add_argument(
+        "--form",
+        choices=FORMS,
+        default=FORMS[0],
+        help="of such pictures: find the character on each, or take 28x28 pixels as they are "
+        "(default: %(default)s)",
+    )
 
 
 def _add_plot(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""MNIST from a folder, the cache or the network, and scikit-learn's small digits.
+"""MNIST from a folder, the cache or the network, scikit-learn's small digits, and one's own.
 
 An IDX file is two zero bytes, a type byte, the number of dimensions, each dimension as a
 big-endian 32-bit integer, then the values. Files are not trusted: what the header claims is
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from lenet_c import files, preprocess
+from lenet_c.folders import Pictures, folder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
-__all__ = ["DownloadError", "cache_folder", "digits", "mnist", "read_idx"]
+__all__ = ["DownloadError", "Pictures", "cache_folder", "digits", "folder", "mnist", "read_idx"]
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -412,6 +413,15 @@ def _found_in(folder: str) -> str:
     return ", ".join(names[:5]) + more if names else "an empty folder"
 
 
+def has_mnist(folder: str) -> bool:
+    """Whether a folder has some of MNIST's files, in a place where `mnist` looks for them."""
+    return any(
+        _find_file(os.path.join(folder, subfolder), name) is not None
+        for subfolder in _SUBFOLDERS
+        for name in _FILES
+    )
+
+
 def _find(folder: str) -> list[str] | None:
     """Return the paths of the four files if one place in `folder` has them all."""
     for subfolder in _SUBFOLDERS:
@@ -471,7 +481,7 @@ def _fetch(url: str, file: BinaryIO, progress: bool | None) -> None:
     with _open(url) as response:
         length = response.headers.get("Content-Length", "")
         expected = int(length) if length.isdecimal() else None
-        bar = _progress_bar(os.path.basename(url), expected, progress)
+        bar = progress_bar(os.path.basename(url), expected, progress)
         received = 0
         try:
             # read1 returns after one packet, so that a dripping server meets the deadline.
@@ -522,7 +532,8 @@ def _open(url: str) -> Any:
         del answer  # or the error would hold this frame, and be held by it
 
 
-def _progress_bar(name: str, total: int | None, progress: bool | None) -> Any:
+def progress_bar(name: str, total: int | None, progress: bool | None, *, unit: str = "B") -> Any:
+    """Make a bar of tqdm's, or None if it is not wanted."""
     if progress is None:
         progress_wanted = sys.stderr is not None and sys.stderr.isatty()
     else:
@@ -535,7 +546,7 @@ def _progress_bar(name: str, total: int | None, progress: bool | None) -> Any:
         if progress is None:
             return None
         raise ImportError('progress=True needs tqdm: pip install "lenet_c[cli]"') from error
-    return tqdm(desc=name, total=total, unit="B", unit_scale=True)
+    return tqdm(desc=name, total=total, unit=unit, unit_scale=True)
 
 
 def _check(file: BinaryIO, sha256: str) -> None:

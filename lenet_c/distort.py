@@ -8,7 +8,7 @@ squeezing and shearing. Small rotations and the elastic fields of Simard et al. 
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks
 from lenet_c.architectures import MAX_SIDE
 
-__all__ = ["AFFINE", "Distortion", "preview", "transform"]
+__all__ = ["AFFINE", "SLIGHT", "WORLD", "Distortion", "preview", "transform"]
 
 _LEAST_SMOOTHNESS = 2.0
 # How large a strength may be, and whether it may be just that.
@@ -116,6 +116,21 @@ class Distortion:
 
 AFFINE = Distortion(translation=1, scaling=0.1, squeezing=0.1, shearing=0.2, rotation=10)
 """The paper's kinds of distortion and small rotations, chosen on a validation split."""
+
+WORLD = replace(
+    AFFINE,
+    thickness=2,
+    lines=2,
+    blur=1.2,
+    contrast=0.6,
+    noise=0.3,
+    impulses=0.2,
+    chance=0.2,
+)
+"""`AFFINE` and what scanners, cameras, pens and paper do, each to a fifth of the images."""
+
+SLIGHT = Distortion(translation=1, scaling=0.05, squeezing=0.05, shearing=0.1)
+"""For few images, in fine-tuning (docs/fine_tuning.md)."""
 
 
 def preview(

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.folders import checked_names, shortened
 from lenet_c.inputs import Appearance
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
+    from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
 
 Floats = NDArray[np.float32]
@@ -131,6 +133,16 @@ def _parameters(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Floats:
     return _rounded(name, array)
 
 
+def _checked_rejection(name: str, value: object) -> Rejection:
+    from lenet_c.rejection import Rejection
+
+    if not isinstance(value, Rejection):
+        raise TypeError(
+            f"{name}: got {checks.short(value)}, want Rejection(penalty=..., margin=...)"
+        )
+    return value
+
+
 def _check_memory(architecture: Architecture) -> None:
     """Raise MemoryError if a new network would take more than a call may."""
     sizes = {name: math.prod(shape) for name, shape in architecture.parameter_shapes.items()}
@@ -161,6 +173,11 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
             "(Architecture.with_classes changes it)"
         )
     return _rounded("codes", array)
+
+
+def _letters(names: object) -> object:
+    """Give a text as its characters."""
+    return tuple(names) if isinstance(names, str) else names
 
 
 def _check_distinct(codes: Floats) -> None:
@@ -197,6 +214,16 @@ class LeNet5:
     codes : float32 array (classes, code length) or None
     notes : dict
         Anything that JSON can hold, saved with the network; empty at first.
+    class_names : tuple of str or None
+        What the classes are called; saved with the network, as all that follows.
+    temperature : float
+        What `predict_proba` and `read` divide penalties or logits by; 1.0 until `calibrate` sets
+        it.
+    rejection : Rejection or None
+        What `read` rejects by; None, nothing, until `calibrate` sets it.
+    subspaces : float32 array (classes, 1 + directions, height, width) or None
+        What images of each class look like, which a `Rejection` with a distance needs; None until
+        `calibrate` sets it.
 
     Notes
     -----
@@ -255,6 +282,10 @@ class LeNet5:
         self._architecture = architecture
         self._turns = Turns()
         self.notes: dict[str, Any] = {}
+        self._class_names: tuple[str, ...] | None = None
+        self._temperature = 1.0
+        self._rejection: Rejection | None = None
+        self._subspaces: Floats | None = None
         last = architecture.layers[-1]
         trained = bool(getattr(last, "trained", False))
         if codes is not None and not trained:
@@ -333,6 +364,95 @@ class LeNet5:
         """
         found = self._network.learnt_from
         return None if found is None else Appearance(*found)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the classes are called, in their order; None: they have no names.
+
+        Takes any list of as many texts of 1 to 200 characters, no two of them equal, or None.
+        """
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Iterable[str] | None) -> None:
+        self._class_names = None if names is None else self._checked_names(names)
+
+    def _checked_names(self, given: Iterable[str]) -> tuple[str, ...]:
+        wanted = self.architecture.classes
+        if isinstance(given, str):
+            raise TypeError(f"class_names: got {checks.short(given)}, want a list, as list('ABC')")
+        names: list[str] = []
+        for name in checks.items("class_names", given, "names"):
+            if len(names) == wanted:
+                raise ValueError(f"class_names: got more than {wanted}, want one for each class")
+            if not isinstance(name, str):
+                raise TypeError(f"class_names: got {checks.short(name)} among them, want texts")
+            if not 0 < len(name) <= 200:  # an array of labels is as wide as the longest
+                raise ValueError(
+                    f"class_names: got {checks.short(name)} among them, want 1 to 200 characters"
+                )
+            names.append(str(name))
+        if len(names) != wanted:
+            raise ValueError(f"class_names: got {len(names)}, want {wanted}, one for each class")
+        if len(set(names)) != wanted:
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"class_names: got {checks.short(twice)} twice, want distinct ones")
+        return tuple(names)
+
+    @property
+    def temperature(self) -> float:
+        """What penalties or logits are divided by for a probability: above 1 it is less sure.
+
+        `predict_proba` and `read` alone use it. Takes a number from 1e-30 to 1e30.
+        """
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        number = checks.number("temperature", value)
+        if not 1e-30 <= number <= 1e30:
+            raise ValueError(
+                f"temperature: got {checks.short(value)}, want a number above 0, from 1e-30 to 1e30"
+            )
+        self._temperature = number
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Which answers `read` rejects, unless it is told; None: none."""
+        return self._rejection
+
+    @rejection.setter
+    def rejection(self, value: Rejection | None) -> None:
+        self._rejection = None if value is None else _checked_rejection("rejection", value)
+
+    @property
+    def subspaces(self) -> Floats | None:
+        """What images of each class look like, read-only; None: unknown.
+
+        (classes, 1 + directions, height, width): their mean, and the directions in which they
+        differ most from it, of length 1 and orthogonal, or 0; on a grid of at most 16x16, 0 for
+        background and 1 for ink. Takes real numbers, finite in float32, or None.
+        """
+        return None if self._subspaces is None else self._subspaces.view()
+
+    @subspaces.setter
+    def subspaces(self, values: ArrayLike | None) -> None:
+        if values is None:
+            self._subspaces = None
+            return
+        from lenet_c import calibration
+
+        array = _numbers(values, "subspaces")
+        classes, grid = self.architecture.classes, calibration.grid(self.architecture)
+        directions = array.shape[1] if array.ndim == 4 else 0
+        if not directions or array.shape != (classes, directions, *grid):
+            raise ValueError(
+                f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, {grid[0]}, "
+                f"{grid[1]}), as calibrate makes them"
+            )
+        checked = _rounded("subspaces", array)
+        checked.flags.writeable = False
+        self._subspaces = checked
 
     @property
     def n_parameters(self) -> int:
@@ -437,6 +557,135 @@ class LeNet5:
         if layers is None and other.learnt_from is not None:
             self._network.learnt_from = other.learnt_from
 
+    def with_classes(
+        self,
+        class_names: Iterable[str],
+        *,
+        codes: str | ArrayLike | None = None,
+        seed: int | np.random.SeedSequence | None = 0,
+    ) -> LeNet5:
+        """Give a new network for other classes, which begins with what this one has learnt.
+
+        All layers but the last are copied. Of the last, classes that both networks have, by their
+        names, keep their codes, or their weights, wherever they stand; others begin anew. This
+        network is not changed.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            Of the new network, in the order of its outputs; a text stands for its characters.
+        codes : str or array (classes, code length), optional
+            For RBF outputs, the codes of all classes: a text of one printable ASCII character for
+            each, or an array. By default classes that this network has keep theirs, and others,
+            whose names are such characters, get those of `lenet_c.codes`.
+        seed : int
+            Of the weights that begin anew.
+
+        Returns
+        -------
+        LeNet5
+            Without `notes`, and not calibrated.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For names that are no names; if a class has no code, or two have the same.
+
+        Notes
+        -----
+        A network of ten classes without names is taken to read the digits "0" to "9" if one of the
+        names given is a digit; other networks without names share no class with the new one.
+
+        Examples
+        --------
+        Digits go on, and letters come to them:
+
+        >>> LeNet5.pretrained("mnist").with_classes("0123456789ABC").architecture.classes
+        13
+        """
+        names = checked_names("class_names", _letters(class_names))
+        kept = self._kept_classes(names)
+        architecture = self.architecture.with_classes(len(names))
+        mine = self._snapshot()
+        last = architecture.layers[-1].name
+        network = LeNet5(
+            architecture, seed=seed, codes=self._codes_for(names, kept, codes, self._codes_of(mine))
+        )
+        for name in network:
+            first, end = self._ranges[name]
+            theirs = mine[first:end].reshape(self._shapes[name])
+            if name.partition(".")[0] != last:
+                network[name][...] = theirs
+            elif name != self._code_name:
+                for new, old in kept.items():
+                    network[name][new] = theirs[old]
+        network.class_names = names
+        return network
+
+    def known_classes(self, class_names: Iterable[str]) -> tuple[str, ...]:
+        """Tell which of some class names this network has, as `with_classes` takes it.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            As for `with_classes`.
+
+        Returns
+        -------
+        tuple of str
+        """
+        names = checked_names("class_names", _letters(class_names))
+        return tuple(names[new] for new in self._kept_classes(names))
+
+    def _kept_classes(self, names: tuple[str, ...]) -> dict[int, int]:
+        """Give the place here of each class that is among the names, by its place there."""
+        own = self.class_names
+        if own is None and self.architecture.classes == 10 and set(names) & set("0123456789"):
+            own = tuple("0123456789")
+        places = {name: old for old, name in enumerate(own or ())}
+        return {new: places[name] for new, name in enumerate(names) if name in places}
+
+    def _codes_for(
+        self,
+        names: tuple[str, ...],
+        kept: dict[int, int],
+        given: str | ArrayLike | None,
+        own: Floats | None,
+    ) -> ArrayLike | None:
+        """Give the codes of a new network's classes."""
+        if own is None:
+            if given is not None:
+                raise ValueError(f"codes: {self.architecture.name} has no RBF output, want None")
+            return None
+        if given is not None:
+            try:
+                array = codes.of(given) if isinstance(given, str) else _numbers(given)
+            except ValueError as error:
+                raise ValueError(f"codes: {str(error).removeprefix('codes: ')}") from None
+            if array.shape != (len(names), own.shape[1]):
+                raise ValueError(
+                    f"codes: shape {array.shape}, want {(len(names), own.shape[1])}, one for each "
+                    f"of {shortened(names)}"
+                )
+            return array
+        chosen = np.empty((len(names), own.shape[1]), np.float32)
+        for new, name in enumerate(names):
+            if new in kept:
+                chosen[new] = own[kept[new]]
+            elif (
+                name in codes.CHARACTERS
+                and len(name) == 1
+                and own.shape[1:] == codes.ASCII[0].shape
+            ):
+                chosen[new] = codes.of(name)[0]
+            else:
+                raise ValueError(
+                    f"codes: class {name!r} has no code of its own, as printable ASCII characters "
+                    f"have in 84 units; want codes=, of shape {chosen.shape}, or a text of "
+                    f"{len(names)} such characters, one for each of {shortened(names)}"
+                )
+        return chosen
+
     def summary(self) -> str:
         """Give a table of layers: output shape, parameters, connections.
 
@@ -462,6 +711,9 @@ class LeNet5:
         text.insert(1, rule)
         text.insert(-1, rule)
         height, width = self.architecture.input_shape
+        if self.class_names is not None:
+            names = ", ".join(self.class_names)
+            text.append(f"classes: {names if len(names) <= 80 else names[:77] + '...'}")
         return "\n".join([f"{self.architecture.name}, input {height} x {width}", *text])
 
     # ---- reading ----
@@ -488,9 +740,7 @@ class LeNet5:
             If the call would take more memory than `lenet_c.set_memory_limit` allows; all calls
             that run the network raise it.
         """
-        return self._network.forward(
-            images, num_threads, rejection=getattr(self, "rejection", None)
-        )
+        return self._network.forward(images, num_threads, rejection=self._rejection)
 
     def predict(
         self,
@@ -519,20 +769,53 @@ class LeNet5:
             If outputs are NaN or infinite, naming the row; with `reject` such rows are rejected.
         """
         if reject is None:
-            return self._network.predict(images, num_threads, getattr(self, "rejection", None))
-        from lenet_c.rejection import REJECTED, Rejection, best_two
+            return self._network.predict(images, num_threads, self._rejection)
+        from lenet_c.rejection import REJECTED, best_two
 
-        if not isinstance(reject, Rejection):
-            raise TypeError(
-                f"reject: got {checks.short(reject)}, want Rejection(penalty=..., margin=...)"
-            )
+        reject = _checked_rejection("reject", reject)
+        images = checks.array("images", images)
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
-        classes[reject(penalty, margin)] = REJECTED
+        distance = None
+        if reject.distance < math.inf:
+            distance = self._distance(images, classes, reject)
+        classes[reject(penalty, margin, distance)] = REJECTED
         return classes
 
+    def _distance(
+        self, images: NDArray[Any], classes: Integers, reject: Rejection
+    ) -> NDArray[np.float64]:
+        """Give how far each image is from those of its class; NaN where that is unknown.
+
+        Raises ValueError if `reject` needs what is unknown.
+        """
+        subspaces = self._subspaces
+        if subspaces is None:
+            if reject.distance < math.inf:
+                raise ValueError(
+                    f"reject: {reject} has a distance, and the network no subspaces: calibrate "
+                    "sets them, or take those of the network that the rejection is from"
+                )
+            return np.full(len(classes), np.nan)
+        from lenet_c import calibration
+
+        if images.ndim == 2:
+            images = images[None]
+        flat = subspaces.reshape(*subspaces.shape[:2], -1)
+        found = np.empty(len(classes))
+        for start in range(0, len(classes), calibration.CHUNK):
+            part = slice(start, start + calibration.CHUNK)
+            seen = calibration.seen(images[part], self.architecture)
+            found[part] = calibration.distances(seen, classes[part], flat)
+        return found
+
     def predict_proba(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
-        """Give each class's probability: the softmax of the logits or negated penalties.
+        """Give each class's probability.
+
+        The softmax of logits or negated penalties over `temperature`. Before `calibrate` has set
+        that, an RBF output's probabilities are hardly ever below 1, also of wrong answers. A
+        rubbish class, as the loss "map" has it, takes no part: a picture of no character has
+        probabilities, too, and `read` tells it by other means.
 
         Parameters
         ----------
@@ -549,9 +832,171 @@ class LeNet5:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        return self._network.probabilities(
-            images, num_threads, rejection=getattr(self, "rejection", None)
+        return self._network.probabilities(images, num_threads, self._temperature, self._rejection)
+
+    def read(
+        self,
+        images: ArrayLike,
+        *,
+        reject: Rejection | None = None,
+        num_threads: int | None = None,
+    ) -> Reading:
+        """Read the images: the class of each, what it is called, and how sure that is.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        reject : Rejection, optional
+            Which answers are rejected; by default the network's own `rejection`, and where that is
+            None, none. ``Rejection()`` rejects none.
+        num_threads : int, optional
+
+        Returns
+        -------
+        Reading
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> reading = LeNet5.pretrained("mnist").read(np.zeros((2, 28, 28), np.uint8))
+        >>> len(reading), reading.classes.dtype.name, sorted(reading[0])[:2]
+        (2, 'int64', ['class', 'distance'])
+        """
+        from lenet_c.calibration import evidence
+        from lenet_c.reading import Reading
+        from lenet_c.rejection import Rejection, best_two
+
+        if reject is None:
+            reject = Rejection() if self._rejection is None else self._rejection
+        reject = _checked_rejection("reject", reject)
+        images = checks.array("images", images)
+        outputs = self._network.forward(images, num_threads, finite=True, rejection=self._rejection)
+        is_rbf = self.codes is not None
+        classes, penalty, margin = best_two(outputs, is_rbf)
+        distance = self._distance(images, classes, reject)
+        shares = np.exp(evidence(outputs, is_rbf) / self._temperature)
+        names = self._class_names or tuple(map(str, range(self.architecture.classes)))
+        return Reading(
+            classes,
+            np.array(names)[classes],
+            1.0 / shares.sum(axis=1),
+            penalty,
+            margin,
+            distance,
+            reject(penalty, margin, distance),
         )
+
+    def best_two(
+        self, images: ArrayLike, *, num_threads: int | None = None
+    ) -> tuple[Integers, NDArray[np.float64]]:
+        """Give the best two classes of each image.
+
+        Parameters
+        ----------
+        images : as for `forward`
+        num_threads : int, optional
+
+        Returns
+        -------
+        classes : int64 array (N, 2)
+            The best one first; (N, 1) for a network of one class.
+        penalties : float64 array (N, 2)
+            Of these, as `Rejection` has them: RBF outputs, or minus the logarithms of their
+            probabilities at temperature 1. Their difference is the margin.
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+        """
+        from lenet_c.rejection import two_lowest
+
+        outputs = self._network.forward(images, num_threads, finite=True)
+        return two_lowest(outputs, self.codes is not None)
+
+    def calibrate(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        *,
+        reject: float | None = 0.01,
+        num_threads: int | None = None,
+    ) -> LeNet5:
+        """Make probabilities a confidence, and tell what is doubtful, from images with labels.
+
+        Sets `temperature` so that the right classes' probabilities are likeliest (the mean of their
+        negative logarithms is lowest). Then `subspaces`, what the images of each class look like,
+        and `rejection`: what has a higher penalty than nearly all of these images, or is less like
+        the others of its class. Neither classes nor losses change. Training afterwards leaves all
+        this as it is: then calibrate anew. Another network that will read the same kind of images
+        can take it over: ``other.temperature = net.temperature``, `rejection` and `subspaces`.
+
+        Parameters
+        ----------
+        images : as for `forward`
+            At least 10, that the network was not trained on, and as it will be given: what was
+            trained on it reads too well.
+        labels : integer array (N,)
+        reject : float, optional
+            The share of images like these that `rejection` is to reject, at least 0 and below 1.
+            None: leave `rejection` and `subspaces` as they are.
+        num_threads : int, optional
+
+        Returns
+        -------
+        LeNet5
+            This network.
+
+        Raises
+        ------
+        ValueError
+            If there are too few images, or the network reads them no better than by chance;
+            nothing is then set.
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+
+        Examples
+        --------
+        >>> import lenet_c
+        >>> (x, y), _ = lenet_c.datasets.digits()
+        >>> net = lenet_c.LeNet5(lenet_c.LENET5_28)
+        >>> _ = lenet_c.Trainer(net).fit(x[:1000], y[:1000], epochs=4)
+        >>> net.calibrate(x[1000:], y[1000:]).temperature != 1.0
+        True
+        """
+        from lenet_c import calibration
+        from lenet_c.rejection import best_two
+
+        images = checks.array("images", images)
+        samples = _core.Samples(self._network, images, labels)
+        labels = samples.labels
+        calibration.check(len(labels), self.architecture)
+        if reject is not None and not 0.0 <= checks.number("reject", reject) < 1.0:
+            raise ValueError(
+                f"reject: got {checks.short(reject)}, want a share of at least 0 and below 1, or "
+                "None"
+            )
+        outputs = self._network.forward(samples, num_threads, finite=True)
+        is_rbf = self.codes is not None
+        temperature = calibration.temperature(outputs, is_rbf, labels)
+        if reject is not None:
+            n, grid = self.architecture.classes, calibration.grid(self.architecture)
+            calibration.check_memory(len(labels), n, grid)
+            if images.ndim == 2:
+                images = images[None]
+            seen = calibration.seen(images, self.architecture)
+            classes, penalty, _ = best_two(outputs, is_rbf)
+            distance = calibration.distances_of_others(seen, labels, classes, n)
+            rejection = calibration.thresholds(float(reject), penalty, distance)
+            self.subspaces = calibration.subspaces(seen, labels, n).reshape(n, -1, *grid)
+            self.rejection = rejection
+        self.temperature = temperature
+        return self
 
     def activations(
         self, images: ArrayLike, *, num_threads: int | None = None
@@ -672,9 +1117,7 @@ class LeNet5:
             If outputs are NaN or infinite, naming the row.
         """
         samples = _core.Samples(self._network, images, labels)
-        return self._evaluate(
-            samples, *loss_for(self, loss, j), num_threads, getattr(self, "rejection", None)
-        )
+        return self._evaluate(samples, *loss_for(self, loss, j), num_threads, self._rejection)
 
     def _evaluate(
         self,
@@ -790,6 +1233,15 @@ class LeNet5:
             metadata["notes"] = notes
         if self.learnt_from is not None:
             metadata["learnt_from"] = self.learnt_from._asdict()
+        # what is as in a new network is left out, as before there was any of it
+        if self._class_names is not None:
+            metadata["class_names"] = self._class_names
+        if self._temperature != 1.0:
+            metadata["temperature"] = self._temperature
+        if self._rejection is not None:
+            metadata["rejection"] = self._rejection.to_dict()
+        if self._subspaces is not None:
+            arrays["subspaces"] = self._subspaces
         serialization.write(path, metadata, arrays)
 
     @classmethod
@@ -833,6 +1285,10 @@ class LeNet5:
             limits = replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
         metadata, arrays = serialization.read(path, limits)
         name = serialization.name_of(path)
+        if metadata.get("kind") == "training":
+            raise serialization.ModelFileError(
+                f"{name}: a training under way, Trainer.load(path).network is its network"
+            )
         try:
             architecture = Architecture.from_dict(metadata["architecture"])
             parameters = arrays["parameters"]
@@ -849,6 +1305,7 @@ class LeNet5:
             network._open(architecture, _checked_codes(architecture, given))
             if "learnt_from" in metadata:
                 network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
+            network._take_over(metadata, arrays.get("subspaces"))
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
@@ -857,6 +1314,18 @@ class LeNet5:
         notes = metadata.get("notes")
         network.notes = notes if isinstance(notes, dict) else {}
         return network
+
+    def _take_over(self, metadata: dict[str, Any], subspaces: Floats | None) -> None:
+        """Set what a file says of calibration and names, if it says anything, checked."""
+        if "class_names" in metadata:
+            self.class_names = metadata["class_names"]
+        if "temperature" in metadata:
+            self.temperature = metadata["temperature"]
+        if "rejection" in metadata:
+            from lenet_c.rejection import Rejection
+
+            self.rejection = Rejection.from_dict(metadata["rejection"])
+        self.subspaces = subspaces
 
     @classmethod
     def pretrained(cls, name: str = "mnist") -> LeNet5:
@@ -900,6 +1369,10 @@ class LeNet5:
             "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
             "learnt_from": self._network.learnt_from,
             "assumed": self._network.assumed,
+            "class_names": self._class_names,
+            "temperature": self._temperature,
+            "rejection": self._rejection,
+            "subspaces": None if self._subspaces is None else self._subspaces.copy(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -909,3 +1382,7 @@ class LeNet5:
         self._network.learnt_from = state.get("learnt_from")
         if state.get("assumed", True):  # so are pickles of older versions
             self._network.assume()
+        self.class_names = state.get("class_names")
+        self.temperature = state.get("temperature", 1.0)
+        self.rejection = state.get("rejection")
+        self.subspaces = state.get("subspaces")

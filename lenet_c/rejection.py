@@ -3,13 +3,14 @@
 Every class of an image has a penalty, of which the smallest wins: an RBF output as it is, and for
 logits minus the logarithm of the class's probability. An answer is rejected when its penalty is
 too high, as for a picture of no character, or when the second best penalty is too close (LeCun et
-al. 1998, section III, rejects by the difference between the best two).
+al. 1998, section III, rejects by the difference between the best two). Of pictures that a network
+was not made for, some look right to it: those are told by how unlike the class's images they are.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -39,40 +40,79 @@ class Rejection:
         The second smallest penalty must be so much higher. RBF outputs: the difference of the
         two. Logits: the difference of the largest two logits. Either way the logarithm of the
         ratio of the two classes' probabilities.
+    distance : float
+        The image may be so unlike those of its class: its Euclidean distance from
+        `LeNet5.subspaces`. A network that `LeNet5.calibrate` has not given these has no distances.
 
     Raises
     ------
     TypeError, ValueError
         If one is no number, negative or NaN, or the margin is infinite.
 
+    Notes
+    -----
+    `LeNet5.temperature` changes none of these scores: a threshold holds for any.
+
     Examples
     --------
     >>> Rejection(margin=2.0)
-    Rejection(penalty=inf, margin=2.0)
+    Rejection(penalty=inf, margin=2.0, distance=inf)
     """
 
     penalty: float = math.inf
     margin: float = 0.0
+    distance: float = math.inf
 
     def __post_init__(self) -> None:
         """Check the thresholds, and keep them as floats."""
         penalty = checks.number("penalty", self.penalty)
         margin = checks.number("margin", self.margin)
-        if not penalty >= 0.0:
-            raise ValueError(
-                f"penalty: got {checks.short(self.penalty)}, want a number of at least 0"
-            )
+        distance = checks.number("distance", self.distance)
+        for name, value in (("penalty", penalty), ("distance", distance)):
+            if not value >= 0.0:
+                raise ValueError(
+                    f"{name}: got {checks.short(getattr(self, name))}, want a number of at least 0"
+                )
         if not 0.0 <= margin < math.inf:
             raise ValueError(
                 f"margin: got {checks.short(self.margin)}, want a finite number of at least 0"
             )
         object.__setattr__(self, "penalty", penalty)
         object.__setattr__(self, "margin", margin)
+        object.__setattr__(self, "distance", distance)
 
-    def __call__(self, penalty: Reals, margin: Reals) -> NDArray[np.bool_]:
-        """Tell which answers, given the penalty and the margin of each, are rejected."""
+    def to_dict(self) -> dict[str, float]:
+        """Give the thresholds that reject anything, as JSON can hold them."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        }
+
+    @classmethod
+    def from_dict(cls, thresholds: object) -> Rejection:
+        """Make one of what `to_dict` gives; raise TypeError or ValueError for anything else."""
+        if not isinstance(thresholds, dict):
+            raise TypeError(f"rejection: got {checks.short(thresholds)}, want a dict")
+        known = [field.name for field in fields(cls)]
+        for name in thresholds:
+            checks.one_of("rejection", name, known)
+        return cls(**thresholds)
+
+    def __call__(
+        self, penalty: Reals, margin: Reals, distance: Reals | None = None
+    ) -> NDArray[np.bool_]:
+        """Tell which answers are rejected, given the scores of each.
+
+        Without distances `self.distance` must be infinite: no image is rejected by it.
+        """
         # what is not a number is rejected as well
-        return ~((penalty <= self.penalty) & (margin >= self.margin))
+        accepted = (penalty <= self.penalty) & (margin >= self.margin)
+        if self.distance < math.inf:
+            if distance is None:
+                raise ValueError(f"distance: none given, want those that {self!r} is about")
+            accepted &= distance <= self.distance
+        return ~accepted
 
 
 class RejectionPoint(NamedTuple):
@@ -147,7 +187,32 @@ class RejectionCurve:
                 f"error_rate: got {error_rate!r}, want at least {self.error_rate.min():g}, "
                 f"the lowest that rejecting by {self.by} reaches on these images"
             )
-        k = int(reached[0])
+        return self._point(int(reached[0]))
+
+    def rejecting(self, share: float) -> RejectionPoint:
+        """Find the threshold that rejects a share of the images.
+
+        Parameters
+        ----------
+        share : float
+            In [0, 1].
+
+        Returns
+        -------
+        RejectionPoint
+            The one that rejects the most, but no more than this share.
+
+        Raises
+        ------
+        ValueError
+            If the share is none.
+        """
+        if not 0.0 <= checks.number("share", share) <= 1.0:
+            raise ValueError(f"share: got {checks.short(share)}, want 0 to 1")
+        # 0.07 of 100 images are 7 of them, however their share is rounded
+        return self._point(int(np.flatnonzero(self.rejected <= share + 1e-12)[-1]))
+
+    def _point(self, k: int) -> RejectionPoint:
         rejection = Rejection(**{self.by: float(self.thresholds[k])})
         return RejectionPoint(rejection, float(self.rejected[k]), float(self.error_rate[k]))
 
@@ -181,6 +246,29 @@ def best_two(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Real
             # -log of the softmax's largest, which is 1 / the sum of e^(logit - largest logit)
             lowest = np.log(np.exp(lowest[:, None] - penalties).sum(axis=1))
     return classes, lowest, margin
+
+
+def two_lowest(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Reals]:
+    """Give each image's best two classes and their penalties.
+
+    Parameters
+    ----------
+    outputs, is_rbf : as for `best_two`
+
+    Returns
+    -------
+    classes : int64 array (N, 2)
+        The best one first; (N, 1) for a network of one class.
+    penalties : float64 array, of the same shape
+    """
+    penalties = outputs.astype(np.float64) if is_rbf else -outputs.astype(np.float64)
+    classes = penalties.argsort(axis=1, kind="stable")[:, :2]
+    lowest = np.take_along_axis(penalties, classes, axis=1)
+    if not is_rbf:
+        # -log of a class's probability, which is e^(its logit) / the sum of e^logit
+        gaps = lowest[:, :1] - penalties
+        lowest += np.log(np.exp(gaps).sum(axis=1, keepdims=True)) - lowest[:, :1]
+    return classes, lowest
 
 
 def curve(by: str, scores: Reals, wrong: NDArray[np.bool_]) -> RejectionCurve:

@@ -132,7 +132,9 @@ static int check_many_classes(void)
     CHECK(lenet_gradient(plan, parameters, &images, labels, N, &loss, found, &report, &run)
           == LENET_OK);
     CHECK(fabs(scored.loss - report.loss) < 1e-4);
-    lenet_probabilities(plan, outputs, N, shares);
+    lenet_probabilities(plan, outputs, N, 1e9, shares);  /* so hot that all are equal */
+    CHECK(fabs(shares[0] * MOST - 1.0) < 1e-4);
+    lenet_probabilities(plan, outputs, N, 1.0, shares);
     double sum = 0.0, slopes = 0.0;
     for (int i = 0; i < MOST; i++) {
         sum += shares[i];

@@ -371,7 +371,7 @@ static void check_forward(const network *net, const batch *b)
     lenet_classify(net->plan, one, b->n, classes);
     for (int64_t i = 0; i < b->n; i++) CHECK(classes[i] >= 0 && classes[i] < net->classes);
     float *shares = floats(outputs);
-    lenet_probabilities(net->plan, one, b->n, shares);
+    lenet_probabilities(net->plan, one, b->n, 1.0, shares);
     for (int64_t i = 0; i < b->n; i++) {
         double sum = 0;
         for (int32_t c = 0; c < net->classes; c++) sum += (double)shares[i * net->classes + c];

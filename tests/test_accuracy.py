@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import accuracy, tutorials
+from bench import accuracy, elsewhere, tutorials
 from lenet_c import cli, datasets, distort
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
@@ -113,9 +113,9 @@ def test_the_page_has_a_line_for_every_row():
 def test_strokes_and_places():
     image = np.zeros((4, 28, 28), np.uint8)
     image[:, 10:14, 12:14] = 200
-    assert (accuracy.thicker(image) > 0).sum() == 4 * 5 * 3
-    assert (accuracy.thinner(image) > 0).sum() == 4 * 3 * 1
-    np.testing.assert_array_equal(accuracy.thinner(accuracy.thicker(image)).sum(), image.sum())
-    moved = accuracy.shifted(image)
+    assert (elsewhere.thicker(image) > 0).sum() == 4 * 5 * 3
+    assert (elsewhere.thinner(image) > 0).sum() == 4 * 3 * 1
+    np.testing.assert_array_equal(elsewhere.thinner(elsewhere.thicker(image)).sum(), image.sum())
+    moved = elsewhere.shifted(image)
     for index, (dy, dx) in enumerate([(0, -2), (0, 2), (-2, 0), (2, 0)]):
         np.testing.assert_array_equal(moved[index], np.roll(image[0], (dy, dx), (0, 1)))

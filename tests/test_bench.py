@@ -59,7 +59,7 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 17
+    assert len(COMMANDS) == 18
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def model(tmp_path):
     return tmp_path / "model.npz"
 
 
-TRAINING = ["accuracy", "distortions", "reproduction", "settings", "tutorials"]
+TRAINING = ["accuracy", "confidence", "distortions", "reproduction", "settings", "tutorials"]
 
 
 @pytest.mark.parametrize("name", [*TRAINING, "pictures", "rejection"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_c import LeNet5, __version__, cli, datasets, preprocess, set_num_threads
+from lenet_c import LeNet5, __version__, cli, codes, datasets, preprocess, set_num_threads
 
 pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
@@ -388,8 +388,9 @@ def test_predict_rejects(trained, clear, tmp_path, monkeypatch, capsys):
         ("penalty=1e6,margin=1e6", True),
     ):
         assert cli.main(["predict", str(trained[0]), "a.png", "--reject", limit]) == 0
-        wanted = "rejected" if rejected else str(clear[0][1])
-        assert capsys.readouterr().out.split("\t")[:2] == ["a.png", wanted]
+        cells = capsys.readouterr().out.rstrip("\n").split("\t")
+        assert cells[:2] == ["a.png", str(clear[0][1])]
+        assert cells[3:] == ["doubtful"] * rejected
 
 
 def test_predict_reads_the_pictures_around_a_bad_one(trained, clear, tmp_path):
@@ -407,14 +408,14 @@ def test_predict_reads_the_pictures_after_one_too_large_for_memory(
     trained, clear, tmp_path, monkeypatch, capsys
 ):
     Image.fromarray(clear[0][0]).save(tmp_path / "good.png")
-    load_image = preprocess.load_image
+    character = preprocess.character
 
-    def load(path):
+    def find(path):
         if path == "large.png":
             raise MemoryError
-        return load_image(path)
+        return character(path)
 
-    monkeypatch.setattr(preprocess, "load_image", load)
+    monkeypatch.setattr(preprocess, "character", find)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["predict", str(trained[0]), "large.png", "good.png"]) == 2
     printed = capsys.readouterr()
@@ -466,7 +467,8 @@ def test_predict_prints_a_name_that_is_not_text(trained, clear, tmp_path):
 def test_summary(trained):
     wanted = LeNet5().summary() + "\n"
     assert succeeded(run("summary")) == wanted
-    assert succeeded(run("summary", trained[0])) == wanted
+    named = wanted + "classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n"
+    assert succeeded(run("summary", trained[0])) == named
     modern = succeeded(run("summary", "--architecture", "lenet5-modern"))
     assert modern == LeNet5(cli.LENET5_MODERN).summary() + "\n"
 
@@ -870,3 +872,240 @@ def test_no_progress_bar_when_quiet_or_without_tqdm(tmp_path):
     assert code == 0, shown
     assert len(re.findall(r"^epoch \d/5  loss ", shown, re.M)) == 5
     assert "|" not in shown
+
+
+# ---- pictures of one's own ----
+
+
+def write_pictures(folder, images, labels, names="0123456789"):
+    for k, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = folder / names[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{k}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two folders of digits, 150 to learn from and 60 others, and one of four letters."""
+    (x, y), (xt, yt) = datasets.digits()
+    top = tmp_path_factory.mktemp("pictures")
+    write_pictures(top / "digits", x[:150], y[:150])
+    write_pictures(top / "others", xt[:60], yt[:60])
+    write_pictures(top / "letters", x[y < 4][:60], y[y < 4][:60], "ABC5")
+    return top
+
+
+RAW = ("--form", "raw", "--threads", 1)
+
+
+def test_train_on_a_folder_of_pictures(pictures, tmp_path):
+    """With the defaults, as people have pictures: the class names end in what predict prints."""
+    (pictures / "letters" / "A" / "note.txt").write_text("no picture")
+    output = succeeded(run("train", "--data", pictures / "letters", cwd=tmp_path))
+    (pictures / "letters" / "A" / "note.txt").unlink()
+    assert f"{pictures / 'letters'}: left out 1 of 61\n  A/note.txt: cannot be read" in output
+    assert re.search(r"letters: 48 images, \d+ epochs", output)
+    assert re.search(r"validation error [\d.]+% \(\d of 12\)", output)
+    assert re.search(
+        r"^kept the weights of epoch \d+, with the lowest validation loss$", output, re.M
+    )
+    assert re.search(r"^ +5 +A +B +C$", output, re.M)
+    network = LeNet5.load(tmp_path / "model.npz")
+    assert network.class_names == ("5", "A", "B", "C")
+    file = sorted((pictures / "letters" / "B").iterdir())[0]
+    read = succeeded(run("predict", "model.npz", file, cwd=tmp_path)).split("\t")
+    assert read[1] == "B"
+    data = datasets.folder(pictures / "letters", class_names=network.class_names)
+    assert network.evaluate(*data).error_rate < 0.1
+
+
+def command(monkeypatch, capsys, folder, *arguments):
+    monkeypatch.chdir(folder)
+    code = cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_fine_tuning_of_the_same_classes(pictures, tmp_path, monkeypatch, capsys):
+    train = ("train", "--data", pictures / "digits", "--validation", pictures / "others", *RAW)
+    code, output, errors = command(
+        monkeypatch, capsys, tmp_path, *train, "--from", "mnist", "--freeze", "C1,S2"
+    )
+    assert (code, errors) == (0, "")
+    assert (
+        "from mnist: goes on with 0, 1, 2, 3, 4, 5, 6, 7 and 2 more (without class names" in output
+    )
+    assert "slightly distorted; frozen C1.weight, C1.bias, S2.coefficient, S2.bias;" in output
+    assert re.search(r": 150 images, 117 epochs\n", output)
+    before = float(re.search(r"^before: validation error ([\d.]+)%$", output, re.M)[1])
+    after = float(re.search(r"^validation error ([\d.]+)%", output, re.M)[1])
+    assert after < before
+    tuned, shipped = LeNet5.load("model.npz"), LeNet5.pretrained("mnist")
+    for name in tuned:
+        frozen = name.startswith(("C1", "S2"))
+        assert np.array_equal(tuned[name], shipped[name]) == frozen, name
+    code, output, _ = command(
+        monkeypatch, capsys, tmp_path, "evaluate", "model.npz", "--data", pictures / "others", *RAW
+    )
+    assert code == 0
+    assert f"test error {after:.2f}%" in output
+    code, output, _ = command(
+        monkeypatch, capsys, tmp_path, "evaluate", "model.npz", "--dataset", "digits"
+    )
+    assert "(" in output.split("test error")[1]
+
+
+def test_fine_tuning_of_new_classes(pictures, tmp_path, monkeypatch, capsys):
+    train = ("train", "--data", pictures / "letters", *RAW, "--epochs", 1, "--quiet")
+    for model in ("mnist", "mnist-modern"):
+        code, output, errors = command(monkeypatch, capsys, tmp_path, *train, "--from", model)
+        assert (code, errors) == (0, "")
+        assert f"from {model}: goes on with 5 (without class names: taken for" in output
+        assert "; new A, B, C\n" in output
+        assert "before:" not in output
+        assert LeNet5.load("model.npz").class_names == ("5", "A", "B", "C")
+    # and on from there
+    code, output, _ = command(
+        monkeypatch, capsys, tmp_path, *train, "--from", "model.npz", "--no-distort"
+    )
+    assert "from model.npz: goes on with 5, A, B, C\n" in output
+    assert "distorted" not in output
+
+
+def test_codes_for_names_that_are_no_characters(pictures, tmp_path, monkeypatch, capsys):
+    names = ("left", "right")
+    write_pictures(tmp_path / "data", *datasets.digits()[0], ["left", "right"] * 5)
+    for file in list((tmp_path / "data" / "left").iterdir())[50:]:
+        file.unlink()
+    train = ("train", "--data", "data", *RAW, "--epochs", 1, "--quiet")
+    code, _, errors = command(monkeypatch, capsys, tmp_path, *train)
+    assert code == 2
+    assert "class 'left' has no code of its own" in errors
+    assert "--codes takes a text" in errors
+    code, output, _ = command(monkeypatch, capsys, tmp_path, *train, "--codes", "LR")
+    assert code == 0
+    assert "codes: left = L, right = R\n" in output
+    np.testing.assert_array_equal(LeNet5.load("model.npz").codes, codes.of("LR"))
+    np.save(tmp_path / "codes.npy", -codes.of("LR"))
+    np.savetxt(tmp_path / "codes.csv", -codes.of("LR"), delimiter=",")
+    for file in ("codes.npy", "codes.csv"):
+        code, _, _ = command(monkeypatch, capsys, tmp_path, *train, "--codes", file)
+        assert code == 0
+        np.testing.assert_array_equal(LeNet5.load("model.npz").codes, -codes.of("LR"))
+        assert LeNet5.load("model.npz").class_names == names
+    (tmp_path / "bad.txt").write_text("x y")
+    code, _, errors = command(monkeypatch, capsys, tmp_path, *train, "--codes", "bad.txt")
+    assert code == 2
+    assert "--codes: bad.txt: want numbers, a row a class" in errors
+
+
+def test_a_share_of_the_digits_for_validation(monkeypatch, capsys, tmp_path):
+    train = ("train", "--dataset", "digits", "--epochs", 2)
+    code, output, errors = command(monkeypatch, capsys, tmp_path, *train, "--validation", 0.1)
+    assert (code, errors) == (0, "")
+    assert " on digits: 1,295 images" in output
+    assert re.search(r"^epoch 1/2 .*  validation +[\d.]+%  ", output, re.M)
+    assert re.search(r"^test error [\d.]+% \(\d+ of 360\)", output, re.M)
+    code, output, _ = command(monkeypatch, capsys, tmp_path, *train, "--validation", 0)
+    assert " on digits: 1,437 images" in output
+    assert "validation" not in output
+
+
+@posix
+@pytest.mark.parametrize("options", [(), ("--distort", "--optimizer", "sgd", "--from", "mnist")])
+def test_a_killed_training_ends_as_if_it_had_not_been(pictures, tmp_path, options):
+    data = ("--data", pictures / "digits", "--form", "raw", "--seed", 7, *options)
+    train = ("train", *data, "--epochs", 120)
+    succeeded(run(*train, "--threads", 1, "--output", "whole.npz", "--quiet", cwd=tmp_path))
+    state = ("--resume", "state.npz", "--output", "again.npz")
+    for until in (20, 50):
+        with start(*train, *state, "--threads", 2, cwd=tmp_path) as process:
+            line = process.stdout.readline()
+            while not line.startswith(f"epoch {until:3}/"):
+                assert line, process.stderr.read()
+                line = process.stdout.readline()
+            process.kill()
+    assert not (tmp_path / "again.npz").exists()
+    other = run(*train[:-1], 100, *state, cwd=tmp_path)
+    failed(other, "state.npz: was begun with other epochs than this command says")
+    assert "seed" in run(*train, "--seed", 8, *state, cwd=tmp_path).stderr
+    assert "settings" in run(*train, "--rate", 1e-4, *state, cwd=tmp_path).stderr
+    output = succeeded(run(*train, *state, "--threads", 1, cwd=tmp_path))
+    done = re.search(r"^going on from state\.npz: (\d+) of 120 epochs are done$", output, re.M)
+    assert 49 <= int(done[1]) < 120  # a pass is told before it is kept
+    assert f"\nepoch {int(done[1]) + 1:3}/120" in output
+    assert f"\nepoch {done[1]:>3}/120" not in output
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    # once more: all is done
+    again = succeeded(run(*train, *state, cwd=tmp_path))
+    assert "going on from state.npz: 120 of 120" in again
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "mnist", "--architecture", "lenet5-28"], ["--architecture is for a new"]),
+        (["--from", "mnist", "--activation", "relu"], ["--activation is for a new network"]),
+        (["--from", "none.npz"], ["none.npz: No such file"]),
+        (["--freeze", "C9"], ["freeze: got 'C9'"]),
+        (["--freeze", ""], ["--freeze"]),
+        (["--codes", "AB", "--architecture", "lenet5-28"], ["--codes is for RBF outputs"]),
+        (["--codes", "AB", "--from", "mnist-modern"], ["--codes is for RBF outputs"]),
+        (["--validation", "1"], ["--validation", "'1'", "from 0 to below 1"]),
+        (["--validation", "0.1", "--hold-out", "20"], ["not allowed with"]),
+        (["--validation", "nowhere"], ["nowhere"]),
+        (["--hold-out", "20"], ["--hold-out is for mnist and digits"]),
+        (["--resume", "missing/state.npz"], ["missing", "cannot write"]),
+        (["--resume", "model.npz"], ["model.npz: a network, not a training under way"]),
+        (["--form", "grey"], ["--form"]),
+    ],
+)
+def test_errors_of_training_on_pictures(pictures, arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    LeNet5().save("model.npz")
+    data = ["train", "--data", str(pictures / "letters"), "--form", "raw", "--output", "o.npz"]
+    try:
+        code = cli.main([*data, *arguments])
+    except SystemExit as stop:
+        code = stop.code
+    printed = capsys.readouterr()
+    failed(subprocess.CompletedProcess(arguments, code, printed.out, printed.err), *words)
+    assert os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_a_folder_that_is_neither_mnist_nor_pictures(tmp_path, pictures):
+    (tmp_path / "a.png").write_bytes(b"x")
+    result = run("train", "--data", tmp_path)
+    failed(result, "MNIST is not in", "found: a.png", "or pictures of your own: a folder for each")
+    failed(run("train", "--data", pictures), "class 'digits' has no picture, only folders: 0, 1")
+
+
+def test_evaluate_asks_for_class_names(pictures, tmp_path, monkeypatch, capsys):
+    network = LeNet5(codes=codes.of("ABC5"))
+    network.save(tmp_path / "model.npz")
+    evaluate = ("evaluate", "model.npz", "--data", pictures / "letters", *RAW)
+    code, _, errors = command(monkeypatch, capsys, tmp_path, *evaluate)
+    assert code == 2
+    assert "model.npz: does not say what its 4 classes are called" in errors
+    network.class_names = list("CBA5")
+    network.save(tmp_path / "model.npz")
+    code, output, _ = command(monkeypatch, capsys, tmp_path, *evaluate)
+    assert code == 0
+    assert "(" in output.split("test error")[1]
+    code, _, errors = command(
+        monkeypatch, capsys, tmp_path, "evaluate", "model.npz", "--dataset", "digits"
+    )
+    assert "model.npz: reads C, B, A, 5, digits has labels 0 to 9" in errors
+
+
+def test_fine_tuning_that_gains_nothing_is_told(pictures, tmp_path, monkeypatch, capsys):
+    train = ("train", "--data", pictures / "digits", "--validation", pictures / "others", *RAW)
+    told = "it reads the validation images no better than mnist does"
+    for options, no_better in ((("--rate", 0), True), (("--epochs", 10), False)):
+        code, output, _ = command(
+            monkeypatch, capsys, tmp_path, *train, "--from", "mnist", *options
+        )
+        assert code == 0
+        assert (told in output) == no_better

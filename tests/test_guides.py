@@ -55,7 +55,13 @@ def test_the_table_of_networks():
         )
 
 
-@pytest.mark.parametrize("name", ["accuracy", "distortions", "pictures", "plots", "rejection"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("accuracy", "confidence", "distortions", "own_pictures"),
+        *("pictures", "plots", "rejection"),
+    ],
+)
 def test_guide(name, tmp_path):
     for package in ("sklearn", "matplotlib"):
         pytest.importorskip(package)
@@ -66,6 +72,9 @@ def test_guide(name, tmp_path):
     output = pasted.run("\n".join(pasted.blocks(PAGES[f"docs/{name}.md"])), tmp_path)
     if name == "pictures":
         assert output == "[7]\n"
+    if name == "own_pictures":
+        assert error_rate(output) < 50
+        assert "('A', 'B', 'C')" in output
 
 
 # ---- what the pages name ----

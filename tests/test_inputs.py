@@ -25,7 +25,7 @@ def digits_network(images: Images, labels: Images) -> LeNet5:
     net = LeNet5()
     optimizer = lenet_c.Adam(5e-3, schedule="one_cycle")
     Trainer(net, optimizer, batch_size=32).fit(images, labels, epochs=20)
-    net.rejection = Rejection(penalty=15.0)  # type: ignore[attr-defined]
+    net.rejection = Rejection(penalty=15.0)
     return net
 
 
@@ -41,7 +41,7 @@ def reader(request: pytest.FixtureRequest) -> tuple[LeNet5, Images, Images]:
     _, (images, labels) = datasets.mnist(os.environ["LENET_C_DATA"])
     net = LeNet5.pretrained(request.param)
     # of the validation images these reject one in a hundred
-    net.rejection = Rejection(penalty=6.81 if net.codes is not None else 0.0511)  # type: ignore[attr-defined]
+    net.rejection = Rejection(penalty=6.81 if net.codes is not None else 0.0511)
     return net, images[-1000:], labels[-1000:]
 
 
@@ -198,7 +198,7 @@ def test_turned_images_are_told_by_the_calls_that_read(
         assert "transposed" in warned(lambda name=name: CALLS[name](net, given, labels))  # type: ignore[misc]
     net.predict(given[:19])  # too few to tell
     without = copy.deepcopy(net)
-    without.rejection = None  # type: ignore[attr-defined]
+    without.rejection = None
     without.predict(given)
 
 

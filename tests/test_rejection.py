@@ -122,6 +122,13 @@ def test_a_curve_by_hand() -> None:
         curve.reaching(0.3)
     with pytest.raises(ValueError, match=r"error_rate: got 1\.5, want 0 to 1"):
         curve.reaching(1.5)
+    # no more than the share is rejected
+    for share, threshold in ((0.0, 0.0), (0.39, 0.0), (0.4, 1.5), (0.6, 2.5), (0.79, 2.5), (1, 4)):
+        point = curve.rejecting(share)
+        assert point.rejection == Rejection(margin=threshold)
+        assert point.rejected <= share + 1e-12
+    with pytest.raises(ValueError, match=r"share: got -0\.1, want 0 to 1"):
+        curve.rejecting(-0.1)
     curve = rejection.curve("penalty", scores, wrong)
     np.testing.assert_allclose(curve.thresholds, [math.inf, 4, 2.5, 1.5])
     np.testing.assert_allclose(curve.rejected, [0, 0.2, 0.4, 0.6])
@@ -161,6 +168,8 @@ def test_outputs_that_are_not_numbers_are_rejected() -> None:
     [
         ({"penalty": -1.0}, r"penalty: got -1\.0, want a number of at least 0"),
         ({"penalty": math.nan}, "penalty: got nan"),
+        ({"distance": -1}, r"distance: got -1, want a number of at least 0"),
+        ({"distance": math.nan}, "distance: got nan"),
         ({"margin": -0.5}, r"margin: got -0\.5, want a finite number"),
         ({"margin": math.nan}, "margin: got nan"),
         ({"margin": math.inf}, "margin: got inf"),
@@ -173,16 +182,19 @@ def test_bad_thresholds(settings: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("value", ["0.5", None, True, [1.0]])
 def test_thresholds_that_are_no_numbers(value: Any) -> None:
-    for name in ("penalty", "margin"):
+    for name in ("penalty", "margin", "distance"):
         with pytest.raises(TypeError, match=f"^{name}: got .*, want a number"):
             Rejection(**{name: value})
     found = LeNet5().rejection_curve(np.zeros((28, 28), np.uint8), [0])
     with pytest.raises(TypeError, match=r"^error_rate: got .*, want a number"):
         found.reaching(value)
+    with pytest.raises(TypeError, match=r"^share: got .*, want a number"):
+        found.rejecting(value)
 
 
 def test_thresholds_of_any_kind_are_kept_as_floats() -> None:
-    assert repr(Rejection(np.int64(3), np.float32(0.5))) == "Rejection(penalty=3.0, margin=0.5)"
+    wanted = "Rejection(penalty=3.0, margin=0.5, distance=2.0)"
+    assert repr(Rejection(np.int64(3), np.float32(0.5), np.float16(2))) == wanted
     everything = Rejection(penalty=10**400)
     assert everything == Rejection()
     assert everything(np.array([1e300]), np.array([0.0])).tolist() == [False]

@@ -289,7 +289,7 @@ def test_an_order_that_changes_during_a_call() -> None:
     """It is copied, then checked."""
     assert (
         run("""
-import contextlib, threading
+import contextlib, random, threading, time
 import numpy as np
 from lenet_c import LeNet5, SGD, _core
 net = LeNet5()
@@ -298,12 +298,12 @@ state = SGD().new_state(60000)
 order, stop = np.zeros(2000, np.int64), threading.Event()
 def spoil():
     while not stop.is_set():
-        order[:] = 1 << 40
-        order[:] = 0
+        order[:] = random.choice([0, 1 << 40])
 thread = threading.Thread(target=spoil)
 thread.start()
 done = 0
-for _ in range(300):
+for _ in range(2000):
+    time.sleep(0)  # an IndexError comes without a turn for the other thread
     with contextlib.suppress(IndexError):
         net._network.step(samples, order, "map", 5.0, state, 1e-3, 1)
         done += 1

@@ -29,6 +29,10 @@ FAINT = 0.25  # of the ink's level: what may be a line
 THIN = 0.05  # of the shorter side: how wide a line may be
 LONG = 0.55  # of a side: how long a line is at least
 SLOPES = np.linspace(-0.12, 0.12, 25)  # a line's, in pixels a pixel
+FILLED = 0.93  # of both sides: what a character without a margin goes over
+UNEVEN = 0.4  # of the ink's level: how dark a quarter of its paper may be
+WIDE = 0.32  # of its longer side: wider than such a character's strokes on the average
+SOLID = 0.45  # and at any place
 ALL_AROUND = np.ones((3, 3), bool)
 
 
@@ -62,6 +66,10 @@ def find(grey: Grey) -> Grey:
         raise NotFound(f"no character stands out (contrast {spread / 255:.0%} of black to white)")
     if min(grey.shape) < 2:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
+    if _may_be_tight(grey, spread):
+        tight = [ink for one in (grey, 255 - grey) if (ink := _tight(one)) is not None]
+        if len(tight) == 1:
+            return tight[0]
     ink_is_dark, corners = darkness(grey)
     sure = abs(ink_is_dark) > (0.6 if corners * ink_is_dark < 0 else 0.3)
     if sure or min(grey.shape) < 8:
@@ -129,6 +137,49 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
     shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
     found: Grey = (np.clip((shown / level - 0.1) / 0.85, 0, 1) * near).astype(np.float32)
     return found
+
+
+def _may_be_tight(grey: Grey, spread: float) -> bool:
+    """Tell whether both ink and paper may be along most edges of a clean picture."""
+    sides = grey[0], grey[-1], grey[:, 0], grey[:, -1]
+    mixed = sum(float(side.max() - side.min()) > FAINT * spread for side in sides)
+    return mixed >= 3 and noise(grey) <= 0.025 * spread
+
+
+def _tight(grey: Grey) -> Grey | None:
+    """Return the ink of a clean character that goes from edge to edge, or None.
+
+    There is no paper around it by which strokes at the edge could be told from other marks, and
+    none is needed: one threshold parts ink and paper, and all that is dark is the character.
+    """
+    mask = grey < otsu(grey)
+    paper = _ranked(grey[~mask], 0.75)
+    flat = np.maximum(paper - grey, 0)
+    level = _ranked(flat[mask], 0.75)
+    reached = flat > FAINT * level
+    sides = [
+        float(side.mean()) for side in (reached[0], reached[-1], reached[:, 0], reached[:, -1])
+    ]
+    if sum(side > 0 for side in sides) < 3 or max(sides) > 0.9:
+        return None
+    pieces = pieces_of(mask, np.maximum(flat, 1))
+    try:
+        chosen = _of(pieces, choose(pieces))
+    except NotFound:
+        return None
+    rows, columns = extent(reached & grown(chosen, round(0.1 * max(grey.shape))))
+    spans = rows.stop - rows.start, columns.stop - columns.start
+    if min(span / side for span, side in zip(spans, grey.shape, strict=True)) < FILLED:
+        return None
+    others = np.count_nonzero(mask) - np.count_nonzero(chosen)
+    if others > 0.05 * np.count_nonzero(mask) or lines_of(mask).any():
+        return None
+    if stroke_width(chosen) > WIDE * max(spans) or solid(chosen, round(SOLID * max(spans))):
+        return None
+    if _ranked(flat[~mask], 0.75) > UNEVEN * level:
+        return None
+    ink: Grey = (np.clip((flat / level - 0.1) / 0.85, 0, 1) * grown(chosen)).astype(np.float32)
+    return ink
 
 
 def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:

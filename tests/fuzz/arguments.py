@@ -184,6 +184,33 @@ def entries() -> list[Entry]:
             classes,
             weight=3,
         ),
+        Entry(
+            "read",
+            lambda o: o.net.read,
+            {**run, "reject": one(None, Rejection(margin=0.1))},
+            ("num_threads", "reject"),
+            lambda result: classes(result.classes),
+        ),
+        Entry(
+            "best_two",
+            lambda o: o.net.best_two,
+            run,
+            by_name,
+            lambda result: (is_array(np.int64, 2)(result[0]), is_array(np.float64, 2)(result[1])),
+        ),
+        Entry(
+            "calibrate",
+            lambda o: o.net.calibrate,
+            {
+                "images": array("u1", 12, 8, 8, most=255.0),
+                "labels": array("i8", 12, most=3.0),
+                "reject": one(None, 0.0, 0.2),
+                "num_threads": threads,
+            },
+            ("num_threads", "reject"),
+            words=["outputs", "row"],
+            may_refuse=True,
+        ),
         Entry("predict_proba", lambda o: o.net.predict_proba, run, by_name, probabilities),
         Entry(
             "activations",
@@ -219,6 +246,17 @@ def entries() -> list[Entry]:
                 "other": lambda random: networks()[0],
                 "layers": one(None, ["C1"], ("S2.bias",), {"F3"}),
             },
+        ),
+        Entry(
+            "net.with_classes",
+            lambda o: o.net.with_classes,
+            {
+                "class_names": one("ABCD", ["x", "yes"]),
+                "codes": one(None),
+                "seed": one(0, 7),
+            },
+            ("codes", "seed"),
+            may_refuse=True,
         ),
         Entry(
             "net[name]",

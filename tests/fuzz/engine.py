@@ -36,7 +36,7 @@ from lenet_c import InputWarning
 ROOT = Path(__file__).parent.parent.parent
 
 SECONDS = 2.0  # of processor time that one call may take
-MEGABYTES = 400  # by which one case may raise the most memory that the process ever had
+MEGABYTES = 400  # by which one call may raise the most memory that the process ever had
 ADDRESS_SPACE = 6 << 30  # bytes; a process that wants more gets a MemoryError
 SILENCE = 60.0  # seconds without a new case before a process counts as hanging
 MOST_CRASHES = 8  # of one fuzzer, then it ends
@@ -48,6 +48,11 @@ class Finding(AssertionError):
 
 
 DOCUMENTED = (TypeError, ValueError, FloatingPointError, MemoryError, OSError)
+
+
+def most_memory() -> int:
+    """Give the most memory that the process ever had, in kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class Case:
@@ -62,6 +67,8 @@ class Case:
         Calls that ended with a documented exception.
     seconds : float
         Of processor time that the longest call took.
+    kilobytes : int
+        By which a call raised the most memory that the process ever had, at most.
     """
 
     def __init__(self, source: random.Random, dump: Path | None = None, number: int = -1) -> None:
@@ -69,6 +76,7 @@ class Case:
         self.number = number
         self.n_inputs = 0
         self.seconds = 0.0
+        self.kilobytes = 0
         self.n_refused = 0
         self.input: object = None
         self._dump = dump
@@ -79,12 +87,13 @@ class Case:
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
-        """Count the processor time of what the library does in the block."""
-        before = time.process_time()
+        """Count the processor time and the memory of what the library does in the block."""
+        before, peak = time.process_time(), most_memory()
         try:
             yield
         finally:
             self.seconds = max(self.seconds, time.process_time() - before)
+            self.kilobytes = max(self.kilobytes, most_memory() - peak)
 
     def show(self, given: object) -> None:
         """Say what the next call gets: bytes of a file, or anything with a repr."""
@@ -229,7 +238,6 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
     number, inputs, refused = limits.first, 0, 0
     kinds: set[str] = set()
     fuzzer.run(case_of(fuzzer.name, limits.seed, -1))  # what is loaded and cached once
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     while inputs < wanted and time.monotonic() < deadline and len(kinds) < MOST_KINDS:
         progress[0] = number
         place = folder / f"{fuzzer.name}-{limits.seed}-{number}"
@@ -242,12 +250,10 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
         except Exception as error:
             found = Finding(f"{_line(error)} (outside of a call)")
             found.__cause__ = error
-        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if found is None and case.seconds > SECONDS:
             found = Finding(f"took {case.seconds:.1f} s of processor time")
-        if found is None and now - peak > MEGABYTES << 10:
-            found = Finding(f"took {(now - peak) >> 10} MB of memory")
-        peak = max(peak, now)
+        if found is None and case.kilobytes > MEGABYTES << 10:
+            found = Finding(f"took {case.kilobytes >> 10} MB of memory")
         if loose:
             found = found or Finding(loose[0])
             loose.clear()

@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from lenet_c import RBF, Architecture, AveragePool, Conv, Dense, LeNet5, ModelFileError, Subsample
+from lenet_c import (
+    RBF,
+    Architecture,
+    AveragePool,
+    Conv,
+    Dense,
+    LeNet5,
+    ModelFileError,
+    Rejection,
+    Subsample,
+)
 from tests.fuzz import hostile
 from tests.fuzz.engine import Case, Finding, expect, scratch
 
@@ -52,6 +62,10 @@ def networks() -> list[LeNet5]:
             codes = np.eye(architecture.classes, architecture.code_length, dtype=np.float32)
         made.append(LeNet5(architecture, codes=codes))
     made[0].notes = {"text": "é", "numbers": [1, 2.5, None, True], "nested": {"a": {"b": []}}}
+    made[0].class_names = ["a", "b", "é"]
+    made[0].temperature = 2.5
+    made[0].rejection = Rejection(penalty=9.0, distance=3.0)
+    made[0].subspaces = np.full((3, 2, 8, 8), 0.125, np.float32)
     return made
 
 
@@ -160,6 +174,8 @@ class Files:
         expect(np.array_equal(again.parameters, net.parameters), "other parameters after saving")
         expect(again.architecture == net.architecture, "another architecture after saving")
         expect(again.notes == net.notes, "other notes after saving")
+        for name in ("class_names", "temperature", "rejection"):
+            expect(getattr(again, name) == getattr(net, name), f"another {name} after saving")
 
     # ---- files that are rebuilt, with a right checksum mostly ----
 

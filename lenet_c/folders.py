@@ -1,0 +1,532 @@
+"""Pictures of one's own with their classes: a folder a class, or a table of files and classes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lenet_c import _core, checks, files
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Images = NDArray[np.uint8]
+    Labels = NDArray[np.int64]
+
+__all__ = ["Pictures", "folder"]
+
+SIZE = 28
+TABLE = "labels.csv"
+FORMS = ("character", "raw")
+ERRORS = ("skip", "raise")
+_COLUMNS = ("file", "class")
+_NOT_OURS = ("__macosx", "thumbs.db", "desktop.ini")  # what systems leave beside pictures
+_MAX_TABLE = 256 << 20  # bytes of labels.csv
+_AT_ONCE = 16  # pictures handed to each thread before what they gave is put away
+
+
+class Pictures(tuple[Any, Any]):
+    """A pair (images, labels) that knows its class names and files: what `folder` gives.
+
+    It goes wherever a pair does: ``x, y = pictures``, ``trainer.fit(*pictures)``,
+    ``validation_data=pictures``.
+
+    Attributes
+    ----------
+    images : uint8 array (N, 28, 28)
+    labels : int64 array (N,)
+        Places in `class_names`.
+    class_names : tuple of str
+    files : tuple of str
+        Of each image, below the folder, with "/" between the names.
+    refused : tuple of (str, str)
+        What is not among the images: the file, and why.
+    """
+
+    class_names: tuple[str, ...]
+    files: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+
+    def __new__(
+        cls,
+        images: Images,
+        labels: Labels,
+        class_names: Iterable[str],
+        files: Iterable[str],
+        refused: Iterable[tuple[str, str]] = (),
+    ) -> Pictures:
+        """Put the parts together, unchecked."""
+        pictures = super().__new__(cls, (images, labels))
+        pictures.class_names = tuple(class_names)
+        pictures.files = tuple(files)
+        pictures.refused = tuple(refused)
+        return pictures
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.images, self.labels, self.class_names, self.files, self.refused
+
+    def __repr__(self) -> str:
+        refused = f", {len(self.refused)} refused" if self.refused else ""
+        return (
+            f"Pictures({len(self.labels)} images of {len(self.class_names)} classes: "
+            f"{shortened(self.class_names)}{refused})"
+        )
+
+    @property
+    def images(self) -> Images:
+        """The images, uint8 (N, 28, 28)."""
+        return self[0]  # type: ignore[no-any-return]
+
+    @property
+    def labels(self) -> Labels:
+        """The classes, int64 (N,)."""
+        return self[1]  # type: ignore[no-any-return]
+
+    def split(self, share: float = 0.2, *, seed: int = 0) -> tuple[Pictures, Pictures]:
+        """Set a share of every class aside, say as validation data.
+
+        Parameters
+        ----------
+        share : float
+            Between 0 and 1. Of a class with two pictures or more at least one goes to each part;
+            a single one stays in the first.
+        seed : int
+            Of the choice.
+
+        Returns
+        -------
+        rest, aside : Pictures
+            Both with all class names; `refused` goes with the first.
+
+        Notes
+        -----
+        Pictures by one hand are alike: where a few people wrote many, a part with people of its own
+        tells more (a folder of their pictures, ``folder(path, class_names=...)``).
+        """
+        if not 0.0 < checks.number("share", share) < 1.0:
+            raise ValueError(f"share: got {checks.short(share)}, want a number between 0 and 1")
+        # RandomState's stream never changes between numpy versions; default_rng's may.
+        random = np.random.RandomState(checks.whole("seed", seed, 0, 2**32 - 1))
+        aside = np.zeros(len(self.labels), bool)
+        for label in range(len(self.class_names)):
+            rows = np.flatnonzero(self.labels == label)
+            if len(rows) >= 2:
+                n = min(max(round(share * len(rows)), 1), len(rows) - 1)
+                aside[random.permutation(rows)[:n]] = True
+        if not aside.any():
+            raise ValueError("share: no class has two pictures, want two of one class to split")
+        return self._part(~aside, self.refused), self._part(aside, ())
+
+    def _part(self, chosen: NDArray[np.bool_], refused: tuple[tuple[str, str], ...]) -> Pictures:
+        names = [name for name, is_in in zip(self.files, chosen.tolist(), strict=True) if is_in]
+        return Pictures(self.images[chosen], self.labels[chosen], self.class_names, names, refused)
+
+
+@dataclass(slots=True)
+class _Listed:
+    """A file with its class, and where that is said."""
+
+    file: str
+    name: str
+    where: str = ""
+
+
+def folder(
+    path: str | os.PathLike[str],
+    *,
+    form: str = "character",
+    class_names: Sequence[str] | None = None,
+    errors: str = "skip",
+    memmap: str | os.PathLike[str] | None = None,
+    num_threads: int | None = None,
+    progress: bool | None = None,
+) -> Pictures:
+    """Read pictures of one's own, each of one character, with their classes.
+
+    Either a folder holds a folder for each class, named as the class is, with its pictures::
+
+        letters/A/one.png  letters/A/two.jpg  letters/B/three.png
+
+    or it holds ``labels.csv``, UTF-8, with the columns ``file``, below the folder, and ``class``.
+    With the table, classes may have names that no folder can have ("/", or "a" and "A" on Windows).
+    Hidden files are left out. One picture after another is opened and brought into MNIST's form, so
+    that the pictures may be more than memory holds: an image takes 784 bytes.
+
+    Parameters
+    ----------
+    path : path
+        The folder, or a table with another name than ``labels.csv``.
+    form : str
+        "character": find the one character on each picture, with `preprocess.character`. "raw": the
+        pictures are 28x28 and taken as they are, grey, 0 background and 255 ink.
+    class_names : sequence of str, optional
+        The classes, in the order of their labels: those of the training set for other pictures of
+        the same classes, of which some may be missing. By default the names that are there, sorted,
+        numbers by value ("2" before "10").
+    errors : {"skip", "raise"}
+        What becomes of a file that is no picture, or shows no character that can be told: it is
+        named in `refused`, or ends the call.
+    memmap : path, optional
+        Keep the images in this file, a ``.npy`` that is made anew, instead of in memory.
+    num_threads : int, optional
+        By default as many as `get_num_threads` says.
+    progress : bool, optional
+        Whether to show a progress bar. By default if tqdm is installed and standard error is a
+        terminal.
+
+    Returns
+    -------
+    Pictures
+        A pair (images, labels), with class_names, files and refused.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If there is no such folder.
+    ValueError
+        If there are no classes or only one, a class has no picture, the table lacks a column, gives
+        one file two classes or leads out of the folder; with `errors="raise"` for the first file
+        that would be refused.
+    MemoryError
+        If the images take more memory than `lenet_c.set_memory_limit` allows, without `memmap`.
+    ImportError
+        If Pillow or, for "character", SciPy is not installed.
+
+    Examples
+    --------
+    ::
+
+        pictures = lenet_c.datasets.folder("letters")
+        rest, held_out = pictures.split(0.2)
+        trainer.fit(*rest, epochs=20, validation_data=held_out)
+    """
+    from lenet_c.cpu import get_num_threads
+    from lenet_c.preprocess import _pictures
+
+    checks.one_of("form", form, FORMS)
+    checks.one_of("errors", errors, ERRORS)
+    names = None if class_names is None else checked_names("class_names", class_names)
+    threads = checks.whole(
+        "num_threads", get_num_threads() if num_threads is None else num_threads, 1
+    )
+    _pictures.need_extra("folder", *(() if form == "character" else ("PIL",)))
+
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path: got {checks.short(path)}, want the path of a folder")
+    top = os.fsdecode(path)
+    table = top if os.path.isfile(top) else os.path.join(top, TABLE)
+    if os.path.isfile(table):
+        top = os.path.dirname(table)
+        listed, refused = _from_table(table)
+        source = table
+    else:
+        listed, refused = _from_folders(top)
+        source = top
+    if errors == "raise" and refused:
+        raise ValueError("{}: {}".format(*refused[0]))
+    if names is None:
+        names = tuple(sorted({one.name for one in listed}, key=_natural))
+        if len(names) < 2:
+            raise ValueError(
+                f"{source}: "
+                + (f"one class, {names[0]!r}" if names else "no classes")
+                + "; want two or more (of other pictures of known classes, class_names=...)"
+            )
+    places = {name: label for label, name in enumerate(names)}
+    unknown = sorted({one.name for one in listed} - set(places), key=_natural)
+    if unknown:
+        raise ValueError(
+            f"{source}: has the classes {shortened(unknown)}, which are not among class_names: "
+            f"{shortened(names)}"
+        )
+    images = _room(len(listed), memmap)
+    labels = np.empty(len(listed), np.int64)
+    kept: list[str] = []
+    read = _raw if form == "raw" else _character
+    bar = _bar(len(listed), progress)
+    found = _read_all([os.path.join(top, one.file) for one in listed], read, threads)
+    with closing(found), nullcontext() if bar is None else bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; what is too large is refused
+        for one, image in zip(listed, found, strict=True):
+            if bar is not None:
+                bar.update(1)
+            if not isinstance(image, str):
+                images[len(kept)] = image
+                labels[len(kept)] = places[one.name]
+                kept.append(_slashes(one.file))
+            elif errors == "raise":
+                raise ValueError(f"{os.path.join(top, one.file)}: {one.where}{image}")
+            else:
+                refused.append((_slashes(one.file), f"{one.where}{image}"))
+    images, labels = images[: len(kept)], labels[: len(kept)]
+    _check_classes(source, names, labels, listed, refused, all_wanted=class_names is None)
+    return Pictures(images, labels, names, kept, refused)
+
+
+# ---- what is there ----
+
+
+def _from_folders(top: str) -> tuple[list[_Listed], list[tuple[str, str]]]:
+    listed: list[_Listed] = []
+    refused: list[tuple[str, str]] = []
+    classes: dict[str, list[str]] = {}  # with the folders in theirs
+    loose = []
+    for entry in _entries(top):
+        if not entry.is_dir():
+            loose.append(entry.name)
+            continue
+        name = _class_name(entry.name, os.path.join(top, entry.name))
+        inner = classes.setdefault(name, [])
+        for item in _entries(entry.path):
+            below = os.path.join(entry.name, item.name)
+            if item.is_dir():
+                inner.append(item.name)
+                refused.append((_slashes(below), "a folder within a class's; it is not looked at"))
+            else:
+                listed.append(_Listed(below, name))
+    if not classes:
+        raise ValueError(
+            f"{top}: no classes; want a folder for each class, or {TABLE} with the columns "
+            f"{' and '.join(_COLUMNS)}; found: {shortened(loose) or 'nothing'}"
+        )
+    with_pictures = {one.name for one in listed}
+    for name, inner in classes.items():
+        if name not in with_pictures:
+            remedy = f"only folders: {shortened(inner)}; is {name} the folder to give?"
+            raise ValueError(
+                f"{os.path.join(top, name)}: class {name!r} has no picture"
+                + (f", {remedy}" if inner else "; add some, or remove its folder")
+            )
+    refused += [(name, "in no class's folder") for name in loose]
+    return listed, refused
+
+
+def _entries(place: str) -> list[os.DirEntry[str]]:
+    with os.scandir(place) as entries:
+        seen = [e for e in entries if not e.name.startswith(".")]
+    seen = [e for e in seen if e.name.casefold() not in _NOT_OURS]
+    return sorted(seen, key=lambda entry: _natural(entry.name))
+
+
+def _from_table(table: str) -> tuple[list[_Listed], list[tuple[str, str]]]:
+    top = os.path.dirname(table)
+    listed: list[_Listed] = []
+    refused: list[tuple[str, str]] = []
+    seen: dict[str, tuple[int, str]] = {}
+    for line, file, given in _rows(table):
+        where = f"line {line}: "
+        if not file:
+            refused.append((os.path.basename(table), f"{where}no file"))
+            continue
+        place = _place(table, top, line, file)
+        if not given:
+            refused.append((_slashes(place), f"{where}no class"))
+            continue
+        name = _class_name(given, f"{table}: line {line}")
+        first = seen.setdefault(place, (line, name))
+        if first[1] != name:
+            raise ValueError(
+                f"{table}: {file} is {first[1]!r} in line {first[0]} and {name!r} in line {line}"
+            )
+        if first[0] != line:
+            refused.append((_slashes(place), f"{where}already in line {first[0]}"))
+            continue
+        listed.append(_Listed(place, name, where))
+    if not listed:
+        raise ValueError(f"{table}: lists no picture with a class")
+    return listed, refused
+
+
+def _rows(table: str) -> Iterator[tuple[int, str, str]]:
+    """Give the line, the file and the class of each row of a table."""
+    with open(table, "rb") as opened:
+        content = files.read_all(opened, _MAX_TABLE, table)
+    if len(content) > _MAX_TABLE:
+        raise ValueError(f"{table}: more than {_MAX_TABLE} bytes")
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{table}: byte {error.start} is not {encoding}; save it as UTF-8 (in Excel: CSV UTF-8)"
+        ) from None
+    del content
+    if "\0" in text:
+        raise ValueError(f"{table}: has null characters, want a table in UTF-8")
+    first = text.lstrip("\r\n").partition("\n")[0]
+    for delimiter in ",;\t":
+        header = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
+        columns = [cell.strip().casefold() for cell in header]
+        if all(columns.count(column) == 1 for column in _COLUMNS):
+            break
+    else:
+        raise ValueError(
+            f"{table}: its first line is {checks.short(first.strip())}, want the names of the "
+            f"columns, with one {' and one '.join(_COLUMNS)} among them"
+        )
+    at = [columns.index(column) for column in _COLUMNS]
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    is_header = True
+    try:
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                continue
+            if is_header:
+                is_header = False
+                continue
+            cells = [row[k] if k < len(row) else "" for k in at]
+            # a class may be a space, in quotes
+            yield reader.line_num, cells[0].strip(), cells[1].strip() or cells[1]
+    except csv.Error as error:
+        raise ValueError(f"{table}: line {reader.line_num}: {error}") from None
+
+
+def _place(table: str, top: str, line: int, file: str) -> str:
+    """Give where a file is below the table's folder, or raise if it is not below it."""
+    place = os.path.normpath(file)
+    if "\\" in file and os.sep == "/" and not os.path.exists(os.path.join(top, place)):
+        place = os.path.normpath(file.replace("\\", "/"))  # written on Windows
+    drive = re.match(r"[A-Za-z]:[\\/]", place)
+    if os.path.isabs(place) or drive or place.split(os.sep)[0] == os.pardir:
+        raise ValueError(
+            f"{table}: line {line}: {file} is outside of the table's folder; want files below it"
+        )
+    return place
+
+
+def _class_name(given: str, where: str) -> str:
+    name = unicodedata.normalize("NFC", given)  # a Mac's file systems take accents apart
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: the class name {given!r} is not text (UTF-8)") from None
+    return name
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """Sort numbers in names by value."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((int(p), "") if k % 2 else (-1, p) for k, p in enumerate(parts)), name
+
+
+def _check_classes(
+    source: str,
+    names: tuple[str, ...],
+    labels: Labels,
+    listed: list[_Listed],
+    refused: list[tuple[str, str]],
+    all_wanted: bool,
+) -> None:
+    """Raise if a class that is wanted, or all of them, came out without an image."""
+    counts = np.bincount(labels, minlength=len(names))
+    empty = [name for name, count in zip(names, counts, strict=True) if not count]
+    if not empty or (len(labels) and not all_wanted):
+        return
+    reasons = dict(refused)
+    for one in listed:
+        file = _slashes(one.file)
+        if one.name in empty and file in reasons:
+            raise ValueError(
+                f"{source}: no picture of class {one.name!r} can be used; {file}: {reasons[file]}"
+            )
+    raise ValueError(f"{source}: no pictures")
+
+
+# ---- pictures ----
+
+
+def _read_all(
+    paths: Sequence[str], read: Callable[[str], Images], threads: int
+) -> Generator[Images | str, None, None]:
+    """Give the image of each picture, or why there is none, in order and few at a time."""
+
+    def one(path: str) -> Images | str:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            return "not a file" if os.path.lexists(path) else "no such file"
+        try:
+            return read(path)
+        except (MemoryError, OSError, ValueError) as error:
+            text = error.strerror if isinstance(error, OSError) else None
+            why = text or str(error) or type(error).__name__
+            return why.removeprefix("image: ").removeprefix(f"{path}: ")
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for first in range(0, len(paths), _AT_ONCE * threads):
+            yield from pool.map(one, paths[first : first + _AT_ONCE * threads])
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _character(path: str) -> Images:
+    from lenet_c import preprocess
+
+    return preprocess.character(path)
+
+
+def _raw(path: str) -> Images:
+    from lenet_c import preprocess
+
+    image = preprocess.load_image(path)
+    if image.shape != (SIZE, SIZE):
+        raise ValueError(
+            f"{image.shape[1]}x{image.shape[0]} pixels, want {SIZE}x{SIZE} with form='raw' "
+            "(form='character' finds and scales what it shows)"
+        )
+    return image
+
+
+def _room(n: int, memmap: str | os.PathLike[str] | None) -> Images:
+    shape = n, SIZE, SIZE
+    if memmap is None:
+        _core.check_memory(
+            f"path: the images of {n:,} pictures", n * SIZE * SIZE, "memmap= keeps them in a file; "
+        )
+        return np.empty(shape, np.uint8)
+    return np.lib.format.open_memmap(os.fsdecode(memmap), "w+", np.uint8, shape)
+
+
+def _bar(total: int, progress: bool | None) -> Any:
+    from lenet_c.datasets import progress_bar
+
+    return progress_bar("reading pictures", total, progress, unit=" pictures")
+
+
+# ---- names ----
+
+
+def checked_names(argument: str, given: object) -> tuple[str, ...]:
+    """Give class names as a tuple of distinct, non-empty texts."""
+    names = []
+    for name in checks.items(argument, given, "names"):
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"{argument}: got {checks.short(name)}, want texts that are not empty")
+        if name in names:
+            raise ValueError(f"{argument}: {name!r} twice, want a name of its own for each class")
+        names.append(name)
+    if not names:
+        raise ValueError(f"{argument}: none, want a name for each class")
+    return tuple(names)
+
+
+def shortened(names: Sequence[str], most: int = 8) -> str:
+    """List the first of some names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _slashes(file: str) -> str:
+    return file.replace(os.sep, "/")
