@@ -276,6 +276,37 @@ void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n
 /* Index of the first value that is NaN or infinite, or n. */
 int64_t lenet_first_not_finite(const float *values, int64_t n);
 
+/* ---- what images look like ----------------------------------------------------------------- */
+
+/* Of images that are not blank, in the network's units: the least and the greatest median of an
+ * image's border, darkest and lightest pixel. n: images so far, 0: the rest means nothing. */
+typedef struct lenet_appearance {
+    int64_t n;
+    float border[2], low[2], high[2];
+} lenet_appearance;
+
+/* How an image is unlike those of a lenet_appearance; the first that holds. */
+typedef enum lenet_unlike {
+    LENET_ONES,      /* uint8, and the largest value is 1 */
+    LENET_FAR,       /* beyond the range by 32 times the range */
+    LENET_INVERTED,  /* border light where it was dark, or dark where it was light */
+    LENET_RANGE,     /* border, darkest or lightest pixel beyond the range */
+    LENET_FAINT,     /* a tenth of the range, and fainter than all of them */
+    LENET_UNLIKE_KINDS      /* how many there are */
+} lenet_unlike;
+
+/* Looks at up to `looks` (2 or more) of n images, evenly apart. background, foreground: what 0 and
+ * 255 of uint8 images become. `order` and `distortion` do not count. */
+void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, int64_t n, int64_t looks,
+                      float background, float foreground);
+void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *images, int64_t n,
+                        int64_t looks, float background, float foreground, int64_t *n_seen,
+                        int64_t unlike[LENET_UNLIKE_KINDS]);
+/* Of up to `looks` (2 or more) of n rows of outputs: how many have a penalty above, or a margin
+ * below, the threshold. The penalty of logits is minus the logarithm of the largest probability. */
+int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,
+                            int64_t looks, double penalty, double margin);
+
 /* ---- single kernels, on rows of (maps, height, width): for study and for tests ----------
  *
  * n rows of x, and of y or its gradient dy; gradients are summed over the rows. workspace: aligned

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.inputs import InputWarning
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import Evaluation, LeNet5
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
@@ -57,6 +58,7 @@ __all__ = [
     "EarlyStopping",
     "Evaluation",
     "History",
+    "InputWarning",
     "LeNet5",
     "ModelFileError",
     "OneCycle",
@@ -97,6 +99,7 @@ _LATE = {
         "cpu",
     ),
     "Distortion": "distort",
+    "InputWarning": "inputs",
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     **dict.fromkeys(("Evaluation", "LeNet5"), "model"),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
@@ -106,7 +109,17 @@ _LATE = {
     **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping", "History", "Trainer"), "trainer"),
 }
 _MODULES = (
-    *("architectures", "codes", "cpu", "datasets", "distort", "kernels", "memory", "model"),
+    *(
+        "architectures",
+        "codes",
+        "cpu",
+        "datasets",
+        "distort",
+        "inputs",
+        "kernels",
+        "memory",
+        "model",
+    ),
     *("optimizers", "plot", "preprocess", "rejection", "serialization", "trainer"),
 )
 

@@ -1,19 +1,24 @@
 """Types of the compiled core; see _core.pyx."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lenet_c.rejection import Rejection
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+Appearance = tuple[int, tuple[float, float], tuple[float, float], tuple[float, float]]
 Layer = tuple[str, str, int, int, Bytes | None, bool]
 
 KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 OPTIMIZERS: dict[str, int]
+UNLIKE: tuple[str, ...]
 PARTS: tuple[str, ...]
 CALLS: tuple[str, ...]
 
@@ -41,8 +46,15 @@ class Samples:
     @property
     def is_grey(self) -> bool: ...
     def __init__(
-        self, network: Network, images: ArrayLike, labels: ArrayLike | None = None
+        self,
+        network: Network,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        learn: int = 0,
+        name: str = "images",
+        look: bool = True,
     ) -> None: ...
+    def some(self, most: int = 256) -> NDArray[Any]: ...
 
 class OptimizerState:
     step: int
@@ -97,17 +109,49 @@ class Network:
     def width(self) -> int: ...
     @property
     def classes(self) -> int: ...
+    @property
+    def is_rbf(self) -> bool: ...
+    @property
+    def background(self) -> float: ...
+    @property
+    def foreground(self) -> float: ...
+    @property
+    def learnt_from(self) -> Appearance | None: ...
+    @learnt_from.setter
+    def learnt_from(self, values: Appearance | None) -> None: ...
+    @property
+    def assumed(self) -> bool: ...
+    def assume(self) -> None: ...
+    def remedy(self, images: Any) -> str: ...
     def workspace_size(self, what: str, n: int, threads: int) -> int: ...
     def forward(
-        self, images: ArrayLike, num_threads: int | None = None, finite: bool = False
+        self,
+        images: ArrayLike | Samples,
+        num_threads: int | None = None,
+        finite: bool = False,
+        rejection: Rejection | None = None,
     ) -> Floats: ...
-    def predict(self, images: ArrayLike, num_threads: int | None = None) -> Integers: ...
+    def predict(
+        self,
+        images: ArrayLike,
+        num_threads: int | None = None,
+        rejection: Rejection | None = None,
+    ) -> Integers: ...
     def probabilities(
-        self, images: ArrayLike, num_threads: int | None = None, temperature: float = 1.0
+        self,
+        images: ArrayLike,
+        num_threads: int | None = None,
+        temperature: float = 1.0,
+        rejection: Rejection | None = None,
     ) -> Floats: ...
     def activations(self, images: ArrayLike, num_threads: int | None = None) -> list[Floats]: ...
     def evaluate(
-        self, samples: Samples, loss: str, j: float, num_threads: int | None = None
+        self,
+        samples: Samples,
+        loss: str,
+        j: float,
+        num_threads: int | None = None,
+        rejection: Rejection | None = None,
     ) -> tuple[float, int, Integers]: ...
     def gradient(
         self, samples: Samples, loss: str, j: float, num_threads: int | None = None

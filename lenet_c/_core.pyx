@@ -153,6 +153,18 @@ cdef extern from "lenet.h" nogil:
     const char *lenet_threading()
     const char *lenet_available_threading(int32_t)
     double lenet_multiply_adds(int64_t, int32_t)
+
+    ctypedef struct lenet_appearance:
+        int64_t n
+        float border[2]
+        float low[2]
+        float high[2]
+    enum:
+        LENET_UNLIKE_KINDS
+    void lenet_appearance_learn(lenet_appearance *, const lenet_images *, int64_t, int64_t, float, float)
+    void lenet_appearance_compare(const lenet_appearance *, const lenet_images *, int64_t, int64_t, float,
+                            float, int64_t *, int64_t *)
+    int64_t lenet_count_rejected(const float *, int64_t, int32_t, int, int64_t, double, double)
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
 
@@ -161,6 +173,7 @@ KINDS = {"conv": 0, "subsample": 1, "average_pool": 2, "dense": 3, "rbf": 4}
 ACTIVATIONS = {"identity": 0, "scaled_tanh": 1, "tanh": 2, "relu": 3}
 LOSSES = {"mse": 0, "map": 1, "cross_entropy": 2}
 OPTIMIZERS = {"sgd": 0, "adam": 1, "sdlm": 2}
+UNLIKE = ("ones", "far", "inverted", "range", "faint")
 PARTS = ("load", "forward", "loss", "backward_input", "backward_weights", "update")
 
 cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and products stay exact
@@ -444,6 +457,16 @@ cdef class Samples:
     network : Network
     images : array, uint8 (N, h, w) raw grey or float32 (N, H, W) normalised; or one image
     labels : integer array (N,), optional
+    learn : int
+        Look at so many images and remember what they look like; 0: compare only.
+    name : str
+        What a message calls the images.
+    look : bool
+        Whether to look at them at all.
+
+    Notes
+    -----
+    What they look like is compared with what the network has learnt from (see inputs.py).
     """
 
     cdef Py_buffer view
@@ -455,8 +478,10 @@ cdef class Samples:
     cdef object label_array      # given to nobody: C reads it
     cdef int64_t label           # of one image, if that is a plain integer,
     cdef const int64_t *first_label  # to which this then points
+    cdef bint is_unlike          # what was learnt from, and that is told
 
-    def __cinit__(self, Network network not None, images, labels=None):
+    def __cinit__(self, Network network not None, images, labels=None, int64_t learn=0,
+                  str name="images", bint look=True):
         cdef int64_t bad
         self.height, self.width = network.height, network.width
         self.classes = network.classes
@@ -467,14 +492,15 @@ cdef class Samples:
                 raise ValueError(f"images: not an array ({error})") from None
             if array.dtype != np.uint8 and array.dtype != np.float32:
                 raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 "
-                                "background, 255 ink) or float32 (already normalised)")
+                                "background, 255 ink) or float32 (already normalised): "
+                                + network.remedy(array))
             if not (array.flags.c_contiguous and array.flags.aligned):
                 check_memory("images: a contiguous copy", array.nbytes,
                              "fewer images at a time take less; ")
             PyObject_GetBuffer(np.require(array, requirements=["C", "A"]), &self.view,
                                PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
             self.is_open = True
-        self._describe(network)
+        self._describe(network, images)
         if self.images.is_float:
             with nogil:
                 bad = lenet_first_not_finite(<const float *>self.view.buf,
@@ -487,6 +513,8 @@ cdef class Samples:
             self._read_label(network, labels)
         elif labels is not None:
             self._read_labels(network, labels)
+        if look:
+            network._look(self, learn, name)
 
     def __dealloc__(self):
         if self.is_open:
@@ -511,14 +539,14 @@ cdef class Samples:
         PyBuffer_Release(&self.view)
         return False
 
-    cdef int _describe(self, Network network) except -1:
+    cdef int _describe(self, Network network, object given) except -1:
         cdef bint is_float = self.view.itemsize == 4
         cdef Py_ssize_t *shape
         cdef int32_t h = network.height, w = network.width
         if self.view.ndim != 2 and self.view.ndim != 3:
             sizes = tuple([self.view.shape[i] for i in range(self.view.ndim)])
             raise ValueError(f"images: shape {sizes}, want (N, height, width), or "
-                             "(height, width) for one image")
+                             f"(height, width) for one image: {network.remedy(given)}")
         self.is_single = self.view.ndim == 2
         shape = self.view.shape if self.is_single else self.view.shape + 1
         self.n = 1 if self.is_single else self.view.shape[0]
@@ -527,12 +555,12 @@ cdef class Samples:
         self.images.is_float = is_float
         if is_float and (shape[0] != h or shape[1] != w):
             raise ValueError(f"images: float32 images of {shape[0]}x{shape[1]}, want {h}x{w} "
-                             "(only uint8 images are padded)")
+                             f"(only uint8 images are padded): {network.remedy(given)}")
         if shape[0] > h or shape[1] > w or shape[0] < 1 or shape[1] < 1 or (
                 not is_float and ((h - shape[0]) % 2 or (w - shape[1]) % 2
                                   or h - shape[0] > 8 or w - shape[1] > 8)):
             raise ValueError(f"images: uint8 images of {shape[0]}x{shape[1]}, want "
-                             f"{network.sizes()}")
+                             f"{network.sizes()}: {network.remedy(given)}")
         self.images.height = <int32_t>shape[0]
         self.images.width = <int32_t>shape[1]
         self.images.pixels = self.view.buf
@@ -579,6 +607,17 @@ cdef class Samples:
         if self.label_array is None:
             return np.array([self.label], np.int64)
         return self.label_array.copy()
+
+    def some(self, int64_t most=256):
+        """A copy of so many of the images, evenly apart: (n, height, width)."""
+        cdef int64_t n = min(self.n, most), k
+        values = np.empty((n, self.images.height, self.images.width),
+                          np.float32 if self.images.is_float else np.uint8)
+        cdef uint8_t[:, ::1] to = values.reshape(n, -1).view(np.uint8)
+        for k in range(n):
+            memcpy(&to[k, 0], <const uint8_t *>self.images.pixels
+                   + (k * self.n // n) * to.shape[1], <size_t>to.shape[1])
+        return values
 
     @property
     def is_grey(self):
@@ -745,6 +784,9 @@ cdef class OptimizerState:
 
 cdef enum:
     READING, TRAINING, CURVATURE  # what a workspace is for
+    LOOKS = 16  # images of a call that are looked at; more, where training remembers them
+    LEARNT = 100  # so many tell what a network learnt from; less do not
+    FRAMED = 20  # so many answers, of which more than half are rejected, are no accident
 
 CALLS = ("reading", "training", "curvature")
 
@@ -772,7 +814,12 @@ cdef class Network:
     cdef float *values
     cdef readonly int64_t n_parameters
     cdef readonly int32_t height, width, classes
+    cdef readonly float background, foreground
     cdef int32_t n_layers
+    cdef readonly bint is_rbf
+    cdef lenet_appearance seen
+    cdef int64_t unturned  # images to come of which a quarter may be rejected
+    cdef readonly bint assumed  # `seen` is what the architecture's range says, not what was seen
 
     def __cinit__(self, layers, int32_t height, int32_t width, float background,
                   float foreground, codes):
@@ -823,6 +870,9 @@ cdef class Network:
         _check(status)
         self.height = height
         self.width = width
+        self.background = background
+        self.foreground = foreground
+        self.is_rbf = specs[len(layers) - 1].kind == KINDS["rbf"]
         self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
         self.n_parameters = lenet_plan_parameters(self.plan)
@@ -841,6 +891,73 @@ cdef class Network:
     def parameters(self):
         """float32 array (n_parameters,): a new one each time, onto the same memory."""
         return self.memory.array()
+
+    # ---- what images look like ----
+
+    @property
+    def learnt_from(self):
+        """What the images that it learnt from looked like, (n, border, low, high), or None."""
+        if self.seen.n == 0 or self.assumed:
+            return None
+        return (self.seen.n, (self.seen.border[0], self.seen.border[1]),
+                (self.seen.low[0], self.seen.low[1]), (self.seen.high[0], self.seen.high[1]))
+
+    @learnt_from.setter
+    def learnt_from(self, values):
+        cdef lenet_appearance look
+        cdef int k
+        memset(&look, 0, sizeof(look))
+        if values is not None:
+            look.n, border, low, high = values
+            for k in range(2):
+                look.border[k], look.low[k], look.high[k] = border[k], low[k], high[k]
+        self.seen = look
+        self.assumed = False
+
+    def assume(self):
+        """Takes it that the network learnt from uint8 images, dark 0 around, if nothing tells."""
+        if self.seen.n:
+            return
+        self.seen = self._documented()
+        self.assumed = True
+
+    cdef lenet_appearance _documented(self):
+        cdef lenet_appearance look
+        look.n = LEARNT
+        look.border[:] = [self.background, self.background]
+        look.low[:] = [min(self.background, self.foreground)] * 2
+        look.high[:] = [max(self.background, self.foreground)] * 2
+        return look
+
+    def remedy(self, images):
+        """How to bring refused images into a form that is taken, for an error's text."""
+        from lenet_c import inputs
+        return inputs.refused(self, images)
+
+    cdef int _look(self, Samples samples, int64_t learn, str name) except -1:
+        """Raises or warns if most images are unlike those that were learnt from."""
+        cdef int64_t unlike[LENET_UNLIKE_KINDS]
+        cdef int64_t n_seen, n_unlike = 0
+        cdef bint is_known = self.seen.n >= LEARNT
+        cdef lenet_appearance known = self.seen
+        cdef int k
+        if not is_known:
+            known = self._documented()
+        lenet_appearance_compare(&known, &samples.images, samples.n, LOOKS, self.background,
+                           self.foreground, &n_seen, unlike)
+        for k in range(LENET_UNLIKE_KINDS if is_known else 2):  # at least what can never be right
+            n_unlike += unlike[k]
+        if 2 * n_unlike > n_seen:
+            from lenet_c import inputs
+            samples.is_unlike = True
+            counts = [unlike[k] for k in range(LENET_UNLIKE_KINDS)]
+            inputs.tell(self, samples.some(), UNLIKE[counts.index(max(counts))], name, learn > 0)
+        if learn and (n_unlike or not is_known or self.assumed or learn > LOOKS):
+            if self.assumed:
+                self.assumed = False
+            lenet_appearance_learn(&self.seen, &samples.images, samples.n, learn, self.background,
+                             self.foreground)
+        return 0
 
     # ---- before a call ----
 
@@ -937,11 +1054,41 @@ cdef class Network:
                 f"the outputs for row {bad // self.classes} of images are NaN or infinite")
         return 0
 
-    def forward(self, images, num_threads=None, bint finite=False):
-        """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not."""
-        return self._forward(Samples(self, images), num_threads, 0.0, finite)
+    def forward(self, images, num_threads=None, bint finite=False, rejection=None):
+        """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not.
 
-    def predict(self, images, num_threads=None):
+        images may be Samples. rejection: thresholds (see rejection.py); warns if most images are
+        beyond them. So do `predict`, `probabilities` and `evaluate`.
+        """
+        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        self._check_samples(samples, False)
+        outputs = self._forward(samples, num_threads, 0.0, finite)
+        if rejection is not None:
+            self._check_framing(samples, outputs, rejection)
+        return outputs
+
+    cdef int _check_framing(self, Samples samples, const float[:, ::1] outputs,
+                            object rejection) except -1:
+        """Warns if of many images more than half have rejected answers, or more than a quarter
+        where fewer would be if the images were turned."""
+        cdef int64_t looks = min(samples.n, 2 * FRAMED)
+        if samples.n < FRAMED or samples.is_unlike:
+            return 0
+        cdef int64_t rejected = lenet_count_rejected(
+            &outputs[0, 0], samples.n, self.classes, self.is_rbf, looks, rejection.penalty,
+            rejection.margin)
+        if 4 * rejected <= looks:
+            return 0
+        if 2 * rejected <= looks and self.unturned > 0:
+            self.unturned -= samples.n
+            return 0
+        from lenet_c import inputs
+        if not inputs.tell_framing(self, samples.some(2 * FRAMED), rejection):
+            # to turn them in vain takes as long as to read 7 times as many
+            self.unturned = 50 * 7 * 2 * FRAMED
+        return 0
+
+    def predict(self, images, num_threads=None, rejection=None):
         """Best class of each image, (N,) int64."""
         cdef Samples samples = Samples(self, images)
         if samples.n == 1 and self.classes <= SMALL:
@@ -951,6 +1098,8 @@ cdef class Network:
         cdef int64_t[::1] out = classes
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
+        if rejection is not None:
+            self._check_framing(samples, outputs, rejection)
         return classes
 
     cdef object _predict_one(self, Samples samples, object num_threads):
@@ -965,7 +1114,7 @@ cdef class Network:
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
 
-    def probabilities(self, images, num_threads=None, double temperature=1.0):
+    def probabilities(self, images, num_threads=None, double temperature=1.0, rejection=None):
         """Softmax of the evidence over the temperature, (N, classes) float32."""
         if not 1e-30 <= temperature <= 1e30:
             raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
@@ -975,6 +1124,8 @@ cdef class Network:
         cdef float[:, ::1] out = result
         with nogil:
             lenet_probabilities(self.plan, &outputs[0, 0], samples.n, temperature, &out[0, 0])
+        if rejection is not None:
+            self._check_framing(samples, outputs, rejection)
         return result
 
     def activations(self, images, num_threads=None):
@@ -1005,7 +1156,8 @@ cdef class Network:
         _give_back(workspace)
         return arrays
 
-    def evaluate(self, Samples samples not None, loss, double j, num_threads=None):
+    def evaluate(self, Samples samples not None, loss, double j, num_threads=None,
+                 rejection=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
         cdef lenet_loss criterion = [LOSSES[loss], j]
         cdef lenet_report report
@@ -1019,6 +1171,8 @@ cdef class Network:
             status = lenet_score(self.plan, &outputs[0, 0], samples.first_label, samples.n,
                                  &criterion, &report)
         _check(status)
+        if rejection is not None:
+            self._check_framing(samples, outputs, rejection)
         return report.loss, report.n_errors, classes
 
     def gradient(self, Samples samples not None, loss, double j, num_threads=None):

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks, codes, initial
 from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
 from lenet_c.folders import checked_names, shortened
+from lenet_c.inputs import Appearance
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -236,6 +237,11 @@ class LeNet5:
     outputs may differ in the last bits: few images run by other kernels than many. One network may
     predict from many Python threads at once.
 
+    Calls that take images compare some of them with those that the network learnt from
+    (`learnt_from`): `lenet_c.InputWarning` tells of another range, polarity or background, and a
+    ValueError of uint8 images of 0 and 1 and of floats far beyond the range, both with the line of
+    code that mends it.
+
     Arrays that a call reads may be written to by other threads meanwhile, and are then read as they
     are at some time; but ``array.resize(..., refcheck=False)`` frees what the call still reads.
 
@@ -346,6 +352,18 @@ class LeNet5:
     def parameters(self, values: ArrayLike) -> None:
         checked = _parameters("parameters", values, (self._network.n_parameters,))
         self._network.parameters[...] = checked
+        self._network.assume()
+
+    @property
+    def learnt_from(self) -> Appearance | None:
+        """What the images that it learnt from looked like; None: nobody has recorded it.
+
+        A `Trainer` records it, and it is saved. Calls warn (`lenet_c.InputWarning`) when most of
+        their images are unlike these. A network without a record that was loaded, or given
+        parameters, is taken to have learnt from uint8 images that are 0 around.
+        """
+        found = self._network.learnt_from
+        return None if found is None else Appearance(*found)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -453,6 +471,7 @@ class LeNet5:
     def __setitem__(self, name: str, values: ArrayLike) -> None:
         self._range_of(name)
         self[name][...] = _parameters(name, values, self._shapes[name])
+        self._network.assume()
 
     def _range_of(self, name: str) -> tuple[int, int]:
         try:
@@ -535,6 +554,8 @@ class LeNet5:
             for name in names:
                 first, end = other._ranges[name]
                 self[name][...] = theirs_now[first:end].reshape(self[name].shape)
+        if layers is None and other.learnt_from is not None:
+            self._network.learnt_from = other.learnt_from
 
     def with_classes(
         self,
@@ -719,7 +740,7 @@ class LeNet5:
             If the call would take more memory than `lenet_c.set_memory_limit` allows; all calls
             that run the network raise it.
         """
-        return self._network.forward(images, num_threads)
+        return self._network.forward(images, num_threads, rejection=self._rejection)
 
     def predict(
         self,
@@ -748,7 +769,7 @@ class LeNet5:
             If outputs are NaN or infinite, naming the row; with `reject` such rows are rejected.
         """
         if reject is None:
-            return self._network.predict(images, num_threads)
+            return self._network.predict(images, num_threads, self._rejection)
         from lenet_c.rejection import REJECTED, best_two
 
         reject = _checked_rejection("reject", reject)
@@ -811,7 +832,7 @@ class LeNet5:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        return self._network.probabilities(images, num_threads, self._temperature)
+        return self._network.probabilities(images, num_threads, self._temperature, self._rejection)
 
     def read(
         self,
@@ -854,7 +875,7 @@ class LeNet5:
             reject = Rejection() if self._rejection is None else self._rejection
         reject = _checked_rejection("reject", reject)
         images = checks.array("images", images)
-        outputs = self._network.forward(images, num_threads, finite=True)
+        outputs = self._network.forward(images, num_threads, finite=True, rejection=self._rejection)
         is_rbf = self.codes is not None
         classes, penalty, margin = best_two(outputs, is_rbf)
         distance = self._distance(images, classes, reject)
@@ -952,14 +973,15 @@ class LeNet5:
         from lenet_c.rejection import best_two
 
         images = checks.array("images", images)
-        labels = _core.Samples(self._network, images, labels).labels
+        samples = _core.Samples(self._network, images, labels)
+        labels = samples.labels
         calibration.check(len(labels), self.architecture)
         if reject is not None and not 0.0 <= checks.number("reject", reject) < 1.0:
             raise ValueError(
                 f"reject: got {checks.short(reject)}, want a share of at least 0 and below 1, or "
                 "None"
             )
-        outputs = self._network.forward(images, num_threads, finite=True)
+        outputs = self._network.forward(samples, num_threads, finite=True)
         is_rbf = self.codes is not None
         temperature = calibration.temperature(outputs, is_rbf, labels)
         if reject is not None:
@@ -1095,9 +1117,17 @@ class LeNet5:
             If outputs are NaN or infinite, naming the row.
         """
         samples = _core.Samples(self._network, images, labels)
-        value, n_errors, read = self._network.evaluate(
-            samples, *loss_for(self, loss, j), num_threads
-        )
+        return self._evaluate(samples, *loss_for(self, loss, j), num_threads, self._rejection)
+
+    def _evaluate(
+        self,
+        samples: _core.Samples,
+        loss: str,
+        j: float,
+        num_threads: int | None,
+        rejection: Rejection | None = None,
+    ) -> Evaluation:
+        value, n_errors, read = self._network.evaluate(samples, loss, j, num_threads, rejection)
         classes = self.architecture.classes
         pairs = samples.labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
@@ -1139,8 +1169,9 @@ class LeNet5:
         from lenet_c.rejection import SCORES, best_two, curve
 
         checks.one_of("by", by, SCORES)
-        right = _core.Samples(self._network, images, labels).labels
-        outputs = self._network.forward(images, num_threads, finite=True)
+        samples = _core.Samples(self._network, images, labels)
+        right = samples.labels
+        outputs = self._network.forward(samples, num_threads, finite=True)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         return curve(by, penalty if by == "penalty" else margin, classes != right)
 
@@ -1200,6 +1231,8 @@ class LeNet5:
         metadata: dict[str, Any] = {"architecture": self.architecture.to_dict()}
         if notes:
             metadata["notes"] = notes
+        if self.learnt_from is not None:
+            metadata["learnt_from"] = self.learnt_from._asdict()
         # what is as in a new network is left out, as before there was any of it
         if self._class_names is not None:
             metadata["class_names"] = self._class_names
@@ -1270,12 +1303,14 @@ class LeNet5:
             given = arrays["codes"] if architecture.code_length else arrays.get("codes")
             network = cls.__new__(cls)
             network._open(architecture, _checked_codes(architecture, given))
+            if "learnt_from" in metadata:
+                network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
             network._take_over(metadata, arrays.get("subspaces"))
         except KeyError as error:
             raise serialization.ModelFileError(f"{name}: it has no {error}") from None
         except (TypeError, ValueError) as error:
             raise serialization.ModelFileError(f"{name}: {error}") from None
-        network.parameters[...] = parameters
+        network.parameters = parameters
         notes = metadata.get("notes")
         network.notes = notes if isinstance(notes, dict) else {}
         return network
@@ -1332,6 +1367,8 @@ class LeNet5:
             "parameters": parameters,
             "codes": None if codes is None else np.array(codes),
             "notes": dict(self.notes) if isinstance(self.notes, dict) else self.notes,
+            "learnt_from": self._network.learnt_from,
+            "assumed": self._network.assumed,
             "class_names": self._class_names,
             "temperature": self._temperature,
             "rejection": self._rejection,
@@ -1342,6 +1379,9 @@ class LeNet5:
         self._open(state["architecture"], state["codes"])
         self.parameters[...] = state["parameters"]
         self.notes = state.get("notes", {})
+        self._network.learnt_from = state.get("learnt_from")
+        if state.get("assumed", True):  # so are pickles of older versions
+            self._network.assume()
         self.class_names = state.get("class_names")
         self.temperature = state.get("temperature", 1.0)
         self.rejection = state.get("rejection")

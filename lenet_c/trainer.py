@@ -254,6 +254,11 @@ class BestWeights(_Monitor):
             trainer._put_back(self._parameters)
 
 
+# images that are looked at, to record what the network learns from
+LOOKS_OF_FIT = 1024
+LOOKS_OF_STEP = 16
+
+
 @dataclass
 class Run:
     """Where a `fit` stands: what `Trainer.resume` goes on from.
@@ -364,6 +369,10 @@ class Trainer:
 
     Notes
     -----
+    What the images look like is recorded in the network (`LeNet5.learnt_from`). Images unlike those
+    that it learnt from before, and validation images unlike the training images, are told by
+    `lenet_c.InputWarning`.
+
     Pickled, deep-copied or saved, with its network, a trainer goes on as it would have done. While
     another thread trains, this waits for the end of the update under way, and what is copied is
     as that update left it: weights, moments and counts belong together. `resume` ends a `fit` that
@@ -523,7 +532,7 @@ class Trainer:
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels)
+        samples = self._samples(images, labels, LOOKS_OF_FIT)
         self._check_validation(validation_data, calibrate)
         self.validates = validation_data is not None
         self.history = History()
@@ -587,7 +596,7 @@ class Trainer:
                 "resume: no fit was under way when this trainer was saved or copied; fit begins one"
             )
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels)
+        samples = self._samples(images, labels, LOOKS_OF_FIT)
         self._check_validation(validation_data, self._run.calibrate)
         if self.validates != (validation_data is not None):
             had = "had" if self.validates else "had no"
@@ -710,7 +719,8 @@ class Trainer:
             raise TypeError("validation_data: want a pair (images, labels)")
         if validation_data[1] is None:
             raise ValueError("validation_data: no labels")
-        n = _core.Samples(self.network._network, *validation_data).n
+        data = (*validation_data, 0, "validation_data", False)  # looked at when training begins
+        n = _core.Samples(self.network._network, *data).n
         if calibrate:
             calibration.check(n, self.network.architecture)
 
@@ -742,6 +752,9 @@ class Trainer:
         threads: int | None,
         checkpoint: str | os.PathLike[str] | None,
     ) -> None:
+        others = None
+        if validation_data is not None:
+            others = _core.Samples(self.network._network, *validation_data, 0, "validation_data")
         run = self._run
         assert run is not None
         epochs = self.history.epochs
@@ -758,10 +771,8 @@ class Trainer:
             if self.stop or len(epochs) >= run.epochs:
                 break
             record = self._run_epoch(samples, run, threads)
-            if validation_data is not None:
-                result = self.network.evaluate(
-                    *validation_data, self.loss, j=self.j, num_threads=threads
-                )
+            if others is not None:
+                result = self.network._evaluate(others, self.loss, self.j, threads)
                 record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
             with self.network._turns.changing:
                 epochs.append(record)
@@ -811,7 +822,7 @@ class Trainer:
             images earlier).
         """
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels)
+        samples = self._samples(images, labels, LOOKS_OF_STEP)
         if not self._state.n_measured or self.n_updates % MEASURE_EVERY == 0:
             self._measure(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
@@ -822,8 +833,8 @@ class Trainer:
         _core.check_num_threads(num_threads)
         return num_threads
 
-    def _samples(self, images: ArrayLike, labels: ArrayLike) -> _core.Samples:
-        samples = _core.Samples(self.network._network, images, labels)
+    def _samples(self, images: ArrayLike, labels: ArrayLike, learn: int) -> _core.Samples:
+        samples = _core.Samples(self.network._network, images, labels, learn)
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
         return samples

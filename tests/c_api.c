@@ -176,11 +176,51 @@ static int check_without_isa(lenet_status why)
     return 0;
 }
 
+/* Images dark around, then of another polarity, range and form; and answers beyond thresholds. */
+static int check_appearance(void)
+{
+    enum { N = 3, WIDTH = 9, PIXELS = WIDTH * WIDTH };
+    uint8_t dark[N * PIXELS] = {0}, others[N * PIXELS];
+    float floats[PIXELS] = {0};
+    int64_t seen, unlike[LENET_UNLIKE_KINDS];
+    for (int i = 0; i < N; i++) dark[i * PIXELS + PIXELS / 2] = 255;
+    const lenet_images learnt = {dark, 0, WIDTH, WIDTH, NULL, NULL};
+    const lenet_images bytes = {others, 0, WIDTH, WIDTH, NULL, NULL};
+    const lenet_images values = {floats, 1, WIDTH, WIDTH, NULL, NULL};
+    lenet_appearance look = {0};
+    lenet_appearance_learn(&look, &learnt, N, 100, -1.0f, 1.0f);
+    CHECK(look.n == N && look.border[0] == -1.0f && look.border[1] == -1.0f);
+    CHECK(look.low[0] == -1.0f && look.low[1] == -1.0f && fabsf(look.high[0] - 1.0f) < 1e-6f);
+    lenet_appearance_compare(&look, &learnt, N, 2, -1.0f, 1.0f, &seen, unlike);
+    CHECK(seen == 2);
+    for (int k = 0; k < LENET_UNLIKE_KINDS; k++) CHECK(unlike[k] == 0);
+    for (int i = 0; i < N * PIXELS; i++) others[i] = (uint8_t)(255 - dark[i]);
+    lenet_appearance_compare(&look, &bytes, N, 16, -1.0f, 1.0f, &seen, unlike);
+    CHECK(seen == N && unlike[LENET_INVERTED] == N);
+    for (int i = 0; i < N * PIXELS; i++) others[i] = dark[i] / 255;
+    lenet_appearance_compare(&look, &bytes, N, 16, -1.0f, 1.0f, &seen, unlike);
+    CHECK(unlike[LENET_ONES] == N);
+    for (int i = 0; i < N * PIXELS; i++) others[i] = dark[i] / 16;
+    lenet_appearance_compare(&look, &bytes, N, 16, -1.0f, 1.0f, &seen, unlike);
+    CHECK(unlike[LENET_FAINT] == N);
+    floats[3 * WIDTH + 4] = 1.0f;  /* in a row that is looked at */
+    lenet_appearance_compare(&look, &values, 1, 16, -1.0f, 1.0f, &seen, unlike);
+    CHECK(seen == 1 && unlike[LENET_RANGE] == 1);
+    floats[3 * WIDTH + 4] = 255.0f;
+    lenet_appearance_compare(&look, &values, 1, 16, -1.0f, 1.0f, &seen, unlike);
+    CHECK(unlike[LENET_FAR] == 1);
+    const float outputs[] = {1, 9, 5, 9, 1, 2};
+    CHECK(lenet_count_rejected(outputs, 3, 2, 1, 16, 4.0, 3.0) == 2);
+    CHECK(lenet_count_rejected(outputs, 3, 2, 0, 16, 0.1, 0.0) == 1);
+    return 0;
+}
+
 static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
-    if (check_ignored() || check_large_plan() || check_largest_plan() || check_many_classes())
+    if (check_ignored() || check_large_plan() || check_largest_plan() || check_many_classes()
+        || check_appearance())
         return 1;
     const lenet_layer layers[] = {
         {.kind = LENET_CONV, .activation = LENET_SCALED_TANH, .maps = 3, .kernel = 5},

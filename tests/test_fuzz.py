@@ -31,7 +31,10 @@ from lenet_c import (  # noqa: E402
 from tests.fuzz import FUZZERS, engine, made, plans, sequences  # noqa: E402
 from tests.fuzz.interrupts import Interrupts  # noqa: E402
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="of Linux's processes and pages")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="of Linux's processes and pages"),
+    pytest.mark.filterwarnings("ignore::lenet_c.InputWarning"),  # of random pixels
+]
 
 SHORT = settings(
     max_examples=40, deadline=None, database=None, derandomize=True,

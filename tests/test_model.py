@@ -171,6 +171,7 @@ def by_file(net: LeNet5, folder: Path) -> LeNet5:
     return LeNet5.load(file)
 
 
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # noise looks like no character
 @pytest.mark.parametrize(
     "keep",
     [
@@ -872,6 +873,7 @@ def test_ragged_input_is_named(net: LeNet5) -> None:
         net.evaluate(np.zeros((2, 28, 28), np.uint8), [[1, 2], [3]])
 
 
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # stripes look like no character
 def test_a_file_of_format_1_still_loads() -> None:
     """Written by the first version, with every kind of layer, a table and codes."""
     net = LeNet5.load(Path(__file__).parent / "fixtures" / "model-format1.npz")

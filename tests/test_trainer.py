@@ -982,6 +982,7 @@ def test_validation_data_is_checked_before_training() -> None:
     assert trainer.n_updates == 0
 
 
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # stripes fill them more and more
 @pytest.mark.parametrize("n", [1, 64])
 def test_a_bad_image_costs_few_updates(n: int) -> None:
     """Not the run so far: one update of 64 images, or as many single ones."""

@@ -31,6 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from lenet_c import InputWarning
+
 ROOT = Path(__file__).parent.parent.parent
 
 SECONDS = 2.0  # of processor time that one call may take
@@ -226,6 +228,7 @@ def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the process that watches
     warnings.simplefilter(getattr(fuzzer, "warnings", "error"))
+    warnings.simplefilter("ignore", InputWarning)  # of random pixels
     loose: list[str] = []
     sys.unraisablehook = lambda what: loose.append(f"unraisable: {what.exc_value!r} {what.object}")
     with open(folder / f"{fuzzer.name}.progress", "r+b") as file:

@@ -277,6 +277,8 @@ def main() -> int:
         print(f"threads are {kind}, want {arguments.threading}")
         return 2
     warnings.simplefilter("error")
+    if hasattr(soak.library, "InputWarning"):
+        warnings.simplefilter("ignore", soak.library.InputWarning)  # of random pixels
     found = soak.run(arguments.minutes)
     total = sum(soak.counts.values())
     for what in found:

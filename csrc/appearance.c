@@ -1,0 +1,229 @@
+/* What images look like, to tell those of another range or polarity than the ones learnt from. */
+#include <math.h>
+#include <string.h>
+
+#include "lenet.h"
+
+enum { BORDER = 64, LANES = 4 };
+
+/* One image, in its own units. */
+typedef struct view {
+    float low, high;
+    float border[BORDER + 4];  /* of few more, by rounding */
+    int n_border;
+} view;
+
+static void look_at_bytes(const uint8_t *pixels, int32_t n, view *v)
+{
+    uint8_t low = 255, high = 0;
+    for (int32_t i = 0; i < n; i++) {
+        low = pixels[i] < low ? pixels[i] : low;
+        high = pixels[i] > high ? pixels[i] : high;
+    }
+    v->low = low;
+    v->high = high;
+}
+
+/* Every third row tells enough. */
+static void look_at_floats(const float *pixels, int32_t h, int32_t w, view *v)
+{
+    float low[LANES], high[LANES];  /* so that the compiler need not change the order */
+    for (int k = 0; k < LANES; k++) low[k] = high[k] = pixels[0];
+    for (int32_t y = 0; y < h; y += 3, pixels += 3 * w) {
+        int32_t x = 0;
+        for (; x + LANES <= w; x += LANES)
+            for (int k = 0; k < LANES; k++) {
+                const float p = pixels[x + k];
+                low[k] = p < low[k] ? p : low[k];
+                high[k] = p > high[k] ? p : high[k];
+            }
+        for (int k = 0; x < w; x++, k++) {
+            low[k] = pixels[x] < low[k] ? pixels[x] : low[k];
+            high[k] = pixels[x] > high[k] ? pixels[x] : high[k];
+        }
+    }
+    v->low = low[0];
+    v->high = high[0];
+    for (int k = 1; k < LANES; k++) {
+        v->low = low[k] < v->low ? low[k] : v->low;
+        v->high = high[k] > v->high ? high[k] : v->high;
+    }
+}
+
+static void look_at_border(const lenet_images *images, const void *image, view *v)
+{
+    const int32_t h = images->height, w = images->width;
+    /* about BORDER pixels, evenly apart */
+    const int32_t step = 1 + (2 * (h + w) - 1) / BORDER;
+    const int32_t last = (h - 1) * w;
+    float *b = v->border;
+#define COLLECT(type)                                                      \
+    do {                                                                   \
+        const type *p = (const type *)image;                               \
+        for (int32_t x = 0; x < w; x += step) *b++ = (float)p[x];          \
+        for (int32_t x = 0; x < w; x += step) *b++ = (float)p[last + x];   \
+        for (int32_t y = step; y < h - 1; y += step) {                     \
+            *b++ = (float)p[y * w];                                        \
+            *b++ = (float)p[y * w + w - 1];                                \
+        }                                                                  \
+    } while (0)
+    if (images->is_float) COLLECT(float);
+    else COLLECT(uint8_t);
+#undef COLLECT
+    v->n_border = (int)(b - v->border);
+}
+
+/* Looks at the k-th of `looks` images among n, evenly apart. Blank ones have no border taken. */
+static void look_at(const lenet_images *images, int64_t k, int64_t looks, int64_t n, view *v)
+{
+    const int32_t size = images->height * images->width;
+    const int64_t i = looks < n ? k * (n - 1) / (looks - 1) : k;
+    if (images->is_float) {
+        const float *image = (const float *)images->pixels + i * size;
+        look_at_floats(image, images->height, images->width, v);
+        if (v->low < v->high) look_at_border(images, image, v);
+    } else {
+        const uint8_t *image = (const uint8_t *)images->pixels + i * size;
+        look_at_bytes(image, size, v);
+        if (v->low < v->high) look_at_border(images, image, v);
+    }
+}
+
+/* Hoare's selection; changes the order. */
+static float median(float *values, int n)
+{
+    const int middle = n / 2;
+    int from = 1, to = n - 1;
+    while (from < n && values[from] == values[0]) from++;
+    if (from == n) return values[0];  /* as most are */
+    from = 0;
+    while (from < to) {
+        const float pivot = values[middle];
+        int i = from, j = to;
+        while (i <= j) {
+            while (values[i] < pivot) i++;
+            while (values[j] > pivot) j--;
+            if (i <= j) {
+                const float kept = values[i];
+                values[i++] = values[j];
+                values[j--] = kept;
+            }
+        }
+        if (j < middle) from = i;
+        if (i > middle) to = j;
+    }
+    return values[middle];
+}
+
+static void widen(float range[2], float value, int is_first)
+{
+    if (is_first || value < range[0]) range[0] = value;
+    if (is_first || value > range[1]) range[1] = value;
+}
+
+void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, int64_t n, int64_t looks,
+                      float background, float foreground)
+{
+    const float zero = images->is_float ? 0.0f : background;
+    const float unit = images->is_float ? 1.0f : (foreground - background) / 255.0f;
+    view v;
+    if (looks > n) looks = n;
+    for (int64_t k = 0; k < looks; k++) {
+        look_at(images, k, looks, n, &v);
+        if (!(v.low < v.high)) continue;
+        const float ends[2] = {zero + unit * v.low, zero + unit * v.high};
+        const int is_first = look->n == 0;
+        widen(look->border, zero + unit * median(v.border, v.n_border), is_first);
+        widen(look->low, fminf(ends[0], ends[1]), is_first);
+        widen(look->high, fmaxf(ends[0], ends[1]), is_first);
+        if (!images->is_float) {  /* how light and dark they can be is known */
+            widen(look->low, fminf(background, foreground), 0);
+            widen(look->high, fmaxf(background, foreground), 0);
+        }
+        look->n++;
+    }
+}
+
+/* More than half of the border is beyond `limit`. */
+static int border_beyond(const view *v, float limit, int above)
+{
+    int beyond = 0;
+    for (int i = 0; i < v->n_border; i++) beyond += above ? v->border[i] > limit : v->border[i] < limit;
+    return 2 * beyond > v->n_border;
+}
+
+void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *images, int64_t n,
+                        int64_t looks, float background, float foreground, int64_t *n_seen,
+                        int64_t unlike[LENET_UNLIKE_KINDS])
+{
+    /* what was learnt from, in the units of these images */
+    const float zero = images->is_float ? 0.0f : background;
+    const float unit = images->is_float ? 1.0f : (foreground - background) / 255.0f;
+    const float scale = unit != 0.0f ? 1.0f / unit : 0.0f;
+    const int turned = scale < 0.0f;  /* a network whose foreground is the lower value */
+    float border[2], low[2], high[2];
+    for (int k = 0; k < 2; k++) {
+        border[k] = (look->border[k ^ turned] - zero) * scale;
+        low[k] = ((turned ? look->high : look->low)[k ^ turned] - zero) * scale;
+        high[k] = ((turned ? look->low : look->high)[k ^ turned] - zero) * scale;
+    }
+    const float range = high[1] - low[0], slack = 0.04f * range;
+    const float middle = 0.5f * (low[0] + high[1]);
+    view v;
+    *n_seen = 0;
+    memset(unlike, 0, LENET_UNLIKE_KINDS * sizeof *unlike);
+    if (looks > n) looks = n;
+    for (int64_t k = 0; k < looks; k++) {
+        look_at(images, k, looks, n, &v);
+        if (!(v.low < v.high)) continue;
+        ++*n_seen;
+        if (!images->is_float && v.high == 1.0f) {
+            unlike[LENET_ONES]++;
+            continue;
+        }
+        if (!(range > 0.0f)) continue;
+        if (v.low < low[0] - 32 * range || v.high > high[1] + 32 * range) {
+            unlike[LENET_FAR]++;
+            continue;
+        }
+        const int above = border_beyond(&v, border[1] + slack, 1);
+        const int below = !above && border_beyond(&v, border[0] - slack, 0);
+        /* light is two thirds up at least: 0 around -1 to 1 is a frame of another range */
+        const float third = (v.high - v.low) / 3;
+        if (border[1] < middle && above && border_beyond(&v, v.high - third, 1))
+            unlike[LENET_INVERTED]++;
+        else if (border[0] > middle && below && border_beyond(&v, v.low + third, 0))
+            unlike[LENET_INVERTED]++;
+        else if (above || below || v.low < low[0] - slack || v.low > low[1] + slack
+                 || v.high > high[1] + slack)
+            unlike[LENET_RANGE]++;
+        else if (v.high - v.low < 0.1f * range && v.high < high[0] - slack)
+            unlike[LENET_FAINT]++;
+    }
+}
+
+int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,
+                            int64_t looks, double penalty, double margin)
+{
+    int64_t rejected = 0;
+    if (looks > n) looks = n;
+    for (int64_t k = 0; k < looks; k++) {
+        const float *y = outputs + (looks < n ? k * (n - 1) / (looks - 1) : k) * classes;
+        const float sign = is_rbf ? 1.0f : -1.0f;
+        float best = INFINITY, second = INFINITY;
+        for (int32_t c = 0; c < classes; c++) {
+            const float p = sign * y[c];
+            second = p < best ? best : p < second ? p : second;
+            best = p < best ? p : best;
+        }
+        double lowest = best;
+        if (!is_rbf) {  /* -log of the largest probability */
+            double sum = 0.0;
+            for (int32_t c = 0; c < classes; c++)
+                if (y[c] + best > -16.0f) sum += exp((double)y[c] + best);
+            lowest = log(sum);
+        }
+        rejected += !(lowest <= penalty && (double)second - best >= margin);
+    }
+    return rejected;
+}

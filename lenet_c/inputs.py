@@ -1,0 +1,398 @@
+"""Whether images look like those that a network learnt from, and the line of code that mends it.
+
+The core looks at some images of each call (csrc/appearance.c): the range of their pixels and the
+median of their border, beside those of the images that the network learnt from. Here is what it
+says when more than half are unlike them: an error where no network could be right, else a warning.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lenet_c import _core
+    from lenet_c.rejection import Rejection
+
+__all__ = ["Appearance", "InputWarning", "refused", "tell", "tell_framing"]
+
+Range = tuple[float, float]
+
+_SIDE = 28  # of MNIST's images, which preprocess.images gives
+_SLACK = 0.04  # of the range: so much off is alike, as in the core
+
+
+class InputWarning(UserWarning):
+    """Images that a network reads or learns from, but hardly as they are meant.
+
+    The message has the line of code that mends it. ``warnings.filterwarnings("error",
+    category=lenet_c.InputWarning)`` makes it an error, "ignore" silences it.
+    """
+
+
+class Appearance(NamedTuple):
+    """What the images that a network learnt from looked like, in the network's own units.
+
+    A uint8 image counts as what the network makes of it, -0.1 for 0 and 1.175 for 255 in the 1998
+    network. Blank images do not count.
+
+    Attributes
+    ----------
+    n : int
+        How many images were looked at: up to 1,024 of a `Trainer.fit`, 16 of a `Trainer.step`.
+    border : (float, float)
+        The least and the greatest of the medians of the images' borders: the background.
+    low, high : (float, float)
+        The least and the greatest of the images' lowest and highest values.
+    """
+
+    n: int
+    border: Range
+    low: Range
+    high: Range
+
+    @classmethod
+    def from_dict(cls, data: object) -> Appearance:
+        """Give what a model file's metadata says, trusting nothing in it; else raise ValueError."""
+        if not isinstance(data, dict) or set(data) != set(cls._fields):
+            raise ValueError(f"learnt_from: want {', '.join(cls._fields)}")
+        n, *ranges = (data[name] for name in cls._fields)
+        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n < 2**62:
+            raise ValueError("learnt_from: n is no whole number from 1")
+        for pair in ranges:
+            if (
+                not isinstance(pair, (list, tuple))
+                or len(pair) != 2
+                or not all(type(value) in (int, float) and abs(value) < 1e38 for value in pair)
+                or pair[0] > pair[1]
+            ):
+                raise ValueError("learnt_from: want two finite numbers, ascending, of each")
+        border, low, high = ((float(a), float(b)) for a, b in ranges)
+        return cls(n, border, low, high)
+
+
+# ---- what the core has found -----------------------------------------------------------------
+
+
+def tell(
+    network: _core.Network,
+    images: NDArray[Any],
+    kind: str,
+    name: str = "images",
+    is_training: bool = False,
+) -> None:
+    """Raise ValueError, or warn, of images that are unlike those that were learnt from.
+
+    Parameters
+    ----------
+    network : lenet_c._core.Network
+    images : uint8 or float32 array (N, height, width)
+        Some of them.
+    kind : str
+        How they are unlike: one of `lenet_c._core.UNLIKE`.
+    name : str
+        What the message calls them.
+    is_training : bool
+        Whether they are learnt from, or else read.
+    """
+    low, high = float(images.min()), float(images.max())
+    learnt = _learnt(network)
+    what = f"{images.dtype} from {low:.4g} to {high:.4g}"
+    if kind == "ones":
+        raise ValueError(
+            f"{name}: uint8 whose largest value is 1, want 0 (background) to 255 (ink): "
+            "images = images * 255"
+        )
+    if kind == "far":
+        raise ValueError(
+            f"{name}: {what}, want values around {learnt.low[0]:.4g} to {learnt.high[1]:.4g}: "
+            + _mended(network, images, learnt)
+        )
+    before = "it learnt before from" if is_training else "the network learnt from"
+    own = learnt.low[0], learnt.high[1]
+    if images.dtype == np.uint8 and _is_documented(network, learnt):
+        own = 0.0, 255.0
+    if kind == "inverted":
+        sides = ("light", "dark") if np.median(_border(images)) > (low + high) / 2 else ()
+        border, others = sides or ("dark", "light")
+        text = f"{name}: {border} around, where {before} images {others} around: "
+        text += _turned(network, images, learnt)
+    elif kind == "faint":
+        text = (
+            f"{name}: {what}, nearly blank, where {before} {own[0]:.4g} to {own[1]:.4g}: "
+            + _mended(network, images, learnt)
+        )
+    else:
+        border = f"{np.median(_border(images)):.4g} around"
+        text = (
+            f"{name}: {what}, {border}, where {before} {own[0]:.4g} to {own[1]:.4g}, "
+            f"{_around(network, images, learnt)} around: " + _mended(network, images, learnt)
+        )
+    _warn(text)
+
+
+# turns of (N, height, width), and how they are written
+_TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
+    "transposed": (".swapaxes(-1, -2)", lambda x: x.swapaxes(-1, -2)),
+    "mirrored": ("[..., ::-1]", lambda x: x[..., ::-1]),
+    "upside down": ("[..., ::-1, ::-1]", lambda x: x[..., ::-1, ::-1]),
+    "mirrored top to bottom": ("[..., ::-1, :]", lambda x: x[..., ::-1, :]),
+    "turned to the left": (".swapaxes(-1, -2)[..., ::-1]", lambda x: x.swapaxes(-1, -2)[..., ::-1]),
+    "turned to the right": (
+        ".swapaxes(-1, -2)[..., ::-1, :]",
+        lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
+    ),
+    "transposed and turned upside down": (
+        ".swapaxes(-1, -2)[..., ::-1, ::-1]",
+        lambda x: x.swapaxes(-1, -2)[..., ::-1, ::-1],
+    ),
+}
+
+
+def tell_framing(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> bool:
+    """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
+
+    Parameters
+    ----------
+    network : lenet_c._core.Network
+    images : uint8 or float32 array (N, height, width)
+        Some of them.
+    rejection : Rejection
+        The thresholds.
+
+    Returns
+    -------
+    bool
+        Whether it warned.
+    """
+    rejected = _rejected(network, images, rejection)
+    best, least = None, rejected / 2  # chance helps a little
+    is_square = images.shape[1] == images.shape[2]
+    for name, (line, turn) in _TURNS.items():
+        if is_square or "swapaxes" not in line:
+            share = _rejected(network, np.ascontiguousarray(turn(images)), rejection)
+            if share < least:
+                best, least = name, share
+    text = f"images: {rejected:.0%} of the answers are rejected"
+    if best is not None:
+        text += f", but {least:.0%} of the images {best}: images = images{_TURNS[best][0]}"
+    elif rejected > 0.5:
+        text += (
+            "; do they show what the network knows, upright, one character in the middle of each? "
+            "images = lenet_c.preprocess.characters(images).images finds and centres it"
+        )
+    else:
+        return False
+    _warn(text)
+    return True
+
+
+def _rejected(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> float:
+    from lenet_c.rejection import Rejection, best_two
+
+    _, penalty, margin = best_two(network.forward(images, 1), network.is_rbf)
+    by_outputs = Rejection(penalty=rejection.penalty, margin=rejection.margin)
+    return float(by_outputs(penalty, margin).mean())
+
+
+def _warn(text: str) -> None:
+    # the caller's line: the first one outside of the library
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != __package__:
+            break
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, InputWarning, stacklevel=level)
+
+
+# ---- lines of code -----------------------------------------------------------------------------
+
+
+def refused(network: _core.Network, given: Any) -> str:
+    """Say how images whose dtype or shape was refused are brought into a form that is taken.
+
+    Parameters
+    ----------
+    network : lenet_c._core.Network
+    given : array or what makes one
+
+    Returns
+    -------
+    str
+        The line of code, as far as it can be told.
+    """
+    array = np.asarray(given)
+    sizes = [(network.height, network.width)]
+    if _takes_28(network):
+        sizes.append((_SIDE, _SIDE))
+    if array.size and array.dtype.kind in "buif":
+        for height, width in sizes:
+            shaped, base = _shaped(array, height, width)
+            if shaped is not None:
+                return _line(network, array, shaped, base, (height, width) == (_SIDE, _SIDE))
+    if _takes_28(network) and array.ndim == 4 and 3 in (shape := array.shape)[1::2]:
+        axis = 3 if shape[3] == 3 else 1
+        if shape[1:3] == (_SIDE, _SIDE) or shape[2:] == (_SIDE, _SIDE):
+            return f"images = lenet_c.preprocess.images(images.mean(axis={axis}))"
+    if not _takes_28(network):
+        return f"images of {network.height}x{network.width} are wanted, one channel"
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (2, 3, 4)):
+        return (
+            "images = lenet_c.preprocess.character(images) finds the character on one picture; "
+            "lenet_c.preprocess.images takes (N, 28, 28), (N, 784), (N, 28, 28, 1), (N, 1, 28, 28)"
+        )
+    return (
+        "images = lenet_c.preprocess.characters(images).images finds the character on each "
+        "picture; lenet_c.preprocess.images takes (N, 28, 28), (N, 784), (N, 28, 28, 1), "
+        "(N, 1, 28, 28)"
+    )
+
+
+def _takes_28(network: _core.Network) -> bool:
+    spare = network.height - _SIDE, network.width - _SIDE
+    return all(0 <= side <= 8 and side % 2 == 0 for side in spare)
+
+
+def _shaped(array: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any] | None, str]:
+    """Give them as (N, height, width), and the expression that does so; None: they are not."""
+    shape = array.shape
+    if array.ndim in (2, 3) and shape[-2:] == (height, width):
+        return array.reshape(-1, height, width), "images"
+    one_channel = array.ndim == 4 and (height, width, 1) in (shape[1:], (*shape[2:], shape[1]))
+    if one_channel or (array.ndim in (1, 2) and shape[-1] == height * width):
+        return array.reshape(-1, height, width), f"images.reshape(-1, {height}, {width})"
+    return None, ""
+
+
+def _line(
+    network: _core.Network, array: NDArray[Any], shaped: NDArray[Any], base: str, is_28: bool
+) -> str:
+    learnt = _learnt(network)
+    low, high = float(shaped.min()), float(shaped.max())
+    if not np.isfinite([low, high]).all():
+        return "images = np.nan_to_num(images)"
+    is_own_size = shaped.shape[1:] == (network.height, network.width)
+    if shaped.dtype.kind == "f" and is_own_size and _fits(shaped, low, high, learnt):
+        return f'images = {base}.astype("float32")'
+    if shaped.dtype == np.uint8 and high > 1 and not is_28:
+        return f"images = {base}"
+    if is_28 and _is_documented(network, learnt) and low >= 0 and (high <= 1 or 32 <= high <= 255):
+        return "images = lenet_c.preprocess.images(images)"
+    if array.dtype.kind == "b":
+        return f'images = {base}.astype("uint8") * 255'
+    return _mended(network, shaped, learnt, base)
+
+
+def _mended(
+    network: _core.Network, images: NDArray[Any], learnt: Appearance, base: str = "images"
+) -> str:
+    """Write the line that brings images of the right size into the range that is wanted."""
+    if images.dtype == np.uint8 and not _is_documented(network, learnt):
+        if images.shape[1:] != (network.height, network.width):
+            base = f"lenet_c.preprocess.pad({base}, {network.height})"
+        return (
+            f"images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
+            f"{learnt.high[1]:.6g})"
+        )
+    low, high = float(images.min()), float(images.max())
+    if not _is_documented(network, learnt):
+        factor = (learnt.high[1] - learnt.low[0]) / (high - low)
+        return (
+            f"images = (({base} - {low:.6g}) * {factor:.6g} + {learnt.low[0]:.6g})"
+            '.astype("float32")'
+        )
+    if images.dtype == np.uint8:
+        if high < 128:
+            return f'images = ({base} * (255 / {base}.max())).round().astype("uint8")'
+        return (
+            f"images = lenet_c.preprocess.characters({base}).images, which takes the background out"
+        )
+    return f"images = {_bytes(network, images, base)}"
+
+
+def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
+    """Write the expression that makes uint8 of other numbers, 0 of the lowest."""
+    low, high = float(images.min()), float(images.max())
+    height, width = images.shape[1:]
+    # what was put around images after they were scaled goes: the core puts background there
+    frame = _border(images)
+    ring = _border(images[:, 1:-1, 1:-1]) if min(height, width) > 4 else frame
+    edge = float(np.ravel(frame)[0])
+    is_padded = (height, width) == (32, 32) and (frame == edge).all() and (ring == edge).all()
+    if is_padded and low < edge < high and _takes_28(network):
+        base += "[..., 2:-2, 2:-2]"
+    if low >= 0 and 0.5 < high <= 1:
+        scaled = f"{base} * 255"
+    elif low >= 0 and 32 <= high <= 255:
+        scaled = base
+    elif abs(low + 1) < 1e-3 and high <= 1:
+        scaled = f"({base} + 1) * 127.5"
+    elif abs(low + 0.4242) < 1e-3 and 2 < high <= 2.8216:  # MNIST's mean and deviation
+        scaled = f"({base} * 0.3081 + 0.1307) * 255"
+    elif abs(low + 0.1) < 1e-3 and 1 < high <= 1.1751:
+        scaled = f"({base} + 0.1) * 200"
+    else:
+        scaled = f"({base} - {base}.min()) * (255 / ({base}.max() - {base}.min()))"
+    if scaled is base and images.dtype.kind in "ui":
+        return f'{base}.astype("uint8")'
+    if scaled is not base:
+        scaled = f"({scaled})"
+    return f'{scaled}.round().clip(0, 255).astype("uint8")'
+
+
+def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
+    """Write the line that makes dark light."""
+    low, high = float(images.min()), float(images.max())
+    if images.dtype == np.uint8:
+        return "images = 255 - images"
+    own = learnt.low[0], learnt.high[1]
+    slack = _SLACK * (own[1] - own[0])
+    if abs(low - own[0]) <= slack and high <= own[1] + slack:
+        return f"images = {own[0] + own[1]:.6g} - images"
+    if _is_documented(network, learnt):
+        return f"images = 255 - {_bytes(network, images, 'images')}"
+    factor = (own[1] - own[0]) / (high - low)
+    return f'images = (({high:.6g} - images) * {factor:.6g} + {own[0]:.6g}).astype("float32")'
+
+
+# ---- what was learnt from ----------------------------------------------------------------------
+
+
+def _learnt(network: _core.Network) -> Appearance:
+    """Give what was learnt from; if it is not known, the range of the architecture."""
+    found = network.learnt_from
+    if found is not None:
+        return Appearance(*found)
+    low, high = sorted((network.background, network.foreground))
+    return Appearance(0, (network.background,) * 2, (low, low), (high, high))
+
+
+def _is_documented(network: _core.Network, learnt: Appearance) -> bool:
+    """Whether uint8 images have the range that was learnt from."""
+    low, high = sorted((network.background, network.foreground))
+    slack = _SLACK * (high - low)
+    return abs(learnt.low[0] - low) <= slack and abs(learnt.high[1] - high) <= slack
+
+
+def _fits(images: NDArray[Any], low: float, high: float, learnt: Appearance) -> bool:
+    slack = _SLACK * (learnt.high[1] - learnt.low[0])
+    return learnt.low[0] - slack <= low <= learnt.low[1] + slack and high <= learnt.high[1] + slack
+
+
+def _around(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
+    low, high = learnt.border
+    if images.dtype == np.uint8 and _is_documented(network, learnt):
+        unit = (network.foreground - network.background) / 255
+        low, high = sorted(round((side - network.background) / unit) for side in (low, high))
+    return f"{low:.4g}" if high - low < 1e-6 else f"{low:.4g} to {high:.4g}"
+
+
+def _border(images: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate(
+        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
+    )
