@@ -125,9 +125,9 @@ WORLD = replace(
     contrast=0.6,
     noise=0.3,
     impulses=0.2,
-    chance=0.2,
+    chance=0.15,
 )
-"""`AFFINE` and what scanners, cameras, pens and paper do, each to a fifth of the images."""
+"""`AFFINE` and what scanners, cameras, pens and paper do, each to 15% of the images."""
 
 SLIGHT = Distortion(translation=1, scaling=0.05, squeezing=0.05, shearing=0.1)
 """For few images, in fine-tuning (docs/fine_tuning.md)."""

@@ -457,6 +457,7 @@ def test_fixed_codes_are_no_parameters(net: LeNet5) -> None:
         net["C9.weight"] = 0
 
 
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # noise looks like no character
 def test_old_pickles(images: np.ndarray) -> None:
     """Made by the version before, of a network with its own codes and of an optimizer's state."""
     net = LeNet5(seed=4, codes=lenet_c.codes.DIGITS[::-1] * 0.5)

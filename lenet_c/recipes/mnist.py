@@ -54,17 +54,17 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "mnist": Recipe(
             LENET5_1998,
-            Adam(8e-3, schedule="one_cycle", weight_decay=0.03),
+            Adam(6e-3, schedule="one_cycle", weight_decay=0.03),
             loss="map",
-            epochs=300,
+            epochs=800,
             batch_size=128,
         ),
         "mnist-modern": Recipe(
             LENET5_MODERN,
-            Adam(3e-3, schedule="one_cycle", weight_decay=0.05),
+            Adam(4e-3, schedule="one_cycle", weight_decay=0.05),
             loss="cross_entropy",
-            epochs=60,
-            batch_size=64,
+            epochs=200,
+            batch_size=128,
         ),
     }
 )
