@@ -23,10 +23,25 @@ def error_rate(output):
 
 
 def test_the_readme(tmp_path):
-    (code,) = pasted.blocks(README)
+    code = pasted.blocks(README)[0]
     assert error_rate(pasted.run(code, tmp_path)) < 3
     assert (tmp_path / "model.npz").exists()
     assert LeNet5().summary() in README
+
+
+def test_the_readme_reads_pictures(tmp_path):
+    image, draw = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageDraw")
+    pytest.importorskip("scipy")
+    for name, strokes in (
+        ("seven.jpg", [(50, 50, 140, 50, 80, 160)]),
+        ("eight.png", [(100, 30, 70, 65, 130, 125, 100, 160, 70, 125, 130, 65, 100, 30)]),
+    ):
+        sheet = image.new("L", (200, 190), 230)
+        for stroke in strokes:
+            draw.Draw(sheet).line(stroke, 30, 12, joint="curve")
+        sheet.save(tmp_path / name)
+    table = pasted.run("import lenet_c\n" + pasted.blocks(README)[1], tmp_path)
+    assert re.search(r"^ *0 +7 .*\n *1 +8 ", table, re.M), table
 
 
 def test_classes_and_codes(tmp_path):

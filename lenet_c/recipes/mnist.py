@@ -56,7 +56,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             LENET5_1998,
             Adam(6e-3, schedule="one_cycle", weight_decay=0.03),
             loss="map",
-            epochs=800,
+            epochs=600,
             batch_size=128,
         ),
         "mnist-modern": Recipe(
