@@ -122,6 +122,7 @@ DISTORTIONS = {
     "none": None,
     "affine": distort.AFFINE,
     "affine and elastic": dataclasses.replace(distort.AFFINE, elastic=0.7),
+    "world": distort.WORLD,
 }
 
 
@@ -143,8 +144,9 @@ def test_share_of_distortions(mnist) -> None:
             f"{name}: {(other - plain) / 128 * 1e6:.2f} us an image, "
             f"{(other - plain) / plain:.0%} of a step"
         )
-    affine = others[0]
+    affine, _, world = others
     assert affine - plain <= 0.25 * plain  # the most that it may take
+    assert world - affine <= 0.25 * plain
 
 
 @pytest.mark.parametrize("threads", THREADS)
