@@ -141,25 +141,26 @@ def thresholds(share: float, penalty: Reals, distance: Reals) -> Rejection:
     Parameters
     ----------
     share : float
-        In [0, 1); no more than this are rejected.
+        In [0, 1); no more than this are rejected. Where that is less than one image, what is beyond
+        all of them is; 0 rejects nothing.
     penalty, distance : float64 array (N,)
 
     Returns
     -------
     Rejection
     """
+    if not share:
+        return Rejection()
     n = len(penalty)
     ranks = [score.argsort(kind="stable").argsort(kind="stable") for score in (penalty, distance)]
     # the last rank that is accepted in both
     last = int(np.sort(np.maximum(*ranks))[n - int(share * n) - 1])
-    if last == n - 1:
-        return Rejection()
-    return Rejection(
-        **{
-            name: float(np.mean(np.sort(score)[last : last + 2]))
-            for name, score in (("penalty", penalty), ("distance", distance))
-        }
-    )
+    found = {}
+    for name, score in (("penalty", penalty), ("distance", distance)):
+        values = np.sort(score[np.isfinite(score)])  # an empty image stays doubtful
+        nearest = values[last : last + 2] if last < len(values) else values[-1:]
+        found[name] = float(np.mean(nearest)) if nearest.size else math.inf
+    return Rejection(**found)
 
 
 # ---- how far an image is from those of a class ----

@@ -311,7 +311,12 @@ def test_thresholds_by_hand() -> None:
     found = calibration.thresholds(0.2, penalty, distance)
     assert found == Rejection(penalty=8.5, distance=8.5)
     assert found(penalty, penalty, distance).sum() == 2
-    assert calibration.thresholds(0.09, penalty, distance) == Rejection()
+    # less than one image of ten: what is beyond all of them
+    few = calibration.thresholds(0.09, penalty, distance)
+    assert (few.penalty, few.distance) == (penalty.max(), distance.max())
+    assert calibration.thresholds(0, penalty, distance) == Rejection()
+    empty = np.append(distance[1:], math.inf)
+    assert calibration.thresholds(0.09, penalty, empty).distance == distance[1:].max()
     same = np.ones(10)
     assert not calibration.thresholds(0.5, same, same)(same, same, same).any()
 
