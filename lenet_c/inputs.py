@@ -129,11 +129,15 @@ def tell(
     own = learnt.low[0], learnt.high[1]
     if images.dtype == np.uint8 and _is_documented(network, learnt):
         own = 0.0, 255.0
-    if kind == "inverted":
+    if inner is not None and _is_alike(network, inner, learnt):
+        text = f"{name}: padded with {_edge(images):.4g}, where {before} images "
+        text += f"{_around(network, images, learnt)} around: "
+        text += first + _unpadded(network, images, inner, learnt)
+    elif kind == "inverted":
         is_light = np.median(_border(images if inner is None else inner)) > (low + high) / 2
         border, others = ("light", "dark") if is_light else ("dark", "light")
         if inner is not None:
-            border += f" within a padding of {_edge(images):.4g}, the images"
+            border = f"padded with {_edge(images):.4g}, and {border}"
         text = f"{name}: {border} around, where {before} images {others} around: "
         text += first + _turned(network, images, learnt)
     elif kind == "faint":
@@ -283,10 +287,13 @@ def refused(network: _core.Network, given: Any) -> str:
             f"{forms}for the character on one picture of another size: "
             f"{first}images = lenet_c.preprocess.character(images)"
         )
-    if array.ndim == 3 or (array.ndim == 4 and channels):
+    pictures = "images"
+    if array.ndim == 4 and not channels:
+        pictures = {1: "images[:, 0]", 3: "np.moveaxis(images, 1, -1)"}.get(array.shape[1], "")
+    if array.ndim in (3, 4) and pictures:
         return (
             f"{forms}for the character on each picture of another size: "
-            f"{first}images = lenet_c.preprocess.characters(images).images"
+            f"{first}images = lenet_c.preprocess.characters({pictures}).images"
         )
     return forms.removesuffix("; ")
 
@@ -343,6 +350,10 @@ def _line(
         return "images = lenet_c.preprocess.images(images)"
     if array.dtype.kind == "b":
         return f'{first}images = {base}.astype("uint8") * 255'
+    is_narrow = shaped.dtype.kind in "iu" and not (low >= 0 and 32 <= high <= 255)
+    if is_narrow or shaped.dtype == np.float16:  # which would overflow
+        first += f'images = {base}.astype("float32"); '
+        shaped, base = shaped.astype(np.float32), "images"
     return _mended(network, shaped, learnt, base, first)
 
 
@@ -365,7 +376,7 @@ def _mended(
     if not _is_documented(network, learnt):
         factor = (learnt.high[1] - learnt.low[0]) / (high - low)
         return (
-            f"{first}images = (({_wide(images, base)} - {low:.6g}) * {factor:.6g} + "
+            f"{first}images = (({base} - {low:.6g}) * {factor:.6g} + "
             f'{learnt.low[0]:.6g}).astype("float32")'
         )
     if images.dtype == np.uint8:
@@ -380,12 +391,6 @@ def _mended(
     return f"{first}images = {_bytes(network, images, base)}"
 
 
-def _wide(images: NDArray[Any], base: str) -> str:
-    """Write what does not overflow when it is computed with."""
-    is_narrow = images.dtype.kind in "iu" or images.dtype == np.float16
-    return f'{base}.astype("float32")' if is_narrow else base
-
-
 def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
     """Write the expression that makes uint8 of other numbers, 0 of the lowest."""
     # what was put around images after they were scaled goes: the core puts background there
@@ -396,7 +401,6 @@ def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
     low, high = float(images.min()), float(images.max())
     if images.dtype.kind in "iu" and low >= 0 and 32 <= high <= 255:
         return f'{base}.astype("uint8")'
-    base = _wide(images, base)
     if low >= 0 and 0.5 < high <= 1:
         scaled = f"({base} * 255)"
     elif low >= 0 and 32 <= high <= 255:
@@ -431,12 +435,7 @@ def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) ->
     else:
         factor = (own[1] - own[0]) / (high - low)
         turned = f'(({high:.6g} - {cut}) * {factor:.6g} + {own[0]:.6g}).astype("float32")'
-    if inner is not None:
-        turned = (
-            f"np.pad({turned}, [(0, 0)] * (images.ndim - 2) + [(2, 2)] * 2, "
-            f"constant_values={learnt.border[0]:.6g})"
-        )
-    return f"images = {turned}"
+    return f"images = {turned if inner is None else _padded(turned, learnt)}"
 
 
 # ---- padding -----------------------------------------------------------------------------------
@@ -454,6 +453,35 @@ def _within(network: _core.Network, images: NDArray[Any]) -> NDArray[Any] | None
     slack = _SLACK * (float(images.max()) - float(images.min()))
     is_padded = is_even & (abs(background - frame[:, 0].astype(np.float64)) > slack)
     return inner if is_padded.mean() > 0.5 else None
+
+
+def _is_alike(network: _core.Network, inner: NDArray[Any], learnt: Appearance) -> bool:
+    """Whether the background of images without their padding is the one that was learnt."""
+    background = float(np.median(_border(inner)))
+    if inner.dtype == np.uint8:
+        unit = (network.foreground - network.background) / 255
+        background = network.background + unit * background
+    slack = _SLACK * (learnt.high[1] - learnt.low[0])
+    return learnt.border[0] - slack <= background <= learnt.border[1] + slack
+
+
+def _unpadded(
+    network: _core.Network, images: NDArray[Any], inner: NDArray[Any], learnt: Appearance
+) -> str:
+    """Write the line that takes a wrong padding away."""
+    if inner.dtype == np.uint8:
+        return f"images = images{_CUT}"
+    if _is_documented(network, learnt):
+        return f"images = {_bytes(network, images, 'images')}"
+    return f"images = {_padded('images' + _CUT, learnt)}"
+
+
+def _padded(values: str, learnt: Appearance) -> str:
+    """Write the expression that pads 28x28 with the background that was learnt."""
+    return (
+        f"np.pad({values}, [(0, 0)] * (images.ndim - 2) + [(2, 2)] * 2, "
+        f"constant_values={learnt.border[0]:.6g})"
+    )
 
 
 def _edge(images: NDArray[Any]) -> float:

@@ -102,6 +102,10 @@ WARNED: dict[str, Callable[[Images], Images]] = {
         padded(1.075 - preprocess.normalize(x), -0.1)
     ),
     "inverted, -1 to 1, padded with 0": lambda x: float32(padded(1 - x / 127.5)),
+    "padded with 255": lambda x: padded(x, 255),
+    "padded with 100": lambda x: padded(x, 100),
+    "as the network has them, padded with 1": lambda x: float32(padded(preprocess.normalize(x), 1)),
+    "inverted, padded with 100": lambda x: padded(255 - x, 100),
     "0 to 15": lambda x: x // 16,
     "on grey": lambda x: (x * 0.8 + 40).astype(np.uint8),
     "on grey, padded with 0": lambda x: padded((x * 0.8 + 40).astype(np.uint8)),
@@ -521,6 +525,9 @@ def test_inverted_images_padded_for_a_network_of_floats(rng: np.random.Generator
     net = LeNet5()
     Trainer(net, lenet_c.Adam(3e-3), batch_size=16).fit(own, labels, epochs=1)
     low, high = float(own.min()), float(own.max())
+    given = float32(padded(own[:, 2:-2, 2:-2], high))
+    message = warned(lambda: net.predict(given))
+    np.testing.assert_allclose(mended(message, given), own, atol=1e-3)
     for scale in (1, 3):  # its own range, and another
         given = float32(padded((low + high - own[:, 2:-2, 2:-2]) * scale, low * scale))
         for some in (given, given[0]):
@@ -569,7 +576,23 @@ def test_invert_may_be_a_bool_of_numpy() -> None:
 
 
 def test_pictures_of_another_size_are_sent_to_character() -> None:
+    pytest.importorskip("scipy")
     net = LeNet5()
+    pictures = np.full((2, 64, 64), 255, np.uint8)
+    pictures[:, 12:50, 30:34] = 0
+    for given in (
+        pictures,
+        pictures.tolist(),
+        pictures[:, None],
+        np.repeat(pictures[..., None], 3, axis=-1),
+        np.repeat(pictures[:, None], 3, axis=1),
+        pictures[0],
+    ):
+        with pytest.raises((TypeError, ValueError), match="images = ") as error:
+            net.predict(given)
+        found = mended(str(error.value), given)
+        assert found.shape[-2:] == (28, 28)
+        assert found.max() == 255
     with pytest.raises(ValueError, match=r"images = lenet_c\.preprocess\.characters\(images\)"):
         net.predict(np.zeros((5, 64, 64), np.uint8))
     with pytest.raises(ValueError, match=r"images = lenet_c\.preprocess\.character\(images\)"):
