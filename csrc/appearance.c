@@ -4,7 +4,7 @@
 
 #include "lenet.h"
 
-enum { BORDER = 64, LANES = 4 };
+enum { BORDER = 64, LANES = 4, PADDED = 32, PADDING = 2 };
 
 /* One image, in its own units. */
 typedef struct view {
@@ -50,43 +50,58 @@ static void look_at_floats(const float *pixels, int32_t h, int32_t w, view *v)
     }
 }
 
-static void look_at_border(const lenet_images *images, const void *image, view *v)
+/* Of the image without `cut` pixels at each side. */
+static void look_at_border(const lenet_images *images, const void *image, int32_t cut, view *v)
 {
-    const int32_t h = images->height, w = images->width;
+    const int32_t row = images->width, h = images->height - 2 * cut, w = row - 2 * cut;
     /* about BORDER pixels, evenly apart */
     const int32_t step = 1 + (2 * (h + w) - 1) / BORDER;
-    const int32_t last = (h - 1) * w;
+    const int32_t first = cut * row + cut, last = (h - 1) * row;
     float *b = v->border;
 #define COLLECT(type)                                                      \
     do {                                                                   \
-        const type *p = (const type *)image;                               \
+        const type *p = (const type *)image + first;                       \
         for (int32_t x = 0; x < w; x += step) *b++ = (float)p[x];          \
         for (int32_t x = 0; x < w; x += step) *b++ = (float)p[last + x];   \
         for (int32_t y = step; y < h - 1; y += step) {                     \
-            *b++ = (float)p[y * w];                                        \
-            *b++ = (float)p[y * w + w - 1];                                \
+            *b++ = (float)p[y * row];                                      \
+            *b++ = (float)p[y * row + w - 1];                              \
         }                                                                  \
     } while (0)
     if (images->is_float) COLLECT(float);
     else COLLECT(uint8_t);
 #undef COLLECT
-    v->n_border = (int)(b - v->border);
+    const int n = (int)(b - v->border);
+    int differ = 0;
+    for (int i = 1; i < n; i++) differ |= v->border[i] != v->border[0];
+    v->n_border = differ ? n : 1;  /* one tells as much, and takes less time */
 }
 
-/* Looks at the k-th of `looks` images among n, evenly apart. Blank ones have no border taken. */
-static void look_at(const lenet_images *images, int64_t k, int64_t looks, int64_t n, view *v)
+/* Looks at the k-th of `looks` images among n, evenly apart: the image, of which look_at_border may
+ * tell more. Blank ones have no border taken. */
+static const void *look_at(const lenet_images *images, int64_t k, int64_t looks, int64_t n, view *v)
 {
     const int32_t size = images->height * images->width;
     const int64_t i = looks < n ? k * (n - 1) / (looks - 1) : k;
     if (images->is_float) {
         const float *image = (const float *)images->pixels + i * size;
         look_at_floats(image, images->height, images->width, v);
-        if (v->low < v->high) look_at_border(images, image, v);
+        if (v->low < v->high) look_at_border(images, image, 0, v);
+        return image;
     } else {
         const uint8_t *image = (const uint8_t *)images->pixels + i * size;
         look_at_bytes(image, size, v);
-        if (v->low < v->high) look_at_border(images, image, v);
+        if (v->low < v->high) look_at_border(images, image, 0, v);
+        return image;
     }
+}
+
+/* An image of 28x28 that was padded may hide its own border: looks at that, if so. */
+static int look_within(const lenet_images *images, const void *image, view *v)
+{
+    if (images->height != PADDED || images->width != PADDED || v->n_border > 1) return 0;
+    look_at_border(images, image, PADDING, v);
+    return 1;
 }
 
 /* Hoare's selection; changes the order. */
@@ -129,11 +144,13 @@ void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, 
     view v;
     if (looks > n) looks = n;
     for (int64_t k = 0; k < looks; k++) {
-        look_at(images, k, looks, n, &v);
+        const void *image = look_at(images, k, looks, n, &v);
         if (!(v.low < v.high)) continue;
         const float ends[2] = {zero + unit * v.low, zero + unit * v.high};
         const int is_first = look->n == 0;
         widen(look->border, zero + unit * median(v.border, v.n_border), is_first);
+        if (look_within(images, image, &v))
+            widen(look->border, zero + unit * median(v.border, v.n_border), 0);
         widen(look->low, fminf(ends[0], ends[1]), is_first);
         widen(look->high, fmaxf(ends[0], ends[1]), is_first);
         if (!images->is_float) {  /* how light and dark they can be is known */
@@ -174,7 +191,7 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
     memset(unlike, 0, LENET_UNLIKE_KINDS * sizeof *unlike);
     if (looks > n) looks = n;
     for (int64_t k = 0; k < looks; k++) {
-        look_at(images, k, looks, n, &v);
+        const void *image = look_at(images, k, looks, n, &v);
         if (!(v.low < v.high)) continue;
         ++*n_seen;
         if (!images->is_float && v.high == 1.0f) {
@@ -186,15 +203,20 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
             unlike[LENET_FAR]++;
             continue;
         }
-        const int above = border_beyond(&v, border[1] + slack, 1);
-        const int below = !above && border_beyond(&v, border[0] - slack, 0);
         /* light is two thirds up at least: 0 around -1 to 1 is a frame of another range */
         const float third = (v.high - v.low) / 3;
-        if (border[1] < middle && above && border_beyond(&v, v.high - third, 1))
+        int is_inverted = 0, is_beyond = 0;  /* by either border */
+        for (int within = 0; within < 2 && !is_inverted; within++) {
+            if (within && !look_within(images, image, &v)) break;
+            const int above = border_beyond(&v, border[1] + slack, 1);
+            const int below = !above && border_beyond(&v, border[0] - slack, 0);
+            is_beyond |= above || below;
+            is_inverted |= (border[1] < middle && above && border_beyond(&v, v.high - third, 1))
+                || (border[0] > middle && below && border_beyond(&v, v.low + third, 0));
+        }
+        if (is_inverted)
             unlike[LENET_INVERTED]++;
-        else if (border[0] > middle && below && border_beyond(&v, v.low + third, 0))
-            unlike[LENET_INVERTED]++;
-        else if (above || below || v.low < low[0] - slack || v.low > low[1] + slack
+        else if (is_beyond || v.low < low[0] - slack || v.low > low[1] + slack
                  || v.high > high[1] + slack)
             unlike[LENET_RANGE]++;
         else if (v.high - v.low < 0.1f * range && v.high < high[0] - slack)

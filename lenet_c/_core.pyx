@@ -479,12 +479,14 @@ cdef class Samples:
     cdef int64_t label           # of one image, if that is a plain integer,
     cdef const int64_t *first_label  # to which this then points
     cdef bint is_unlike          # what was learnt from, and that is told
+    cdef object given            # as the caller has them
 
     def __cinit__(self, Network network not None, images, labels=None, int64_t learn=0,
                   str name="images", bint look=True):
         cdef int64_t bad
         self.height, self.width = network.height, network.width
         self.classes = network.classes
+        self.given = images
         if not self._open_as_is(images):
             try:
                 array = np.asarray(images)
@@ -492,8 +494,8 @@ cdef class Samples:
                 raise ValueError(f"images: not an array ({error})") from None
             if array.dtype != np.uint8 and array.dtype != np.float32:
                 raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 "
-                                "background, 255 ink) or float32 (already normalised): "
-                                + network.remedy(array))
+                                "background, 255 ink) or float32 (already normalised)"
+                                + network.remedy(images))
             if not (array.flags.c_contiguous and array.flags.aligned):
                 check_memory("images: a contiguous copy", array.nbytes,
                              "fewer images at a time take less; ")
@@ -506,9 +508,10 @@ cdef class Samples:
                 bad = lenet_first_not_finite(<const float *>self.view.buf,
                                              self.n * self.images.height * self.images.width)
             if bad < self.n * self.images.height * self.images.width:
+                from lenet_c import inputs
                 row = bad // (self.images.height * self.images.width)
                 raise ValueError(f"images: row {row} has a pixel that is NaN or infinite, "
-                                 "want finite values")
+                                 "want finite values: " + inputs.FINITE)
         if self.is_single and type(labels) is int:
             self._read_label(network, labels)
         elif labels is not None:
@@ -546,7 +549,7 @@ cdef class Samples:
         if self.view.ndim != 2 and self.view.ndim != 3:
             sizes = tuple([self.view.shape[i] for i in range(self.view.ndim)])
             raise ValueError(f"images: shape {sizes}, want (N, height, width), or "
-                             f"(height, width) for one image: {network.remedy(given)}")
+                             f"(height, width) for one image{network.remedy(given)}")
         self.is_single = self.view.ndim == 2
         shape = self.view.shape if self.is_single else self.view.shape + 1
         self.n = 1 if self.is_single else self.view.shape[0]
@@ -555,12 +558,12 @@ cdef class Samples:
         self.images.is_float = is_float
         if is_float and (shape[0] != h or shape[1] != w):
             raise ValueError(f"images: float32 images of {shape[0]}x{shape[1]}, want {h}x{w} "
-                             f"(only uint8 images are padded): {network.remedy(given)}")
+                             f"(only uint8 images are padded){network.remedy(given)}")
         if shape[0] > h or shape[1] > w or shape[0] < 1 or shape[1] < 1 or (
                 not is_float and ((h - shape[0]) % 2 or (w - shape[1]) % 2
                                   or h - shape[0] > 8 or w - shape[1] > 8)):
             raise ValueError(f"images: uint8 images of {shape[0]}x{shape[1]}, want "
-                             f"{network.sizes()}: {network.remedy(given)}")
+                             f"{network.sizes()}{network.remedy(given)}")
         self.images.height = <int32_t>shape[0]
         self.images.width = <int32_t>shape[1]
         self.images.pixels = self.view.buf
@@ -932,7 +935,8 @@ cdef class Network:
     def remedy(self, images):
         """How to bring refused images into a form that is taken, for an error's text."""
         from lenet_c import inputs
-        return inputs.refused(self, images)
+        text = inputs.refused(self, images)
+        return f": {text}" if text else ""
 
     cdef int _look(self, Samples samples, int64_t learn, str name) except -1:
         """Raises or warns if most images are unlike those that were learnt from."""
@@ -951,7 +955,8 @@ cdef class Network:
             from lenet_c import inputs
             samples.is_unlike = True
             counts = [unlike[k] for k in range(LENET_UNLIKE_KINDS)]
-            inputs.tell(self, samples.some(), UNLIKE[counts.index(max(counts))], name, learn > 0)
+            inputs.tell(self, samples.some(), UNLIKE[counts.index(max(counts))], name, learn > 0,
+                        samples.given)
         if learn and (n_unlike or not is_known or self.assumed or learn > LOOKS):
             if self.assumed:
                 self.assumed = False
@@ -1083,7 +1088,7 @@ cdef class Network:
             self.unturned -= samples.n
             return 0
         from lenet_c import inputs
-        if not inputs.tell_framing(self, samples.some(2 * FRAMED), rejection):
+        if not inputs.tell_framing(self, samples.some(2 * FRAMED), rejection, samples.given):
             # to turn them in vain takes as long as to read 7 times as many
             self.unturned = 50 * 7 * 2 * FRAMED
         return 0

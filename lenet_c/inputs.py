@@ -7,6 +7,7 @@ says when more than half are unlike them: an error where no network could be rig
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -15,16 +16,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_c.preprocess._arrays import other_shape
+
 if TYPE_CHECKING:
     from lenet_c import _core
     from lenet_c.rejection import Rejection
 
-__all__ = ["Appearance", "InputWarning", "refused", "tell", "tell_framing"]
+__all__ = ["FINITE", "Appearance", "InputWarning", "refused", "tell", "tell_framing"]
 
 Range = tuple[float, float]
 
 _SIDE = 28  # of MNIST's images, which preprocess.images gives
+_PADDED = 32  # of MNIST's images padded
 _SLACK = 0.04  # of the range: so much off is alike, as in the core
+
+# the line that mends values that are NaN or infinite; runs of lists and DataFrames, too
+FINITE = "images = np.nan_to_num(images, posinf=0, neginf=0)"
 
 
 class InputWarning(UserWarning):
@@ -85,6 +92,7 @@ def tell(
     kind: str,
     name: str = "images",
     is_training: bool = False,
+    given: Any = None,
 ) -> None:
     """Raise ValueError, or warn, of images that are unlike those that were learnt from.
 
@@ -99,39 +107,50 @@ def tell(
         What the message calls them.
     is_training : bool
         Whether they are learnt from, or else read.
+    given : object, optional
+        The images as the caller has them.
     """
+    first = _as_array(given)
+    inner = _within(network, images)
     low, high = float(images.min()), float(images.max())
     learnt = _learnt(network)
     what = f"{images.dtype} from {low:.4g} to {high:.4g}"
     if kind == "ones":
         raise ValueError(
             f"{name}: uint8 whose largest value is 1, want 0 (background) to 255 (ink): "
-            "images = images * 255"
+            f"{first}images = images * 255"
         )
     if kind == "far":
         raise ValueError(
             f"{name}: {what}, want values around {learnt.low[0]:.4g} to {learnt.high[1]:.4g}: "
-            + _mended(network, images, learnt)
+            + _mended(network, images, learnt, first=first)
         )
     before = "it learnt before from" if is_training else "the network learnt from"
     own = learnt.low[0], learnt.high[1]
     if images.dtype == np.uint8 and _is_documented(network, learnt):
         own = 0.0, 255.0
-    if kind == "inverted":
-        sides = ("light", "dark") if np.median(_border(images)) > (low + high) / 2 else ()
-        border, others = sides or ("dark", "light")
+    if inner is not None and _is_alike(network, inner, learnt):
+        text = f"{name}: padded with {_edge(images):.4g}, where {before} images "
+        text += f"{_around(network, images, learnt)} around: "
+        text += first + _unpadded(network, images, inner, learnt)
+    elif kind == "inverted":
+        is_light = np.median(_border(images if inner is None else inner)) > (low + high) / 2
+        border, others = ("light", "dark") if is_light else ("dark", "light")
+        if inner is not None:
+            border = f"padded with {_edge(images):.4g}, and {border}"
         text = f"{name}: {border} around, where {before} images {others} around: "
-        text += _turned(network, images, learnt)
+        text += first + _turned(network, images, learnt)
     elif kind == "faint":
         text = (
             f"{name}: {what}, nearly blank, where {before} {own[0]:.4g} to {own[1]:.4g}: "
-            + _mended(network, images, learnt)
+            + _mended(network, images, learnt, first=first)
         )
     else:
-        border = f"{np.median(_border(images)):.4g} around"
+        border = f"{np.median(_border(images if inner is None else inner)):.4g} around"
         text = (
             f"{name}: {what}, {border}, where {before} {own[0]:.4g} to {own[1]:.4g}, "
-            f"{_around(network, images, learnt)} around: " + _mended(network, images, learnt)
+            f"{_around(network, images, learnt)} around: "
+            + _mended(network, images, learnt, first=first)
         )
     _warn(text)
 
@@ -154,7 +173,9 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 }
 
 
-def tell_framing(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> bool:
+def tell_framing(
+    network: _core.Network, images: NDArray[Any], rejection: Rejection, given: Any = None
+) -> bool:
     """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
 
     Parameters
@@ -164,6 +185,8 @@ def tell_framing(network: _core.Network, images: NDArray[Any], rejection: Reject
         Some of them.
     rejection : Rejection
         The thresholds.
+    given : object, optional
+        The images as the caller has them.
 
     Returns
     -------
@@ -180,11 +203,12 @@ def tell_framing(network: _core.Network, images: NDArray[Any], rejection: Reject
                 best, least = name, share
     text = f"images: {rejected:.0%} of the answers are rejected"
     if best is not None:
-        text += f", but {least:.0%} of the images {best}: images = images{_TURNS[best][0]}"
+        text += f", but {least:.0%} of the images {best}: "
+        text += f"{_as_array(given)}images = images{_TURNS[best][0]}"
     elif rejected > 0.5:
         text += (
             "; do they show what the network knows, upright, one character in the middle of each? "
-            "images = lenet_c.preprocess.characters(images).images finds and centres it"
+            "what finds and centres it: images = lenet_c.preprocess.characters(images).images"
         )
     else:
         return False
@@ -224,33 +248,68 @@ def refused(network: _core.Network, given: Any) -> str:
     Returns
     -------
     str
-        The line of code, as far as it can be told.
+        What may help, ending with the line of code; empty if nothing can be told.
     """
+    if _is_file(given):
+        return "the character on a picture file: images = lenet_c.preprocess.character(images)"
+    if isinstance(given, (list, tuple)) and given and all(map(_is_file, given)):
+        return (
+            "the characters on picture files: images = lenet_c.preprocess.characters(images).images"
+        )
     array = np.asarray(given)
+    first = _as_array(given)
+    if array.dtype == object and array.ndim:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            return ""
+        first = 'images = np.asarray(images, "float64"); '
+    if not array.size or array.dtype.kind not in "buif":
+        return ""
     sizes = [(network.height, network.width)]
     if _takes_28(network):
         sizes.append((_SIDE, _SIDE))
-    if array.size and array.dtype.kind in "buif":
-        for height, width in sizes:
-            shaped, base = _shaped(array, height, width)
-            if shaped is not None:
-                return _line(network, array, shaped, base, (height, width) == (_SIDE, _SIDE))
-    if _takes_28(network) and array.ndim == 4 and 3 in (shape := array.shape)[1::2]:
-        axis = 3 if shape[3] == 3 else 1
-        if shape[1:3] == (_SIDE, _SIDE) or shape[2:] == (_SIDE, _SIDE):
-            return f"images = lenet_c.preprocess.images(images.mean(axis={axis}))"
+    for height, width in sizes:
+        shaped, base = _shaped(array, height, width)
+        if shaped is not None:
+            is_28 = (height, width) == (_SIDE, _SIDE)
+            return _line(network, array, shaped, base, is_28, first)
     if not _takes_28(network):
         return f"images of {network.height}x{network.width} are wanted, one channel"
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (2, 3, 4)):
-        return (
-            "images = lenet_c.preprocess.character(images) finds the character on one picture; "
-            "lenet_c.preprocess.images takes (N, 28, 28), (N, 784), (N, 28, 28, 1), (N, 1, 28, 28)"
-        )
-    return (
-        "images = lenet_c.preprocess.characters(images).images finds the character on each "
-        "picture; lenet_c.preprocess.images takes (N, 28, 28), (N, 784), (N, 28, 28, 1), "
-        "(N, 1, 28, 28)"
+    if (other := other_shape(array.shape, given, "images")) is not None:
+        return f"{other[0]} images = lenet_c.preprocess.images({other[1]})"
+    forms = (
+        "lenet_c.preprocess.images takes (N, 28, 28), (N, 784), (N, 28, 28, 1), (N, 1, 28, 28); "
     )
+    channels = array.shape[-1:] in ((2,), (3,), (4,))
+    if array.ndim == 2 or (array.ndim == 3 and channels):
+        return (
+            f"{forms}for the character on one picture of another size: "
+            f"{first}images = lenet_c.preprocess.character(images)"
+        )
+    pictures = "images"
+    if array.ndim == 4 and not channels:
+        pictures = {1: "images[:, 0]", 3: "np.moveaxis(images, 1, -1)"}.get(array.shape[1], "")
+    if array.ndim in (3, 4) and pictures:
+        return (
+            f"{forms}for the character on each picture of another size: "
+            f"{first}images = lenet_c.preprocess.characters({pictures}).images"
+        )
+    return forms.removesuffix("; ")
+
+
+def _is_file(given: Any) -> bool:
+    """Whether it may be a picture's path or content; other text is not."""
+    if isinstance(given, str):
+        return bool(os.path.splitext(given)[1])
+    return isinstance(given, (bytes, os.PathLike))
+
+
+def _as_array(given: Any) -> str:
+    """Write what lines about arrays need first, if the caller has something else."""
+    if given is None or isinstance(given, np.ndarray):
+        return ""
+    return "images = np.asarray(images); "
 
 
 def _takes_28(network: _core.Network) -> bool:
@@ -270,94 +329,163 @@ def _shaped(array: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any] 
 
 
 def _line(
-    network: _core.Network, array: NDArray[Any], shaped: NDArray[Any], base: str, is_28: bool
+    network: _core.Network,
+    array: NDArray[Any],
+    shaped: NDArray[Any],
+    base: str,
+    is_28: bool,
+    first: str,
 ) -> str:
     learnt = _learnt(network)
     low, high = float(shaped.min()), float(shaped.max())
     if not np.isfinite([low, high]).all():
-        return "images = np.nan_to_num(images)"
+        shaped = np.nan_to_num(shaped, posinf=0, neginf=0)
+        return f"{first}{FINITE}; {_line(network, shaped, shaped, base, is_28, '')}"
     is_own_size = shaped.shape[1:] == (network.height, network.width)
     if shaped.dtype.kind == "f" and is_own_size and _fits(shaped, low, high, learnt):
-        return f'images = {base}.astype("float32")'
+        return f'{first}images = {base}.astype("float32")'
     if shaped.dtype == np.uint8 and high > 1 and not is_28:
-        return f"images = {base}"
+        return f"{first}images = {base}"
     if is_28 and _is_documented(network, learnt) and low >= 0 and (high <= 1 or 32 <= high <= 255):
         return "images = lenet_c.preprocess.images(images)"
     if array.dtype.kind == "b":
-        return f'images = {base}.astype("uint8") * 255'
-    return _mended(network, shaped, learnt, base)
+        return f'{first}images = {base}.astype("uint8") * 255'
+    is_narrow = shaped.dtype.kind in "iu" and not (low >= 0 and 32 <= high <= 255)
+    if is_narrow or shaped.dtype == np.float16:  # which would overflow
+        first += f'images = {base}.astype("float32"); '
+        shaped, base = shaped.astype(np.float32), "images"
+    return _mended(network, shaped, learnt, base, first)
 
 
 def _mended(
-    network: _core.Network, images: NDArray[Any], learnt: Appearance, base: str = "images"
+    network: _core.Network,
+    images: NDArray[Any],
+    learnt: Appearance,
+    base: str = "images",
+    first: str = "",
 ) -> str:
     """Write the line that brings images of the right size into the range that is wanted."""
     if images.dtype == np.uint8 and not _is_documented(network, learnt):
         if images.shape[1:] != (network.height, network.width):
             base = f"lenet_c.preprocess.pad({base}, {network.height})"
         return (
-            f"images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
+            f"{first}images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
             f"{learnt.high[1]:.6g})"
         )
     low, high = float(images.min()), float(images.max())
     if not _is_documented(network, learnt):
         factor = (learnt.high[1] - learnt.low[0]) / (high - low)
         return (
-            f"images = (({base} - {low:.6g}) * {factor:.6g} + {learnt.low[0]:.6g})"
-            '.astype("float32")'
+            f"{first}images = (({base} - {low:.6g}) * {factor:.6g} + "
+            f'{learnt.low[0]:.6g}).astype("float32")'
         )
     if images.dtype == np.uint8:
         if high < 128:
-            return f'images = ({base} * (255 / {base}.max())).round().astype("uint8")'
+            return f'{first}images = ({base} * (255 / {base}.max())).round().astype("uint8")'
+        if _within(network, images) is not None:
+            base += _CUT
         return (
-            f"images = lenet_c.preprocess.characters({base}).images, which takes the background out"
+            "what takes the background out: "
+            f"{first}images = lenet_c.preprocess.characters({base}).images"
         )
-    return f"images = {_bytes(network, images, base)}"
+    return f"{first}images = {_bytes(network, images, base)}"
 
 
 def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
     """Write the expression that makes uint8 of other numbers, 0 of the lowest."""
-    low, high = float(images.min()), float(images.max())
-    height, width = images.shape[1:]
     # what was put around images after they were scaled goes: the core puts background there
-    frame = _border(images)
-    ring = _border(images[:, 1:-1, 1:-1]) if min(height, width) > 4 else frame
-    edge = float(np.ravel(frame)[0])
-    is_padded = (height, width) == (32, 32) and (frame == edge).all() and (ring == edge).all()
-    if is_padded and low < edge < high and _takes_28(network):
-        base += "[..., 2:-2, 2:-2]"
+    inner = _within(network, images)
+    if inner is not None:
+        images = inner
+        base += _CUT
+    low, high = float(images.min()), float(images.max())
+    if images.dtype.kind in "iu" and low >= 0 and 32 <= high <= 255:
+        return f'{base}.astype("uint8")'
     if low >= 0 and 0.5 < high <= 1:
-        scaled = f"{base} * 255"
+        scaled = f"({base} * 255)"
     elif low >= 0 and 32 <= high <= 255:
         scaled = base
     elif abs(low + 1) < 1e-3 and high <= 1:
-        scaled = f"({base} + 1) * 127.5"
+        scaled = f"(({base} + 1) * 127.5)"
     elif abs(low + 0.4242) < 1e-3 and 2 < high <= 2.8216:  # MNIST's mean and deviation
-        scaled = f"({base} * 0.3081 + 0.1307) * 255"
+        scaled = f"(({base} * 0.3081 + 0.1307) * 255)"
     elif abs(low + 0.1) < 1e-3 and 1 < high <= 1.1751:
-        scaled = f"({base} + 0.1) * 200"
+        scaled = f"(({base} + 0.1) * 200)"
     else:
-        scaled = f"({base} - {base}.min()) * (255 / ({base}.max() - {base}.min()))"
-    if scaled is base and images.dtype.kind in "ui":
-        return f'{base}.astype("uint8")'
-    if scaled is not base:
-        scaled = f"({scaled})"
+        scaled = f"(({base} - {base}.min()) * (255 / ({base}.max() - {base}.min())))"
     return f'{scaled}.round().clip(0, 255).astype("uint8")'
 
 
 def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
     """Write the line that makes dark light."""
-    low, high = float(images.min()), float(images.max())
+    inner = _within(network, images)
+    cut = "images" if inner is None else "images" + _CUT
     if images.dtype == np.uint8:
-        return "images = 255 - images"
+        return f"images = 255 - {cut}"
     own = learnt.low[0], learnt.high[1]
+    if inner is not None and _is_documented(network, learnt):
+        return f"images = 255 - {_bytes(network, images, 'images')}"
+    values = images if inner is None else inner
+    low, high = float(values.min()), float(values.max())
     slack = _SLACK * (own[1] - own[0])
     if abs(low - own[0]) <= slack and high <= own[1] + slack:
-        return f"images = {own[0] + own[1]:.6g} - images"
-    if _is_documented(network, learnt):
+        turned = f"{own[0] + own[1]:.6g} - {cut}"
+    elif _is_documented(network, learnt):
         return f"images = 255 - {_bytes(network, images, 'images')}"
-    factor = (own[1] - own[0]) / (high - low)
-    return f'images = (({high:.6g} - images) * {factor:.6g} + {own[0]:.6g}).astype("float32")'
+    else:
+        factor = (own[1] - own[0]) / (high - low)
+        turned = f'(({high:.6g} - {cut}) * {factor:.6g} + {own[0]:.6g}).astype("float32")'
+    return f"images = {turned if inner is None else _padded(turned, learnt)}"
+
+
+# ---- padding -----------------------------------------------------------------------------------
+
+_CUT = "[..., 2:-2, 2:-2]"
+
+
+def _within(network: _core.Network, images: NDArray[Any]) -> NDArray[Any] | None:
+    """Give images of 28x28 without the padding, if most have one that is not their background."""
+    if images.shape[1:] != (_PADDED, _PADDED) or not _takes_28(network):
+        return None
+    frame, inner = _border(images), images[:, 2:-2, 2:-2]
+    is_even = (frame == frame[:, :1]).all(axis=1)
+    background = np.median(_border(inner), axis=1)
+    slack = _SLACK * (float(images.max()) - float(images.min()))
+    is_padded = is_even & (abs(background - frame[:, 0].astype(np.float64)) > slack)
+    return inner if is_padded.mean() > 0.5 else None
+
+
+def _is_alike(network: _core.Network, inner: NDArray[Any], learnt: Appearance) -> bool:
+    """Whether the background of images without their padding is the one that was learnt."""
+    background = float(np.median(_border(inner)))
+    if inner.dtype == np.uint8:
+        unit = (network.foreground - network.background) / 255
+        background = network.background + unit * background
+    slack = _SLACK * (learnt.high[1] - learnt.low[0])
+    return learnt.border[0] - slack <= background <= learnt.border[1] + slack
+
+
+def _unpadded(
+    network: _core.Network, images: NDArray[Any], inner: NDArray[Any], learnt: Appearance
+) -> str:
+    """Write the line that takes a wrong padding away."""
+    if inner.dtype == np.uint8:
+        return f"images = images{_CUT}"
+    if _is_documented(network, learnt):
+        return f"images = {_bytes(network, images, 'images')}"
+    return f"images = {_padded('images' + _CUT, learnt)}"
+
+
+def _padded(values: str, learnt: Appearance) -> str:
+    """Write the expression that pads 28x28 with the background that was learnt."""
+    return (
+        f"np.pad({values}, [(0, 0)] * (images.ndim - 2) + [(2, 2)] * 2, "
+        f"constant_values={learnt.border[0]:.6g})"
+    )
+
+
+def _edge(images: NDArray[Any]) -> float:
+    return float(np.median(images[:, 0, 0]))
 
 
 # ---- what was learnt from ----------------------------------------------------------------------

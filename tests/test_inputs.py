@@ -53,6 +53,33 @@ def float32(images: Images) -> Images:
     return images.astype(np.float32)
 
 
+def normal(images: Images) -> Images:
+    return preprocess.normalize(padded(images))
+
+
+class Frame:
+    """What a pandas.DataFrame has that matters here, where pandas need not be installed."""
+
+    def __init__(self, values: Images) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Images:
+        return np.array(self.values, dtype)
+
+    def to_numpy(self) -> Images:
+        return self.values
+
+    @property
+    def iloc(self) -> Any:
+        values = self.values
+
+        class Part:
+            def __getitem__(self, key: Any) -> Frame:
+                return Frame(values[key])
+
+        return Part()
+
+
 def standardised(images: Images) -> Images:
     return (images / 255 - 0.1307) / 0.3081
 
@@ -68,8 +95,20 @@ WARNED: dict[str, Callable[[Images], Images]] = {
     "inverted": lambda x: 255 - x,
     "inverted, as the network has them": lambda x: float32(1.075 - preprocess.normalize(padded(x))),
     "inverted, 0 to 1": lambda x: float32(1 - padded(x) / 255),
+    "inverted, padded with 0": lambda x: padded(255 - x),
+    "inverted, 0 to 1, padded with 0": lambda x: float32(padded(1 - x / 255)),
+    "inverted, 0 to 1, padded with -0.1": lambda x: float32(padded(1 - x / 255, -0.1)),
+    "inverted, as the network has them, padded with -0.1": lambda x: float32(
+        padded(1.075 - preprocess.normalize(x), -0.1)
+    ),
+    "inverted, -1 to 1, padded with 0": lambda x: float32(padded(1 - x / 127.5)),
+    "padded with 255": lambda x: padded(x, 255),
+    "padded with 100": lambda x: padded(x, 100),
+    "as the network has them, padded with 1": lambda x: float32(padded(preprocess.normalize(x), 1)),
+    "inverted, padded with 100": lambda x: padded(255 - x, 100),
     "0 to 15": lambda x: x // 16,
     "on grey": lambda x: (x * 0.8 + 40).astype(np.uint8),
+    "on grey, padded with 0": lambda x: padded((x * 0.8 + 40).astype(np.uint8)),
 }
 TURNED: dict[str, Callable[[Images], Images]] = {
     "transposed": lambda x: np.ascontiguousarray(x.swapaxes(1, 2)),
@@ -92,6 +131,30 @@ REFUSED: dict[str, Callable[[Images], Any]] = {
     "28x28 float32": lambda x: float32(x / 255),
     "int64": lambda x: x.astype(np.int64),
     "int64 of 32x32": lambda x: padded(x).astype(np.int64),
+    "int8 from -128": lambda x: (x.astype(np.int16) - 128).astype(np.int8),
+    "int8 from -128 of 32x32": lambda x: (padded(x).astype(np.int16) - 128).astype(np.int8),
+    "int8 of 0 and 1 of 32x32": lambda x: (padded(x) > 127).astype(np.int8),
+    "float16 from -60000": lambda x: (x * 470.0 - 60000).astype(np.float16),
+    "object": lambda x: x.astype(object),
+    "object of 32x32": lambda x: padded(x).astype(object),
+    "lists of -1 to 1": lambda x: (x / 127.5 - 1).tolist(),
+    "lists of 32x32": lambda x: (padded(x) / 255).tolist(),
+    "a DataFrame": lambda x: Frame(x.reshape(-1, 784)),
+    "a DataFrame of -1 to 1": lambda x: Frame(x.reshape(-1, 784) / 127.5 - 1),
+    "a DataFrame with labels": lambda x: Frame(
+        np.concatenate([np.zeros((len(x), 1), int), x.reshape(-1, 784)], axis=1)
+    ),
+    "lists with labels": lambda x: np.concatenate(
+        [np.zeros((len(x), 1), int), x.reshape(-1, 784)], axis=1
+    ).tolist(),
+    "(N, 785)": lambda x: np.concatenate([x[:, 0, :1], x.reshape(-1, 784)], axis=1),
+    "(784, N)": lambda x: x.reshape(-1, 784).T,
+    "(28, 28, N)": lambda x: x.transpose(1, 2, 0),
+    "NaN": lambda x: np.where(np.arange(1024).reshape(32, 32) % 1024, normal(x), np.nan),
+    "infinite": lambda x: np.where(np.arange(1024).reshape(32, 32) % 1024, normal(x), -np.inf),
+    "NaN in float64": lambda x: np.where(
+        np.arange(1024).reshape(32, 32) % 1024, normal(x), np.nan
+    ).astype(float),
     "bool": lambda x: x > 127,
     "bool of 32x32": lambda x: padded(x) > 127,
     "lists": lambda x: x.tolist(),
@@ -124,7 +187,7 @@ def error_rate(net: LeNet5, images: Images, labels: Images) -> float:
 
 def mended(message: str, images: Any) -> Any:
     """Run the line of code at the end of a message."""
-    line = re.search(r"images = .*?(?=, which | finds |$)", message)
+    line = re.search(r"images = .*$", message)
     assert line is not None, message
     names: dict[str, Any] = {"images": images, "np": np, "lenet_c": lenet_c}
     exec(line[0], names)
@@ -155,7 +218,7 @@ def test_unlikely_images_are_told_and_mended(
     kind: str, reader: tuple[LeNet5, Images, Images]
 ) -> None:
     net, images, _ = reader
-    if kind == "on grey":
+    if "on grey" in kind:
         pytest.importorskip("scipy")
         reader = net, images[:300], reader[2][:300]
         images = images[:300]
@@ -173,7 +236,7 @@ def test_what_is_refused_is_mended(kind: str, reader: tuple[LeNet5, Images, Imag
         net.predict(given)
     if kind in ("(N, 784)", "(N, 28, 28, 1)", "(N, 1, 28, 28)", "float64", "28x28 float32"):
         assert "images = lenet_c.preprocess.images(images)" in str(error.value)
-    if kind in ("0 and 1", "bool", "bool of 32x32"):
+    if kind in ("0 and 1", "bool", "bool of 32x32", "int8 of 0 and 1 of 32x32"):
         reader = net, np.where(images > 127, 255, 0).astype(np.uint8), reader[2]
     check_mended(reader, str(error.value), given)
 
@@ -399,8 +462,137 @@ def test_a_file_whose_record_is_none_is_refused(given: Any, tmp_path: Path) -> N
         LeNet5.load(tmp_path / "net.npz")
 
 
-def test_pictures_of_another_size_are_sent_to_character() -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        "seven",
+        ["seven", "eight"],
+        None,
+        [None, None],
+        1 + 2j,
+        np.zeros((5, 28, 28), complex),
+        (image for image in ()),
+        np.zeros((0, 784)),
+        np.float64(3),
+        np.zeros(5),
+        np.zeros((2, 3, 4, 5, 6)),
+    ],
+    ids=str,
+)
+def test_what_no_line_mends_has_none(given: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="images: ") as error:
+        LeNet5().predict(given)
+    assert "images = " not in str(error.value)
+    assert not str(error.value).rstrip().endswith(":")
+
+
+def test_paths_are_sent_to_character(tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    pil = pytest.importorskip("PIL.Image")
+    picture = np.full((64, 64), 255, np.uint8)
+    picture[12:50, 30:34] = 0
+    path = tmp_path / "one.png"
+    pil.fromarray(picture).save(path)
+    for given in (path, str(path), path.read_bytes(), [str(path)] * 2):
+        with pytest.raises((TypeError, ValueError), match="images = ") as error:
+            LeNet5().predict(given)
+        assert mended(str(error.value), given).shape[-2:] == (28, 28)
+
+
+def test_what_is_no_array_becomes_one_where_a_warning_needs_it(
+    reader: tuple[LeNet5, Images, Images],
+) -> None:
+    net, images, _ = reader
+    given = memoryview(np.ascontiguousarray(255 - images[:30]))
+    np.testing.assert_array_equal(mended(warned(lambda: net.predict(given)), given), images[:30])
+    turned = memoryview(np.ascontiguousarray(images.swapaxes(1, 2)))
+    message = warned(lambda: net.predict(turned))
+    np.testing.assert_array_equal(mended(message, turned), images)
+
+
+def test_padded_images_are_no_surprise_where_they_were_learnt(rng: np.random.Generator) -> None:
+    images, labels = striped(rng, 200, 0, 255)
+    given = padded(255 - images)
     net = LeNet5()
+    Trainer(net).fit(given, labels, epochs=1)
+    net.predict(given)
+    net.predict(given[0])
+
+
+def test_inverted_images_padded_for_a_network_of_floats(rng: np.random.Generator) -> None:
+    raw, labels = striped(rng, 200, 0, 255)
+    own = float32(standardised(padded(raw)))
+    net = LeNet5()
+    Trainer(net, lenet_c.Adam(3e-3), batch_size=16).fit(own, labels, epochs=1)
+    low, high = float(own.min()), float(own.max())
+    given = float32(padded(own[:, 2:-2, 2:-2], high))
+    message = warned(lambda: net.predict(given))
+    np.testing.assert_allclose(mended(message, given), own, atol=1e-3)
+    for scale in (1, 3):  # its own range, and another
+        given = float32(padded((low + high - own[:, 2:-2, 2:-2]) * scale, low * scale))
+        for some in (given, given[0]):
+            message = warned(lambda some=some: net.predict(some))  # type: ignore[misc]
+            wanted = own if some is given else own[0]
+            np.testing.assert_allclose(mended(message, some), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("x", "shape"),
+    [
+        (np.zeros((5, 785)), (5, 28, 28)),
+        (Frame(np.zeros((5, 785))), (5, 28, 28)),
+        (np.zeros((5, 785)).tolist(), (5, 28, 28)),
+        (np.zeros((784, 5)), (5, 28, 28)),
+        (np.zeros((5, 28, 28, 3)), (5, 28, 28)),
+        (np.zeros((5, 3, 28, 28)), (5, 28, 28)),
+        (np.zeros((28, 28, 5)), (5, 28, 28)),
+        (np.zeros((5, 32, 32)).tolist(), (5, 28, 28)),
+        (np.full((5, 784), np.inf), (5, 28, 28)),
+        (np.linspace(0, 65535, 784).tolist(), (1, 28, 28)),
+        (np.zeros((5, 64, 64), np.uint8), (5, 28, 28)),
+    ],
+)
+def test_what_preprocess_images_refuses_is_mended(x: Any, shape: tuple[int, ...]) -> None:
+    if np.shape(x) == (5, 64, 64):
+        pytest.importorskip("scipy")
+    with pytest.raises(ValueError, match=r"^x: .*x = ") as error:
+        preprocess.images(x)
+    names: dict[str, Any] = {"x": x, "np": np, "lenet_c": lenet_c}
+    line = re.search(r"x = .*$", str(error.value))
+    assert line is not None
+    exec(line[0], names)
+    assert preprocess.images(names["x"]).shape == shape
+
+
+def test_invert_may_be_a_bool_of_numpy() -> None:
+    images = np.arange(784, dtype=np.float32).reshape(1, 28, 28) / 784 * 255
+    for invert in (True, False):
+        np.testing.assert_array_equal(
+            preprocess.images(images, invert=np.bool_(invert)),  # type: ignore[arg-type]
+            preprocess.images(images, invert=invert),
+        )
+    with pytest.raises(ValueError, match="invert: got 1"):
+        preprocess.images(images, invert=1)  # type: ignore[arg-type]
+
+
+def test_pictures_of_another_size_are_sent_to_character() -> None:
+    pytest.importorskip("scipy")
+    net = LeNet5()
+    pictures = np.full((2, 64, 64), 255, np.uint8)
+    pictures[:, 12:50, 30:34] = 0
+    for given in (
+        pictures,
+        pictures.tolist(),
+        pictures[:, None],
+        np.repeat(pictures[..., None], 3, axis=-1),
+        np.repeat(pictures[:, None], 3, axis=1),
+        pictures[0],
+    ):
+        with pytest.raises((TypeError, ValueError), match="images = ") as error:
+            net.predict(given)
+        found = mended(str(error.value), given)
+        assert found.shape[-2:] == (28, 28)
+        assert found.max() == 255
     with pytest.raises(ValueError, match=r"images = lenet_c\.preprocess\.characters\(images\)"):
         net.predict(np.zeros((5, 64, 64), np.uint8))
     with pytest.raises(ValueError, match=r"images = lenet_c\.preprocess\.character\(images\)"):

@@ -976,7 +976,7 @@ def test_images(real_digits):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((5, 785)), r"x\[:, 1:\]"),
+        (np.zeros((5, 785)), r"x = x\[:, 1:\]"),
         (np.zeros((784, 5)), r"x\.T"),
         (np.zeros((5, 28, 28, 3)), "grey"),
         (np.zeros((28, 28, 5)), "transpose"),
@@ -984,7 +984,7 @@ def test_images(real_digits):
         (np.zeros((5, 32, 32)), "padded"),
         (np.linspace(-1, 1, 784), "normalised"),
         (np.linspace(0, 16, 784), "x / 16"),
-        (np.linspace(0, 65535, 784), "x / 65535"),
+        (np.linspace(0, 65535, 784), "x = x / 65535"),
         (np.full(784, np.nan), "nan_to_num"),
     ],
 )

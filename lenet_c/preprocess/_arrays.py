@@ -38,7 +38,8 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
     ValueError
         If the shape or the range is another, or it cannot be told: with what to do.
     """
-    if invert is not True and invert is not False and invert != "auto":
+    is_bool = isinstance(invert, (bool, np.bool_))
+    if not is_bool and not (isinstance(invert, str) and invert == "auto"):
         raise ValueError(f'invert: got {checks.short(invert)}, want True, False or "auto"')
     given = checks.array("x", x.to_numpy() if hasattr(x, "to_numpy") else x)
     if given.dtype == object:
@@ -48,13 +49,46 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
             raise TypeError("x: has values that are no numbers, or images of unlike size") from None
     if given.dtype != bool and given.dtype.kind not in "uif":
         raise TypeError(f"x: dtype {given.dtype}; wanted numbers or bool")
-    raw = _to_255(_shaped(given))
-    if invert == "auto":
+    raw = _to_255(_shaped(given, x), x)
+    if not is_bool:
         invert = _dark_on_light(raw)
     return 255 - raw if invert else raw
 
 
-def _shaped(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def other_shape(shape: tuple[int, ...], given: Any, name: str) -> tuple[str, str] | None:
+    """Ask what images of a shape that is not taken may be, and write what makes them 28x28.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    given : array, list or DataFrame
+        What has the shape.
+    name : str
+        Of the variable that holds it.
+
+    Returns
+    -------
+    (str, str) or None
+        The question, and the expression; None: nothing that can be told from the shape.
+    """
+    pixels = SIDE * SIDE
+    is_frame = hasattr(given, "iloc")
+    if not is_frame and not isinstance(given, np.ndarray):
+        name = f"np.asarray({name})"
+    if len(shape) == 2 and shape[1] == pixels + 1:
+        part = f"{name}.iloc[:, 1:]" if is_frame else f"{name}[:, 1:]"
+        return "a column of labels first?", part
+    if len(shape) == 2 and shape[0] == pixels:
+        return "one column an image?", f"{name}.T"
+    if len(shape) == 4 and shape[1:] in ((SIDE, SIDE, 3), (3, SIDE, SIDE)):
+        axis = 3 if shape[3] == 3 else 1
+        return "colours? their mean is grey:", f"{name}.mean(axis={axis})"
+    if len(shape) == 3 and shape[:2] == (SIDE, SIDE):
+        return "images along the last axis?", f"{name}.transpose(2, 0, 1)"
+    return None
+
+
+def _shaped(given: npt.NDArray[Any], x: Any) -> npt.NDArray[Any]:
     shape = given.shape
     pixels = SIDE * SIDE
     if shape[-2:] == (SIDE, SIDE) and (given.ndim <= 3 or (given.ndim == 4 and shape[1] == 1)):
@@ -63,31 +97,32 @@ def _shaped(given: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return given.reshape(-1, SIDE, SIDE)
     if given.ndim in (1, 2) and shape[-1] == pixels:
         return given.reshape(-1, SIDE, SIDE)
-    hint = "characters(x) finds characters on pictures of other sizes"
-    if given.ndim == 2 and shape[-1] == pixels + 1:
-        hint = "a column of labels? x[:, 1:] leaves the first one out"
-    elif given.ndim == 2 and shape[0] == pixels:
-        hint = "one column an image? x.T turns them"
-    elif given.ndim == 4 and 3 in (shape[1], shape[3]):
-        axis = 3 if shape[3] == 3 else 1
-        hint = f"colours? x.mean(axis={axis}) makes them grey"
-    elif given.ndim == 3 and shape[:2] == (SIDE, SIDE):
-        hint = "images along the last axis? x.transpose(2, 0, 1) turns them"
+    hint = ""
+    if (other := other_shape(shape, x, "x")) is not None:
+        hint = f": {other[0]} x = {other[1]}"
     elif shape[-2:] == (32, 32):
-        hint = "padded already? a network of 32x32 takes uint8 as it is; x[..., 2:-2, 2:-2] cuts"
+        cut = "x" if isinstance(x, np.ndarray) else "np.asarray(x)"
+        hint = f": padded? a network of 32x32 takes uint8 as it is; x = {cut}[..., 2:-2, 2:-2]"
+    elif given.ndim == 3 or (given.ndim == 4 and shape[3] in (2, 3, 4)):
+        hint = ": pictures of another size? x = lenet_c.preprocess.characters(x).images"
+    elif given.ndim == 2:
+        hint = ": a picture of another size? x = lenet_c.preprocess.character(x)"
     raise ValueError(
-        f"x: shape {shape}; wanted (N, 28, 28), (N, 784), (N, 28, 28, 1) or (N, 1, 28, 28): {hint}"
+        f"x: shape {shape}; wanted (N, 28, 28), (N, 784), (N, 28, 28, 1) or (N, 1, 28, 28){hint}"
     )
 
 
-def _to_255(given: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def _to_255(given: npt.NDArray[Any], x: Any) -> npt.NDArray[np.uint8]:
     if given.size == 0:
         return np.zeros(given.shape, np.uint8)
     if given.dtype == bool:
         return given.astype(np.uint8) * np.uint8(255)
     low, high = float(given.min()), float(given.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("x: has values that are not finite: np.nan_to_num(x) makes NaN 0")
+        raise ValueError(
+            "x: has values that are not finite; with 0 in their place: "
+            "x = np.nan_to_num(x, posinf=0, neginf=0)"
+        )
     if low < 0:
         raise ValueError(
             f"x: has values from {low:.4g} to {high:.4g}, normalised ones: undo it first, as in "
@@ -95,7 +130,8 @@ def _to_255(given: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         )
     if high > 255:
         raise ValueError(
-            f"x: has values up to {high:.6g}; wanted at most 255: x / {_white(high)} gives 0 to 1"
+            f"x: has values up to {high:.6g}; wanted at most 255; 0 to 1 by "
+            f"x = {'x' if isinstance(x, np.ndarray) else 'np.asarray(x)'} / {_white(high)}"
         )
     if high <= 1:
         if given.dtype.kind in "ui" and high == 0:
