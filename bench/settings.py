@@ -55,6 +55,7 @@ class Settings:
 
 PLAIN = Settings(10, distortion=None, seeds=3)
 FORTY = Settings(40)
+WORLD = Settings(250, decay=0.01, batch_size=128, distortion=distort.WORLD)
 CANDIDATES = (
     replace(PLAIN, epochs=6, seeds=1),
     replace(PLAIN, epochs=8),
@@ -71,8 +72,11 @@ CANDIDATES = (
     replace(FORTY, distortion=STRONG, then=MILD),
     Settings(100, rate=6e-3, decay=0.03, batch_size=128),
     Settings(40, rate=3e-3, architecture=LENET5_MODERN),
-    Settings(300, decay=0.03, batch_size=128, distortion=distort.WORLD),
-    Settings(60, rate=3e-3, distortion=distort.WORLD, architecture=LENET5_MODERN),
+    WORLD,
+    replace(WORLD, decay=0.08),
+    replace(WORLD, epochs=600, rate=6e-3, decay=0.03),
+    replace(WORLD, epochs=60, rate=3e-3, decay=0.05, batch_size=64, architecture=LENET5_MODERN),
+    replace(WORLD, epochs=200, rate=4e-3, decay=0.05, architecture=LENET5_MODERN),
 )
 
 
