@@ -1030,17 +1030,32 @@ def test_load_from_bytes_files_and_pillow(tmp_path, image_module):
         preprocess.load_image(b"nonsense")
 
 
-def test_max_pixels_alone_is_the_limit(monkeypatch, image_module):
-    """Neither Pillow's own limit nor its warning, which is an error here."""
-    for limit, kind in ((GREY.size // 3, "PNG"), (GREY.size // 3, "GIF"), (GREY.size - 1, "TIFF")):
-        file = io.BytesIO()
-        image_module.fromarray(GREY).save(file, kind)
-        monkeypatch.setattr(image_module, "MAX_IMAGE_PIXELS", limit)
-        content = file.getvalue()
-        np.testing.assert_array_equal(preprocess.load_image(content, max_pixels=GREY.size), GREY)
-        with pytest.raises(ValueError, match=f"more than max_pixels={GREY.size - 1}"):
-            preprocess.load_image(content, max_pixels=GREY.size - 1)
-        assert limit == image_module.MAX_IMAGE_PIXELS
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "PPM", "GIF"])
+@pytest.mark.parametrize("limit", [GREY.size // 3, GREY.size - 1])
+def test_max_pixels_alone_is_the_limit(monkeypatch, image_module, kind, limit):
+    """Neither Pillow's error, beyond twice its own limit, nor its warning, an error here."""
+    file = io.BytesIO()
+    image_module.fromarray(GREY).save(file, kind)
+    content = file.getvalue()
+    monkeypatch.setattr(image_module, "MAX_IMAGE_PIXELS", limit)
+    np.testing.assert_array_equal(preprocess.load_image(content, max_pixels=GREY.size), GREY)
+    with pytest.raises(ValueError, match=f"more than max_pixels={GREY.size - 1}"):
+        preprocess.load_image(content, max_pixels=GREY.size - 1)
+    assert limit == image_module.MAX_IMAGE_PIXELS
+
+
+def test_pillows_limit_where_it_stays_is_named(monkeypatch, image_module):
+    from PIL import PngImagePlugin
+
+    file = io.BytesIO()
+    image_module.fromarray(GREY).save(file, "PNG")
+
+    def load(self):  # as that of TIFF files does in some versions of Pillow
+        raise image_module.DecompressionBombError("Image size exceeds limit")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    with pytest.raises(ValueError, match=r"more pixels than Pillow .*MAX_IMAGE_PIXELS=\d+, which"):
+        preprocess.load_image(file.getvalue())
 
 
 def test_load_what_cannot_go_back(image_module):

@@ -183,8 +183,9 @@ def load_image(
     colour : bool
         Keep colours and transparency: (H, W), (H, W, 3) or (H, W, 4), as the picture has them.
     max_pixels : int
-        More pixels than these are refused before they are unpacked. `PIL.Image.MAX_IMAGE_PIXELS`
-        does not matter, but for WebP files of twice as many pixels.
+        More pixels than these are refused before they are unpacked. Pillow's own limit does not
+        matter, but for TIFF and WebP files: twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million unless
+        it is set otherwise.
 
     Returns
     -------
@@ -245,10 +246,10 @@ def _read(
         if str(error).startswith(beginning):
             raise
         why = str(error) or type(error).__name__
-        if isinstance(error, Image.DecompressionBombError):
+        if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
             why = (
-                "more pixels than Pillow unpacks of such a file; PIL.Image.MAX_IMAGE_PIXELS raises "
-                "that"
+                "more pixels than Pillow unpacks of a TIFF or WebP file, twice "
+                f"PIL.Image.MAX_IMAGE_PIXELS={Image.MAX_IMAGE_PIXELS}, which raises that"
             )
         raise ValueError(f"{beginning}{why})") from error
 
@@ -256,7 +257,7 @@ def _read(
 def _identified(file: IO[bytes]) -> ImageFile:
     """Open a picture as PIL.Image.open does, but without its limit: max_pixels takes its place.
 
-    That limit is the whole process's, so it is not ours to change.
+    That limit is a global of the whole process: changing it for a call would change it for others.
     """
     from PIL import Image
 
