@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
@@ -263,10 +264,10 @@ def folder(
     labels = np.empty(len(listed), np.int64)
     kept: list[str] = []
     read = _raw if form == "raw" else _character
-    bar = _bar(len(listed), progress)
     found = _read_all([os.path.join(top, one.file) for one in listed], read, threads)
 
     def fill(images: Images) -> None:
+        bar = _bar(len(listed), progress)
         with closing(found), nullcontext() if bar is None else bar:
             for one, image in zip(listed, found, strict=True):
                 if bar is not None:
@@ -534,7 +535,7 @@ def _check_replaceable(memmap: str | os.PathLike[str]) -> None:
 def _filled(
     fill: Callable[[Images], None], n: int, memmap: str | os.PathLike[str] | None
 ) -> Images:
-    """Give room for n images, filled, in memory or in a file that replaces an older one."""
+    """Give n images that `fill` sets, in memory or in a file that replaces an older one."""
     shape = n, SIZE, SIZE
     if memmap is None:
         _core.check_memory(
@@ -545,6 +546,13 @@ def _filled(
         return images
     with files.replacing(memmap) as file:
         mapped = np.lib.format.open_memmap(file.name, "w+", np.uint8, shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and a crash in `fill`
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    error.filename = os.fsdecode(memmap)
+                    raise
         fill(mapped)
         mapped.flush()
         if os.name != "posix":  # a mapped file cannot be given its name there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import os
 import pickle
@@ -252,6 +253,19 @@ def test_a_file_of_images_stays_when_reading_fails(letters: Path, tmp_path: Path
         datasets.folder(letters, memmap=path, errors="raise")
     assert path.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["images.npy", "letters"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no posix_fallocate")
+def test_no_room_for_a_file_of_images(
+    letters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left.*images\.npy"):
+        datasets.folder(letters, memmap=tmp_path / "images.npy")
+    assert os.listdir(tmp_path) == ["letters"]
 
 
 @pytest.mark.parametrize("content", [b"my notes\n", b"", b"\x89PNG\r\n"])
