@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+_NOT_PLAIN = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of such characters
 
 
 def short(value: object) -> str:
@@ -21,6 +24,19 @@ def short(value: object) -> str:
     except Exception:  # of numbers too long to print, or lists too deep
         text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether a text has no control characters, line ends or halves of surrogate pairs."""
+    return all(unicodedata.category(character) not in _NOT_PLAIN for character in text)
+
+
+def escaped(text: str) -> str:
+    r"""Give a text on one line: what `is_plain` forbids as Python writes it, a tab as \\t."""
+    return "".join(
+        character if is_plain(character) else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def number(name: str, value: object) -> float:

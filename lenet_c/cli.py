@@ -15,7 +15,6 @@ import os
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from lenet_c.architectures import (
 )
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.folders import FORMS, TABLE, shortened
-from lenet_c.model import DEFAULT_J, LeNet5, loss_for
+from lenet_c.model import DEFAULT_J, LeNet5, _pretrained, loss_for
 from lenet_c.optimizers import SCHEDULES, SDLM, SGD, Adam, Optimizer
 from lenet_c.rejection import Rejection, best_two
 from lenet_c.trainer import BestWeights, Trainer
@@ -215,9 +214,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> None:
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
+    _check_model_name(arguments.output)
     _check_output(arguments.output)
     _check_plots(arguments.plot)
     if arguments.resume is not None:
+        _check_model_name(arguments.resume)
         _check_output(arguments.resume)
     base = _beginning(arguments)
     _trainer(base, _recipe(base, arguments), arguments)
@@ -455,7 +456,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         answers.append({"file": path, **answer, "doubtful": doubtful})
         if not arguments.json:
             mark = "\tdoubtful" if doubtful else ""
-            print(f"{path}\t{answer['label']}\t{answer['probability']:.4f}{mark}")
+            print(f"{checks.escaped(path)}\t{answer['label']}\t{answer['probability']:.4f}{mark}")
     if arguments.json:
         print(json.dumps(answers, indent=2, allow_nan=False))
     return code
@@ -463,9 +464,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _character(path: str) -> NDArray[np.uint8]:
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; character refuses more
-            return preprocess.character(path)
+        return preprocess.character(path)
     except ValueError as error:
         text = str(error)
         raise ValueError(
@@ -571,7 +570,7 @@ def _pictures(
     if refused:
         print(f"{place}: left out {len(refused):,} of {len(refused) + len(pictures.labels):,}")
         for file, reason in refused[:REFUSED_SHOWN]:
-            print(f"  {file}: {' '.join(reason.split())}")
+            print(f"  {checks.escaped(file)}: {checks.escaped(' '.join(reason.split()))}")
         if len(refused) > REFUSED_SHOWN:
             print(f"  and {len(refused) - REFUSED_SHOWN:,} more")
     return pictures
@@ -645,6 +644,16 @@ def _settings(trainer: Trainer) -> str:
     if trainer._frozen:
         words.append(f"frozen {', '.join(trainer._frozen)}")
     return "; ".join(words)
+
+
+def _check_model_name(path: str) -> None:
+    """Raise if `path` would hide a network that comes with the library."""
+    for name in _pretrained():
+        if os.path.abspath(path) == os.path.abspath(name):
+            raise ValueError(
+                f"{path}: the name of a network that comes with the library; want another, say "
+                f"{name}.npz"
+            )
 
 
 def _check_output(path: str) -> None:
@@ -801,7 +810,7 @@ def fail(message: str, code: int) -> int:
     _drop(sys.stdout)
     if sys.stderr is not None:
         with suppress(OSError):  # nobody reads that either
-            print(f"lenet-c: {message}", file=sys.stderr)
+            print(f"lenet-c: {checks.escaped(message)}", file=sys.stderr)
         _drop(sys.stderr)
     return code
 
@@ -998,7 +1007,12 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = command("predict", _predict, "read pictures of one character each")
     predict.add_argument("model", help=MODEL)
-    predict.add_argument("images", nargs="+", metavar="image", help="PNG, JPEG or PGM file")
+    predict.add_argument(
+        "images",
+        nargs="+",
+        metavar="image",
+        help="PNG, JPEG, PGM, PPM, BMP, WebP, TIFF or GIF file",
+    )
     predict.add_argument(
         "--reject",
         type=_rejection,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
 import unicodedata
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
@@ -31,7 +31,13 @@ TABLE = "labels.csv"
 FORMS = ("character", "raw")
 ERRORS = ("skip", "raise")
 _COLUMNS = ("file", "class")
-_NOT_OURS = ("__macosx", "thumbs.db", "desktop.ini")  # what systems leave beside pictures
+# what systems and programs leave beside pictures
+_NOT_OURS = ("__macosx", "__pycache__", "thumbs.db", "desktop.ini")
+_PICTURE = re.compile(  # how files of PNG, JPEG, GIF, BMP, WebP, TIFF and PGM begin
+    rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\0{4}|RIFF.{4}WEBP|II\*\0|MM\0\*|P[1-6]\s", re.DOTALL
+)
+_DELIMITERS = ",;\t"
+_NPY = b"\x93NUMPY"
 _MAX_TABLE = 256 << 20  # bytes of labels.csv
 _AT_ONCE = 16  # pictures handed to each thread before what they gave is put away
 
@@ -160,7 +166,8 @@ def folder(
 
     or it holds ``labels.csv``, UTF-8, with the columns ``file``, below the folder, and ``class``.
     With the table, classes may have names that no folder can have ("/", or "a" and "A" on Windows).
-    Hidden files are left out. One picture after another is opened and brought into MNIST's form, so
+    Hidden files and ``__pycache__`` are left out, and so are empty folders, which `refused` names.
+    One picture after another is opened and brought into MNIST's form, so
     that the pictures may be more than memory holds: an image takes 784 bytes.
 
     Parameters
@@ -178,7 +185,9 @@ def folder(
         What becomes of a file that is no picture, or shows no character that can be told: it is
         named in `refused`, or ends the call.
     memmap : path, optional
-        Keep the images in this file, a ``.npy`` that is made anew, instead of in memory.
+        Keep the images in this file, a ``.npy``, instead of in memory. It takes the place of an
+        older ``.npy`` once all is read; who has that one open keeps its images. Another file is not
+        replaced.
     num_threads : int, optional
         By default as many as `get_num_threads` says.
     progress : bool, optional
@@ -197,7 +206,7 @@ def folder(
     ValueError
         If there are no classes or only one, a class has no picture, the table lacks a column, gives
         one file two classes or leads out of the folder; with `errors="raise"` for the first file
-        that would be refused.
+        that would be refused; if `memmap` is a file and no ``.npy``.
     MemoryError
         If the images take more memory than `lenet_c.set_memory_limit` allows, without `memmap`.
     ImportError
@@ -220,6 +229,8 @@ def folder(
     threads = checks.whole(
         "num_threads", get_num_threads() if num_threads is None else num_threads, 1
     )
+    if memmap is not None:
+        _check_replaceable(memmap)
     _pictures.need_extra("folder", *(() if form == "character" else ("PIL",)))
 
     if not isinstance(path, (str, os.PathLike)):
@@ -250,28 +261,31 @@ def folder(
             f"{source}: has the classes {shortened(unknown)}, which are not among class_names: "
             f"{shortened(names)}"
         )
-    images = _room(len(listed), memmap)
     labels = np.empty(len(listed), np.int64)
     kept: list[str] = []
     read = _raw if form == "raw" else _character
-    bar = _bar(len(listed), progress)
     found = _read_all([os.path.join(top, one.file) for one in listed], read, threads)
-    with closing(found), nullcontext() if bar is None else bar, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Image size .*")  # Pillow's; what is too large is refused
-        for one, image in zip(listed, found, strict=True):
-            if bar is not None:
-                bar.update(1)
-            if not isinstance(image, str):
-                images[len(kept)] = image
-                labels[len(kept)] = places[one.name]
-                kept.append(_slashes(one.file))
-            elif errors == "raise":
-                raise ValueError(f"{os.path.join(top, one.file)}: {one.where}{image}")
-            else:
-                refused.append((_slashes(one.file), f"{one.where}{image}"))
-    images, labels = images[: len(kept)], labels[: len(kept)]
-    _check_classes(source, names, labels, listed, refused, all_wanted=class_names is None)
-    return Pictures(images, labels, names, kept, refused)
+
+    def fill(images: Images) -> None:
+        bar = _bar(len(listed), progress)
+        with closing(found), nullcontext() if bar is None else bar:
+            for one, image in zip(listed, found, strict=True):
+                if bar is not None:
+                    bar.update(1)
+                if not isinstance(image, str):
+                    images[len(kept)] = image
+                    labels[len(kept)] = places[one.name]
+                    kept.append(_slashes(one.file))
+                elif errors == "raise":
+                    raise ValueError(f"{os.path.join(top, one.file)}: {one.where}{image}")
+                else:
+                    refused.append((_slashes(one.file), f"{one.where}{image}"))
+        _check_classes(
+            source, names, labels[: len(kept)], listed, refused, all_wanted=class_names is None
+        )
+
+    images = _filled(fill, len(listed), memmap)[: len(kept)]
+    return Pictures(images, labels[: len(kept)], names, kept, refused)
 
 
 # ---- what is there ----
@@ -302,7 +316,9 @@ def _from_folders(top: str) -> tuple[list[_Listed], list[tuple[str, str]]]:
         )
     with_pictures = {one.name for one in listed}
     for name, inner in classes.items():
-        if name not in with_pictures:
+        if name not in with_pictures and not inner and with_pictures:
+            refused.append((_slashes(name), "an empty folder; it is taken for no class"))
+        elif name not in with_pictures:
             remedy = f"only folders: {shortened(inner)}; is {name} the folder to give?"
             raise ValueError(
                 f"{os.path.join(top, name)}: class {name!r} has no picture"
@@ -354,18 +370,21 @@ def _rows(table: str) -> Iterator[tuple[int, str, str]]:
         content = files.read_all(opened, _MAX_TABLE, table)
     if len(content) > _MAX_TABLE:
         raise ValueError(f"{table}: more than {_MAX_TABLE} bytes")
+    if _PICTURE.match(content):
+        raise ValueError(f"{table}: a picture; want a folder of pictures, or a table (CSV) of them")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{table}: byte {error.start} is not {encoding}; save it as UTF-8 (in Excel: CSV UTF-8)"
+            f"{table}: byte {error.start} is not {encoding.removesuffix('-sig')}; save it as UTF-8 "
+            "(in Excel: CSV UTF-8), or give a folder, if it is no table"
         ) from None
     del content
     if "\0" in text:
-        raise ValueError(f"{table}: has null characters, want a table in UTF-8")
+        raise ValueError(f"{table}: has null characters, want a table (CSV) in UTF-8, or a folder")
     first = text.lstrip("\r\n").partition("\n")[0]
-    for delimiter in ",;\t":
+    for delimiter in _DELIMITERS:
         header = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
         columns = [cell.strip().casefold() for cell in header]
         if all(columns.count(column) == 1 for column in _COLUMNS):
@@ -387,6 +406,12 @@ def _rows(table: str) -> Iterator[tuple[int, str, str]]:
             if is_header:
                 is_header = False
                 continue
+            other = [mark for mark in _DELIMITERS if len(row) == 1 and mark in row[0]]
+            if other:
+                raise ValueError(
+                    f"{table}: line {reader.line_num}: {checks.short(row[0])} has {other[0]!r} "
+                    f"between its cells, and the first line {delimiter!r}; want the same in all"
+                )
             cells = [row[k] if k < len(row) else "" for k in at]
             # a class may be a space, in quotes
             yield reader.line_num, cells[0].strip(), cells[1].strip() or cells[1]
@@ -413,6 +438,10 @@ def _class_name(given: str, where: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise ValueError(f"{where}: the class name {given!r} is not text (UTF-8)") from None
+    if not checks.is_plain(name):
+        raise ValueError(
+            f"{where}: the class name {given!r} has control characters or line ends; want another"
+        )
     return name
 
 
@@ -489,14 +518,50 @@ def _raw(path: str) -> Images:
     return image
 
 
-def _room(n: int, memmap: str | os.PathLike[str] | None) -> Images:
+def _check_replaceable(memmap: str | os.PathLike[str]) -> None:
+    """Raise unless there is no such file, or it is a .npy."""
+    if not isinstance(memmap, (str, os.PathLike)):
+        raise TypeError(f"memmap: got {checks.short(memmap)}, want the path of a .npy file")
+    target = files.target_of(memmap)
+    if os.path.exists(target):
+        with open(target, "rb") as file:
+            if file.read(len(_NPY)) != _NPY:
+                raise ValueError(
+                    f"memmap: {target} is there and is no .npy file, so it is not replaced; want a "
+                    "new path"
+                )
+
+
+def _filled(
+    fill: Callable[[Images], None], n: int, memmap: str | os.PathLike[str] | None
+) -> Images:
+    """Give n images that `fill` sets, in memory or in a file that replaces an older one."""
     shape = n, SIZE, SIZE
     if memmap is None:
         _core.check_memory(
             f"path: the images of {n:,} pictures", n * SIZE * SIZE, "memmap= keeps them in a file; "
         )
-        return np.empty(shape, np.uint8)
-    return np.lib.format.open_memmap(os.fsdecode(memmap), "w+", np.uint8, shape)
+        images: Images = np.empty(shape, np.uint8)
+        fill(images)
+        return images
+    with files.replacing(memmap) as file:
+        mapped = np.lib.format.open_memmap(file.name, "w+", np.uint8, shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and a crash in `fill`
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    error.filename = os.fsdecode(memmap)
+                    raise
+        fill(mapped)
+        mapped.flush()
+        if os.name != "posix":  # a mapped file cannot be given its name there
+            del mapped
+    target = files.target_of(memmap)
+    if os.name != "posix":
+        return np.lib.format.open_memmap(target, "r+")
+    mapped.filename = target
+    return mapped
 
 
 def _bar(total: int, progress: bool | None) -> Any:
@@ -514,6 +579,11 @@ def checked_names(argument: str, given: object) -> tuple[str, ...]:
     for name in checks.items(argument, given, "names"):
         if not isinstance(name, str) or not name:
             raise TypeError(f"{argument}: got {checks.short(name)}, want texts that are not empty")
+        if not checks.is_plain(name):
+            raise ValueError(
+                f"{argument}: got {checks.short(name)}, want no control characters, line ends or "
+                "halves of surrogate pairs"
+            )
         if name in names:
             raise ValueError(f"{argument}: {name!r} twice, want a name of its own for each class")
         names.append(name)

@@ -175,6 +175,15 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
     return _rounded("codes", array)
 
 
+def _pretrained() -> dict[str, Any]:
+    """Give the files of the networks that come with the library, by name."""
+    from importlib import resources  # slow to import, and needed here alone
+
+    files = (resources.files("lenet_c") / "pretrained").iterdir()
+    weights = [file for file in files if file.name.endswith(".npz")]
+    return {file.name[: -len(".npz")]: file for file in sorted(weights, key=lambda f: f.name)}
+
+
 def _letters(names: object) -> object:
     """Give a text as its characters."""
     return tuple(names) if isinstance(names, str) else names
@@ -370,6 +379,7 @@ class LeNet5:
         """What the classes are called, in their order; None: they have no names.
 
         Takes any list of as many texts of 1 to 200 characters, no two of them equal, or None.
+        Control characters, line ends and halves of surrogate pairs are refused.
         """
         return self._class_names
 
@@ -390,6 +400,11 @@ class LeNet5:
             if not 0 < len(name) <= 200:  # an array of labels is as wide as the longest
                 raise ValueError(
                     f"class_names: got {checks.short(name)} among them, want 1 to 200 characters"
+                )
+            if not checks.is_plain(name):
+                raise ValueError(
+                    f"class_names: got {checks.short(name)} among them, want no control "
+                    "characters, line ends or halves of surrogate pairs"
                 )
             names.append(str(name))
         if len(names) != wanted:
@@ -1351,13 +1366,9 @@ class LeNet5:
         >>> LeNet5.pretrained("mnist").n_parameters
         60000
         """
-        from importlib import resources  # slow to import, and needed here alone
-
-        folder = resources.files("lenet_c") / "pretrained"
-        files = [file.name for file in folder.iterdir()]
-        known = sorted(file[: -len(".npz")] for file in files if file.endswith(".npz"))
+        known = _pretrained()
         checks.one_of("name", name, known)
-        return cls.load(io.BytesIO((folder / f"{name}.npz").read_bytes()))
+        return cls.load(io.BytesIO(known[name].read_bytes()))
 
     def __getstate__(self) -> dict[str, Any]:
         parameters = self._snapshot()

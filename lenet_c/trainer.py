@@ -596,7 +596,12 @@ class Trainer:
                 "resume: no fit was under way when this trainer was saved or copied; fit begins one"
             )
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels, LOOKS_OF_FIT)
+        # what the images look like was recorded when the fit began, and counts once
+        looks = 0
+        if self.network.learnt_from is None:  # not by early versions; then nothing is known
+            self.network._network.learnt_from = None
+            looks = LOOKS_OF_FIT
+        samples = self._samples(images, labels, looks)
         self._check_validation(validation_data, self._run.calibrate)
         if self.validates != (validation_data is not None):
             had = "had" if self.validates else "had no"

@@ -82,6 +82,12 @@ def without_times(trainer: Trainer) -> list[dict[str, float]]:
     return [{k: v for k, v in r.items() if k not in times} for r in trainer.history.epochs]
 
 
+def model_file(network: LeNet5) -> bytes:
+    file = io.BytesIO()
+    network.save(file)
+    return file.getvalue()
+
+
 def assert_same(one: Trainer, other: Trainer) -> None:
     assert one.network.parameters.tobytes() == other.network.parameters.tobytes()
     for a, b in ((one._state.first, other._state.first), (one._state.second, other._state.second)):
@@ -93,6 +99,7 @@ def assert_same(one: Trainer, other: Trainer) -> None:
     assert one._rng.bit_generator.state == other._rng.bit_generator.state
     assert one._since_good == other._since_good
     assert (one._good == other._good).all()  # type: ignore[union-attr]
+    assert model_file(one.network) == model_file(other.network)
 
 
 SETTINGS: list[tuple[Optimizer, dict[str, Any]]] = [

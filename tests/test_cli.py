@@ -461,6 +461,21 @@ def test_predict_prints_a_name_that_is_not_text(trained, clear, tmp_path):
     assert result.stdout.count(b"\n") == 1
 
 
+@posix
+def test_predict_keeps_a_name_on_one_line(trained, clear, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = "a\tb\nc\x1b[31m.png"
+    Image.fromarray(clear[0][0]).save(name)
+    assert cli.main(["predict", str(trained[0]), name]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.split("\t")[0] == r"a\tb\nc\x1b[31m.png"
+
+
+def test_predict_says_what_it_reads():
+    words = " ".join(succeeded(run("predict", "--help")).split())
+    assert "PNG, JPEG, PGM, PPM, BMP, WebP, TIFF or GIF file" in words
+
+
 # ---- summary, info, version ----
 
 
@@ -542,6 +557,9 @@ def test_the_script_is_the_module():
         (["train", "--output", "missing/model.npz"], ["missing", "cannot write"]),
         (["train", "--output", "file/model.npz"], ["file", "cannot write"]),
         (["train", "--output", "."], ["not a regular file"]),
+        (["train", "--output", "mnist"], ["mnist: the name of a network", "say mnist.npz"]),
+        (["train", "--output", "./mnist-modern"], ["the name of a network that comes"]),
+        (["train", "--resume", "mnist"], ["mnist: the name of a network that comes"]),
         (["train", "--output", "x" * 256], ["x" * 256 + ": File name too long"]),
         (["train", "--dataset", "digits", "--rate", "1e30"], ["no longer finite", "--rate"]),
         (["train", "--plot", "file"], ["file: cannot write here"]),
@@ -1073,6 +1091,14 @@ def test_errors_of_training_on_pictures(pictures, arguments, words, tmp_path, mo
     printed = capsys.readouterr()
     failed(subprocess.CompletedProcess(arguments, code, printed.out, printed.err), *words)
     assert os.listdir(tmp_path) == ["model.npz"]
+
+
+@pytest.mark.parametrize("option", ["--data", "--validation"])
+def test_a_picture_is_no_training_data(pictures, tmp_path, option):
+    file = sorted((pictures / "letters" / "A").glob("*.png"))[0]
+    data = ("--data", pictures / "letters") if option == "--validation" else ()
+    result = run("train", *data, option, file, cwd=tmp_path)
+    failed(result, f"{file}: a picture; want a folder of pictures, or a table")
 
 
 def test_a_folder_that_is_neither_mnist_nor_pictures(tmp_path, pictures):

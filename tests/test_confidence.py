@@ -558,6 +558,10 @@ def test_class_names(net: LeNet5, held_out: Any) -> None:
         ([*"ABCDEFGHIJK"], ValueError, "got more than 10, want one for each class"),
         ([*"ABCDEFGHI", ""], ValueError, "got '' among them, want 1 to 200 characters"),
         ([*"ABCDEFGHI", "J" * 201], ValueError, "got 'JJJ.* among them, want 1 to 200 characters"),
+        ([*"ABCDEFGHI", "a\n"], ValueError, r"got 'a\\n' among them, want no control characters"),
+        ([*"ABCDEFGHI", "\0"], ValueError, r"got '\\x00' among them, want no control"),
+        ([*"ABCDEFGHI", "\udc80"], ValueError, r"got '\\udc80' among them, want no control"),
+        ([*"ABCDEFGHI", "\u2028"], ValueError, r"got '\\u2028' among them, want no control"),
         ([*"ABCDEFGHIA"], ValueError, "got 'A' twice, want distinct ones"),
     ],
 )
@@ -653,6 +657,7 @@ def test_a_calibrated_file_still_loads() -> None:
         ({"class_names": ["a"]}, {}, "class_names: got 1, want 10"),
         ({"class_names": [str(k) for k in range(9999)]}, {}, "class_names: got more than 10"),
         ({"class_names": 3}, {}, "class_names: got 3, want a list"),
+        ({"class_names": [*"ABCDEFGHI", "\x1b[2J"]}, {}, "class_names: got .* want no control"),
         ({"class_names": [[]] * 10}, {}, r"class_names: got \[\] among them"),
         ({"rejection": [1]}, {}, r"rejection: got \[1\], want a dict"),
         ({"rejection": {"penalty": -1}}, {}, "penalty: got -1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import os
 import pickle
@@ -30,6 +31,7 @@ from lenet_c.preprocess import character
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("scipy")
+features = pytest.importorskip("PIL.features")
 posix = pytest.mark.skipif(os.name != "posix", reason="file names and links of POSIX")
 
 
@@ -149,6 +151,23 @@ def test_what_is_no_picture_is_named(letters: Path) -> None:
         datasets.folder(letters, errors="raise")
 
 
+def test_empty_folders_are_left_out_and_named(letters: Path) -> None:
+    (letters / "D").mkdir()
+    (letters / "__pycache__").mkdir()
+    (letters / "__pycache__" / "a.pyc").write_bytes(b"x")
+    for options in ({}, {"class_names": ["A", "B", "C"]}):
+        found = datasets.folder(letters, **options)  # type: ignore[arg-type]
+        assert found.class_names == ("A", "B", "C")
+        assert found.refused == (("D", "an empty folder; it is taken for no class"),)
+    with pytest.raises(ValueError, match="D: an empty folder"):
+        datasets.folder(letters, errors="raise")
+    for letter in "ABC":
+        for file in (letters / letter).iterdir():
+            file.unlink()
+    with pytest.raises(ValueError, match="class 'A' has no picture; add some, or remove"):
+        datasets.folder(letters)
+
+
 @posix
 def test_what_is_no_file_is_not_waited_for(letters: Path, tmp_path: Path) -> None:
     os.mkfifo(letters / "A" / "pipe")
@@ -201,6 +220,65 @@ def test_images_in_a_file(letters: Path, tmp_path: Path) -> None:
     Trainer(LeNet5(codes=codes.of("ABC"))).fit(*found, epochs=1)
     found.images.flush()
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy")[:12], found.images)
+
+
+def test_a_file_of_images_in_place_of_an_older_one(letters: Path, tmp_path: Path) -> None:
+    """Who has the older one open keeps its images."""
+    path = tmp_path / "images.npy"
+    first = datasets.folder(letters, memmap=path)
+    before = first.images.copy()
+    for file in (letters / "C").iterdir():
+        file.unlink()
+    (letters / "C").rmdir()
+    write(letters / "B" / "0.png", picture(codes.of("Z")))
+    second = datasets.folder(letters, memmap=str(path))
+    np.testing.assert_array_equal(first.images, before)
+    np.testing.assert_array_equal(second.images, datasets.folder(letters).images)
+    np.testing.assert_array_equal(np.load(path), second.images)
+    assert second.images.filename == str(path)
+    second.images[0] = 7
+    second.images.flush()
+    assert (np.load(path)[0] == 7).all()
+
+
+def test_a_file_of_images_stays_when_reading_fails(letters: Path, tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    datasets.folder(letters, memmap=path)
+    before = path.read_bytes()
+    for file in (letters / "C").iterdir():
+        file.write_bytes(b"x")
+    with pytest.raises(ValueError, match="no picture of class 'C' can be used"):
+        datasets.folder(letters, memmap=path)
+    with pytest.raises(ValueError, match="not a PNG"):
+        datasets.folder(letters, memmap=path, errors="raise")
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["images.npy", "letters"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no posix_fallocate")
+def test_no_room_for_a_file_of_images(
+    letters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left.*images\.npy"):
+        datasets.folder(letters, memmap=tmp_path / "images.npy")
+    assert os.listdir(tmp_path) == ["letters"]
+
+
+@pytest.mark.parametrize("content", [b"my notes\n", b"", b"\x89PNG\r\n"])
+def test_no_file_but_a_npy_is_replaced(letters: Path, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"memmap: .*notes\.txt is there and is no \.npy file"):
+        datasets.folder(letters, memmap=path)
+    assert path.read_bytes() == content
+    with pytest.raises(ValueError, match="not a regular file"):
+        datasets.folder(letters, memmap=tmp_path)
+    with pytest.raises(TypeError, match="memmap: got 3, want the path"):
+        datasets.folder(letters, memmap=3)  # type: ignore[arg-type]
 
 
 def test_images_that_are_too_many_for_memory(letters: Path, tmp_path: Path) -> None:
@@ -325,6 +403,9 @@ def test_rows_that_give_no_image_are_named(flat: Path) -> None:
         ('file,class\n"a.png,A\n', "line 2: "),
         ("file,class\na.png,A\nnone.png,B\n", r"no picture of class 'B' can be used; none\.png"),
         ("file,class\0\n", "null characters"),
+        ("file;class\na.png,A\nb.png,B\n", "line 2: 'a.png,A' has ',' .* the first line ';'"),
+        ("file,class\na.png;A\n", "line 2: 'a.png;A' has ';' .* the first line ','"),
+        ('file,class\na.png,"A\tB"\n', r"line 2: the class name 'A\\tB' has control characters"),
     ],
 )
 def test_tables_that_are_refused(flat: Path, text: str, message: str) -> None:
@@ -338,6 +419,15 @@ def test_a_table_in_another_encoding(flat: Path) -> None:
     table(flat, ROWS, "latin-1")
     with pytest.raises(ValueError, match=r"labels\.csv: byte \d+ is not utf-8.*save it as UTF-8"):
         datasets.folder(flat)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
+def test_a_picture_in_place_of_a_folder(tmp_path: Path, kind: str) -> None:
+    if kind == "WEBP" and not features.check("webp"):
+        pytest.skip("this Pillow has no WebP")
+    Image.fromarray(picture(codes.of("A"))).save(tmp_path / "a", kind)
+    with pytest.raises(ValueError, match="a: a picture; want a folder of pictures, or a table"):
+        datasets.folder(tmp_path / "a")
 
 
 # ---- what is no folder of pictures ---------------------------------------------------------------
@@ -359,11 +449,12 @@ def test_folders_that_are_refused(tmp_path: Path, letters: Path) -> None:
     empty.rmdir()
     with pytest.raises(ValueError, match="class 'letters' has no picture, only folders: A, B, C"):
         datasets.folder(tmp_path)
+    empty.mkdir()
+    (letters.rename(tmp_path / "elsewhere")).rename(empty / "letters")
+    with pytest.raises(ValueError, match="class 'empty' has no picture, only folders: letters"):
+        datasets.folder(tmp_path)
+    letters = empty / "letters"
     (letters / "D").mkdir()
-    with pytest.raises(
-        ValueError, match="class 'D' has no picture; add some, or remove its folder"
-    ):
-        datasets.folder(letters)
     (letters / "D" / "x.png").write_bytes(b"x")
     with pytest.raises(
         ValueError, match=r"no picture of class 'D' can be used; D/x\.png: .*not a PNG"
@@ -486,6 +577,8 @@ def test_new_classes_of_trained_codes() -> None:
         (["a", ""], TypeError, "class_names: got '', want texts that are not empty"),
         ([1, 2], TypeError, "class_names: got 1, want texts"),
         (3, TypeError, "class_names: got 3, want a list of names"),
+        (["a", "b\0"], ValueError, r"class_names: got 'b\\x00', want no control characters"),
+        (["a", "\ud800"], ValueError, r"class_names: got '\\ud800', want no control characters"),
     ],
 )
 def test_bad_names(names: Any, error: type[Exception], message: str) -> None:

@@ -1,6 +1,7 @@
 """preprocess: any picture of a character in, MNIST's form out."""
 
 import contextlib
+import io
 import os
 import struct
 import sys
@@ -1027,6 +1028,72 @@ def test_load_from_bytes_files_and_pillow(tmp_path, image_module):
         preprocess.load_image(content, max_pixels=100)
     with pytest.raises(ValueError, match="8 bytes: cannot be read"):
         preprocess.load_image(b"nonsense")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "PPM", "GIF"])
+@pytest.mark.parametrize("limit", [GREY.size // 3, GREY.size - 1])
+def test_max_pixels_alone_is_the_limit(monkeypatch, image_module, kind, limit):
+    """Neither Pillow's error, beyond twice its own limit, nor its warning, an error here."""
+    file = io.BytesIO()
+    image_module.fromarray(GREY).save(file, kind)
+    content = file.getvalue()
+    monkeypatch.setattr(image_module, "MAX_IMAGE_PIXELS", limit)
+    np.testing.assert_array_equal(preprocess.load_image(content, max_pixels=GREY.size), GREY)
+    with pytest.raises(ValueError, match=f"more than max_pixels={GREY.size - 1}"):
+        preprocess.load_image(content, max_pixels=GREY.size - 1)
+    assert limit == image_module.MAX_IMAGE_PIXELS
+
+
+def test_pillows_limit_where_it_stays_is_named(monkeypatch, image_module):
+    from PIL import PngImagePlugin
+
+    file = io.BytesIO()
+    image_module.fromarray(GREY).save(file, "PNG")
+
+    def load(self):  # as that of TIFF files does in some versions of Pillow
+        raise image_module.DecompressionBombError("Image size exceeds limit")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    with pytest.raises(ValueError, match=r"more pixels than Pillow .*MAX_IMAGE_PIXELS=\d+, which"):
+        preprocess.load_image(file.getvalue())
+
+
+def test_load_what_cannot_go_back(image_module):
+    class Pipe(io.BytesIO):
+        def seek(self, *position):
+            raise io.UnsupportedOperation("a pipe")
+
+    file = io.BytesIO()
+    image_module.fromarray(GREY).save(file, "PNG")
+    np.testing.assert_array_equal(preprocess.load_image(Pipe(file.getvalue())), GREY)
+
+
+@pytest.mark.parametrize("content", [b"", b"P", b"BM", b"RIFF", b"GIF89a", b"\x89PNG\r\n\x1a\n"])
+def test_beginnings_of_pictures(content):
+    with pytest.raises(ValueError, match=r"bytes: cannot be read as a picture \(.+\)$"):
+        preprocess.load_image(content)
+
+
+def test_a_truncated_picture_in_closed_brackets(image_module):
+    file = io.BytesIO()
+    image_module.fromarray(GREY).save(file, "BMP")
+    with pytest.raises(ValueError, match="cannot be read") as told:
+        preprocess.load_image(file.getvalue()[:-50])
+    message = str(told.value)
+    assert message.count("(") == message.count(")") == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (None, "got None; wanted an array, a path"),
+        (np.array(["a"]), "dtype <U1; wanted numbers"),
+        ({}, "got {}; wanted an array"),
+    ],
+)
+def test_characters_says_which_is_no_picture(bad, words):
+    with pytest.raises(TypeError, match=rf"^pictures\[1\]: {words}"):
+        preprocess.characters([dark(seven()), bad])
 
 
 def test_load_colours(tmp_path, image_module):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import math
 import os
+import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,6 +20,7 @@ from lenet_c.cpu import get_num_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from PIL.ImageFile import ImageFile
 
     Picture = npt.ArrayLike | str | os.PathLike[str] | bytes | IO[bytes]
 
@@ -128,7 +133,12 @@ def characters(pictures: Iterable[Picture], *, num_threads: int | None = None) -
     -------
     Characters
         The images, and which pictures were refused and why. A picture that cannot be read is
-        refused, too; what is no picture at all is a TypeError.
+        refused, too.
+
+    Raises
+    ------
+    TypeError
+        If one is no picture at all: the error says which.
     """
     need_extra("characters")
     threads = checks.whole(
@@ -137,14 +147,16 @@ def characters(pictures: Iterable[Picture], *, num_threads: int | None = None) -
     if isinstance(pictures, (str, bytes, os.PathLike)):
         raise TypeError("pictures: got one picture; wanted several, as [picture]")
 
-    def one(picture: Picture) -> npt.NDArray[np.uint8] | str:
+    def one(k: int, picture: Picture) -> npt.NDArray[np.uint8] | str:
         try:
             return character(picture)
         except (ValueError, OSError) as error:
             return str(error).removeprefix("image: ")
+        except TypeError as error:
+            raise TypeError(f"pictures[{k}]: {str(error).removeprefix('image: ')}") from None
 
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(one, pictures))
+        found = list(pool.map(one, itertools.count(), pictures))
     images = np.zeros((len(found), SIZE, SIZE), np.uint8)
     reasons: list[str | None] = [None] * len(found)
     for k, result in enumerate(found):
@@ -171,7 +183,9 @@ def load_image(
     colour : bool
         Keep colours and transparency: (H, W), (H, W, 3) or (H, W, 4), as the picture has them.
     max_pixels : int
-        More pixels than these are refused before they are unpacked.
+        More pixels than these are refused before they are unpacked. Pillow's own limit does not
+        matter, but for TIFF and WebP files: twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million unless
+        it is set otherwise.
 
     Returns
     -------
@@ -199,8 +213,6 @@ def _loaded(
     source: Any, colour: bool, max_pixels: int, draft: bool = False
 ) -> npt.NDArray[np.uint8]:
     if isinstance(source, (bytes, bytearray, memoryview)):
-        import io
-
         return _read(io.BytesIO(source), f"image of {len(source)} bytes", colour, max_pixels, draft)
     if hasattr(source, "read"):
         return _read(source, str(getattr(source, "name", "file")), colour, max_pixels, draft)
@@ -221,22 +233,55 @@ def _loaded(
 def _read(
     file: IO[bytes], name: str, colour: bool, max_pixels: int, draft: bool
 ) -> npt.NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     # Pillow's decoders raise nearly anything on a damaged file.
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with _identified(file) as image:
             if draft and image.width * image.height <= max_pixels:
                 image.draft(None, (1024, 1024))  # a JPEG unpacks no more detail than is used
             return _opened(image, name, colour, max_pixels)
     except Exception as error:
-        why = str(error).removeprefix(f"{name}: cannot be read as a picture (").removesuffix(")")
-        if isinstance(error, UnidentifiedImageError):
+        beginning = f"{name}: cannot be read as a picture ("
+        if str(error).startswith(beginning):
+            raise
+        why = str(error) or type(error).__name__
+        if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
             why = (
-                "not a PNG, JPEG, PGM, PPM, BMP, WebP, TIFF or GIF file that this Pillow reads, "
-                "or a damaged one"
+                "more pixels than Pillow unpacks of a TIFF or WebP file, twice "
+                f"PIL.Image.MAX_IMAGE_PIXELS={Image.MAX_IMAGE_PIXELS}, which raises that"
             )
-        raise ValueError(f"{name}: cannot be read as a picture ({why})") from error
+        raise ValueError(f"{beginning}{why})") from error
+
+
+def _identified(file: IO[bytes]) -> ImageFile:
+    """Open a picture as PIL.Image.open does, but without its limit: max_pixels takes its place.
+
+    That limit is a global of the whole process: changing it for a call would change it for others.
+    """
+    from PIL import Image
+
+    try:
+        file.seek(0)
+    except (AttributeError, io.UnsupportedOperation):
+        file = io.BytesIO(file.read())
+    prefix = file.read(16)
+    Image.preinit()
+    for kind in FORMATS:
+        if kind not in Image.OPEN:
+            Image.init()
+        if kind not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[kind]
+        with suppress(SyntaxError, IndexError, TypeError, struct.error):
+            # a text says what this Pillow lacks
+            if accept is None or accept(prefix) is True:
+                file.seek(0)
+                return factory(file, "")
+    raise ValueError(
+        "not a PNG, JPEG, PGM, PPM, BMP, WebP, TIFF or GIF file that this Pillow reads, or a "
+        "damaged one"
+    )
 
 
 def _opened(image: Any, name: str, colour: bool, max_pixels: int) -> npt.NDArray[np.uint8]:
@@ -291,6 +336,11 @@ def _given(image: Any) -> npt.NDArray[Any]:
     if hasattr(image, "convert") and hasattr(image, "getexif"):
         return load_image(image, colour=True)
     given = checks.array("image", image)
+    if given.dtype == object and given.ndim == 0:
+        raise TypeError(
+            f"image: got {checks.short(image)}; wanted an array, a path, bytes, a binary file or a "
+            "picture of Pillow's"
+        )
     if given.dtype != bool and given.dtype.kind not in "uif":
         raise TypeError(f"image: dtype {given.dtype}; wanted numbers or bool")
     if 0 in given.shape:
