@@ -951,9 +951,7 @@ def test_fine_tuning_of_the_same_classes(pictures, tmp_path, monkeypatch, capsys
         monkeypatch, capsys, tmp_path, *train, "--from", "mnist", "--freeze", "C1,S2"
     )
     assert (code, errors) == (0, "")
-    assert (
-        "from mnist: goes on with 0, 1, 2, 3, 4, 5, 6, 7 and 2 more (without class names" in output
-    )
+    assert "from mnist: goes on with 0, 1, 2, 3, 4, 5, 6, 7 and 2 more\n" in output
     assert "slightly distorted; frozen C1.weight, C1.bias, S2.coefficient, S2.bias;" in output
     assert re.search(r": 150 images, 117 epochs\n", output)
     before = float(re.search(r"^before: validation error ([\d.]+)%$", output, re.M)[1])
@@ -976,11 +974,14 @@ def test_fine_tuning_of_the_same_classes(pictures, tmp_path, monkeypatch, capsys
 
 def test_fine_tuning_of_new_classes(pictures, tmp_path, monkeypatch, capsys):
     train = ("train", "--data", pictures / "letters", *RAW, "--epochs", 1, "--quiet")
-    for model in ("mnist", "mnist-modern"):
+    unnamed = LeNet5.pretrained("mnist")
+    unnamed.class_names = None
+    unnamed.save(tmp_path / "unnamed.npz")
+    for model in ("mnist", "mnist-modern", "unnamed.npz"):
         code, output, errors = command(monkeypatch, capsys, tmp_path, *train, "--from", model)
         assert (code, errors) == (0, "")
-        assert f"from {model}: goes on with 5 (without class names: taken for" in output
-        assert "; new A, B, C\n" in output
+        taken = " (without class names: taken for the digits)" if "unnamed" in model else ""
+        assert f"from {model}: goes on with 5{taken}; new A, B, C\n" in output
         assert "before:" not in output
         assert LeNet5.load("model.npz").class_names == ("5", "A", "B", "C")
     # and on from there
