@@ -74,6 +74,7 @@ CANDIDATES = (
     Settings(40, rate=3e-3, architecture=LENET5_MODERN),
     WORLD,
     replace(WORLD, decay=0.08),
+    replace(WORLD, epochs=500),
     replace(WORLD, epochs=600, rate=6e-3, decay=0.03),
     replace(WORLD, epochs=60, rate=3e-3, decay=0.05, batch_size=64, architecture=LENET5_MODERN),
     replace(WORLD, epochs=200, rate=4e-3, decay=0.05, architecture=LENET5_MODERN),

@@ -180,8 +180,8 @@ def _pretrained() -> dict[str, Any]:
     from importlib import resources  # slow to import, and needed here alone
 
     files = (resources.files("lenet_c") / "pretrained").iterdir()
-    weights = [file for file in files if file.name.endswith(".npz")]
-    return {file.name[: -len(".npz")]: file for file in sorted(weights, key=lambda f: f.name)}
+    weights = {f.name.removesuffix(".npz"): f for f in files if f.name.endswith(".npz")}
+    return dict(sorted(weights.items()))
 
 
 def _letters(names: object) -> object:

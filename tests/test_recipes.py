@@ -53,8 +53,8 @@ def test_error_rates_on_mnist_are_as_documented(name):
 
 @pytest.fixture
 def few_images(rng, monkeypatch):
-    labels = (np.arange(150) % 10).astype(np.uint8)
-    images = rng.integers(0, 64, (150, 28, 28), np.uint8)
+    labels = (np.arange(1500) % 10).astype(np.uint8)
+    images = rng.integers(0, 64, (1500, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[2 * label : 2 * label + 6] += 128  # what one pass learns
     data = images, labels
@@ -105,5 +105,5 @@ def test_the_guide_to_fine_tuning(tmp_path):
         pytest.importorskip(package)
     output = pasted.run("\n".join(pasted.blocks(GUIDE)), tmp_path)
     before, after, letters = map(float, re.findall(r"error_rate=([\d.]+)%", output))
-    assert after < min(before / 2, 3)
+    assert after < 0.7 * before
     assert letters < 50  # of ten, in a font that it did not see

@@ -54,9 +54,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "mnist": Recipe(
             LENET5_1998,
-            Adam(8e-3, schedule="one_cycle", weight_decay=0.01),
+            Adam(6e-3, schedule="one_cycle", weight_decay=0.03),
             loss="map",
-            epochs=500,
+            epochs=600,
             batch_size=128,
         ),
         "mnist-modern": Recipe(
