@@ -62,7 +62,6 @@ class Soak:
         import lenet_c
 
         self.library = lenet_c
-        warnings.simplefilter("ignore", lenet_c.InputWarning)  # noise looks like no character
         self.net = lenet_c.LeNet5.pretrained("mnist")
         rng = np.random.default_rng(seed)
         self.images = rng.integers(0, 256, (300, 28, 28), np.uint8)
@@ -266,20 +265,18 @@ def main() -> int:
     parser.add_argument("--threading", choices=["openmp", "team"])
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    import lenet_c
+
     if arguments.threading:
-        os.environ["LENET_C_THREADS"] = arguments.threading  # read when the library is imported
-    soak = Soak(arguments.seed)
-    kind = soak.library.cpu_info()["threading"]
-    if (
-        arguments.threading
-        and hasattr(soak.library, "set_threading")
-        and kind != arguments.threading
-    ):
-        print(f"threads are {kind}, want {arguments.threading}")
-        return 2
+        try:
+            lenet_c.set_threading(arguments.threading)
+        except ValueError as error:  # built without it
+            print(error)
+            return 2
+    kind = lenet_c.cpu_info()["threading"]
     warnings.simplefilter("error")
-    if hasattr(soak.library, "InputWarning"):
-        warnings.simplefilter("ignore", soak.library.InputWarning)  # of random pixels
+    warnings.simplefilter("ignore", lenet_c.InputWarning)  # noise looks like no character
+    soak = Soak(arguments.seed)
     found = soak.run(arguments.minutes)
     total = sum(soak.counts.values())
     for what in found:
