@@ -33,7 +33,7 @@ class Kind(NamedTuple):
     refused : bool array (N,)
         Those that `preprocess.characters` found nothing on, which count as read wrong.
     family : str
-        "mean" and "never trained on" are averaged by it.
+        Of corruptions "trained on" or "never trained on", whose means are printed.
     """
 
     what: str

@@ -76,7 +76,7 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
         try:
             # no more of them than can be right
             rows = tuple(tuple(islice(row, in_maps + 1)) for row in islice(table, maps + 1))
-        except (TypeError, NotImplementedError):  # also of buffers that cannot be iterated
+        except (TypeError, NotImplementedError):  # Python raises the latter for a memoryview in 2-D
             wanted = f"for each map its input maps, or an array ({maps}, {in_maps})"
             raise TypeError(f"table: got {checks.short(table)}, want {wanted}") from None
         check_table("table", rows, maps, in_maps)

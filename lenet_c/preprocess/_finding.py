@@ -34,8 +34,8 @@ FILLED = 0.93  # of both sides: what a character without a margin goes over
 UNEVEN = 0.4  # of the ink's level: how dark a quarter of its paper may be
 WIDE = 0.32  # of its longer side: wider than such a character's strokes on the average
 SOLID = 0.45  # and at any place
-MANY = 3000  # values
-ENOUGH = 500  # points of lines
+MANY = 3000  # values: of more a third tells their ranks as well
+ENOUGH = 500  # points of lines: so many tell the slope as well
 ALL_AROUND = np.ones((3, 3), bool)
 
 
@@ -174,7 +174,10 @@ def _tight(grey: Grey) -> Grey | None:
         chosen = _of(pieces, choose(pieces))
     except NotFound:
         return None
-    rows, columns = extent(reached & grown(chosen, round(0.1 * max(grey.shape))))
+    reached &= grown(chosen, round(0.1 * max(grey.shape)))
+    if not reached.any():
+        return None
+    rows, columns = extent(reached)
     spans = rows.stop - rows.start, columns.stop - columns.start
     if min(span / side for span, side in zip(spans, grey.shape, strict=True)) < FILLED:
         return None
@@ -421,7 +424,7 @@ def _lines_across(mask: Mask) -> tuple[Mask, Mask, int]:
         return found, free, n_free
     room = int(SLOPES[-1] * width) + 2
     rows = height + 2 * room
-    some = slice(None, None, max(1, len(y) // ENOUGH))  # tell the slope as well as all
+    some = slice(None, None, max(1, len(y) // ENOUGH))
     at = np.rint(y[some] - SLOPES[:, None] * x[some]).astype(np.intp) + room
     flat = at + np.arange(len(SLOPES))[:, None] * rows
     tried = np.bincount(flat.ravel(), minlength=rows * len(SLOPES)).reshape(-1, rows)
