@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench import pictures
 from bench.common import need, parser
 from lenet_c import LeNet5, plot, preprocess
 
 SHEET = Path(__file__).parent.parent / "docs" / "contact-sheet.png"
 SIDE = 160  # pixels of a picture
-SURE = 0.95  # a reading that is less likely is shown as doubtful
 COLUMNS = 6
 
 Picture = np.ndarray  # float, (SIDE, SIDE) of ink from 0 to 1, or (SIDE, SIDE, 3) of colours
@@ -108,9 +108,7 @@ def shadowed(rng: np.random.Generator) -> Picture:
 
 
 def tight(rng: np.random.Generator) -> Picture:
-    ink = write("6", rng)
-    rows, columns = (np.flatnonzero((ink > 0.3).any(axis=axis)) for axis in (1, 0))
-    return on_paper(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    return on_paper(pictures.cropped(write("6", rng)))
 
 
 def chalk(rng: np.random.Generator) -> Picture:
@@ -181,14 +179,8 @@ class Shown(NamedTuple):
 
 def reading(net: LeNet5, seen: np.ndarray) -> str:
     """Say what a network reads, and how sure it is."""
-    if hasattr(net, "read"):
-        found = net.read(seen)
-        if found.rejected[0]:
-            return "doubtful"
-        return f"{found.labels[0]}, {found.probability[0]:.1%}"
-    shares = net.predict_proba(seen)[0]
-    best = int(shares.argmax())
-    return f"{best}, {shares[best]:.1%}" if shares[best] > SURE else "doubtful"
+    found = net.read(seen)
+    return "doubtful" if found.rejected[0] else f"{found.labels[0]}, {found.probability[0]:.1%}"
 
 
 def shown(net: LeNet5, seed: int = 1998) -> list[Shown]:

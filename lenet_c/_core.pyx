@@ -958,8 +958,7 @@ cdef class Network:
             inputs.tell(self, samples.some(), UNLIKE[counts.index(max(counts))], name, learn > 0,
                         samples.given)
         if learn and (n_unlike or not is_known or self.assumed or learn > LOOKS):
-            if self.assumed:
-                self.assumed = False
+            self.assumed = False
             lenet_appearance_learn(&self.seen, &samples.images, samples.n, learn, self.background,
                              self.foreground)
         return 0

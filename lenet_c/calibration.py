@@ -154,7 +154,8 @@ def thresholds(share: float, penalty: Reals, distance: Reals) -> Rejection:
     n = len(penalty)
     ranks = [score.argsort(kind="stable").argsort(kind="stable") for score in (penalty, distance)]
     # the last rank that is accepted in both
-    last = int(np.sort(np.maximum(*ranks))[n - int(share * n) - 1])
+    # 0.29 of 100 images are 29 of them, however their share is rounded
+    last = int(np.sort(np.maximum(*ranks))[n - int((share + 1e-12) * n) - 1])
     found = {}
     for name, score in (("penalty", penalty), ("distance", distance)):
         values = np.sort(score[np.isfinite(score)])  # an empty image stays doubtful

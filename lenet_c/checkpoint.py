@@ -214,7 +214,13 @@ def _restore(
         checks.whole("counts", count, 0, _MOST) for count in metadata["counts"]
     )
     rate = metadata["rate"]
-    counts = step, n_updates, n_images, n_measured, None if rate is None else _number("rate", rate)
+    counts = (
+        step,
+        n_updates,
+        n_images,
+        n_measured,
+        None if rate is None else checks.number("rate", rate),
+    )
     state.__setstate__((counts, *moments, state.frozen))
     trainer._rng.bit_generator.state = _random_from_dict(metadata["random"])
     trainer._distort_seed = checks.whole("distort_seed", metadata["distort_seed"], 0, 2**64 - 1)
@@ -286,7 +292,7 @@ def _run_from_dict(saved: Mapping[str, Any], order: np.ndarray | None, trainer: 
         epochs=checks.whole("epochs", saved["epochs"], 1, _MOST),
         n_images=checks.whole("n_images", saved["n_images"], 1, _MOST),
         calibrate=_truth("calibrate", saved["calibrate"]),
-        seconds=_number("seconds", saved["seconds"]),
+        seconds=checks.number("seconds", saved["seconds"]),
     )
     if saved["digest"] is not None:
         run.digest = bytes.fromhex(saved["digest"])
@@ -307,7 +313,7 @@ def _run_from_dict(saved: Mapping[str, Any], order: np.ndarray | None, trainer: 
         run.done = (
             checks.whole("n_done", saved["n_done"], 0, steps),
             trainer.n_updates,
-            _number("loss", saved["loss"]),
+            checks.number("loss", saved["loss"]),
             checks.whole("errors", saved["errors"], 0, n),
         )
     return run
@@ -325,10 +331,6 @@ def _text(name: str, value: Any) -> str:
 
 def _truth(name: str, value: Any) -> bool:
     return bool(_checked(name, value, bool, "true or false"))
-
-
-def _number(name: str, value: Any) -> float:
-    return checks.number(name, value)
 
 
 def _floats(name: str, values: np.ndarray, n: int) -> np.ndarray:

@@ -220,6 +220,8 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.resume is not None:
         _check_model_name(arguments.resume)
         _check_output(arguments.resume)
+        if files.target_of(arguments.resume) == files.target_of(arguments.output):
+            raise ValueError(f"--resume: {arguments.resume} is the model's file too, want another")
     base = _beginning(arguments)
     _trainer(base, _recipe(base, arguments), arguments)
     data = _training_data(arguments)
@@ -724,8 +726,9 @@ def _report(network: LeNet5, test: Split, loss: str, j: float, what: str = "test
     log_loss = calibration.log_loss(outputs, is_rbf, test[1].astype(np.int64), network.temperature)
     print(f"log loss of the probabilities {log_loss:.4f}, temperature {network.temperature:.3g}")
     if network.rejection is not None:
-        left = network.predict(test[0], reject=network.rejection) >= 0
-        wrong = int((best_two(outputs, is_rbf)[0] != test[1])[left].sum())
+        answers = network.predict(test[0], reject=network.rejection)
+        left = answers >= 0
+        wrong = int((answers != test[1])[left].sum())
         print(f"doubtful {1 - left.mean():.2%}; of the other answers {wrong:,} are wrong")
     print("confusion (row: right class, column: class read)")
     print(" " * width + "".join(name.rjust(width) for name in classes))

@@ -187,7 +187,8 @@ def folder(
     memmap : path, optional
         Keep the images in this file, a ``.npy``, instead of in memory. It takes the place of an
         older ``.npy`` once all is read; who has that one open keeps its images. Another file is not
-        replaced.
+        replaced. It has a row for each picture that was listed; those of refused ones are zeros at
+        its end.
     num_threads : int, optional
         By default as many as `get_num_threads` says.
     progress : bool, optional

@@ -217,9 +217,11 @@ def tell_framing(
 
 
 def _rejected(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> float:
+    from lenet_c import _core
     from lenet_c.rejection import Rejection, best_two
 
-    _, penalty, margin = best_two(network.forward(images, 1), network.is_rbf)
+    samples = _core.Samples(network, images, look=False)  # the call that asks has looked at them
+    _, penalty, margin = best_two(network.forward(samples, 1), network.is_rbf)
     by_outputs = Rejection(penalty=rejection.penalty, margin=rejection.margin)
     return float(by_outputs(penalty, margin).mean())
 
@@ -374,7 +376,8 @@ def _mended(
         )
     low, high = float(images.min()), float(images.max())
     if not _is_documented(network, learnt):
-        factor = (learnt.high[1] - learnt.low[0]) / (high - low)
+        # blank ones become background
+        factor = (learnt.high[1] - learnt.low[0]) / (high - low) if low < high else 1.0
         return (
             f"{first}images = (({base} - {low:.6g}) * {factor:.6g} + "
             f'{learnt.low[0]:.6g}).astype("float32")'

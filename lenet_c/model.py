@@ -569,8 +569,14 @@ class LeNet5:
             for name in names:
                 first, end = other._ranges[name]
                 self[name][...] = theirs_now[first:end].reshape(self[name].shape)
-        if layers is None and other.learnt_from is not None:
-            self._network.learnt_from = other.learnt_from
+        if layers is None:
+            self._take_record(other)
+
+    def _take_record(self, other: LeNet5) -> None:
+        """Take over what another network's images looked like."""
+        self._network.learnt_from = other._network.learnt_from
+        if other._network.assumed:
+            self._network.assume()
 
     def with_classes(
         self,
@@ -635,6 +641,7 @@ class LeNet5:
                 for new, old in kept.items():
                     network[name][new] = theirs[old]
         network.class_names = names
+        network._take_record(self)
         return network
 
     def known_classes(self, class_names: Iterable[str]) -> tuple[str, ...]:
@@ -788,12 +795,11 @@ class LeNet5:
         from lenet_c.rejection import REJECTED, best_two
 
         reject = _checked_rejection("reject", reject)
-        images = checks.array("images", images)
         outputs = self.forward(images, num_threads=num_threads)
         classes, penalty, margin = best_two(outputs, self.codes is not None)
         distance = None
         if reject.distance < math.inf:
-            distance = self._distance(images, classes, reject)
+            distance = self._distance(checks.array("images", images), classes, reject)
         classes[reject(penalty, margin, distance)] = REJECTED
         return classes
 
@@ -889,11 +895,10 @@ class LeNet5:
         if reject is None:
             reject = Rejection() if self._rejection is None else self._rejection
         reject = _checked_rejection("reject", reject)
-        images = checks.array("images", images)
         outputs = self._network.forward(images, num_threads, finite=True, rejection=self._rejection)
         is_rbf = self.codes is not None
         classes, penalty, margin = best_two(outputs, is_rbf)
-        distance = self._distance(images, classes, reject)
+        distance = self._distance(checks.array("images", images), classes, reject)
         shares = np.exp(evidence(outputs, is_rbf) / self._temperature)
         names = self._class_names or tuple(map(str, range(self.architecture.classes)))
         return Reading(
@@ -929,10 +934,10 @@ class LeNet5:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        from lenet_c.rejection import two_lowest
+        from lenet_c.rejection import best_two_penalties
 
         outputs = self._network.forward(images, num_threads, finite=True)
-        return two_lowest(outputs, self.codes is not None)
+        return best_two_penalties(outputs, self.codes is not None)
 
     def calibrate(
         self,
@@ -987,7 +992,6 @@ class LeNet5:
         from lenet_c import calibration
         from lenet_c.rejection import best_two
 
-        images = checks.array("images", images)
         samples = _core.Samples(self._network, images, labels)
         labels = samples.labels
         calibration.check(len(labels), self.architecture)
@@ -1002,6 +1006,7 @@ class LeNet5:
         if reject is not None:
             n, grid = self.architecture.classes, calibration.grid(self.architecture)
             calibration.check_memory(len(labels), n, grid)
+            images = checks.array("images", images)
             if images.ndim == 2:
                 images = images[None]
             seen = calibration.seen(images, self.architecture)

@@ -217,6 +217,11 @@ class RejectionCurve:
         return RejectionPoint(rejection, float(self.rejected[k]), float(self.error_rate[k]))
 
 
+def _penalties(outputs: NDArray[np.float32], is_rbf: bool) -> Reals:
+    """Give penalties, or negated logits, which order classes as their penalties do."""
+    return outputs.astype(np.float64) if is_rbf else -outputs.astype(np.float64)
+
+
 def best_two(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Reals, Reals]:
     """Give each image's class, its penalty and its margin.
 
@@ -234,7 +239,7 @@ def best_two(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Real
     penalty, margin : float64 array (N,)
         As `Rejection` has them; the margin of a network of one class is infinite.
     """
-    penalties = outputs.astype(np.float64) if is_rbf else -outputs.astype(np.float64)
+    penalties = _penalties(outputs, is_rbf)
     classes = penalties.argmin(axis=1)
     lowest = penalties.min(axis=1)
     with np.errstate(invalid="ignore"):  # spoiled weights give NaN, which is rejected
@@ -248,7 +253,7 @@ def best_two(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Real
     return classes, lowest, margin
 
 
-def two_lowest(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Reals]:
+def best_two_penalties(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Reals]:
     """Give each image's best two classes and their penalties.
 
     Parameters
@@ -261,7 +266,7 @@ def two_lowest(outputs: NDArray[np.float32], is_rbf: bool) -> tuple[Integers, Re
         The best one first; (N, 1) for a network of one class.
     penalties : float64 array, of the same shape
     """
-    penalties = outputs.astype(np.float64) if is_rbf else -outputs.astype(np.float64)
+    penalties = _penalties(outputs, is_rbf)
     classes = penalties.argsort(axis=1, kind="stable")[:, :2]
     lowest = np.take_along_axis(penalties, classes, axis=1)
     if not is_rbf:

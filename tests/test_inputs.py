@@ -171,6 +171,8 @@ CALLS: dict[str, Callable[[LeNet5, Images, Images], Any]] = {
     "forward": lambda net, x, y: net.forward(x),
     "predict": lambda net, x, y: net.predict(x),
     "predict, reject": lambda net, x, y: net.predict(x, reject=Rejection()),
+    "read": lambda net, x, y: net.read(x),
+    "best_two": lambda net, x, y: net.best_two(x),
     "predict_proba": lambda net, x, y: net.predict_proba(x),
     "activations": lambda net, x, y: net.activations(x),
     "evaluate": lambda net, x, y: net.evaluate(x, y),
@@ -220,6 +222,7 @@ def test_unlikely_images_are_told_and_mended(
     net, images, _ = reader
     if "on grey" in kind:
         pytest.importorskip("scipy")
+        pytest.importorskip("PIL.Image")
         reader = net, images[:300], reader[2][:300]
         images = images[:300]
     given = WARNED[kind](images)
@@ -504,10 +507,42 @@ def test_what_is_no_array_becomes_one_where_a_warning_needs_it(
 ) -> None:
     net, images, _ = reader
     given = memoryview(np.ascontiguousarray(255 - images[:30]))
-    np.testing.assert_array_equal(mended(warned(lambda: net.predict(given)), given), images[:30])
+    for read in (net.predict, net.read):
+        message = warned(lambda read=read: read(given))  # type: ignore[misc]
+        np.testing.assert_array_equal(mended(message, given), images[:30])
     turned = memoryview(np.ascontiguousarray(images.swapaxes(1, 2)))
     message = warned(lambda: net.predict(turned))
     np.testing.assert_array_equal(mended(message, turned), images)
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_what_was_learnt_from_goes_with_all_layers(
+    reader: tuple[LeNet5, Images, Images], record: bool
+) -> None:
+    net, images, _ = reader
+    given = copy.deepcopy(net)
+    if not record:  # as loaded from a file that has none
+        given = LeNet5(net.architecture, codes=net.codes)
+        given.parameters = net.parameters
+    other = LeNet5(net.architecture, codes=net.codes)
+    other.copy_from(given)
+    for taken in (
+        other,
+        given.with_classes("ABCDEFGHIJ", codes="ABCDEFGHIJ" if net.codes is not None else None),
+    ):
+        assert taken.learnt_from == given.learnt_from
+        assert "images = 255 - images" in warned(
+            lambda taken=taken: taken.predict(255 - images[:30])
+        )  # type: ignore[misc]
+
+
+def test_blank_images_of_another_dtype_are_refused_in_words(rng: np.random.Generator) -> None:
+    images, labels = striped(rng, 200, 0, 255)
+    net = LeNet5()
+    own_range = np.pad(images, ((0, 0), (2, 2), (2, 2))).astype(np.float32) / 51 - 3
+    Trainer(net).fit(own_range, labels, epochs=1)
+    with pytest.raises(TypeError, match="float64"):
+        net.predict(np.zeros((5, 32, 32)))
 
 
 def test_padded_images_are_no_surprise_where_they_were_learnt(rng: np.random.Generator) -> None:
@@ -555,6 +590,7 @@ def test_inverted_images_padded_for_a_network_of_floats(rng: np.random.Generator
 def test_what_preprocess_images_refuses_is_mended(x: Any, shape: tuple[int, ...]) -> None:
     if np.shape(x) == (5, 64, 64):
         pytest.importorskip("scipy")
+        pytest.importorskip("PIL.Image")
     with pytest.raises(ValueError, match=r"^x: .*x = ") as error:
         preprocess.images(x)
     names: dict[str, Any] = {"x": x, "np": np, "lenet_c": lenet_c}
@@ -577,6 +613,7 @@ def test_invert_may_be_a_bool_of_numpy() -> None:
 
 def test_pictures_of_another_size_are_sent_to_character() -> None:
     pytest.importorskip("scipy")
+    pytest.importorskip("PIL.Image")
     net = LeNet5()
     pictures = np.full((2, 64, 64), 255, np.uint8)
     pictures[:, 12:50, 30:34] = 0

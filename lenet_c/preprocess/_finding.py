@@ -71,9 +71,9 @@ def find(grey: Grey) -> Grey:
         raise NotFound(f"no character stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
     ink_is_dark, corners = darkness(grey)
     if _may_be_tight(grey, spread):
-        tight = {dark: _tight(grey if dark else 255 - grey) for dark in (True, False)}
-        likelier = tight[ink_is_dark > 0]
-        other = tight[ink_is_dark <= 0] if abs(ink_is_dark) < UNSURE else None
+        likelier, other = _tight(grey if ink_is_dark > 0 else 255 - grey), None
+        if abs(ink_is_dark) < UNSURE:
+            other = _tight(255 - grey if ink_is_dark > 0 else grey)
         if likelier is not None and other is None:
             return likelier
         if other is not None and likelier is None:
