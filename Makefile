@@ -10,8 +10,10 @@ build:
 test:
 	$(PYTHON) -m pytest
 
+CORE = $(wildcard csrc/*/*.c)
+
 # The parallel loop by itself, and its test where there can be no forks
-LOOP = $(addprefix csrc/,parallel.c openmp.c team.c processors.c)
+LOOP = $(addprefix csrc/sys/,parallel.c openmp.c team.c processors.c)
 LOOP_TEST = -Dfopen=open_in_test -DNO_FORKS tests/c_threads.c $(LOOP)
 
 # The C programs of tests/ on 64-bit ARM: cross-compiled, and run by an emulator. On such a machine
@@ -22,7 +24,7 @@ ARM_FLAGS = -std=c11 -O2 -Wall -Wextra -Werror -static -pthread -Icsrc
 test-arm: arm-tools
 	mkdir -p build/arm
 	for name in c_api c_kernels; do \
-		$(ARM_CC) $(ARM_FLAGS) tests/$$name.c csrc/*.c -o build/arm/$$name -lm || exit 1; \
+		$(ARM_CC) $(ARM_FLAGS) tests/$$name.c $(CORE) -o build/arm/$$name -lm || exit 1; \
 		for isa in neon portable; do \
 			LENET_C_ISA=$$isa $(ARM_RUN) build/arm/$$name || exit 1; \
 		done; \
@@ -56,9 +58,9 @@ lint:
 	$(PYTHON) -m mypy
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
-		for file in csrc/*.c bench/*.c tests/*.c; do \
+		for file in $(CORE) bench/*.c tests/*.c; do \
 			case $$file in \
-				csrc/parallel.c|csrc/processors.c|bench/*|tests/*) frame=;; \
+				csrc/sys/parallel.c|csrc/sys/processors.c|bench/*|tests/*) frame=;; \
 				*) frame=$(FRAME);; \
 			esac; \
 			$$compiler -std=c11 -O2 -Wall -Wextra -Werror $$frame -Icsrc -c $$file -o /dev/null \
@@ -96,7 +98,7 @@ sanitize:
 # GNU's library is not built with it. The portable kernels alone, which are built soonest.
 TSAN = -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread -pthread -Icsrc
 PORTABLE = $(foreach isa,avx2 avx512 neon,-Dlenet_kernels_$(isa)=lenet_kernels_portable) \
-	$(filter-out csrc/kernels_%.c,$(wildcard csrc/*.c)) csrc/kernels_portable.c
+	$(filter-out csrc/kernels/isa_%.c,$(CORE)) csrc/kernels/isa_portable.c
 tsan:
 	mkdir -p build/tsan
 	$(CC) $(TSAN) $(LOOP_TEST) -o build/tsan/c_threads

@@ -11,8 +11,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ["lenet_c/_core.pyx", *sorted(str(path) for path in Path("csrc").glob("*.c"))]
-HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
+SOURCES = ["lenet_c/_core.pyx", *sorted(str(path) for path in Path("csrc").rglob("*.c"))]
+HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OPENMP = "-fopenmp"
 OPENMP_PROGRAM = """\

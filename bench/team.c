@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 enum { THREADS = 2, TASK_MICROSECONDS = 100, WARM = 1000, ASLEEP = 20, NAP = 50, IDLE = 2 };
 

@@ -116,7 +116,7 @@ def build_program(folder: Path, flags: list[str]) -> Path:
     if compiler is None:
         raise SystemExit("bench.threads needs a C compiler: no gcc and no clang on the PATH")
     folder.mkdir(parents=True, exist_ok=True)
-    sources = [ROOT / "bench" / "team.c", *sorted((ROOT / "csrc").glob("*.c"))]
+    sources = [ROOT / "bench" / "team.c", *sorted((ROOT / "csrc").rglob("*.c"))]
     command = [*shlex.split(compiler), "-std=c11", "-O3", "-fno-math-errno", *flags]
     target = folder / "team"
     command += [f"-I{ROOT / 'csrc'}", *map(str, sources), "-o", str(target), "-lm"]

@@ -1093,7 +1093,7 @@ class LeNet5:
 
         Second derivatives are carried backwards with squared weights and squared slopes, and a
         parameter that connections share has the sum of theirs (LeCun et al. 1998, appendix C).
-        `SDLM` sets its rates by it. csrc/curvature.c says what the loss contributes.
+        `SDLM` sets its rates by it. csrc/run/curvature.c says what the loss contributes.
 
         Parameters
         ----------

@@ -3,7 +3,7 @@
  * `make tsan` with ThreadSanitizer, and by `make test-arm`, both with -DNO_FORKS, which neither can
  * follow; exits with 1 after the line that was not true. It needs the core's files of the loop alone
  * (LOOP in the Makefile); built with -Dfopen=open_in_test, it gives them a quota of its own. */
-#include "parallel.h"
+#include "sys/parallel.h"
 
 #include <pthread.h>
 #include <sched.h>

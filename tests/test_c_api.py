@@ -22,7 +22,8 @@ PLAIN_LANES = [
 ]
 
 
-FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
+CSRC = ROOT / "csrc"
+FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
 
 
 def compiler(flags=()):
@@ -37,9 +38,9 @@ def compiler(flags=()):
 def build(name, flags, folder, kernels=(), files=None):
     """Build tests/NAME.c with these kernels and the rest of the core, or with some of its files."""
     target = folder / name
-    core = {*(ROOT / "csrc").glob("*.c")} - {*(ROOT / "csrc").glob("kernels_*.c")}
+    core = {*CSRC.rglob("*.c")} - {*CSRC.rglob("isa_*.c")}
     if files is not None:
-        core = {ROOT / "csrc" / file for file in files}
+        core = {CSRC / file for file in files}
     sources = [ROOT / "tests" / f"{name}.c", *sorted(core), *kernels]
     command = [*compiler(flags), *map(str, sources), "-o", str(target), "-lm"]
     subprocess.run(command, check=True)
@@ -55,7 +56,7 @@ def compiled(tmp_path_factory):
         folder / f"{source.stem}.o": subprocess.Popen(
             [*command, str(source), "-o", str(folder / f"{source.stem}.o")]
         )
-        for source in sorted((ROOT / "csrc").glob("kernels_*.c"))
+        for source in sorted(CSRC.rglob("isa_*.c"))
     }
     assert {process.wait() for process in running.values()} == {0}
     return list(running)
@@ -96,11 +97,11 @@ def test_each_kernel_agrees_with_plain_loops(kernels, isa):
 
 
 def test_each_kernel_agrees_with_plain_loops_without_vector_types(tmp_path):
-    program = build("c_kernels", PLAIN_LANES, tmp_path, [ROOT / "csrc" / "kernels_portable.c"])
+    program = build("c_kernels", PLAIN_LANES, tmp_path, [CSRC / "kernels" / "isa_portable.c"])
     assert "on portable" in run(program, "portable")
 
 
-LOOP = ["parallel.c", "openmp.c", "team.c", "processors.c"]
+LOOP = [f"sys/{name}.c" for name in ("parallel", "openmp", "team", "processors")]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a program for POSIX")

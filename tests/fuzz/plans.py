@@ -41,7 +41,7 @@ def build(isas: Sequence[str]) -> Path:
     core = ROOT / "csrc"
     sources = [ROOT / "tests" / "c_fuzz.c", *sorted(core.glob("**/*.c"))]
     flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{core}", "-pthread"]
-    for source in core.glob("**/kernels_*.c"):
+    for source in core.glob("**/isa_*.c"):
         isa = source.stem.partition("_")[2]
         if isa not in isas:
             sources.remove(source)
@@ -56,7 +56,7 @@ def build(isas: Sequence[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
 
     def compiled(source: Path) -> str:
-        made = folder / f"{source.stem}-{os.getpid()}.o"
+        made = folder / f"{source.parent.name}-{source.stem}-{os.getpid()}.o"
         subprocess.run([*cc, *flags, "-c", str(source), "-o", str(made)], check=True)
         return str(made)
 

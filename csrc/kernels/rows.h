@@ -1,13 +1,13 @@
 /* The kernels for one image: a map's columns in lanes, or a dense layer's inputs.
  *
- * The tail of kernels_lanes.h. A map is rows of `stride` floats: a whole number of vectors where
+ * The tail of kernels/lanes.h. A map is rows of `stride` floats: a whole number of vectors where
  * a convolution or a 2x2 layer reads it, the plain width where a dense layer does. Columns past the
  * width hold finite numbers without meaning, but deltas are 0 there; LENET_ROW_SLACK floats behind
  * the last row may be read and written. */
 #ifndef LENET_KERNELS_ROWS_H
 #define LENET_KERNELS_ROWS_H
 
-#include "kernels_maps.h"
+#include "kernels/maps.h"
 
 static void load_grey_rows(const uint8_t *image, int height, int width, float background,
                            float foreground, int out_height, int out_width,

@@ -1,7 +1,7 @@
 /* The kernels that are always there: plain C, no instruction set beyond the target's own. */
-#include "simd_portable.h"
-#include "tanh_rational.h"
+#include "kernels/vec/portable.h"
+#include "kernels/tanh_rational.h"
 
-#include "kernels_lanes.h"
+#include "kernels/lanes.h"
 
 LENET_DEFINE_KERNELS(portable)

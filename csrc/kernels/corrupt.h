@@ -2,7 +2,7 @@
  * noise, dirt.
  *
  * Plain loops that compilers vectorise for each instruction set. Whole numbers wherever pixels are made,
- * and no fused multiply-adds where they are not (kernels_distort.h says how), so that every instruction
+ * and no fused multiply-adds where they are not (kernels/distort.h says how), so that every instruction
  * set gives the same bytes. */
 #ifndef LENET_KERNELS_CORRUPT_H
 #define LENET_KERNELS_CORRUPT_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "distort.h"
+#include "run/distort.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF

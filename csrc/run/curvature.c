@@ -23,7 +23,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "network.h"
+#include "plan/plan.h"
 
 enum {
     BLOCK = 16,  /* images of a task */

@@ -1,5 +1,5 @@
 /* How many threads a call uses when it does not say. */
-#include "parallel.h"
+#include "sys/parallel.h"
 
 #include <stdio.h>
 #include <stdlib.h>

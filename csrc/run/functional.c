@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network.h"
+#include "plan/plan.h"
 
 /* Cuts the caller's workspace into buffers. */
 typedef struct {

@@ -1,5 +1,5 @@
 /* The kernels for 64-bit ARM, where NEON with fused multiply-adds is always there. */
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #if defined(__aarch64__)
 
@@ -8,10 +8,10 @@
 #if !defined(__clang__)
 #pragma GCC optimize("no-schedule-insns")
 #endif
-#include "simd_neon.h"
-#include "tanh_rational.h"
+#include "kernels/vec/neon.h"
+#include "kernels/tanh_rational.h"
 
-#include "kernels_lanes.h"
+#include "kernels/lanes.h"
 
 LENET_DEFINE_KERNELS(neon)
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network.h"
+#include "plan/plan.h"
 
 lenet_status lenet_connect(const lenet_conv_call *call, lenet_conv_shape *shape,
                            int32_t **memory)

@@ -1,8 +1,8 @@
 /* Deals a convolution's connections to slots, for one image with output maps in the lanes
- * (kernels_maps.h). */
+ * (kernels/maps.h). */
 #include <string.h>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 /* count[lane]: connections. Returns the fewest slots. */
 static int slots_needed(const lenet_conv_shape *s, const lenet_lane_maps *m, int lanes, int *count)

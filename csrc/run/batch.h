@@ -3,8 +3,8 @@
 #ifndef LENET_BATCH_H
 #define LENET_BATCH_H
 
-#include "network.h"
-#include "watch.h"
+#include "plan/plan.h"
+#include "sys/watch.h"
 
 enum {
     ROUND = 16,      /* blocks whose gradients are kept before they are added up */

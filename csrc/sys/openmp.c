@@ -1,5 +1,5 @@
 /* OpenMP's threads: the loop, who may use them, and what they are limited to. */
-#include "parallel.h"
+#include "sys/parallel.h"
 
 #if LENET_HAS_OPENMP
 #include <omp.h>

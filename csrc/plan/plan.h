@@ -2,8 +2,8 @@
 #ifndef LENET_NETWORK_H
 #define LENET_NETWORK_H
 
-#include "kernels.h"
-#include "watch.h"
+#include "kernels/kernels.h"
+#include "sys/watch.h"
 
 enum {
     LENET_MAX_MAPS = 4096,   /* bounds that keep every product below far from overflow */

@@ -9,7 +9,7 @@
  * many teams as callers, its threads belong to one caller as long as that thread lives (openmp.c);
  * others have the core's own team, and so has a forked child, where OpenMP's threads are gone.
  * There are two teams at most, never both at work. docs/threads.md has both side by side. */
-#include "parallel.h"
+#include "sys/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>

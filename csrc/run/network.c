@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
+#include "run/batch.h"
 
 enum { UPDATE_CHUNK = 4096 };  /* parameters that are added up or updated at once */
 

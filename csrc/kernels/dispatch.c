@@ -1,6 +1,6 @@
 /* Picks the kernel table once: the widest that the processor and the operating system have, or
  * the one that LENET_C_ISA names. */
-#include "parallel.h"
+#include "sys/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The kernels for x86-64 with AVX-512 (F, BW, DQ and VL: Skylake servers, Ice Lake, Zen 4 on). */
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 
@@ -11,8 +11,8 @@
 #pragma GCC push_options
 #pragma GCC target("avx2")
 #endif
-#include "kernels_corrupt.h"
-#include "kernels_distort.h"
+#include "kernels/corrupt.h"
+#include "kernels/distort.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #elif defined(__GNUC__)
@@ -25,10 +25,10 @@
 #elif defined(__GNUC__)
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
-#include "simd_avx512.h"
-#include "tanh_table.h"
+#include "kernels/vec/avx512.h"
+#include "kernels/tanh_table.h"
 
-#include "kernels_lanes.h"
+#include "kernels/lanes.h"
 
 LENET_DEFINE_KERNELS(avx512)
 

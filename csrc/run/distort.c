@@ -1,6 +1,6 @@
 /* Random distortions of grey images: planar affine maps, and elastic displacements.
  *
- * Draws each image's map and displacements and says where things lie; a kernel (kernels_distort.h)
+ * Draws each image's map and displacements and says where things lie; a kernel (kernels/distort.h)
  * makes the image.
  *
  * Random numbers are a hash of the seed, the image's number and which of its numbers is wanted:
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "network.h"
+#include "plan/plan.h"
 
 static const float LEAST_SMOOTHNESS = 2.0f;  /* bounds the grid */
 

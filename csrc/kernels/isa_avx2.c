@@ -1,5 +1,5 @@
 /* The kernels for x86-64 with AVX2 and FMA (2013 and later). */
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 
@@ -9,10 +9,10 @@
 #elif defined(__GNUC__)
 #pragma GCC target("avx2,fma")
 #endif
-#include "simd_avx2.h"
-#include "tanh_rational.h"
+#include "kernels/vec/avx2.h"
+#include "kernels/tanh_rational.h"
 
-#include "kernels_lanes.h"
+#include "kernels/lanes.h"
 
 LENET_DEFINE_KERNELS(avx2)
 

@@ -6,7 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE  /* POSIX, sched_getaffinity; before any other header */
 #endif
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #if defined(_OPENMP)
 #define LENET_HAS_OPENMP 1

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "distort.h"
+#include "run/distort.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF

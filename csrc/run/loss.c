@@ -1,7 +1,7 @@
 /* The criteria of section II.C, and what is read off the outputs: loss, class, probability. */
 #include <math.h>
 
-#include "network.h"
+#include "plan/plan.h"
 
 /* A class's evidence: its logit, or its penalty negated; the loss takes it as it is (scale 1). */
 static double evidence(const lenet_verdict *v, int32_t i)

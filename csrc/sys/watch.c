@@ -8,8 +8,8 @@
 #include <windows.h>
 #endif
 
-#include "kernels.h"
-#include "watch.h"
+#include "kernels/kernels.h"
+#include "sys/watch.h"
 
 /* A fraction of a millisecond of multiply-adds, so that a look at the clock costs next to nothing
  * beside it, and one small image does not look at all. */

@@ -1,6 +1,6 @@
 /* The kernels, written once over a vector type: one image per lane (see kernels.h).
  *
- * Each kernels_<isa>.c includes a simd_<isa>.h, which gives the vector type `vf`, its
+ * Each kernels/isa_<isa>.c includes a kernels/vec/<isa>.h, which gives the vector type `vf`, its
  * operations and the tile sizes that its registers allow, a tanh_<how>.h, and then this file.
  *
  * A tile keeps its sums in registers: `INLINE` functions take tile sizes as arguments that are
@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define INLINE static __forceinline
@@ -200,7 +200,7 @@ static void lanes_to_rows(const float *in, int n, ptrdiff_t count, float *const 
  * row r - 1. With registers for them, the weights of both kernel rows stay there and each input
  * vector is read once for all the sums it belongs to; otherwise it is read for each tap.
  *
- * The same tile serves one image with maps in lanes (kernels_maps.h): then a weight is a vector
+ * The same tile serves one image with maps in lanes (kernels/maps.h): then a weight is a vector
  * and a pixel a scalar, or with slots a vector of PIXEL_MAPS input maps that is permuted. */
 
 typedef enum { IMAGES_IN_LANES, MAPS_IN_LANES, SLOTS_IN_LANES } in_lanes;
@@ -1273,10 +1273,10 @@ static double multiply_adds(int64_t rounds, int loads, float *sink)
     return loads ? multiply_adds_of(1, rounds, sink) : multiply_adds_of(0, rounds, sink);
 }
 
-#include "kernels_winograd.h"
-#include "kernels_rows.h"
-#include "kernels_corrupt.h"
-#include "kernels_distort.h"
+#include "kernels/winograd.h"
+#include "kernels/rows.h"
+#include "kernels/corrupt.h"
+#include "kernels/distort.h"
 
 #define LENET_DEFINE_KERNELS(isa)                                                         \
     const lenet_kernels *lenet_kernels_##isa(void)                                        \

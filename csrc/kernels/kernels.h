@@ -11,7 +11,7 @@
 #ifndef LENET_KERNELS_H
 #define LENET_KERNELS_H
 
-#include "distort.h"
+#include "run/distort.h"
 #include "lenet.h"
 
 enum {
@@ -144,7 +144,7 @@ typedef struct lenet_kernels {
     void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
                                const float *delta, int add, float *dcodes);
 
-    /* One image, a map's columns in lanes (kernels_rows.h): rows of a map lie a stride apart, for the
+    /* One image, a map's columns in lanes (kernels/rows.h): rows of a map lie a stride apart, for the
      * input of a convolution whole vectors that hold the width, otherwise that or the plain width, on
      * the way back through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK
      * floats behind every buffer, is finite. Between a convolution and a 2x2 layer, where
@@ -344,7 +344,7 @@ static inline size_t lenet_pool_scratch_of_one(int maps, int height, int width, 
 }
 
 /* Fills slots of each group, where they save something and one image runs with maps in the lanes; else
- * returns 0 (deal.c). */
+ * returns 0 (slots.c). */
 int lenet_deal(const lenet_conv_shape *s, int lanes, lenet_slots *slots);
 
 const lenet_kernels *lenet_kernels_portable(void);

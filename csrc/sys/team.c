@@ -3,7 +3,7 @@
  * The caller works as well and waits only for tasks that somebody has begun, so a thread that is
  * not scheduled delays nobody; a thread that cannot be had is done without. Only those that a loop
  * wants are woken, and those that none has wanted for some seconds end. */
-#include "parallel.h"
+#include "sys/parallel.h"
 
 #if LENET_HAS_TEAM
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* Runs and trains on one image by itself: the columns of a map in the lanes, or the maps, or the
- * inputs of a dense layer (kernels_rows.h, kernels_maps.h). */
+ * inputs of a dense layer (kernels/rows.h, kernels/maps.h). */
 #include <math.h>
 #include <string.h>
 
-#include "batch.h"
+#include "run/batch.h"
 
 static void load_one(const batch *b, float *memory, int64_t image)
 {

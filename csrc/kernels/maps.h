@@ -1,7 +1,7 @@
 /* A convolution of one image with LANES output maps in the lanes, where that takes fewer vectors than
  * the columns do (lenet_prefers_maps): C3 has 16 maps, but 10 columns.
  *
- * A part of kernels_rows.h, whose rows of pixels come in; maps go out in the lanes, to a 2x2 layer, or
+ * A part of kernels/rows.h, whose rows of pixels come in; maps go out in the lanes, to a 2x2 layer, or
  * as rows. Pixels multiply vectors of weights, turned to [input map][tap][lane] on the way in, with 0
  * where maps are not connected. Where many are not, slots take the input maps' place (lenet_slots): a
  * pixel is then a vector of all input maps, out of which each lane takes its own. */

@@ -3,7 +3,7 @@
  * Features of a group of lanes are consecutive; in training each layer has room for all groups of a
  * block, otherwise the spatial layers but the last reuse the room of one group (stride 0), and a
  * convolution under a 2x2 layer that of a few rows. */
-#include "network.h"
+#include "plan/plan.h"
 
 static ptrdiff_t reserve(lenet_layout *at, ptrdiff_t floats)
 {
