@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "run/distort.h"
+#include "kernels/canvas.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
