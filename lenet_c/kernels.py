@@ -151,9 +151,7 @@ def conv_backward(
     kernel = w.shape[-1]
     _expect("dy", dy, (len(x), maps, x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
     dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(maps, np.float32)
-    _core.layer_backward(
-        "conv", maps, kernel, matrix, x, w.reshape(-1), dy, dx, dw.reshape(-1), db
-    )
+    _core.layer_backward("conv", maps, kernel, matrix, x, w.reshape(-1), dy, dx, dw.reshape(-1), db)
     return dx, dw, db
 
 

@@ -122,7 +122,8 @@ enum { LAYER_MEMBERS = 14 };
 _Static_assert(sizeof(layer_kind) == LAYER_MEMBERS * sizeof(void (*)(void)),
                "LAYER_KIND takes as many functions as there are members");
 #define LAYER_KIND(name, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14) \
-    const layer_kind lenet_kind_##name = {m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14}
+    const layer_kind lenet_kind_##name = {m1, m2, m3, m4,  m5,  m6,  m7,  m8,                \
+                                          m9, m10, m11, m12, m13, m14, /* so none is empty */}
 #if defined(__clang__)
 #pragma clang diagnostic error "-Winitializer-overrides"
 #elif defined(__GNUC__)
