@@ -290,9 +290,10 @@ def test_the_stored_baseline_names_paths_that_exist():
 def test_the_pieces_of_tanh_in_the_core_are_those_that_are_printed(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["tanh_table"])
     tanh_table.main()
+    kept_file = ROOT / "csrc" / "kernels" / "tanh_table.h"
     printed, kept = (
         [float(number) for number in re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?(?=f)", text)]
-        for text in (capsys.readouterr().out, (ROOT / "csrc" / "kernels" / "tanh_table.h").read_text())
+        for text in (capsys.readouterr().out, kept_file.read_text())
     )
     assert len(printed) == 2 * (2 + 4 * tanh_table.PIECES)
     assert kept[0] == tanh_table.START
