@@ -303,7 +303,7 @@ def grown(mask: Mask, by: int = 1) -> Mask:
     return mask
 
 
-def _unit(values: Grey) -> Grey:
+def _unit(values: Any) -> Grey:
     """Return values bounded by 0 and 1; np.clip takes longer."""
     bounded: Grey = np.minimum(np.maximum(values, 0), 1)
     return bounded
