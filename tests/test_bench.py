@@ -59,7 +59,7 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 18
+    assert len(COMMANDS) == 19
 
 
 @pytest.fixture
