@@ -52,6 +52,9 @@ bench-check:
 # All works on a calling thread whose stack has 64 KiB, so no function takes more of it than this; only
 # what reads control groups keeps paths there, 12 KiB, and calls nothing of the core.
 FRAME = -Wframe-larger-than=4096
+# Each header is compiled by itself too, as an editor does: those of kernels/ are then portable C.
+HEADERS = $(wildcard csrc/*.h csrc/*/*.h csrc/*/*/*.h)
+ALONE = -x c -fsyntax-only -Wno-unused-function -Wno-unused-const-variable
 lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -65,6 +68,12 @@ lint:
 			esac; \
 			$$compiler -std=c11 -O2 -Wall -Wextra -Werror $$frame -Icsrc -c $$file -o /dev/null \
 				|| exit 1; \
+		done; \
+		for file in $(HEADERS); do \
+			case $$($$compiler -dumpmachine)/$$file in \
+				x86_64*/neon.h|aarch64*/avx*.h) continue;; \
+			esac; \
+			$$compiler -std=c11 -Wall -Wextra -Werror -Icsrc $(ALONE) $$file || exit 1; \
 		done; \
 	done
 

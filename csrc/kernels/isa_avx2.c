@@ -10,9 +10,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 #include "kernels/vec/avx2.h"
-#include "kernels/tanh_rational.h"
-
-#include "kernels/lanes.h"
+#include "kernels/table.h"
 
 LENET_DEFINE_KERNELS(avx2)
 

@@ -9,9 +9,7 @@
 #pragma GCC optimize("no-schedule-insns")
 #endif
 #include "kernels/vec/neon.h"
-#include "kernels/tanh_rational.h"
-
-#include "kernels/lanes.h"
+#include "kernels/table.h"
 
 LENET_DEFINE_KERNELS(neon)
 

@@ -11,7 +11,7 @@
 #ifndef LENET_KERNELS_H
 #define LENET_KERNELS_H
 
-#include "run/distort.h"
+#include "kernels/canvas.h"
 #include "lenet.h"
 
 enum {
@@ -144,7 +144,7 @@ typedef struct lenet_kernels {
     void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
                                const float *delta, int add, float *dcodes);
 
-    /* One image, a map's columns in lanes (kernels/rows.h): rows of a map lie a stride apart, for the
+    /* One image, a map's columns in lanes: rows of a map lie a stride apart, for the
      * input of a convolution whole vectors that hold the width, otherwise that or the plain width, on
      * the way back through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK
      * floats behind every buffer, is finite. Between a convolution and a 2x2 layer, where
