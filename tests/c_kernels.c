@@ -1700,27 +1700,10 @@ CASES(each_dense, rbf_backward_of_one)
 int main(void)
 {
     static const struct { const char *name; void (*check)(void); } checks[] = {
-#define CHECK(name) {#name, check_##name}
-        CHECK(load_grey), CHECK(rows_to_lanes), CHECK(lanes_to_rows),
-        CHECK(conv), CHECK(winograd_weights), CHECK(winograd_conv),
-        CHECK(winograd_backward_input), CHECK(winograd_backward_weights), CHECK(winograd_gradient),
-        CHECK(conv_backward_input), CHECK(conv_backward_weights),
-        CHECK(subsample), CHECK(subsample_backward),
-        CHECK(dense), CHECK(dense_backward_input), CHECK(dense_backward_weights),
-        CHECK(rbf), CHECK(rbf_backward_input), CHECK(rbf_backward_codes),
-        CHECK(load_grey_rows), CHECK(conv_of_one), CHECK(subsample_of_one),
-        CHECK(dense_of_one), CHECK(rbf_of_one),
-        CHECK(conv_backward_weights_of_one), CHECK(conv_backward_input_of_one),
-        CHECK(subsample_backward_of_one), CHECK(dense_backward_of_one),
-        CHECK(dense_step_of_one), CHECK(rbf_backward_of_one),
-        CHECK(squash), CHECK(squash_backward),
-        CHECK(sum_lanes), CHECK(sum_partials), CHECK(update_sgd), CHECK(update_adam),
-        CHECK(update_sdlm), CHECK(distort), CHECK(corrupt), CHECK(multiply_adds),
+#define KERNEL(type, name, arguments) {#name, check_##name},
+#include "kernels/list.h"
     };
     enum { CHECKS = sizeof checks / sizeof *checks };
-    _Static_assert(offsetof(lenet_kernels, load_grey) + CHECKS * sizeof(void (*)(void))
-                       == sizeof(lenet_kernels),
-                   "every kernel of the table has a check here");
 
     if (lenet_init() != LENET_OK) {
         printf("this processor or build has no such instruction set\n");

@@ -12,8 +12,6 @@
 #include "kernels/vec/avx2.h"
 #include "kernels/table.h"
 
-LENET_DEFINE_KERNELS(avx2)
-
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -28,8 +28,6 @@
 #include "kernels/vec/avx512.h"
 #include "kernels/table.h"
 
-LENET_DEFINE_KERNELS(avx512)
-
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -11,6 +11,4 @@
 #include "kernels/vec/neon.h"
 #include "kernels/table.h"
 
-LENET_DEFINE_KERNELS(neon)
-
 #endif

@@ -20,58 +20,24 @@
 #include "kernels/update.h"
 #include "kernels/winograd.h"
 
-#define LENET_DEFINE_KERNELS(isa)                                                         \
-    const lenet_kernels *lenet_kernels_##isa(void)                                        \
-    {                                                                                     \
-        static const lenet_kernels table = {                                              \
-            .name = #isa,                                                                 \
-            .lanes = LANES,                                                               \
-            .few = FEW,                                                                   \
-            .few_in_training = FEW_IN_TRAINING,                                           \
-            .winograd_maps = WINOGRAD_MAPS,                                               \
-            .winograd_trains = WINOGRAD_TRAINS,                                           \
-            .load_grey = load_grey,                                                       \
-            .rows_to_lanes = rows_to_lanes,                                               \
-            .lanes_to_rows = lanes_to_rows,                                               \
-            .conv = conv,                                                                 \
-            .winograd_weights = winograd_weights,                                         \
-            .winograd_conv = winograd_conv,                                               \
-            .winograd_backward_input = winograd_backward_input,                           \
-            .winograd_backward_weights = winograd_backward_weights,                       \
-            .winograd_gradient = winograd_gradient,                                       \
-            .conv_backward_input = conv_backward_input,                                   \
-            .conv_backward_weights = conv_backward_weights,                               \
-            .subsample = subsample,                                                       \
-            .subsample_backward = subsample_backward,                                     \
-            .dense = dense,                                                               \
-            .dense_backward_input = dense_backward_input,                                 \
-            .dense_backward_weights = dense_backward_weights,                             \
-            .rbf = rbf,                                                                   \
-            .rbf_backward_input = rbf_backward_input,                                     \
-            .rbf_backward_codes = rbf_backward_codes,                                     \
-            .load_grey_rows = load_grey_rows,                                             \
-            .conv_of_one = conv_of_one,                                                   \
-            .subsample_of_one = subsample_of_one,                                         \
-            .dense_of_one = dense_of_one,                                                 \
-            .rbf_of_one = rbf_of_one,                                                     \
-            .conv_backward_weights_of_one = conv_backward_weights_of_one,                 \
-            .conv_backward_input_of_one = conv_backward_input_of_one,                     \
-            .subsample_backward_of_one = subsample_backward_of_one,                       \
-            .dense_backward_of_one = dense_backward_of_one,                               \
-            .dense_step_of_one = dense_step_of_one,                                       \
-            .rbf_backward_of_one = rbf_backward_of_one,                                   \
-            .squash = squash,                                                             \
-            .squash_backward = squash_backward,                                           \
-            .sum_lanes = sum_lanes,                                                       \
-            .sum_partials = sum_partials,                                                 \
-            .update_sgd = update_sgd,                                                     \
-            .update_adam = update_adam,                                                   \
-            .update_sdlm = update_sdlm,                                                   \
-            .distort = distort,                                                           \
-            .corrupt = corrupt,                                                           \
-            .multiply_adds = multiply_adds,                                               \
-        };                                                                                \
-        return &table;                                                                    \
-    }
+#define LENET_TABLE_OF_(isa) lenet_kernels_##isa
+#define LENET_TABLE_OF(isa) LENET_TABLE_OF_(isa)
+#define LENET_NAME_OF_(isa) #isa
+#define LENET_NAME_OF(isa) LENET_NAME_OF_(isa)
+
+const lenet_kernels *LENET_TABLE_OF(LENET_ISA)(void)
+{
+    static const lenet_kernels table = {
+        .name = LENET_NAME_OF(LENET_ISA),
+        .lanes = LANES,
+        .few = FEW,
+        .few_in_training = FEW_IN_TRAINING,
+        .winograd_maps = WINOGRAD_MAPS,
+        .winograd_trains = WINOGRAD_TRAINS,
+#define KERNEL(type, name, arguments) .name = name,
+#include "kernels/list.h"
+    };
+    return &table;
+}
 
 #endif

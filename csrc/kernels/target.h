@@ -18,7 +18,7 @@
 
 #include "kernels/kernels.h"
 
-#ifndef LENET_VECTORS
+#ifndef LENET_ISA
 #include "kernels/vec/portable.h"
 #endif
 

@@ -2,7 +2,7 @@
 #ifndef LENET_SIMD_AVX2_H
 #define LENET_SIMD_AVX2_H
 
-#define LENET_VECTORS /* the type is here: see kernels/target.h */
+#define LENET_ISA avx2
 
 #include <immintrin.h>
 #include <stddef.h>

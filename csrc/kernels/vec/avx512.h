@@ -2,7 +2,7 @@
 #ifndef LENET_SIMD_AVX512_H
 #define LENET_SIMD_AVX512_H
 
-#define LENET_VECTORS /* the type is here: see kernels/target.h */
+#define LENET_ISA avx512
 #define LENET_HAS_LOOKUP
 
 #include <immintrin.h>

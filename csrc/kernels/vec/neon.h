@@ -2,7 +2,7 @@
 #ifndef LENET_SIMD_NEON_H
 #define LENET_SIMD_NEON_H
 
-#define LENET_VECTORS /* the type is here: see kernels/target.h */
+#define LENET_ISA neon
 
 #include <arm_neon.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #ifndef LENET_SIMD_PORTABLE_H
 #define LENET_SIMD_PORTABLE_H
 
-#define LENET_VECTORS /* the type is here: see kernels/target.h */
+#define LENET_ISA portable
 
 #include <math.h>
 #include <stddef.h>
