@@ -1077,7 +1077,8 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
     for (int i = 0; i < 3; i++) {
         float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
         out[strides[i] - 1] = NAN;  /* as memory may be */
-        table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, strides[i],
+        table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride,
+                           lenet_rows(strides[i]),
                            floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
         compare_rows("out", out, rows, strides[i], want);
     }
@@ -1085,9 +1086,19 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
     const ptrdiff_t size = s->out_height * s->out_width;
     float *out = floats(n_in_lanes(s->out_maps, size) + LENET_ROW_SLACK);
     out[0] = NAN;
-    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, 0,
+    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride,
+                       lenet_maps_in_lanes(),
                        floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
     compare_lanes("out in lanes", out, s->out_maps, size, want);
+}
+
+/* c's deltas, which lie in rows, or those with the maps in lanes */
+static const float *deltas_in(lenet_map_layout layout, const conv_operands *c)
+{
+    const lenet_conv_shape *s = c->s;
+    if (layout.order == LENET_ROWS) return c->delta;
+    return to_lanes(s->out_maps, s->out_height * s->out_width, s->out_height, s->out_width, c->delta,
+                    c->delta_stride);
 }
 
 static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activation)
@@ -1101,11 +1112,9 @@ static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activ
         float *in = output_rows(activation, rows, stride);
         expected want = conv_products(&c);
         times_slope_in_rows(activation, want, in, rows, stride);
-        const ptrdiff_t in_rows = i && lenet_keeps_maps(s, L) ? 0 : c.delta_stride;
-        const float *delta = in_rows ? c.delta
-                                     : to_lanes(s->out_maps, s->out_height * s->out_width,
-                                                s->out_height, s->out_width, c.delta, c.delta_stride);
-        table->conv_backward_input_of_one(s, c.weights, delta, in_rows, activation,
+        const lenet_map_layout layout
+            = i && lenet_keeps_maps(s, L) ? lenet_maps_in_lanes() : lenet_rows(c.delta_stride);
+        table->conv_backward_input_of_one(s, c.weights, deltas_in(layout, &c), layout, activation,
                                           floats(lenet_conv_scratch_of_one(s, L, 1)), in, stride);
         compare_rows("in", in, rows, stride, want);
         check_zero_past(s->in_width, in, rows, stride);
@@ -1126,12 +1135,10 @@ static void conv_backward_weights_of_one_case(const lenet_conv_shape *s, int act
             add_all(weights, dweights);
             add_all(bias, dbias);
         }
-        const float *delta = !in_lanes ? c.delta
-                                       : to_lanes(s->out_maps, s->out_height * s->out_width,
-                                                  s->out_height, s->out_width, c.delta,
-                                                  c.delta_stride);
-        table->conv_backward_weights_of_one(s, c.in, c.in_stride, delta,
-                                            in_lanes ? 0 : c.delta_stride, add_to,
+        const lenet_map_layout layout
+            = in_lanes ? lenet_maps_in_lanes() : lenet_rows(c.delta_stride);
+        table->conv_backward_weights_of_one(s, c.in, c.in_stride, deltas_in(layout, &c), layout,
+                                            add_to,
                                             floats(lenet_conv_scratch_of_one(s, L, 1)), dweights,
                                             dbias);
         compare("dweights", dweights, weights);
@@ -1155,13 +1162,14 @@ static void subsample_of_one_case(const pool *p)
     const float *in[]
         = {padded, plain,
            to_lanes(p->maps, p->height * p->width, p->height, p->width, padded, in_stride)};
-    const ptrdiff_t in_strides[] = {in_stride, p->width, 0};
+    const lenet_map_layout in_layouts[]
+        = {lenet_rows(in_stride), lenet_rows(p->width), lenet_maps_in_lanes()};
     expected want = subsample_outputs(p, 1, padded, p->height * in_stride, in_stride);
     for (int i = 0; i < 6; i++) {
         const ptrdiff_t stride = strides[i % 2];
         float *out = floats((size_t)(rows * stride) + LENET_ROW_SLACK);
         table->subsample_of_one(p->maps, p->height, p->width, p->coefficient, p->bias, p->activation,
-                                in[i / 2], in_strides[i / 2], stride, pool_scratch(p), out);
+                                in[i / 2], in_layouts[i / 2], stride, pool_scratch(p), out);
         compare_rows("out", out, rows, stride, want);
     }
 }
@@ -1178,13 +1186,13 @@ static void subsample_backward_of_one_case(const pool *p)
 {
     const int rows = p->maps * p->height, columns = p->width / 2;
     const ptrdiff_t size = p->height * p->width;
-    /* 0: maps in the lanes, where the width is even */
-    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4), 0, 0};
+    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4)};
     const ptrdiff_t deltas[] = {columns, row_stride(columns)};
-    for (int i = 0; i < (p->width % 2 ? 2 : 4); i++) {
-        const ptrdiff_t stride = strides[i] ? strides[i] : strides[0], delta_stride = deltas[i % 2];
+    for (int i = 0; i < (p->width % 2 ? 2 : 4); i++) {  /* maps in lanes where the width is even */
+        const int in_rows = i < 2;
+        const ptrdiff_t stride = strides[in_rows ? i : 0], delta_stride = deltas[i % 2];
         float *in = output_rows(p->activation, rows, stride), *given = in;
-        if (!strides[i]) given = to_lanes(p->maps, size, p->height, p->width, in, stride);
+        if (!in_rows) given = to_lanes(p->maps, size, p->height, p->width, in, stride);
         const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), delta_stride);
         expected scale = expect((size_t)p->maps), shift = expect((size_t)p->maps);
         expected want = subsample_gradients(p, 1, delta, delta_stride, in, stride, scale, shift);
@@ -1197,9 +1205,10 @@ static void subsample_backward_of_one_case(const pool *p)
         }
         times_slope_in_rows(p->activation, want, in, rows, stride);
         table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
-                                         delta_stride, p->activation, given, strides[i], add_to,
-                                         pool_scratch(p), dcoefficient, dbias);
-        if (strides[i]) {
+                                         delta_stride, p->activation, given,
+                                         in_rows ? lenet_rows(stride) : lenet_maps_in_lanes(),
+                                         add_to, pool_scratch(p), dcoefficient, dbias);
+        if (in_rows) {
             compare_rows("in", in, rows, stride, want);
             check_zero_past(p->width, in, rows, stride);
         } else {

@@ -512,32 +512,32 @@ INLINE void conv_all_maps(const lenet_conv_shape *s, const lenet_lane_maps *m, c
     conv_group(MAPS_IN_LANES, s, NULL, &t, bias, activation, in, room->moved, out);
 }
 
-/* out_stride 0: the maps stay in the lanes. */
 static void conv_with_maps(const lenet_conv_shape *s, const float *weights, const float *bias,
                            int activation, const float *in, ptrdiff_t in_stride,
-                           ptrdiff_t out_stride, float *scratch, float *out)
+                           lenet_map_layout out_layout, float *scratch, float *out)
 {
     const maps_scratch room = divide_scratch(s, scratch);
+    const int to_rows = out_layout.order == LENET_ROWS;
     if (s->slots) turn_pixels(s, in, in_stride, s->in_width, room.pixels);
     for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
         const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
         const vf b = to_lanes(&m, bias);
-        float *to = out_stride ? room.maps : out + group * lenet_map_size(s) * LANES;
+        float *to = to_rows ? room.maps : out + group * lenet_map_size(s) * LANES;
         if (s->slots)
             conv_in_slots(s, &s->slots[group], weights, b, activation, &room, to);
         else
             conv_all_maps(s, &m, weights, b, activation, in, in_stride, &room, to);
-        if (out_stride) maps_to_rows(&m, s->out_height, s->out_width, to, out_stride, out);
+        if (to_rows) maps_to_rows(&m, s->out_height, s->out_width, to, out_layout.stride, out);
     }
 }
 
 static void conv_of_one(const lenet_conv_shape *s, const float *weights, const float *bias,
                         int activation, const float *in, ptrdiff_t in_stride,
-                        ptrdiff_t out_stride, float *scratch, float *out)
+                        lenet_map_layout out_layout, float *scratch, float *out)
 {
-    const ptrdiff_t out_map = s->out_height * out_stride;
+    const ptrdiff_t out_stride = out_layout.stride, out_map = s->out_height * out_stride;
     if (lenet_prefers_maps(s, LANES)) {
-        conv_with_maps(s, weights, bias, activation, in, in_stride, out_stride, scratch, out);
+        conv_with_maps(s, weights, bias, activation, in, in_stride, out_layout, scratch, out);
         return;
     }
     for (int map = 0, n; map < s->out_maps; map += n, out += n * out_map) {

@@ -201,11 +201,12 @@ static float *turn_deltas(const lenet_conv_shape *s, const float *delta, ptrdiff
 }
 
 static void conv_backward_input_of_one(const lenet_conv_shape *s, const float *weights,
-                                       const float *delta, ptrdiff_t delta_stride,
+                                       const float *delta, lenet_map_layout delta_layout,
                                        int in_activation, float *scratch, float *in,
                                        ptrdiff_t in_stride)
 {
-    if (!delta_stride) {
+    ptrdiff_t delta_stride = delta_layout.stride;
+    if (delta_layout.order == LENET_MAPS_IN_LANES) {
         delta_stride = lenet_groups(s->out_width + s->kernel - 1, LANES) * LANES;
         delta = turn_deltas(s, delta, delta_stride, scratch);
     }

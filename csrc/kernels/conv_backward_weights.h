@@ -295,12 +295,12 @@ INLINE void weights_of_slots(const lenet_conv_shape *s, const lenet_slots *d, co
     }
 }
 
-/* delta_stride 0: the maps are in the lanes. */
 static void conv_backward_weights_with_maps(const lenet_conv_shape *s, const float *in,
                                             ptrdiff_t in_stride, const float *delta,
-                                            ptrdiff_t delta_stride, int add, float *scratch,
+                                            lenet_map_layout delta_layout, int add, float *scratch,
                                             float *dweights, float *dbias)
 {
+    const int from_rows = delta_layout.order == LENET_ROWS;
     const int columns = (s->out_width + 1) / 2 * 2;
     const ptrdiff_t in_map = s->in_height * in_stride, n = (ptrdiff_t)s->out_height * columns;
     float *turned = scratch, *own = turned + n * LANES, *sums = own + n * LANES;
@@ -308,8 +308,9 @@ static void conv_backward_weights_with_maps(const lenet_conv_shape *s, const flo
     if (s->slots) turn_pixels(s, in, in_stride, columns + s->kernel - 1, pixels);
     for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
         const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
-        const float *from = delta_stride ? turned : delta + group * n * LANES;
-        if (delta_stride) rows_to_maps(&m, s->out_height, delta, delta_stride, columns, turned);
+        const float *from = from_rows ? turned : delta + group * n * LANES;
+        if (from_rows)
+            rows_to_maps(&m, s->out_height, delta, delta_layout.stride, columns, turned);
         from_lanes(&m, sum_vectors(from, n), add, dbias);
         if (s->slots) {
             weights_of_slots(s, &s->slots[group], from, columns, add, pixels, own, sums, dweights);
@@ -326,14 +327,15 @@ static void conv_backward_weights_with_maps(const lenet_conv_shape *s, const flo
 
 static void conv_backward_weights_of_one(const lenet_conv_shape *s, const float *in,
                                          ptrdiff_t in_stride, const float *delta,
-                                         ptrdiff_t delta_stride, int add, float *scratch,
+                                         lenet_map_layout delta_layout, int add, float *scratch,
                                          float *dweights, float *dbias)
 {
     if (lenet_prefers_maps(s, LANES)) {
-        conv_backward_weights_with_maps(s, in, in_stride, delta, delta_stride, add, scratch,
+        conv_backward_weights_with_maps(s, in, in_stride, delta, delta_layout, add, scratch,
                                         dweights, dbias);
         return;
     }
+    const ptrdiff_t delta_stride = delta_layout.stride;
     const ptrdiff_t in_map = s->in_height * in_stride;
     const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
     float *bias_sums = scratch + n * LANES;

@@ -33,6 +33,32 @@ static inline lenet_lane_maps lenet_maps_of(int maps, int lanes, int group)
     return (lenet_lane_maps){group, groups, (maps - group + groups - 1) / groups};
 }
 
+/* How the maps of one image lie: in rows `stride` floats apart, of which a kernel takes columns in the
+ * lanes; or [group][y][x][lane] with the maps in the lanes, and no stride. */
+typedef enum { LENET_ROWS, LENET_MAPS_IN_LANES } lenet_map_order;
+typedef struct lenet_map_layout {
+    lenet_map_order order;
+    ptrdiff_t stride;
+} lenet_map_layout;
+
+static inline lenet_map_layout lenet_rows(ptrdiff_t stride)
+{
+    return (lenet_map_layout){LENET_ROWS, stride};
+}
+
+static inline lenet_map_layout lenet_maps_in_lanes(void)
+{
+    return (lenet_map_layout){.order = LENET_MAPS_IN_LANES};
+}
+
+/* Floats that such maps take. */
+static inline ptrdiff_t lenet_map_floats(lenet_map_layout layout, int maps, int height, int width,
+                                         int lanes)
+{
+    if (layout.order == LENET_ROWS) return maps * height * layout.stride;
+    return (ptrdiff_t)lenet_groups(maps, lanes) * height * width * lanes;
+}
+
 /* What maps in the lanes are connected to: in slot k a lane has the k-th of its map's input maps. What a
  * map has more finds room in the last slot, in lanes that have less: those sums are then moved, round by
  * round, lane i's from lane from[round][i] where share is 1, not 0; round 0 is for a lane's own. */

@@ -72,22 +72,21 @@ KERNEL(void, rbf_backward_input, (const lenet_dense_shape *s, const float *codes
 KERNEL(void, rbf_backward_codes, (const lenet_dense_shape *s, const float *codes, const float *in,
                                   const float *delta, int add, float *dcodes))
 
-/* One image, a map's columns in lanes: rows of a map lie a stride apart, for the
- * input of a convolution whole vectors that hold the width, otherwise that or the plain width, on
- * the way back through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK
- * floats behind every buffer, is finite. Between a convolution and a 2x2 layer, where
- * lenet_keeps_maps(s), a stride may be 0: the maps are in the lanes (lenet_maps_of),
- * [group][y][x][lane], deltas of unused lanes 0. A convolution's scratch: lenet_conv_scratch_of_one
- * floats; a 2x2 layer's: lenet_pool_scratch_of_one. */
+/* One image, a map's columns in the lanes: rows of a map lie a stride apart, for the input of a
+ * convolution whole vectors that hold the width, otherwise that or the plain width, on the way back
+ * through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK floats behind
+ * every buffer, is finite. Between a convolution and a 2x2 layer, where lenet_keeps_maps(s), the maps
+ * may be in the lanes instead (lenet_map_layout), deltas of unused lanes 0. A convolution's scratch:
+ * lenet_conv_scratch_of_one floats; a 2x2 layer's: lenet_pool_scratch_of_one. */
 KERNEL(void, load_grey_rows, (const uint8_t *image, int height, int width, float background,
                               float foreground, int out_height, int out_width,
                               ptrdiff_t out_stride, float *out))
 KERNEL(void, conv_of_one, (const lenet_conv_shape *s, const float *weights, const float *bias,
                            int activation, const float *in, ptrdiff_t in_stride,
-                           ptrdiff_t out_stride, float *scratch, float *out))
+                           lenet_map_layout out_layout, float *scratch, float *out))
 KERNEL(void, subsample_of_one, (int maps, int height, int width, const float *coefficient,
                                 const float *bias, int activation, const float *in,
-                                ptrdiff_t in_stride, ptrdiff_t out_stride, float *scratch,
+                                lenet_map_layout in_layout, ptrdiff_t out_stride, float *scratch,
                                 float *out))
 KERNEL(void, dense_of_one, (const lenet_dense_shape *s, const float *weights, const float *bias,
                             int activation, const float *in, float *out))
@@ -98,14 +97,14 @@ KERNEL(void, rbf_of_one, (const lenet_dense_shape *s, const float *codes, const 
  * but for a first layer's, kernel - 1 more; past the width they are 0, and so are LENET_ROW_SLACK
  * floats before them. Gradients are set, or added if `add`. */
 KERNEL(void, conv_backward_weights_of_one, (const lenet_conv_shape *s, const float *in,
-           ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride, int add,
+           ptrdiff_t in_stride, const float *delta, lenet_map_layout delta_layout, int add,
            float *scratch, float *dweights, float *dbias))
 KERNEL(void, conv_backward_input_of_one, (const lenet_conv_shape *s, const float *weights,
-           const float *delta, ptrdiff_t delta_stride, int in_activation, float *scratch,
+           const float *delta, lenet_map_layout delta_layout, int in_activation, float *scratch,
            float *in, ptrdiff_t in_stride))
 KERNEL(void, subsample_backward_of_one, (int maps, int height, int width, const float *coefficient,
            const float *delta, ptrdiff_t delta_stride, int in_activation, float *in,
-           ptrdiff_t in_stride, int add, float *scratch, float *dcoefficient, float *dbias))
+           lenet_map_layout in_layout, int add, float *scratch, float *dcoefficient, float *dbias))
 /* Both backward steps of a dense layer in one pass over its weights; gradients are set, or added
  * if `add`. scratch: as many floats as inputs. */
 KERNEL(void, dense_backward_of_one, (const lenet_dense_shape *s, const float *weights,

@@ -206,10 +206,12 @@ static void subsample_backward_maps(int maps, int height, int width, const float
 
 static void subsample_of_one(int maps, int height, int width, const float *coefficient,
                              const float *bias, int activation, const float *in,
-                             ptrdiff_t stride, ptrdiff_t out_stride, float *scratch, float *out)
+                             lenet_map_layout in_layout, ptrdiff_t out_stride, float *scratch,
+                             float *out)
 {
     const int out_height = height / 2, out_width = width / 2;
-    if (!stride) {
+    const ptrdiff_t stride = in_layout.stride;
+    if (in_layout.order == LENET_MAPS_IN_LANES) {
         subsample_maps(maps, height, width, coefficient, bias, activation, in, out_stride, scratch,
                        out);
         return;
@@ -250,12 +252,13 @@ INLINE vf blocks_backward(const int activation, vf d, vf scale, int has_second, 
 
 static void subsample_backward_of_one(int maps, int height, int width, const float *coefficient,
                                       const float *delta, ptrdiff_t delta_stride,
-                                      int in_activation, float *in, ptrdiff_t in_stride, int add,
-                                      float *scratch, float *dcoefficient, float *dbias)
+                                      int in_activation, float *in, lenet_map_layout in_layout,
+                                      int add, float *scratch, float *dcoefficient, float *dbias)
 {
     const int out_height = height / 2, out_width = width / 2;
+    const ptrdiff_t in_stride = in_layout.stride;
     float *bias_sums = scratch + maps * LANES;
-    if (!in_stride) {
+    if (in_layout.order == LENET_MAPS_IN_LANES) {
         subsample_backward_maps(maps, height, width, coefficient, delta, delta_stride,
                                 in_activation, in, add, scratch, dcoefficient, dbias);
         return;
