@@ -112,27 +112,26 @@ static int can_learn_alone(const lenet_plan *plan)
     return 1;
 }
 
-/* Rows of layer l's maps, of width floats, for an image that runs by itself; 0: the maps are in the
- * lanes. */
-static ptrdiff_t row_of_one(const lenet_plan *plan, int training, int l, ptrdiff_t width,
-                            ptrdiff_t lanes)
+/* How layer l's maps, so wide, lie for an image that runs by itself. */
+static lenet_map_layout layout_of_one(const lenet_plan *plan, int training, int l, ptrdiff_t width,
+                                      ptrdiff_t lanes)
 {
-    if (l + 1 >= plan->first_flat) return width;
+    if (l + 1 >= plan->first_flat) return lenet_rows(width);
     if (l >= 0 && plan_is_under_pool(plan, l)) {
-        if (lenet_keeps_maps(&plan->layers[l].conv, (int)lanes)) return 0;
-        if (!training) return width;  /* less to squash */
+        if (lenet_keeps_maps(&plan->layers[l].conv, (int)lanes)) return lenet_maps_in_lanes();
+        if (!training) return lenet_rows(width);  /* less to squash */
     }
     if (l >= 0 && plan->layers[l].kind == LENET_CONV) width += plan->layers[l].conv.kernel - 1;
-    return (width + lanes - 1) / lanes * lanes;
+    return lenet_rows((width + lanes - 1) / lanes * lanes);
 }
 
 static void lay_out_one(const lenet_plan *plan, int training, lenet_layout *at)
 {
-    at->one_row[0] = row_of_one(plan, training, -1, plan->width, at->lanes);
-    at->one_input = reserve(at, plan->height * at->one_row[0] + LENET_ROW_SLACK);
+    at->one_layout[0] = layout_of_one(plan, training, -1, plan->width, at->lanes);
+    at->one_input = reserve(at, plan->height * at->one_layout[0].stride + LENET_ROW_SLACK);
     for (int l = 0; l < plan->n_layers; l++) {
-        at->one_row[l + 1]
-            = row_of_one(plan, training, l, plan->layers[l].out_width, at->lanes);
+        at->one_layout[l + 1]
+            = layout_of_one(plan, training, l, plan->layers[l].out_width, at->lanes);
         at->one[l] = reserve(at, plan_one_size(plan, at, l) + 2 * LENET_ROW_SLACK) + LENET_ROW_SLACK;
     }
 }

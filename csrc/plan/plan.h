@@ -34,8 +34,7 @@ typedef struct lenet_layout {
     ptrdiff_t out[LENET_MAX_LAYERS], stride[LENET_MAX_LAYERS];
     int has_one;                                 /* 0: an image cannot run by itself */
     ptrdiff_t one_input, one[LENET_MAX_LAYERS];  /* of an image that does */
-    /* how far its rows lie apart: the image's, layer 0's ..; 0: the maps are in the lanes */
-    ptrdiff_t one_row[LENET_MAX_LAYERS + 1];
+    lenet_map_layout one_layout[LENET_MAX_LAYERS + 1];  /* the image's, layer 0's .. */
     /* Training only: gradients of the spatial layers' parameters, each [lane], a layer's weights, then
      * its biases. */
     ptrdiff_t lane_sums, n_lane_sums, sums[LENET_MAX_LAYERS];
@@ -103,9 +102,8 @@ static inline lenet_dense_shape plan_dense(const lenet_plan *plan, const lenet_l
 static inline ptrdiff_t plan_one_size(const lenet_plan *plan, const lenet_layout *at, int l)
 {
     const plan_layer *layer = &plan->layers[l];
-    const ptrdiff_t maps = layer->out_maps, groups = lenet_groups(layer->out_maps, at->lanes);
-    if (at->one_row[l + 1]) return maps * layer->out_height * at->one_row[l + 1];
-    return groups * layer->out_height * layer->out_width * at->lanes;
+    return lenet_map_floats(at->one_layout[l + 1], layer->out_maps, layer->out_height,
+                            layer->out_width, (int)at->lanes);
 }
 
 /* Fills plan->layout (layout.c). */

@@ -9,7 +9,7 @@ static void load_one(const batch *b, float *memory, int64_t image)
 {
     const lenet_images *images = b->images;
     const lenet_plan *plan = b->plan;
-    const ptrdiff_t size = (ptrdiff_t)images->height * images->width, row = b->at->one_row[0];
+    const ptrdiff_t size = (ptrdiff_t)images->height * images->width, row = b->at->one_layout[0].stride;
     float *input = memory + b->at->one_input;
     if (images->is_float) {
         const float *from = (const float *)images->pixels + index_of(b, image) * size;
@@ -37,7 +37,7 @@ static void load_one(const batch *b, float *memory, int64_t image)
 static void clear_slack(const batch *b, float *memory)
 {
     const lenet_plan *plan = b->plan;
-    float *end = memory + b->at->one_input + plan->height * b->at->one_row[0];
+    float *end = memory + b->at->one_input + plan->height * b->at->one_layout[0].stride;
     for (int l = 0; l < plan->n_layers; l++) {
         float *out = memory + b->at->one[l];
         memset(end, 0, (size_t)(out - end) * sizeof *end);
@@ -57,7 +57,7 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
     for (int l = 0; l < plan->n_layers; l++) {
         const plan_layer *layer = &plan->layers[l];
         const float *w = weights_of(b, layer), *bias = biases_of(b, layer);
-        const ptrdiff_t in_row = at->one_row[l], out_row = at->one_row[l + 1];
+        const lenet_map_layout in_layout = at->one_layout[l], out_layout = at->one_layout[l + 1];
         const lenet_dense_shape s = plan_dense(plan, at, l, 1);
         float *out = memory + at->one[l];
         if (is_stopped(b, memory, layer->work)) break;
@@ -66,13 +66,13 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
         else if (l >= plan->first_flat)
             b->k->dense_of_one(&s, w, bias, layer->activation, in, out);
         else if (layer->kind == LENET_CONV)
-            b->k->conv_of_one(&layer->conv, w, bias, layer->activation, in, in_row, out_row,
-                              memory + at->scratch, out);
+            b->k->conv_of_one(&layer->conv, w, bias, layer->activation, in, in_layout.stride,
+                              out_layout, memory + at->scratch, out);
         else
             b->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width,
                                    layer->kind == LENET_SUBSAMPLE ? w : NULL, bias,
-                                   layer->activation, in, in_row, out_row, memory + at->scratch,
-                                   out);
+                                   layer->activation, in, in_layout, out_layout.stride,
+                                   memory + at->scratch, out);
         lap(b, LENET_FORWARD, l);
         in = out;
     }
@@ -122,23 +122,23 @@ static void back_spatial(const batch *b, float *memory, int can_end, int add, fl
         const plan_layer *layer = &plan->layers[l];
         const float *delta = memory + at->one[l], *w = weights_of(b, layer);
         float *in = memory + (l ? at->one[l - 1] : at->one_input);
-        const ptrdiff_t in_row = at->one_row[l], row = at->one_row[l + 1];
+        const lenet_map_layout in_layout = at->one_layout[l], layout = at->one_layout[l + 1];
         const int below = activation_below(plan, l), trained = layer->kind == LENET_SUBSAMPLE;
         const int has_weights = layer->kind != LENET_AVERAGE_POOL;
         float *dw = has_weights ? gradient + layer->weights : NULL;
         float *db = has_weights ? gradient + layer->biases : NULL;
         if (can_end && is_stopped(b, memory, 2.0 * layer->work)) break;
         if (layer->kind == LENET_CONV) {
-            b->k->conv_backward_weights_of_one(&layer->conv, in, in_row, delta, row, add, scratch,
-                                               dw, db);
+            b->k->conv_backward_weights_of_one(&layer->conv, in, in_layout.stride, delta, layout, add,
+                                               scratch, dw, db);
             lap(b, LENET_BACKWARD_WEIGHTS, l);
             if (l)
-                b->k->conv_backward_input_of_one(&layer->conv, w, delta, row, below, scratch, in,
-                                                 in_row);
+                b->k->conv_backward_input_of_one(&layer->conv, w, delta, layout, below, scratch, in,
+                                                 in_layout.stride);
         } else if (l || trained) {
             b->k->subsample_backward_of_one(layer->out_maps, layer->in_height, layer->in_width,
-                                            trained ? w : NULL, delta, row, below, in, in_row,
-                                            add, scratch, dw, db);
+                                            trained ? w : NULL, delta, layout.stride, below, in,
+                                            in_layout, add, scratch, dw, db);
         }
         lap(b, LENET_BACKWARD_INPUT, l);
     }

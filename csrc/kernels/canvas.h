@@ -1,6 +1,6 @@
-/* What distort.c, which draws the maps, and the kernel that makes the images have in common. */
-#ifndef LENET_DISTORT_H
-#define LENET_DISTORT_H
+/* What the kernels that make distorted images share with run/distort.c, which draws the maps. */
+#ifndef LENET_KERNELS_CANVAS_H
+#define LENET_KERNELS_CANVAS_H
 
 #include <stddef.h>
 #include <stdint.h>
