@@ -1,7 +1,7 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-threads bench bench-check lint sanitize tsan fuzz soak \
+.PHONY: build test test-arm arm-tools test-threads bench bench-check bench-kernels lint sanitize tsan fuzz soak \
 	clean
 
 build:
@@ -49,9 +49,20 @@ bench:
 bench-check:
 	$(PYTHON) -m bench.check
 
+# Each kernel by itself, beside a plain loop and the most that the core does: make bench-kernels
+# NAME=conv ISA=avx2 for those that have conv in their names, of one instruction set
+bench-kernels:
+	mkdir -p build/bench
+	$(CC) -std=c11 -O3 -fno-math-errno -Wall -Wextra -Werror -pthread -Icsrc \
+		tests/c_kernels.c $(CORE) -o build/bench/c_kernels -lm
+	build/bench/c_kernels --bench $(NAME) $(if $(ISA),--isa $(ISA))
+
 # All works on a calling thread whose stack has 64 KiB, so no function takes more of it than this; only
 # what reads control groups keeps paths there, 12 KiB, and calls nothing of the core.
 FRAME = -Wframe-larger-than=4096
+# Each header is compiled by itself too, as an editor does: those of kernels/ are then portable C.
+HEADERS = $(wildcard csrc/*.h csrc/*/*.h csrc/*/*/*.h)
+ALONE = -x c -fsyntax-only -Wno-unused-function -Wno-unused-const-variable
 lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -65,6 +76,12 @@ lint:
 			esac; \
 			$$compiler -std=c11 -O2 -Wall -Wextra -Werror $$frame -Icsrc -c $$file -o /dev/null \
 				|| exit 1; \
+		done; \
+		for file in $(HEADERS); do \
+			case $$($$compiler -dumpmachine)/$$file in \
+				x86_64*/neon.h|aarch64*/avx*.h) continue;; \
+			esac; \
+			$$compiler -std=c11 -Wall -Wextra -Werror -Icsrc $(ALONE) $$file || exit 1; \
 		done; \
 	done
 

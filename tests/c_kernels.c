@@ -1,13 +1,19 @@
-/* Holds each kernel of the table in use (LENET_C_ISA picks it) against plain loops in double, on
- * random values and odd sizes. Built and run by test_c_api.py, and for ARM by `make test-arm`;
- * ends with an error at the first value that differs, saying where. */
+/* Holds each kernel of the table in use (--isa or LENET_C_ISA picks it) against plain loops in double,
+ * on random values and odd sizes. Built and run by test_c_api.py, and for ARM by `make test-arm`;
+ * ends with an error at the first value that differs, saying where.
+ *
+ * --bench [NAME]: times the same calls, of the kernels that have NAME in theirs, on shapes of the
+ * networks, beside the plain loops and the most multiply-adds that the core does (make bench-kernels). */
+#define _POSIX_C_SOURCE 200112L  /* setenv */
 #include <math.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/kernels.h"
 
@@ -33,6 +39,78 @@ static _Noreturn void fail(const char *format, ...)
     printf("\n");
     exit(1);
 }
+
+/* ---- the clock ------------------------------------------------------------------------------ */
+
+enum { ROUNDS = 15, PLAIN_ROUNDS = 3 };
+static const double round_seconds = 0.002;
+
+static int is_timing;  /* a check then times its first call, and ends there */
+static int shape, n_shapes;  /* the one to time, of so many that the kernel is timed on */
+static jmp_buf is_timed;
+static struct {
+    int64_t calls, left;  /* of a round */
+    int rounds, plain_rounds;
+    double begin, best;   /* seconds; of a call */
+    double plain_begin, plain_best, plain;
+    double multiply_adds;
+} timing;
+
+static double seconds(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Whether the call that has just come back is to be made again. */
+static int again(void)
+{
+    if (!is_timing || --timing.left > 0) return is_timing;
+    if (timing.calls) {
+        const double took = seconds() - timing.begin;
+        if (took < round_seconds) {
+            timing.calls *= 2;
+        } else {
+            timing.best = fmin(timing.best, took / (double)timing.calls);
+            if (++timing.rounds == ROUNDS) longjmp(is_timed, 1);
+        }
+    } else {
+        timing.calls = 1;
+    }
+    timing.left = timing.calls;
+    timing.begin = seconds();
+    return 1;
+}
+
+/* Whether the plain loop is to run, again. */
+static int plain_again(void)
+{
+    const double now = seconds();
+    if (timing.plain_rounds > 0) timing.plain_best = fmin(timing.plain_best, now - timing.plain_begin);
+    if (timing.plain_rounds == (is_timing ? PLAIN_ROUNDS : 1)) {
+        timing.plain += timing.plain_best;
+        timing.plain_rounds = 0;
+        return 0;
+    }
+    if (timing.plain_rounds++ == 0) timing.plain_best = INFINITY;
+    timing.plain_begin = seconds();
+    return 1;
+}
+
+/* What a check asks the kernel for, and the plain loop that says what it ought to give. */
+#define CALL(...) do { __VA_ARGS__; } while (again())
+#define PLAIN(...) while (plain_again()) { __VA_ARGS__; }
+
+/* From a plain loop: how many multiply-adds it has. */
+static void count(double multiply_adds)
+{
+    if (timing.plain_rounds == 1) timing.multiply_adds += multiply_adds;
+}
+
+/* Sizes 1 .. most, or the one that is timed */
+#define EACH_SIZE(n, most, timed) \
+    for (int n = is_timing ? (timed) : 1; n <= (is_timing ? (timed) : (most)); n++)
 
 /* ---- random values, memory that tells what was written past its ends, comparison ---------- */
 
@@ -78,15 +156,22 @@ static int n_expectations;
 
 static expected expect(size_t n)
 {
-    expected e = {calloc(n, sizeof *e.sum), calloc(n, sizeof *e.size), n};
-    if (!e.sum || !e.size || n_expectations == MOST_BUFFERS) fail("no memory");
+    /* a loop that is timed does not look after its error */
+    expected e = {calloc(n, sizeof *e.sum), is_timing ? NULL : calloc(n, sizeof *e.size), n};
+    if (!e.sum || !(e.size || is_timing) || n_expectations == MOST_BUFFERS) fail("no memory");
     return expectations[n_expectations++] = e;
 }
 
 static void add(expected e, size_t i, double term)
 {
     e.sum[i] += term;
-    e.size[i] += fabs(term);
+    if (e.size) e.size[i] += fabs(term);
+}
+
+/* The error of value i grows with that of `other`, or by itself. */
+static void grow(expected e, size_t i, double factor, double other)
+{
+    if (e.size) e.size[i] = factor * e.size[i] + other;
 }
 
 static void add_all(expected e, const float *terms)
@@ -96,7 +181,7 @@ static void add_all(expected e, const float *terms)
 
 static expected part(expected e, size_t first, size_t n)
 {
-    return (expected){e.sum + first, e.size + first, n};
+    return (expected){e.sum + first, e.size ? e.size + first : NULL, n};
 }
 
 static double tolerance = 2e-6;
@@ -177,7 +262,7 @@ static void activate_all(int activation, expected e)
 {
     for (size_t i = 0; i < e.n; i++) {
         e.sum[i] = activate(activation, e.sum[i]);
-        e.size[i] *= 1.15;
+        grow(e, i, 1.15, 0.0);
     }
 }
 
@@ -186,7 +271,7 @@ static void times_slope(int activation, expected e, const float *y)
 {
     for (size_t i = 0; i < e.n; i++) {
         e.sum[i] *= slope_at(activation, y[i]);
-        e.size[i] *= 1.15;
+        grow(e, i, 1.15, 0.0);
     }
 }
 
@@ -234,7 +319,7 @@ static void check_load_grey(void)
     for (size_t c = 0; c < sizeof grey_sizes / sizeof *grey_sizes; c++) {
         const int height = grey_sizes[c][0], width = grey_sizes[c][1];
         const int out_height = grey_sizes[c][2], out_width = grey_sizes[c][3];
-        for (int n = 1; n <= L; n++) {
+        for (int n = is_timing ? L : 1; n <= L; n++) {
             describe("%d images of %d x %d into %d x %d", n, height, width, out_height, out_width);
             uint8_t *pixels = grey_pixels(n * height * width);
             const uint8_t *images[LENET_MAX_LANES];
@@ -244,7 +329,7 @@ static void check_load_grey(void)
                 expect_grey(want, lane, L, lane < n ? images[lane] : NULL, height, width,
                             out_height, out_width);
             float *out = floats(want.n);
-            table->load_grey(images, n, height, width, -0.1f, 1.175f, out_height, out_width, out);
+            CALL(table->load_grey(images, n, height, width, -0.1f, 1.175f, out_height, out_width, out));
             compare("out", out, want);
             free(pixels);
             release();
@@ -254,16 +339,16 @@ static void check_load_grey(void)
 
 static void each_rows(int to_lanes)
 {
-    for (int n = 1; n <= L; n++) {
-        for (int count = 1; count < 20; count++) {
+    for (int n = is_timing ? L : 1; n <= L; n++) {
+        for (int count = is_timing ? 400 : 1; count < (is_timing ? 401 : 20); count++) {
             describe("%d rows of %d", n, count);
             float *lanes = floats((size_t)(count * L)), *values = floats((size_t)(n * count));
             float *rows[LENET_MAX_LANES];
             for (int i = 0; i < n; i++) rows[i] = values + i * count;
             if (to_lanes)
-                table->rows_to_lanes((const float *const *)rows, n, count, lanes);
+                CALL(table->rows_to_lanes((const float *const *)rows, n, count, lanes));
             else
-                table->lanes_to_rows(lanes, n, count, rows);
+                CALL(table->lanes_to_rows(lanes, n, count, rows));
             for (int i = 0; i < count; i++)
                 for (int lane = 0; lane < (to_lanes ? L : n); lane++)
                     if (lanes[i * L + lane] != (lane < n ? rows[lane][i] : 0.0f))
@@ -346,7 +431,17 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
         {3, 7, 6, 37, 5, SPARSE}, {3, 10, 2, 11, 5, UNEVEN},   {4, 8, 12, 7, 5, ONE_UNUSED},
         {1, 76, 4, 2, 5, DENSE}};
     static const int sides[] = {1, 2, 3, 5, 7};
+    /* C1 and C3 of 32 x 32 images, with 5 x 5 and with 3 x 3 kernels */
+    static const int timed[][6] = {{1, 28, 28, 6, 5, DENSE}, {6, 10, 10, 16, 5, TABLE_1998},
+                                   {1, 30, 30, 6, 3, DENSE}, {6, 13, 13, 16, 3, TABLE_1998}};
     int activation = 0;
+    if (is_timing) {
+        const int *c = timed[shape];
+        const lenet_conv_shape s = conv_shape(c[0], c[1], c[2], c[3], c[4], c[5]);
+        n_shapes = sizeof timed / sizeof *timed;
+        check(&s, LENET_SCALED_TANH);
+        return;
+    }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int *c = shapes[i];
         lenet_conv_shape s = conv_shape(c[0], c[1], c[2], c[3], c[4], c[5]);
@@ -435,6 +530,7 @@ static expected conv_products(const conv_operands *c)
                                 add(sums, (size_t)(third * lanes + lane), product);
                             }
                         }
+    count((double)n_weights(s) * s->out_height * s->out_width * lanes);
     return sums;
 }
 
@@ -475,11 +571,11 @@ static void compare_rows_of_conv(const lenet_conv_shape *s, const conv_inputs *c
             float *out = floats(s->out_maps * stride);
             const float *before = copy_of(out, s->out_maps * stride);
             if (c->scratch)
-                table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
-                                     (ptrdiff_t)stride, c->scratch, out, NULL);
+                CALL(table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
+                                          (ptrdiff_t)stride, c->scratch, out, NULL));
             else
-                table->conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
-                            (ptrdiff_t)stride, out);
+                CALL(table->conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows,
+                                 (ptrdiff_t)stride, out));
             for (int map = 0; map < s->out_maps; map++) {
                 compare("out", out + map * stride,
                         part(want, map * map_size + row * row_size, n_rows * row_size));
@@ -498,7 +594,9 @@ static void conv_case(const lenet_conv_shape *s, int activation)
     c.in = floats(n_inputs(s));
     c.weights = conv_weights(s);
     const conv_inputs given = {c.weights, bias, c.in, NULL, activation};
-    compare_rows_of_conv(s, &given, conv_outputs(&c, bias, activation));
+    expected want;
+    PLAIN(want = conv_outputs(&c, bias, activation))
+    compare_rows_of_conv(s, &given, want);
 }
 
 /* ---- convolution by Winograd's F(2,5) -------------------------------------------------------- */
@@ -533,7 +631,7 @@ static void winograd_weights_case(const lenet_conv_shape *s, int activation)
     if (!lenet_can_winograd(s)) return;
     const float *weights = conv_weights(s);
     float *out = floats(lenet_winograd_weights(s));
-    table->winograd_weights(s, weights, out);
+    CALL(table->winograd_weights(s, weights, out));
     compare("out", out, transformed_weights(s, weights));
 }
 
@@ -543,7 +641,7 @@ static void of_the_largest(expected sums, expected e)
 {
     double largest = 0.0;
     for (size_t i = 0; i < sums.n; i++) largest = fmax(largest, fabs(sums.sum[i]));
-    for (size_t i = 0; i < e.n; i++) e.size[i] = largest;
+    for (size_t i = 0; i < e.n; i++) grow(e, i, 0.0, largest);
 }
 
 /* With the 2x2 layer above: the bits of one after the other. */
@@ -591,7 +689,8 @@ static void winograd_conv_case(const lenet_conv_shape *s, int activation)
     const float *bias = floats((size_t)s->out_maps);
     c.in = floats(n_inputs(s));
     c.weights = conv_weights(s);
-    expected want = conv_outputs(&c, bias, activation);
+    expected want;
+    PLAIN(want = conv_outputs(&c, bias, activation))
     of_the_largest(conv_outputs(&c, bias, LENET_IDENTITY), want);
 
     float *weights = floats(lenet_winograd_weights(s));
@@ -610,11 +709,12 @@ static void winograd_backward_input_case(const lenet_conv_shape *s, int activati
     c.delta = floats(n_outputs(s));
     float *in = outputs_of(activation, n_inputs(s)), *weights = floats(lenet_winograd_weights(s));
     float *scratch = floats(lenet_winograd_back_scratch(s) * (size_t)L);
-    expected want = conv_products(&c);
+    expected want;
+    PLAIN(want = conv_products(&c))
     of_the_largest(want, want);
     times_slope(activation, want, in);
     table->winograd_weights(s, c.weights, weights);
-    table->winograd_backward_input(s, weights, c.delta, activation, scratch, in);
+    CALL(table->winograd_backward_input(s, weights, c.delta, activation, scratch, in));
     compare("in", in, want);
 }
 
@@ -625,13 +725,14 @@ static void winograd_backward_weights_case(const lenet_conv_shape *s, int activa
     conv_operands c = in_lanes(s);
     c.in = floats(n_inputs(s));
     c.delta = floats(n_outputs(s));
-    expected weights = conv_products(&c), bias = conv_bias(&c);
+    expected weights, bias;
+    PLAIN(weights = conv_products(&c); bias = conv_bias(&c))
     of_the_largest(weights, weights);
     float *dbias = floats(bias.n), *sums = floats(lenet_winograd_weights(s) * (size_t)L);
     const float *before = copy_of(sums, lenet_winograd_weights(s) * (size_t)L);
     add_all(bias, dbias);
-    table->winograd_backward_weights(s, c.in, c.delta,
-                                     floats(lenet_winograd_back_scratch(s) * (size_t)L), sums, dbias);
+    float *scratch = floats(lenet_winograd_back_scratch(s) * (size_t)L);
+    CALL(table->winograd_backward_weights(s, c.in, c.delta, scratch, sums, dbias));
     float *dweights = floats(weights.n);
     for (int i = 0; i < (int)weights.n; i++) {
         const int lane = i % L, j = i / L % 5, row = i / L / 5 % 5, first = i / L / 25 * POSITIONS * 5;
@@ -660,7 +761,7 @@ static void winograd_gradient_case(const lenet_conv_shape *s, int activation)
         for (int p = 0; p < POSITIONS; p++)
             add(want, i, share_of_tap(p, (int)(i % 5))
                              * in[i / 25 * POSITIONS * 5 + (size_t)p * 5 + i / 5 % 5]);
-    table->winograd_gradient(s, in, adds, dweights);
+    CALL(table->winograd_gradient(s, in, adds, dweights));
     compare("dweights", dweights, want);
 }
 
@@ -670,9 +771,9 @@ static void conv_backward_input_case(const lenet_conv_shape *s, int activation)
     c.weights = unaligned(n_weights(s));
     c.delta = floats(n_outputs(s));
     float *in = outputs_of(activation, n_inputs(s));
-    expected want = conv_products(&c);
-    times_slope(activation, want, in);
-    table->conv_backward_input(s, c.weights, c.delta, activation, in);
+    expected want;
+    PLAIN(want = conv_products(&c); times_slope(activation, want, in))
+    CALL(table->conv_backward_input(s, c.weights, c.delta, activation, in));
     compare("in", in, want);
 }
 
@@ -682,11 +783,12 @@ static void conv_backward_weights_case(const lenet_conv_shape *s, int activation
     conv_operands c = in_lanes(s);
     c.in = floats(n_inputs(s));
     c.delta = floats(n_outputs(s));
-    expected weights = conv_products(&c), bias = conv_bias(&c);
+    expected weights, bias;
+    PLAIN(weights = conv_products(&c); bias = conv_bias(&c))
     float *dweights = floats(weights.n), *dbias = floats(bias.n);
     add_all(weights, dweights);
     add_all(bias, dbias);
-    table->conv_backward_weights(s, c.in, c.delta, dweights, dbias);
+    CALL(table->conv_backward_weights(s, c.in, c.delta, dweights, dbias));
     compare("dweights", dweights, weights);
     compare("dbias", dbias, bias);
 }
@@ -700,6 +802,14 @@ typedef struct {
 
 static void each_subsample(void (*check)(const pool *p))
 {
+    if (is_timing) {  /* S2 and S4 */
+        const pool p = {shape ? 16 : 6, shape ? 10 : 28, shape ? 10 : 28, LENET_SCALED_TANH,
+                        floats(16), floats(16)};
+        n_shapes = 2;
+        describe("%d maps of %d x %d", p.maps, p.height, p.width);
+        check(&p);
+        return;
+    }
     for (int width = 2; width <= 28; width += width < 9 ? 1 : 5) {
         for (int maps = 1; maps <= 3; maps++) {
             for (int activation = 0; activation < ACTIVATIONS; activation++) {
@@ -767,10 +877,11 @@ static void subsample_case(const pool *p)
     const ptrdiff_t in_stride = 2 * rows * p->width * L + 32, stride = rows * (p->width / 2) * L + 16;
     const float *in = floats((size_t)(p->maps * in_stride));
     float *out = floats((size_t)(p->maps * stride));
-    expected want = subsample_outputs(p, L, in, in_stride, p->width * L);
+    expected want;
+    PLAIN(want = subsample_outputs(p, L, in, in_stride, p->width * L))
     const lenet_pool to = {.coefficient = p->coefficient, .bias = p->bias, .out = out,
                            .out_stride = stride, .activation = p->activation};
-    table->subsample(p->maps, p->width, &to, in, in_stride, rows);
+    CALL(table->subsample(p->maps, p->width, &to, in, in_stride, rows));
     compare_rows("out", out, p->maps, stride, want);
 }
 
@@ -780,7 +891,8 @@ static void subsample_backward_case(const pool *p)
     const float *delta = floats((size_t)(p->maps * (p->height / 2) * delta_row));
     float *in = outputs_of(p->activation, (size_t)(p->maps * p->height * row));
     expected scale = expect((size_t)(p->maps * L)), shift = expect((size_t)(p->maps * L));
-    expected want = subsample_gradients(p, L, delta, delta_row, in, row, scale, shift);
+    expected want;
+    PLAIN(want = subsample_gradients(p, L, delta, delta_row, in, row, scale, shift))
     float *dcoefficient = p->coefficient ? floats(scale.n) : NULL;
     float *dbias = p->bias ? floats(shift.n) : NULL;
     times_slope(p->activation, want, in);
@@ -788,8 +900,8 @@ static void subsample_backward_case(const pool *p)
         add_all(scale, dcoefficient);
         add_all(shift, dbias);
     }
-    table->subsample_backward(p->maps, p->height, p->width, p->coefficient, delta, p->activation, in,
-                              dcoefficient, dbias);
+    CALL(table->subsample_backward(p->maps, p->height, p->width, p->coefficient, delta, p->activation, in,
+                                   dcoefficient, dbias));
     compare("in", in, want);
     if (!p->coefficient) return;
     compare("dcoefficient", dcoefficient, scale);
@@ -802,7 +914,16 @@ static void each_dense(void (*check)(const lenet_dense_shape *s, int activation)
 {
     static const int inputs[] = {1, 3, 7, 16, 17, 45, 84, 120};
     static const int outputs[] = {1, 2, 5, 6, 7, 10, 13};
+    static const int timed[][2] = {{400, 120}, {120, 84}, {84, 10}};  /* C5, F6 and the output */
     int activation = 0;
+    if (is_timing) {
+        const lenet_dense_shape s = {timed[shape][0], timed[shape][1], 4, timed[shape][0] * L,
+                                     timed[shape][1] * L};
+        n_shapes = sizeof timed / sizeof *timed;
+        describe("%d inputs, %d outputs, %d groups", s.inputs, s.outputs, s.groups);
+        check(&s, LENET_SCALED_TANH);
+        return;
+    }
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         for (size_t o = 0; o < sizeof outputs / sizeof *outputs; o++) {
             for (int groups = 1; groups <= 7; groups++, activation++) {
@@ -845,6 +966,7 @@ static expected dense_products(const lenet_dense_shape *s, int lanes, const floa
             (weights ? weights[w] : 1.0) * (in ? in[AT(s->in_stride, k)] : 1.0)
                 * (delta ? delta[AT(s->out_stride, o)] : 1.0));
     }
+    count((double)s->inputs * s->outputs * per_lane);
     return sums;
 }
 
@@ -874,6 +996,7 @@ static expected rbf_outputs(const lenet_dense_shape *s, int lanes, const float *
         double distance = (double)in[AT(s->in_stride, k)] - codes[o * s->inputs + k];
         add(want, AT(s->outputs * lanes, o), distance * distance);
     }
+    count((double)s->inputs * s->outputs * s->groups * lanes);
     return want;
 }
 
@@ -889,6 +1012,7 @@ static expected rbf_gradients(const lenet_dense_shape *s, int lanes, const float
         add(want, i, d * in[AT(s->in_stride, k)]);
         add(want, i, -d * codes[w]);
     }
+    count((double)s->inputs * s->outputs * s->groups * lanes);
     return want;
 }
 
@@ -905,8 +1029,9 @@ static void dense_case(const lenet_dense_shape *s, int activation)
     const float *weights = dense_weights(s), *bias = unaligned((size_t)s->outputs);
     const float *in = floats(in_groups(s));
     float *out = floats(out_groups(s));
-    expected want = dense_outputs(s, L, weights, bias, activation, in);
-    table->dense(s, weights, bias, activation, in, out);
+    expected want;
+    PLAIN(want = dense_outputs(s, L, weights, bias, activation, in))
+    CALL(table->dense(s, weights, bias, activation, in, out));
     compare_rows("out", out, s->groups, s->out_stride, want);
 }
 
@@ -914,9 +1039,10 @@ static void dense_backward_input_case(const lenet_dense_shape *s, int activation
 {
     const float *weights = dense_weights(s), *delta = floats(out_groups(s));
     float *in = outputs_of(activation, in_groups(s));
-    expected want = dense_products(s, L, weights, NULL, delta);
+    expected want;
+    PLAIN(want = dense_products(s, L, weights, NULL, delta))
     times_slope_in_rows(activation, want, in, s->groups, s->in_stride);
-    table->dense_backward_input(s, weights, delta, activation, in);
+    CALL(table->dense_backward_input(s, weights, delta, activation, in));
     compare_rows("in", in, s->groups, s->in_stride, want);
 }
 
@@ -927,12 +1053,13 @@ static void dense_backward_weights_case(const lenet_dense_shape *s, int activati
     const float *in = floats(in_groups(s)), *delta = floats(out_groups(s));
     float *scratch = floats(lenet_dense_scratch(s));
     float *dweights = dense_weights(s), *dbias = unaligned((size_t)s->outputs);
-    expected weights = dense_products(s, L, NULL, in, delta), bias = dense_bias(s, L, delta);
+    expected weights, bias;
+    PLAIN(weights = dense_products(s, L, NULL, in, delta); bias = dense_bias(s, L, delta))
     if (add_to) {
         add_all(weights, dweights);
         add_all(bias, dbias);
     }
-    table->dense_backward_weights(s, in, delta, scratch, add_to, dweights, dbias);
+    CALL(table->dense_backward_weights(s, in, delta, scratch, add_to, dweights, dbias));
     compare("dweights", dweights, weights);
     compare("dbias", dbias, bias);
 }
@@ -942,8 +1069,9 @@ static void rbf_case(const lenet_dense_shape *s, int activation)
     (void)activation;
     const float *codes = dense_weights(s), *in = floats(in_groups(s));
     float *out = floats(out_groups(s));
-    expected want = rbf_outputs(s, L, codes, in);
-    table->rbf(s, codes, in, out);
+    expected want;
+    PLAIN(want = rbf_outputs(s, L, codes, in))
+    CALL(table->rbf(s, codes, in, out));
     compare_rows("out", out, s->groups, s->out_stride, want);
 }
 
@@ -951,9 +1079,10 @@ static void rbf_backward_input_case(const lenet_dense_shape *s, int activation)
 {
     const float *codes = dense_weights(s), *delta = floats(out_groups(s));
     float *in = outputs_of(activation, in_groups(s));
-    expected want = rbf_gradients(s, L, codes, in, delta, 0);
+    expected want;
+    PLAIN(want = rbf_gradients(s, L, codes, in, delta, 0))
     times_slope_in_rows(activation, want, in, s->groups, s->in_stride);
-    table->rbf_backward_input(s, codes, delta, activation, in);
+    CALL(table->rbf_backward_input(s, codes, delta, activation, in));
     compare_rows("in", in, s->groups, s->in_stride, want);
 }
 
@@ -964,9 +1093,10 @@ static void rbf_backward_codes_case(const lenet_dense_shape *s, int activation)
     const float *codes = dense_weights(s), *in = floats(in_groups(s));
     const float *delta = floats(out_groups(s));
     float *dcodes = dense_weights(s);
-    expected want = rbf_gradients(s, L, codes, in, delta, 1);
+    expected want;
+    PLAIN(want = rbf_gradients(s, L, codes, in, delta, 1))
     if (add_to) add_all(want, dcodes);
-    table->rbf_backward_codes(s, codes, in, delta, add_to, dcodes);
+    CALL(table->rbf_backward_codes(s, codes, in, delta, add_to, dcodes));
     compare("dcodes", dcodes, want);
 }
 
@@ -996,8 +1126,8 @@ static void check_load_grey_rows(void)
         expect_grey(want, 0, 1, image, height, width, out_height, out_width);
         const ptrdiff_t stride = row_stride(out_width);
         float *out = floats((size_t)(out_height * stride) + LENET_ROW_SLACK);
-        table->load_grey_rows(image, height, width, -0.1f, 1.175f, out_height, out_width, stride,
-                              out);
+        CALL(table->load_grey_rows(image, height, width, -0.1f, 1.175f, out_height, out_width, stride,
+                                   out));
         compare_rows("out", out, out_height, stride, want);
         free(image);
         release();
@@ -1071,23 +1201,34 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
     const int rows = s->out_maps * s->out_height;
     c.in = padded_rows(s->in_maps * s->in_height, s->in_width);
     c.weights = conv_weights(s);
-    expected want = conv_outputs(&c, bias, activation);
+    expected want;
+    PLAIN(want = conv_outputs(&c, bias, activation))
+    float *scratch = floats(lenet_conv_scratch_of_one(s, L, 0) + 1);
     const ptrdiff_t strides[] = {
         s->out_width, row_stride(s->out_width), row_stride(s->out_width) + L};
     for (int i = 0; i < 3; i++) {
         float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
         out[strides[i] - 1] = NAN;  /* as memory may be */
-        table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, strides[i],
-                           floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
+        CALL(table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride,
+                                lenet_rows(strides[i]), scratch, out));
         compare_rows("out", out, rows, strides[i], want);
     }
     if (!lenet_keeps_maps(s, L)) return;
     const ptrdiff_t size = s->out_height * s->out_width;
     float *out = floats(n_in_lanes(s->out_maps, size) + LENET_ROW_SLACK);
     out[0] = NAN;
-    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, 0,
-                       floats(lenet_conv_scratch_of_one(s, L, 0) + 1), out);
+    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, lenet_maps_in_lanes(),
+                       scratch, out);
     compare_lanes("out in lanes", out, s->out_maps, size, want);
+}
+
+/* c's deltas, which lie in rows, or those with the maps in lanes */
+static const float *deltas_in(lenet_map_layout layout, const conv_operands *c)
+{
+    const lenet_conv_shape *s = c->s;
+    if (layout.order == LENET_ROWS) return c->delta;
+    return to_lanes(s->out_maps, s->out_height * s->out_width, s->out_height, s->out_width, c->delta,
+                    c->delta_stride);
 }
 
 static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activation)
@@ -1099,14 +1240,14 @@ static void conv_backward_input_of_one_case(const lenet_conv_shape *s, int activ
     for (int i = 0; i < 2; i++) {
         const ptrdiff_t stride = c.in_stride + i * L;
         float *in = output_rows(activation, rows, stride);
-        expected want = conv_products(&c);
-        times_slope_in_rows(activation, want, in, rows, stride);
-        const ptrdiff_t in_rows = i && lenet_keeps_maps(s, L) ? 0 : c.delta_stride;
-        const float *delta = in_rows ? c.delta
-                                     : to_lanes(s->out_maps, s->out_height * s->out_width,
-                                                s->out_height, s->out_width, c.delta, c.delta_stride);
-        table->conv_backward_input_of_one(s, c.weights, delta, in_rows, activation,
-                                          floats(lenet_conv_scratch_of_one(s, L, 1)), in, stride);
+        expected want;
+        PLAIN(want = conv_products(&c); times_slope_in_rows(activation, want, in, rows, stride))
+        const lenet_map_layout layout
+            = i && lenet_keeps_maps(s, L) ? lenet_maps_in_lanes() : lenet_rows(c.delta_stride);
+        const float *delta = deltas_in(layout, &c);
+        float *scratch = floats(lenet_conv_scratch_of_one(s, L, 1));
+        CALL(table->conv_backward_input_of_one(s, c.weights, delta, layout, activation, scratch, in,
+                                               stride));
         compare_rows("in", in, rows, stride, want);
         check_zero_past(s->in_width, in, rows, stride);
     }
@@ -1120,20 +1261,19 @@ static void conv_backward_weights_of_one_case(const lenet_conv_shape *s, int act
     c.delta = padded_deltas(s->out_maps * s->out_height, s->out_width, c.delta_stride);
     const int add_to = s->in_maps % 2;
     for (int in_lanes = 0; in_lanes <= lenet_keeps_maps(s, L); in_lanes++) {
-        expected weights = conv_products(&c), bias = conv_bias(&c);
+        expected weights, bias;
+    PLAIN(weights = conv_products(&c); bias = conv_bias(&c))
         float *dweights = unaligned(weights.n), *dbias = unaligned(bias.n);
         if (add_to) {
             add_all(weights, dweights);
             add_all(bias, dbias);
         }
-        const float *delta = !in_lanes ? c.delta
-                                       : to_lanes(s->out_maps, s->out_height * s->out_width,
-                                                  s->out_height, s->out_width, c.delta,
-                                                  c.delta_stride);
-        table->conv_backward_weights_of_one(s, c.in, c.in_stride, delta,
-                                            in_lanes ? 0 : c.delta_stride, add_to,
-                                            floats(lenet_conv_scratch_of_one(s, L, 1)), dweights,
-                                            dbias);
+        const lenet_map_layout layout
+            = in_lanes ? lenet_maps_in_lanes() : lenet_rows(c.delta_stride);
+        const float *delta = deltas_in(layout, &c);
+        float *scratch = floats(lenet_conv_scratch_of_one(s, L, 1));
+        CALL(table->conv_backward_weights_of_one(s, c.in, c.in_stride, delta, layout, add_to, scratch,
+                                                 dweights, dbias));
         compare("dweights", dweights, weights);
         compare("dbias", dbias, bias);
     }
@@ -1155,13 +1295,17 @@ static void subsample_of_one_case(const pool *p)
     const float *in[]
         = {padded, plain,
            to_lanes(p->maps, p->height * p->width, p->height, p->width, padded, in_stride)};
-    const ptrdiff_t in_strides[] = {in_stride, p->width, 0};
-    expected want = subsample_outputs(p, 1, padded, p->height * in_stride, in_stride);
+    const lenet_map_layout in_layouts[]
+        = {lenet_rows(in_stride), lenet_rows(p->width), lenet_maps_in_lanes()};
+    expected want;
+    PLAIN(want = subsample_outputs(p, 1, padded, p->height * in_stride, in_stride))
     for (int i = 0; i < 6; i++) {
         const ptrdiff_t stride = strides[i % 2];
         float *out = floats((size_t)(rows * stride) + LENET_ROW_SLACK);
-        table->subsample_of_one(p->maps, p->height, p->width, p->coefficient, p->bias, p->activation,
-                                in[i / 2], in_strides[i / 2], stride, pool_scratch(p), out);
+        float *scratch = pool_scratch(p);
+        CALL(table->subsample_of_one(p->maps, p->height, p->width, p->coefficient, p->bias,
+                                     p->activation, in[i / 2], in_layouts[i / 2], stride, scratch,
+                                     out));
         compare_rows("out", out, rows, stride, want);
     }
 }
@@ -1178,16 +1322,17 @@ static void subsample_backward_of_one_case(const pool *p)
 {
     const int rows = p->maps * p->height, columns = p->width / 2;
     const ptrdiff_t size = p->height * p->width;
-    /* 0: maps in the lanes, where the width is even */
-    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4), 0, 0};
+    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4)};
     const ptrdiff_t deltas[] = {columns, row_stride(columns)};
-    for (int i = 0; i < (p->width % 2 ? 2 : 4); i++) {
-        const ptrdiff_t stride = strides[i] ? strides[i] : strides[0], delta_stride = deltas[i % 2];
+    for (int i = 0; i < (p->width % 2 ? 2 : 4); i++) {  /* maps in lanes where the width is even */
+        const int in_rows = i < 2;
+        const ptrdiff_t stride = strides[in_rows ? i : 0], delta_stride = deltas[i % 2];
         float *in = output_rows(p->activation, rows, stride), *given = in;
-        if (!strides[i]) given = to_lanes(p->maps, size, p->height, p->width, in, stride);
+        if (!in_rows) given = to_lanes(p->maps, size, p->height, p->width, in, stride);
         const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), delta_stride);
         expected scale = expect((size_t)p->maps), shift = expect((size_t)p->maps);
-        expected want = subsample_gradients(p, 1, delta, delta_stride, in, stride, scale, shift);
+        expected want;
+    PLAIN(want = subsample_gradients(p, 1, delta, delta_stride, in, stride, scale, shift))
         float *dcoefficient = p->coefficient ? unaligned(scale.n) : NULL;
         float *dbias = p->bias ? unaligned(shift.n) : NULL;
         const int add_to = i % 2 && p->coefficient;
@@ -1196,10 +1341,12 @@ static void subsample_backward_of_one_case(const pool *p)
             add_all(shift, dbias);
         }
         times_slope_in_rows(p->activation, want, in, rows, stride);
-        table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
-                                         delta_stride, p->activation, given, strides[i], add_to,
-                                         pool_scratch(p), dcoefficient, dbias);
-        if (strides[i]) {
+        const lenet_map_layout layout = in_rows ? lenet_rows(stride) : lenet_maps_in_lanes();
+        float *scratch = pool_scratch(p);
+        CALL(table->subsample_backward_of_one(p->maps, p->height, p->width, p->coefficient, delta,
+                                              delta_stride, p->activation, given, layout, add_to,
+                                              scratch, dcoefficient, dbias));
+        if (in_rows) {
             compare_rows("in", in, rows, stride, want);
             check_zero_past(p->width, in, rows, stride);
         } else {
@@ -1224,8 +1371,9 @@ static void dense_of_one_case(const lenet_dense_shape *s, int activation)
     const float *weights = dense_weights(s), *bias = unaligned((size_t)s->outputs);
     const float *in = padded_rows(1, s->inputs);
     float *out = floats((size_t)s->outputs + LENET_ROW_SLACK);
-    expected want = dense_outputs(&one, 1, weights, bias, activation, in);
-    table->dense_of_one(s, weights, bias, activation, in, out);
+    expected want;
+    PLAIN(want = dense_outputs(&one, 1, weights, bias, activation, in))
+    CALL(table->dense_of_one(s, weights, bias, activation, in, out));
     compare("out", out, want);
 }
 
@@ -1235,8 +1383,9 @@ static void rbf_of_one_case(const lenet_dense_shape *s, int activation)
     const lenet_dense_shape one = dense_of_one(s);
     const float *codes = dense_weights(s), *in = padded_rows(1, s->inputs);
     float *out = floats((size_t)s->outputs + LENET_ROW_SLACK);
-    expected want = rbf_outputs(&one, 1, codes, in);
-    table->rbf_of_one(s, codes, in, out);
+    expected want;
+    PLAIN(want = rbf_outputs(&one, 1, codes, in))
+    CALL(table->rbf_of_one(s, codes, in, out));
     compare("out", out, want);
 }
 
@@ -1247,14 +1396,16 @@ static void dense_backward_of_one_case(const lenet_dense_shape *s, int activatio
     const float *weights = dense_weights(s), *delta = unaligned((size_t)s->outputs);
     float *in = outputs_of(activation, (size_t)s->inputs), *scratch = floats((size_t)s->inputs);
     float *dweights = dense_weights(s), *dbias = unaligned((size_t)s->outputs);
-    expected want = dense_products(&one, 1, weights, NULL, delta);
-    expected dw = dense_products(&one, 1, NULL, in, delta), db = dense_bias(&one, 1, delta);
+    expected want;
+    PLAIN(want = dense_products(&one, 1, weights, NULL, delta))
+    expected dw, db;
+    PLAIN(dw = dense_products(&one, 1, NULL, in, delta); db = dense_bias(&one, 1, delta))
     if (add_to) {
         add_all(dw, dweights);
         add_all(db, dbias);
     }
     times_slope(activation, want, in);
-    table->dense_backward_of_one(s, weights, delta, activation, add_to, scratch, in, dweights, dbias);
+    CALL(table->dense_backward_of_one(s, weights, delta, activation, add_to, scratch, in, dweights, dbias));
     compare("in", in, want);
     compare("dweights", dweights, dw);
     compare("dbias", dbias, db);
@@ -1275,8 +1426,10 @@ static void dense_step_of_one_case(const lenet_dense_shape *s, int activation)
     table->dense_backward_of_one(s, want, delta, activation, 0, scratch, same_in, dweights, dbias);
     table->update_sgd(&o, dweights, 0, (ptrdiff_t)n, want);
     table->update_sgd(&o, dbias, 0, s->outputs, want_biases);
-    if (!table->dense_step_of_one(s, &o, delta, activation, scratch, in, weights, biases))
-        fail("finite weights were said not to be");
+    int is_finite;
+    CALL(is_finite
+         = table->dense_step_of_one(s, &o, delta, activation, scratch, in, weights, biases));
+    if (!is_finite) fail("finite weights were said not to be");
     if (memcmp(want, weights, n * sizeof *want)
         || memcmp(want_biases, biases, (size_t)s->outputs * sizeof *want)
         || memcmp(same_in, in, (size_t)s->inputs * sizeof *in))
@@ -1295,11 +1448,13 @@ static void rbf_backward_of_one_case(const lenet_dense_shape *s, int activation)
     const float *codes = dense_weights(s), *delta = floats((size_t)s->outputs);
     float *in = outputs_of(activation, (size_t)s->inputs);
     float *same_in = copy_of(in, (size_t)s->inputs), *dcodes = dense_weights(s);
-    expected want = rbf_gradients(&one, 1, codes, in, delta, 0);
-    expected dw = rbf_gradients(&one, 1, codes, in, delta, 1);
+    expected want;
+    PLAIN(want = rbf_gradients(&one, 1, codes, in, delta, 0))
+    expected dw;
+    PLAIN(dw = rbf_gradients(&one, 1, codes, in, delta, 1))
     if (add_to) add_all(dw, dcodes);
     times_slope(activation, want, in);
-    table->rbf_backward_of_one(s, codes, delta, activation, add_to, in, dcodes);
+    CALL(table->rbf_backward_of_one(s, codes, delta, activation, add_to, in, dcodes));
     compare("in", in, want);
     compare("dcodes", dcodes, dw);
     table->rbf_backward_of_one(s, codes, delta, activation, 0, same_in, NULL);
@@ -1311,15 +1466,16 @@ static void rbf_backward_of_one_case(const lenet_dense_shape *s, int activation)
 static void check_squash(void)
 {
     tolerance = 7e-7;  /* of the value itself, however small */
-    for (int activation = 0; activation < ACTIVATIONS; activation++) {
-        for (int n = 1; n <= 5 * L + 3; n++) {
+    for (int activation = is_timing ? LENET_SCALED_TANH : 0; activation < ACTIVATIONS; activation++) {
+        EACH_SIZE(n, 5 * L + 3, 4704)
+        {
             for (int power = -6; power <= 2; power++) {
                 describe("activation %d, %d values up to 1e%d", activation, n, power);
                 float *a = floats((size_t)n + 1) + 1, *y = floats((size_t)n + 3) + 3;
                 for (int i = 0; i < n; i++) a[i] *= powf(10.0f, (float)power);
                 expected want = expect((size_t)n);
-                for (int i = 0; i < n; i++) add(want, (size_t)i, activate(activation, a[i]));
-                table->squash(activation, a, n, y);
+                PLAIN(for (int i = 0; i < n; i++) add(want, (size_t)i, activate(activation, a[i])))
+                CALL(table->squash(activation, a, n, y));
                 compare("y", y, want);
                 table->squash(activation, a, n, a);
                 if (memcmp(a, y, (size_t)n * sizeof *a) != 0) fail("differs in place");
@@ -1350,15 +1506,16 @@ static void check_squash(void)
 
 static void check_squash_backward(void)
 {
-    for (int activation = 0; activation < ACTIVATIONS; activation++) {
-        for (int n = 1; n <= 5 * L + 3; n++) {
+    for (int activation = is_timing ? LENET_SCALED_TANH : 0; activation < ACTIVATIONS; activation++) {
+        EACH_SIZE(n, 5 * L + 3, 4704)
+        {
             describe("activation %d, %d values", activation, n);
             float *y = outputs_of(activation, (size_t)n + 1) + 1, *dy = floats((size_t)n + 2) + 2;
             float *da = floats((size_t)n + 3) + 3;
             expected want = expect((size_t)n);
             for (int i = 0; i < n; i++) add(want, (size_t)i, dy[i]);
             times_slope(activation, want, y);
-            table->squash_backward(activation, y, dy, n, da);
+            CALL(table->squash_backward(activation, y, dy, n, da));
             compare("da", da, want);
             release();
         }
@@ -1369,15 +1526,16 @@ static void check_squash_backward(void)
 
 static void check_sum_lanes(void)
 {
-    for (int n = 1; n < 40; n++) {
+    EACH_SIZE(n, 39, 1516)
+    {
         const int add_to = n % 2;
         describe("%d sums%s", n, add_to ? ", added" : "");
         const float *in = floats((size_t)(n * L));
         float *sums = floats((size_t)n + 1) + 1;
         expected want = expect((size_t)n);
-        for (int i = 0; i < n * L; i++) add(want, (size_t)(i / L), in[i]);
+        PLAIN(for (int i = 0; i < n * L; i++) add(want, (size_t)(i / L), in[i]))
         for (int i = 0; add_to && i < n; i++) add(want, (size_t)i, sums[i]);
-        table->sum_lanes(in, n, add_to, sums);
+        CALL(table->sum_lanes(in, n, add_to, sums));
         compare("sums", sums, want);
         release();
     }
@@ -1386,8 +1544,9 @@ static void check_sum_lanes(void)
 static void check_sum_partials(void)
 {
     static const float bad[] = {INFINITY, -INFINITY, NAN};
-    for (int n = 1; n <= 3 * L + 2; n++) {
-        for (int n_partials = 1; n_partials <= 5; n_partials++) {
+    EACH_SIZE(n, 3 * L + 2, 60000)
+    {
+        for (int n_partials = is_timing ? 5 : 1; n_partials <= 5; n_partials++) {
             for (int add_to = 0; add_to < 2; add_to++) {
                 describe("%d sums of %d%s", n, n_partials, add_to ? ", added" : "");
                 const ptrdiff_t stride = n + 5;
@@ -1397,8 +1556,9 @@ static void check_sum_partials(void)
                     want[i] = add_to ? sum[i] + partials[i] : partials[i];
                     for (int p = 1; p < n_partials; p++) want[i] += partials[p * stride + i];
                 }
-                if (!table->sum_partials(partials, stride, n_partials, add_to, n, sum))
-                    fail("says that a sum is not finite");
+                int is_finite;
+                CALL(is_finite = table->sum_partials(partials, stride, n_partials, add_to, n, sum));
+                if (!is_finite) fail("says that a sum is not finite");
                 /* the order is stated, so these are the same bits */
                 if (memcmp(sum, want, (size_t)n * sizeof *sum) != 0) fail("sums differ");
                 float *copy = floats((size_t)(n_partials * stride) + 1) + 1;
@@ -1447,7 +1607,7 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
             add(want, i, p);
             add(want, i, -(double)o.rate * o.weight_decay * p);
             add(want, i, -(double)o.rate * (has_first ? want1.sum[i] : g));
-            want.size[i] += has_first ? o.rate * want1.size[i] : 0.0;
+            if (has_first && want1.size) grow(want, i, 1.0, o.rate * want1.size[i]);
             add(want2, i, v);
         } else if (o.kind == LENET_SDLM) {
             add(want, i, p);
@@ -1465,10 +1625,12 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
             add(want, i, p);
             add(want, i, -(double)o.rate * o.weight_decay * p);
             add(want, i, -m_scale * want1.sum[i] / size);
-            want.size[i] += m_scale * want1.size[i] / size;
+            if (want1.size) grow(want, i, 1.0, m_scale * want1.size[i] / size);
         }
     }
-    if (!update(&o, gradient, first, n, parameters)) fail("says that a value is not finite");
+    int is_finite;
+    CALL(is_finite = update(&o, gradient, first, n, parameters));
+    if (!is_finite) fail("says that a value is not finite");
     compare("parameters", parameters, want);
     compare("the first moment", moment1, want1);
     compare("the second moment", moment2, want2);
@@ -1483,7 +1645,8 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
 
 static void check_update_sgd(void)
 {
-    for (int n = 1; n <= 4 * L + 3; n++) {
+    EACH_SIZE(n, 4 * L + 3, 60000)
+    {
         for (int k = 0; k < 4; k++) {
             const lenet_optimizer o = {
                 .kind = LENET_SGD, .rate = 0.5f, .momentum = k % 2 ? 0.9f : 0.0f,
@@ -1496,7 +1659,8 @@ static void check_update_sgd(void)
 
 static void check_update_adam(void)
 {
-    for (int n = 1; n <= 4 * L + 3; n++) {
+    EACH_SIZE(n, 4 * L + 3, 60000)
+    {
         for (int k = 0; k < 4; k++) {
             const lenet_optimizer o = {
                 .kind = LENET_ADAM, .rate = 0.25f, .beta1 = 0.9f, .beta2 = 0.999f,
@@ -1511,7 +1675,8 @@ static void check_update_adam(void)
 
 static void check_update_sdlm(void)
 {
-    for (int n = 1; n <= 4 * L + 3; n++) {
+    EACH_SIZE(n, 4 * L + 3, 60000)
+    {
         describe("%d values", n);
         update_case(table->update_sdlm, (lenet_optimizer){.kind = LENET_SDLM}, 1 + n % 3, n);
     }
@@ -1592,7 +1757,7 @@ static void distort_case(int32_t height, int32_t width, float spacing, const len
     const lenet_canvas c = canvas_of(height, width, spacing, 3.0f);
     uint8_t *image = levels(n), *out = levels(n), *same = levels(n);
     for (size_t i = 0; i < n; i++) image[i] = (uint8_t)draw();
-    table->distort(&c, a, image, out);
+    CALL(table->distort(&c, a, image, out));
     for (int32_t y = 0; y < height; y++) {
         for (int32_t x = 0; x < width; x++) {
             const double want = bilinear(image, height, width,
@@ -1612,8 +1777,8 @@ static void distort_case(int32_t height, int32_t width, float spacing, const len
 static void check_distort(void)
 {
     static const int32_t sizes[][2] = {{1, 1}, {1, 9}, {7, 5}, {8, 16}, {28, 28}, {33, 20}};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        for (int k = 0; k < 8; k++) {
+    for (size_t i = is_timing ? 4 : 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int k = is_timing ? 3 : 0; k < 8; k++) {
             const float spacing = k % 2 ? 3.5f + (float)k : 0.0f;
             const double size = k / 2;  /* 0: the image as it is, and displacements */
             const lenet_affine a = {
@@ -1632,7 +1797,7 @@ static void check_corrupt(void)
     static const int32_t sizes[][2] = {{1, 1}, {1, 9}, {7, 5}, {8, 16}, {28, 28}, {33, 20}};
     const lenet_distortion d = {.thickness = 2.5f, .lines = 3, .blur = 2, .contrast = 0.7f,
                                 .noise = 0.3f, .impulses = 0.2f, .chance = 0.5f};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = is_timing ? 4 : 0; i < sizeof sizes / sizeof *sizes; i++) {
         const int32_t height = sizes[i][0], width = sizes[i][1];
         const size_t n = (size_t)(height * width), room = lenet_corrupt_workspace(height, width);
         size_t changed = 0;
@@ -1640,7 +1805,8 @@ static void check_corrupt(void)
             uint8_t *image = levels(n), *out = levels(n), *same = levels(n);
             describe("%dx%d, sequence %d", (int)height, (int)width, (int)sequence);
             for (size_t k = 0; k < n; k++) image[k] = out[k] = same[k] = (uint8_t)draw();
-            table->corrupt(&d, sequence, height, width, out, levels(room));
+            uint8_t *workspace = levels(room);
+            CALL(table->corrupt(&d, sequence, height, width, out, workspace));
             lenet_kernels_portable()->corrupt(&d, sequence, height, width, same, levels(room));
             if (memcmp(out, same, n) != 0) fail("differs from the portable one");
             for (size_t k = 0; k < n; k++) changed += out[k] != image[k];
@@ -1659,7 +1825,8 @@ static void check_multiply_adds(void)
         float *sink = floats(7 * (size_t)L);
         sink[0] = 0.5f;
         for (int i = 1; i < 7 * L; i++) sink[i] = (loads ? i >= L : i == 1) ? 0.25f : NAN;
-        double n = table->multiply_adds(100, loads, sink);
+        double n;
+        CALL(n = table->multiply_adds(100, loads, sink));
         /* every sum ends at 1/2 */
         double sums = 2.0 * sink[0];
         if (!(n >= sums && sums >= L && fmod(n, sums) == 0.0 && fmod(sums, L) == 0.0))
@@ -1697,37 +1864,14 @@ CASES(each_dense, rbf_backward_codes)
 CASES(each_dense, rbf_of_one)
 CASES(each_dense, rbf_backward_of_one)
 
-int main(void)
-{
-    static const struct { const char *name; void (*check)(void); } checks[] = {
-#define CHECK(name) {#name, check_##name}
-        CHECK(load_grey), CHECK(rows_to_lanes), CHECK(lanes_to_rows),
-        CHECK(conv), CHECK(winograd_weights), CHECK(winograd_conv),
-        CHECK(winograd_backward_input), CHECK(winograd_backward_weights), CHECK(winograd_gradient),
-        CHECK(conv_backward_input), CHECK(conv_backward_weights),
-        CHECK(subsample), CHECK(subsample_backward),
-        CHECK(dense), CHECK(dense_backward_input), CHECK(dense_backward_weights),
-        CHECK(rbf), CHECK(rbf_backward_input), CHECK(rbf_backward_codes),
-        CHECK(load_grey_rows), CHECK(conv_of_one), CHECK(subsample_of_one),
-        CHECK(dense_of_one), CHECK(rbf_of_one),
-        CHECK(conv_backward_weights_of_one), CHECK(conv_backward_input_of_one),
-        CHECK(subsample_backward_of_one), CHECK(dense_backward_of_one),
-        CHECK(dense_step_of_one), CHECK(rbf_backward_of_one),
-        CHECK(squash), CHECK(squash_backward),
-        CHECK(sum_lanes), CHECK(sum_partials), CHECK(update_sgd), CHECK(update_adam),
-        CHECK(update_sdlm), CHECK(distort), CHECK(corrupt), CHECK(multiply_adds),
-    };
-    enum { CHECKS = sizeof checks / sizeof *checks };
-    _Static_assert(offsetof(lenet_kernels, load_grey) + CHECKS * sizeof(void (*)(void))
-                       == sizeof(lenet_kernels),
-                   "every kernel of the table has a check here");
+static const struct { const char *name; void (*check)(void); } checks[] = {
+#define KERNEL(type, name, arguments) {#name, check_##name},
+#include "kernels/list.h"
+};
+enum { CHECKS = sizeof checks / sizeof *checks };
 
-    if (lenet_init() != LENET_OK) {
-        printf("this processor or build has no such instruction set\n");
-        return 1;
-    }
-    table = lenet_kernels_active();
-    L = table->lanes;
+static void check_all(void)
+{
     for (int i = 0; i < CHECKS; i++) {
         kernel = checks[i].name;
         checks[i].check();
@@ -1736,5 +1880,71 @@ int main(void)
         n_compared = n_not_zero = 0;
     }
     printf("%d kernels agree with plain loops on %s\n", (int)CHECKS, table->name);
+}
+
+/* Seconds of the check's first call, in timing.best. */
+static void time_one(void (*check)(void))
+{
+    memset(&timing, 0, sizeof timing);
+    timing.best = INFINITY;
+    if (!setjmp(is_timed)) check();
+    release();
+}
+
+static int time_kernels(const char *part_of_name)
+{
+    const double rounds = 100;
+    int found = 0;
+    is_timing = 1;
+    shape = 0;
+    time_one(check_multiply_adds);
+    const double most = rounds * table->multiply_adds(1, 0, floats((size_t)L)) / timing.best;
+    printf("%s: at most %.1f G multiply-adds a second\n", table->name, 1e-9 * most);
+    printf("%-28s  %-46s %9s %6s %5s %7s\n", "kernel", "shape", "ns", "G/s", "most", "plain");
+    for (int i = 0; i < CHECKS; i++) {
+        if (!strstr(checks[i].name, part_of_name)) continue;
+        found = 1;
+        kernel = checks[i].name;
+        for (shape = 0, n_shapes = 1; shape < n_shapes; shape++) {
+            time_one(checks[i].check);
+            if (!isfinite(timing.best)) continue;  /* not for this shape */
+            const double speed = timing.multiply_adds / timing.best;
+            printf("%-28s  %-46s %9.0f", kernel, what, 1e9 * timing.best);
+            if (speed > 0.0)
+                printf(" %6.1f %4.0f%%", 1e-9 * speed, 100.0 * speed / most);
+            else
+                printf(" %6s %5s", "-", "-");
+            if (timing.plain > 0.0)
+                printf(" %6.1fx\n", timing.plain / timing.best);
+            else
+                printf(" %7s\n", "-");
+        }
+    }
+    if (!found) printf("no kernel has \"%s\" in its name\n", part_of_name);
+    return !found;
+}
+
+int main(int n_arguments, char **arguments)
+{
+    const char *bench = NULL;
+    for (int i = 1; i < n_arguments; i++) {
+        const int has_value = i + 1 < n_arguments && arguments[i + 1][0] != '-';
+        if (strcmp(arguments[i], "--bench") == 0) {
+            bench = has_value ? arguments[++i] : "";
+        } else if (strcmp(arguments[i], "--isa") == 0 && has_value) {
+            setenv("LENET_C_ISA", arguments[++i], 1);
+        } else {
+            printf("usage: c_kernels [--bench [NAME]] [--isa ISA]\n");
+            return 2;
+        }
+    }
+    if (lenet_init() != LENET_OK) {
+        printf("this processor or build has no such instruction set\n");
+        return 1;
+    }
+    table = lenet_kernels_active();
+    L = table->lanes;
+    if (bench) return time_kernels(bench);
+    check_all();
     return 0;
 }

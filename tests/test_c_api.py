@@ -1,6 +1,7 @@
 """The C interface by itself: a C program against csrc/, with the warnings as errors."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -99,6 +100,58 @@ def test_each_kernel_agrees_with_plain_loops(kernels, isa):
 def test_each_kernel_agrees_with_plain_loops_without_vector_types(tmp_path):
     program = build("c_kernels", PLAIN_LANES, tmp_path, [CSRC / "kernels" / "isa_portable.c"])
     assert "on portable" in run(program, "portable")
+
+
+def test_the_clock_times_what_is_checked(kernels):
+    arguments = ["--bench", "conv_of_one", "--isa", "portable"]
+    done = subprocess.run([kernels, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    first, _, *rows = done.stdout.splitlines()
+    peak = float(re.fullmatch(r"portable: at most (\S+) G multiply-adds a second", first)[1])
+    assert len(rows) == 4
+    for row in rows:
+        pattern = r"conv_of_one +(.+ kernel \d x \d) +(\d+) +(\S+) +(\d+)% +(\S+)x"
+        shape, ns, speed, share, plain = re.fullmatch(pattern, row).groups()
+        ins, outs, height, width, side, _ = map(int, re.findall(r"\d+", shape))
+        connections = 60 if ins == 6 else ins * outs  # C3 of 1998
+        products = connections * height * width * side**2
+        assert products / float(ns) == pytest.approx(float(speed), rel=0.1)
+        assert float(speed) / peak == pytest.approx(int(share) / 100, abs=0.02)
+        assert float(plain) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--bench", "no_such"], 1, 'no kernel has "no_such" in its name'),
+        (["--isa", "mmx"], 1, "no such instruction set"),
+        (["--clock"], 2, "usage"),
+    ],
+)
+def test_the_clock_refuses(kernels, arguments, code, text):
+    done = subprocess.run([kernels, *arguments], capture_output=True, text=True)
+    assert done.returncode == code
+    assert text in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "lacks"),
+    [("tests/c_kernels.c", "check_unfinished"), ("csrc/kernels/isa_portable.c", "unfinished")],
+)
+def test_a_kernel_that_lacks_something_does_not_compile(source, lacks, tmp_path):
+    """One more in the list: it has neither a check nor an implementation."""
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    kernels = (CSRC / "kernels" / "list.h").read_text()
+    added = "KERNEL(void, unfinished, (const float *in, float *out))\n\n#undef KERNEL"
+    assert kernels.count("#undef KERNEL") == 1
+    (folder / "list.h").write_text(kernels.replace("#undef KERNEL", added))
+    command = [*compiler(), "-fsyntax-only", str(ROOT / source)]
+    subprocess.run(command, check=True)
+    command.insert(1, f"-I{tmp_path}")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert lacks in done.stderr
 
 
 LOOP = [f"sys/{name}.c" for name in ("parallel", "openmp", "team", "processors")]

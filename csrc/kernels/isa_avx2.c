@@ -10,11 +10,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 #include "kernels/vec/avx2.h"
-#include "kernels/tanh_rational.h"
-
-#include "kernels/lanes.h"
-
-LENET_DEFINE_KERNELS(avx2)
+#include "kernels/table.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

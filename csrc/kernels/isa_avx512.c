@@ -26,11 +26,7 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 #include "kernels/vec/avx512.h"
-#include "kernels/tanh_table.h"
-
-#include "kernels/lanes.h"
-
-LENET_DEFINE_KERNELS(avx512)
+#include "kernels/table.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -9,10 +9,6 @@
 #pragma GCC optimize("no-schedule-insns")
 #endif
 #include "kernels/vec/neon.h"
-#include "kernels/tanh_rational.h"
-
-#include "kernels/lanes.h"
-
-LENET_DEFINE_KERNELS(neon)
+#include "kernels/table.h"
 
 #endif

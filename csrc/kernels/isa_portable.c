@@ -1,7 +1,3 @@
 /* The kernels that are always there: plain C, no instruction set beyond the target's own. */
 #include "kernels/vec/portable.h"
-#include "kernels/tanh_rational.h"
-
-#include "kernels/lanes.h"
-
-LENET_DEFINE_KERNELS(portable)
+#include "kernels/table.h"

@@ -1,4 +1,4 @@
-/* The kernel table: each kernel's signature, stated once.
+/* The kernel table and what its kernels are given; list.h states their signatures.
  *
  * Kernels work on lanes: a group of `lanes` images, one image per lane of a vector, so that a
  * feature map is [y][x][lane] and a layer [map][y][x][lane]. Nothing is wasted at the edges of
@@ -30,6 +30,32 @@ static inline lenet_lane_maps lenet_maps_of(int maps, int lanes, int group)
 {
     const int groups = lenet_groups(maps, lanes);
     return (lenet_lane_maps){group, groups, (maps - group + groups - 1) / groups};
+}
+
+/* How the maps of one image lie: in rows `stride` floats apart, of which a kernel takes columns in the
+ * lanes; or [group][y][x][lane] with the maps in the lanes, and no stride. */
+typedef enum { LENET_ROWS, LENET_MAPS_IN_LANES } lenet_map_order;
+typedef struct lenet_map_layout {
+    lenet_map_order order;
+    ptrdiff_t stride;
+} lenet_map_layout;
+
+static inline lenet_map_layout lenet_rows(ptrdiff_t stride)
+{
+    return (lenet_map_layout){LENET_ROWS, stride};
+}
+
+static inline lenet_map_layout lenet_maps_in_lanes(void)
+{
+    return (lenet_map_layout){.order = LENET_MAPS_IN_LANES};
+}
+
+/* Floats that such maps take. */
+static inline ptrdiff_t lenet_map_floats(lenet_map_layout layout, int maps, int height, int width,
+                                         int lanes)
+{
+    if (layout.order == LENET_ROWS) return maps * height * layout.stride;
+    return (ptrdiff_t)lenet_groups(maps, lanes) * height * width * lanes;
 }
 
 /* What maps in the lanes are connected to: in slot k a lane has the k-th of its map's input maps. What a
@@ -82,149 +108,8 @@ typedef struct lenet_kernels {
     int32_t winograd_maps;    /* its kernels beat conv from so many input maps on; 0: never */
     int32_t winograd_trains;  /* and on the way back */
 
-    /* n <= lanes images of height x width into the middle of [out_height][out_width][lane];
-     * the pixels around and the lanes from n on become background. */
-    void (*load_grey)(const uint8_t *const *images, int n, int height, int width,
-                      float background, float foreground, int out_height, int out_width,
-                      float *out);
-    /* rows[image][i] -> out[i][lane], lanes from n on become 0; and back. */
-    void (*rows_to_lanes)(const float *const *rows, int n, ptrdiff_t count, float *out);
-    void (*lanes_to_rows)(const float *in, int n, ptrdiff_t count, float *const *rows);
-
-    /* Output rows row .. row + n_rows - 1 of every map, after the squashing function; out is
-     * where map 0's row `row` goes and map o's goes o * out_stride floats later. */
-    void (*conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
-                 int activation, const float *in, int row, int n_rows, ptrdiff_t out_stride,
-                 float *out);
-    /* The same in fewer multiply-adds and with other roundings, where lenet_can_winograd(s): weights
-     * are transformed first, to lenet_winograd_weights(s) floats; scratch: lenet_winograd_scratch(s)
-     * vectors. pool: NULL, or the layer above, for these rows: n_rows is even then, and `out` has
-     * room for them even if they are not kept. */
-    void (*winograd_weights)(const lenet_conv_shape *s, const float *weights, float *out);
-    void (*winograd_conv)(const lenet_conv_shape *s, const float *weights, const float *bias,
-                          int activation, const float *in, int row, int n_rows,
-                          ptrdiff_t out_stride, float *scratch, float *out, const lenet_pool *pool);
-    /* conv_backward_input, where lenet_can_winograd_back(s, 1), and conv_backward_weights, where
-     * lenet_can_winograd_back(s, 0), likewise: with lenet_winograd_back_scratch(s) vectors of scratch.
-     * The latter adds to dweights[connection][position][kernel row][lane]; from those, summed over the
-     * lanes, winograd_gradient sets the weights' own, or adds to them if `add`. */
-    void (*winograd_backward_input)(const lenet_conv_shape *s, const float *weights,
-                                    const float *delta, int in_activation, float *scratch, float *in);
-    void (*winograd_backward_weights)(const lenet_conv_shape *s, const float *in, const float *delta,
-                                      float *scratch, float *dweights, float *dbias);
-    void (*winograd_gradient)(const lenet_conv_shape *s, const float *in, int add, float *dweights);
-    void (*conv_backward_input)(const lenet_conv_shape *s, const float *weights,
-                                const float *delta, int in_activation, float *in);
-    /* Adds to dweights[weight][lane] and dbias[map][lane]. */
-    void (*conv_backward_weights)(const lenet_conv_shape *s, const float *in,
-                                  const float *delta, float *dweights, float *dbias);
-
-    /* n_rows rows of 2x2 blocks of every map from rows that lie in_stride floats a map apart. */
-    void (*subsample)(int maps, int width, const lenet_pool *pool, const float *in,
-                      ptrdiff_t in_stride, int n_rows);
-    /* Adds to dcoefficient[map][lane] and dbias[map][lane] (NULL with the plain mean). */
-    void (*subsample_backward)(int maps, int height, int width, const float *coefficient,
-                               const float *delta, int in_activation, float *in,
-                               float *dcoefficient, float *dbias);
-
-    void (*dense)(const lenet_dense_shape *s, const float *weights, const float *bias,
-                  int activation, const float *in, float *out);
-    void (*dense_backward_input)(const lenet_dense_shape *s, const float *weights,
-                                 const float *delta, int in_activation, float *in);
-    /* dweights [outputs][inputs] and dbias [outputs], summed over all lanes; those sums are set, or
-     * added if `add`. scratch: lenet_dense_scratch(s) floats. */
-    void (*dense_backward_weights)(const lenet_dense_shape *s, const float *in,
-                                   const float *delta, float *scratch, int add, float *dweights,
-                                   float *dbias);
-
-    void (*rbf)(const lenet_dense_shape *s, const float *codes, const float *in, float *out);
-    void (*rbf_backward_input)(const lenet_dense_shape *s, const float *codes,
-                               const float *delta, int in_activation, float *in);
-    void (*rbf_backward_codes)(const lenet_dense_shape *s, const float *codes, const float *in,
-                               const float *delta, int add, float *dcodes);
-
-    /* One image, a map's columns in lanes (kernels/rows.h): rows of a map lie a stride apart, for the
-     * input of a convolution whole vectors that hold the width, otherwise that or the plain width, on
-     * the way back through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK
-     * floats behind every buffer, is finite. Between a convolution and a 2x2 layer, where
-     * lenet_keeps_maps(s), a stride may be 0: the maps are in the lanes (lenet_maps_of),
-     * [group][y][x][lane], deltas of unused lanes 0. A convolution's scratch: lenet_conv_scratch_of_one
-     * floats; a 2x2 layer's: lenet_pool_scratch_of_one. */
-    void (*load_grey_rows)(const uint8_t *image, int height, int width, float background,
-                           float foreground, int out_height, int out_width,
-                           ptrdiff_t out_stride, float *out);
-    void (*conv_of_one)(const lenet_conv_shape *s, const float *weights, const float *bias,
-                        int activation, const float *in, ptrdiff_t in_stride,
-                        ptrdiff_t out_stride, float *scratch, float *out);
-    void (*subsample_of_one)(int maps, int height, int width, const float *coefficient,
-                             const float *bias, int activation, const float *in,
-                             ptrdiff_t in_stride, ptrdiff_t out_stride, float *scratch, float *out);
-    void (*dense_of_one)(const lenet_dense_shape *s, const float *weights, const float *bias,
-                         int activation, const float *in, float *out);
-    void (*rbf_of_one)(const lenet_dense_shape *s, const float *codes, const float *in,
-                       float *out);
-
-    /* Backward for one image. A convolution's delta rows are whole vectors that hold its width and,
-     * but for a first layer's, kernel - 1 more; past the width they are 0, and so are LENET_ROW_SLACK
-     * floats before them. Gradients are set, or added if `add`. */
-    void (*conv_backward_weights_of_one)(const lenet_conv_shape *s, const float *in,
-                                         ptrdiff_t in_stride, const float *delta,
-                                         ptrdiff_t delta_stride, int add, float *scratch,
-                                         float *dweights, float *dbias);
-    void (*conv_backward_input_of_one)(const lenet_conv_shape *s, const float *weights,
-                                       const float *delta, ptrdiff_t delta_stride,
-                                       int in_activation, float *scratch, float *in,
-                                       ptrdiff_t in_stride);
-    void (*subsample_backward_of_one)(int maps, int height, int width, const float *coefficient,
-                                      const float *delta, ptrdiff_t delta_stride,
-                                      int in_activation, float *in, ptrdiff_t in_stride, int add,
-                                      float *scratch, float *dcoefficient, float *dbias);
-    /* Both backward steps of a dense layer in one pass over its weights; gradients are set, or added
-     * if `add`. scratch: as many floats as inputs. */
-    void (*dense_backward_of_one)(const lenet_dense_shape *s, const float *weights,
-                                  const float *delta, int in_activation, int add, float *scratch,
-                                  float *in, float *dweights, float *dbias);
-    /* The same with a step of SGD without momentum instead of gradients: the bits that
-     * dense_backward_of_one and update_sgd give. Returns as update_sgd. */
-    int (*dense_step_of_one)(const lenet_dense_shape *s, const lenet_optimizer *o,
-                             const float *delta, int in_activation, float *scratch, float *in,
-                             float *weights, float *biases);
-    /* dcodes NULL: the codes are fixed. */
-    void (*rbf_backward_of_one)(const lenet_dense_shape *s, const float *codes, const float *delta,
-                                int in_activation, int add, float *in, float *dcodes);
-
-    /* The squashing function, any alignment; a == y is allowed. NaN gives NaN. */
-    void (*squash)(int activation, const float *a, ptrdiff_t n, float *y);
-    void (*squash_backward)(int activation, const float *y, const float *dy, ptrdiff_t n,
-                            float *da);
-
-    /* sums[i] = sum over lanes of in[i][lane], or that is added if `add`. */
-    void (*sum_lanes)(const float *in, ptrdiff_t n, int add, float *sums);
-    /* sum[i] = partials[0][i] + partials[1][i] + ..., in that order, added to sum[i] if `add`.
-     * sum may be the first of them. Returns 0 if one of the sums is not finite, else 1. */
-    int (*sum_partials)(const float *partials, ptrdiff_t stride, int n_partials, int add,
-                        ptrdiff_t n, float *sum);
-    /* Update parameters first .. first + n - 1; return as sum_partials, for the new values
-     * (Adam's also for the second moments). */
-    int (*update_sgd)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
-                      ptrdiff_t n, float *parameters);
-    int (*update_adam)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
-                       ptrdiff_t n, float *parameters);
-    int (*update_sdlm)(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
-                       ptrdiff_t n, float *parameters);
-
-    /* One grey image through the map, and the canvas's displacements; the same bytes from every
-     * table. */
-    void (*distort)(const lenet_canvas *c, const lenet_affine *a, const uint8_t *image,
-                    uint8_t *out);
-    /* Corrupts one grey image, as the distortion says and by the numbers of `sequence`; the same bytes
-     * from every table. workspace: aligned to 2 bytes, of lenet_corrupt_workspace bytes. */
-    void (*corrupt)(const lenet_distortion *d, uint64_t sequence, int32_t height, int32_t width,
-                    uint8_t *image, void *workspace);
-
-    /* Runs `rounds` rounds of independent multiply-adds, x = x sink[0] + sink[1]; returns how many a
-     * round has. loads: the addends are read from the six vectors behind the first, one for two. */
-    double (*multiply_adds)(int64_t rounds, int loads, float *sink);
+#define KERNEL(type, name, arguments) type (*name) arguments;
+#include "kernels/list.h"
 } lenet_kernels;
 
 enum {

@@ -7,6 +7,8 @@
 #ifndef LENET_TANH_RATIONAL_H
 #define LENET_TANH_RATIONAL_H
 
+#include "kernels/target.h"
+
 typedef struct { float p[4], q[4], limit; } tanh_fit;  /* the constant term of q is 1 */
 
 static const tanh_fit FIT_TANH = {

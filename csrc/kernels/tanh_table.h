@@ -8,6 +8,8 @@
 #ifndef LENET_TANH_TABLE_H
 #define LENET_TANH_TABLE_H
 
+#include "kernels/target.h"
+
 static const float TANH_START = 1.125f;
 
 /* power[k]: of |a|^k, in the order of vf_lookup's five bits; the piece at 0 is number 25. */

@@ -10,9 +10,16 @@
  * With registers for two positions of a column of outputs, a strip of rows goes two columns of outputs
  * at a time: positions are added up two by two, and every input that is read serves five rows. The 2x2
  * layer above takes its sums from the registers. Otherwise whole rows are transformed, positions are
- * added up one after another, and their products wait in memory. */
+ * added up one after another, and their products wait in memory.
+ *
+ * Compiled once per instruction set: only files of kernels/ include it. */
 #ifndef LENET_KERNELS_WINOGRAD_H
 #define LENET_KERNELS_WINOGRAD_H
+
+#include "kernels/conv_backward_input.h"
+#include "kernels/pool.h"
+#include "kernels/reduce.h"
+#include "kernels/squash.h"
 
 enum { WINOGRAD_ROWS = 5 };  /* of a tile */
 

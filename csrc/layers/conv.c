@@ -134,13 +134,13 @@ static size_t scratch(const net_layer *layer, const layer_manner *manner, int tr
 }
 
 /* Whole vectors, with zeros for the way back; not under a 2x2 layer that is only read: less to squash. */
-static ptrdiff_t row_of_one(const net_layer *layer, int training, int lanes)
+static lenet_map_layout layout_of_one(const net_layer *layer, int training, int lanes)
 {
     if (layer->feeds_above) {
-        if (lenet_keeps_maps(&layer->conv, lanes)) return 0;
-        if (!training) return layer->out_width;
+        if (lenet_keeps_maps(&layer->conv, lanes)) return lenet_maps_in_lanes();
+        if (!training) return lenet_rows(layer->out_width);
     }
-    return (layer->out_width + layer->conv.kernel - 1 + lanes - 1) / lanes * lanes;
+    return layer_whole_vectors(layer->out_width + layer->conv.kernel - 1, lanes);
 }
 
 /* On the way back its rows end in zeros (kernels.h), for which the flat layers leave no room; and its
@@ -237,26 +237,26 @@ static void sum_lanes(const layer_call *c, const float *sums)
 
 static void forward_of_one(const layer_call *c, const float *in, float *out)
 {
-    c->k->conv_of_one(&c->layer->conv, c->weights, c->biases, c->layer->activation, in, c->in_stride,
-                      c->out_stride, c->scratch, out);
+    c->k->conv_of_one(&c->layer->conv, c->weights, c->biases, c->layer->activation, in,
+                      c->in_layout.stride, c->out_layout, c->scratch, out);
 }
 
 static void backward_of_one(const layer_call *c, float *in, const float *delta)
 {
     const lenet_conv_shape *s = &c->layer->conv;
-    c->k->conv_backward_weights_of_one(s, in, c->in_stride, delta, c->out_stride, c->add, c->scratch,
-                                       c->dweights, c->dbiases);
+    c->k->conv_backward_weights_of_one(s, in, c->in_layout.stride, delta, c->out_layout, c->add,
+                                       c->scratch, c->dweights, c->dbiases);
     layer_lap(c, LENET_BACKWARD_WEIGHTS);
     if (c->to_input)
-        c->k->conv_backward_input_of_one(s, c->weights, delta, c->out_stride, c->in_activation,
-                                         c->scratch, in, c->in_stride);
+        c->k->conv_backward_input_of_one(s, c->weights, delta, c->out_layout, c->in_activation,
+                                         c->scratch, in, c->in_layout.stride);
 }
 
 LAYER_KIND(conv,
            .make = make,
            .manner = manner,
            .scratch = scratch,
-           .row_of_one = row_of_one,
+           .layout_of_one = layout_of_one,
            .learns_alone = learns_alone,
            .arrange = arrange,
            .forward = forward,

@@ -23,10 +23,10 @@ layer_manner lenet_plain_manner(const net_layer *layer, int training, int is_fir
     return (layer_manner){.rows = 2, .n_sums = layer->n_weights};
 }
 
-ptrdiff_t lenet_whole_vectors(const net_layer *layer, int training, int lanes)
+lenet_map_layout lenet_in_whole_vectors(const net_layer *layer, int training, int lanes)
 {
     (void)training;
-    return (layer->out_width + lanes - 1) / lanes * lanes;
+    return layer_whole_vectors(layer->out_width, lanes);
 }
 
 int lenet_always_learns_alone(const net_layer *layer, int under_flat)

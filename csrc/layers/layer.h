@@ -52,8 +52,8 @@ typedef struct layer_call {
     const float *arranged;             /* the weights as layer_manner says, or NULL */
     float *scratch;
     int groups;                        /* of lanes; more than one for the dense kernels alone */
-    /* how far groups of lanes lie apart; of one image, rows, 0: its maps are in the lanes */
-    ptrdiff_t in_stride, out_stride;
+    ptrdiff_t in_stride, out_stride;   /* how far groups of lanes lie apart; */
+    lenet_map_layout in_layout, out_layout;  /* how the maps of one image lie */
     const struct layer_call *above;    /* the layer that takes rows, or NULL; */
     float *above_out;                  /* its outputs; */
     int rows, keep;                    /* so many at once; whether one's own outputs are kept */
@@ -77,9 +77,8 @@ struct layer_kind {
     /* Floats of scratch; alone: also for one image. */
     size_t (*scratch)(const net_layer *layer, const layer_manner *manner, int training, int groups,
                       int alone);
-    /* How far rows of its maps lie apart, of an image that runs by itself and has maps above too; 0: the
-     * maps are in the lanes. */
-    ptrdiff_t (*row_of_one)(const net_layer *layer, int training, int lanes);
+    /* How its maps lie, of an image that runs by itself, under a layer of maps. */
+    lenet_map_layout (*layout_of_one)(const net_layer *layer, int training, int lanes);
     /* Whether one image can learn by itself; under_flat: the dense kernels read its outputs. */
     int (*learns_alone)(const net_layer *layer, int under_flat);
 
@@ -147,7 +146,7 @@ static inline int layer_stopped(const layer_call *c, double work)
 /* ---- what several kinds do alike (kinds.c) ---- */
 
 layer_manner lenet_plain_manner(const net_layer *layer, int training, int is_first);
-ptrdiff_t lenet_whole_vectors(const net_layer *layer, int training, int lanes);
+lenet_map_layout lenet_in_whole_vectors(const net_layer *layer, int training, int lanes);
 int lenet_always_learns_alone(const net_layer *layer, int under_flat);
 void lenet_arranges_nothing(const layer_call *c, float *arranged);
 lenet_pool lenet_takes_no_rows(const layer_call *c, int keep, int row, float *out);
@@ -155,6 +154,12 @@ void lenet_sum_all_lanes(const layer_call *c, const float *sums);
 void lenet_has_no_sums(const layer_call *c, const float *sums);
 int lenet_step_by_gradient(const layer_call *c, const lenet_optimizer *o, float *in,
                            const float *delta, float *parameters);
+
+/* Rows that hold the width. */
+static inline lenet_map_layout layer_whole_vectors(ptrdiff_t width, int lanes)
+{
+    return lenet_rows((width + lanes - 1) / lanes * lanes);
+}
 
 /* Sizes of a layer that runs through the dense kernels. */
 static inline lenet_dense_shape layer_dense(const layer_call *c)

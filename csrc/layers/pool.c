@@ -68,7 +68,7 @@ static void forward_of_one(const layer_call *c, const float *in, float *out)
 {
     const net_layer *layer = c->layer;
     c->k->subsample_of_one(layer->out_maps, layer->in_height, layer->in_width, c->weights, c->biases,
-                           layer->activation, in, c->in_stride, c->out_stride, c->scratch, out);
+                           layer->activation, in, c->in_layout, c->out_layout.stride, c->scratch, out);
 }
 
 static void backward_of_one(const layer_call *c, float *in, const float *delta)
@@ -76,8 +76,8 @@ static void backward_of_one(const layer_call *c, float *in, const float *delta)
     const net_layer *layer = c->layer;
     if (!c->to_input && !c->dweights) return;
     c->k->subsample_backward_of_one(layer->out_maps, layer->in_height, layer->in_width, c->weights,
-                                    delta, c->out_stride, c->in_activation, in, c->in_stride, c->add,
-                                    c->scratch, c->dweights, c->dbiases);
+                                    delta, c->out_layout.stride, c->in_activation, in, c->in_layout,
+                                    c->add, c->scratch, c->dweights, c->dbiases);
 }
 
 /* The kernel's weight is 1/4: once more for the square. */
@@ -92,7 +92,7 @@ LAYER_KIND(subsample,
            .make = make_subsample,
            .manner = lenet_plain_manner,
            .scratch = scratch,
-           .row_of_one = lenet_whole_vectors,
+           .layout_of_one = lenet_in_whole_vectors,
            .learns_alone = lenet_always_learns_alone,
            .arrange = lenet_arranges_nothing,
            .forward = forward,
@@ -108,7 +108,7 @@ LAYER_KIND(average_pool,
            .make = make_average,
            .manner = lenet_plain_manner,
            .scratch = scratch,
-           .row_of_one = lenet_whole_vectors,
+           .layout_of_one = lenet_in_whole_vectors,
            .learns_alone = lenet_always_learns_alone,
            .arrange = lenet_arranges_nothing,
            .forward = forward,

@@ -71,27 +71,21 @@ static int can_learn_alone(const lenet_plan *plan)
     return 1;
 }
 
-/* Floats of a layer's maps, of an image that runs by itself. */
-static ptrdiff_t size_of_one(const net_layer *layer, ptrdiff_t row, int lanes)
-{
-    if (row) return (ptrdiff_t)layer->out_maps * layer->out_height * row;
-    return (ptrdiff_t)lenet_groups(layer->out_maps, lanes) * layer->out_height * layer->out_width
-           * lanes;
-}
-
 static void lay_out_one(const lenet_plan *plan, int training, lenet_layout *at)
 {
     const int lanes = at->lanes;
     plan_buffer *image = &at->buffer[0];
-    image->row = plan->first_flat ? (plan->width + lanes - 1) / lanes * lanes : plan->width;
-    image->one = reserve(at, plan->height * image->row + LENET_ROW_SLACK);
-    image->n_one = plan->height * image->row;
+    image->layout = plan->first_flat ? layer_whole_vectors(plan->width, lanes) : lenet_rows(plan->width);
+    image->n_one = lenet_map_floats(image->layout, 1, plan->height, plan->width, lanes);
+    image->one = reserve(at, image->n_one + LENET_ROW_SLACK);
     for (int l = 0; l < plan->n_layers; l++) {
         const net_layer *layer = &plan->layers[l];
         plan_buffer *out = &at->buffer[l + 1];
-        out->row = l + 1 >= plan->first_flat ? layer->out_width
-                                             : layer->kind->row_of_one(layer, training, lanes);
-        out->n_one = size_of_one(layer, out->row, lanes);
+        out->layout = l + 1 >= plan->first_flat
+                          ? lenet_rows(layer->out_width)
+                          : layer->kind->layout_of_one(layer, training, lanes);
+        out->n_one = lenet_map_floats(out->layout, layer->out_maps, layer->out_height,
+                                      layer->out_width, lanes);
         out->one = reserve(at, out->n_one + 2 * LENET_ROW_SLACK) + LENET_ROW_SLACK;
     }
 }

@@ -14,7 +14,7 @@ enum {
 typedef struct plan_buffer {
     ptrdiff_t lanes, stride;  /* of groups of lanes; how far to the next group, 0: all in one place */
     ptrdiff_t one, n_one;     /* of an image that runs by itself, and how many floats that are */
-    ptrdiff_t row;            /* how far its rows lie apart, 0: its maps are in the lanes */
+    lenet_map_layout layout;
 } plan_buffer;
 
 /* Where things lie in a thread's memory, in floats (layout.c). */

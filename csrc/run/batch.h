@@ -111,6 +111,8 @@ static inline layer_call call_of(const batch *b, float *memory, int l, int group
         .groups = groups,
         .in_stride = b->at->buffer[l].stride,
         .out_stride = b->at->buffer[l + 1].stride,
+        .in_layout = b->at->buffer[l].layout,
+        .out_layout = b->at->buffer[l + 1].layout,
         .rows = manner->rows,
         .watch = b->watch,
         .is_caller = is_caller(b, memory),
@@ -128,14 +130,6 @@ static inline layer_call call_back(const batch *b, float *memory, int l, int gro
     c.add = add;
     c.dweights = c.layer->weights < 0 ? NULL : gradient + c.layer->weights;
     c.dbiases = c.layer->biases < 0 ? NULL : gradient + c.layer->biases;
-    return c;
-}
-
-/* The same of one image. */
-static inline layer_call by_itself(const batch *b, layer_call c)
-{
-    c.in_stride = b->at->buffer[c.index].row;
-    c.out_stride = b->at->buffer[c.index + 1].row;
     return c;
 }
 

@@ -39,7 +39,8 @@ void lenet_load_one(const batch *b, float *memory, int64_t image)
 {
     const lenet_images *images = b->images;
     const lenet_plan *plan = b->plan;
-    const ptrdiff_t size = (ptrdiff_t)images->height * images->width, row = b->at->buffer[0].row;
+    const ptrdiff_t size = (ptrdiff_t)images->height * images->width;
+    const ptrdiff_t row = b->at->buffer[0].layout.stride;
     float *input = inputs_of_one(b, memory, 0);
     if (images->is_float) {
         const float *from = (const float *)images->pixels + index_of(b, image) * size;

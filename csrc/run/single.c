@@ -28,7 +28,7 @@ float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
     lenet_load_one(b, memory, image);
     lap(b, LENET_LOAD, 0);
     for (int l = 0; l < n_layers; l++) {
-        const layer_call c = by_itself(b, call_of(b, memory, l, 1));
+        const layer_call c = call_of(b, memory, l, 1);
         if (is_stopped(b, memory, c.layer->work)) break;
         c.layer->kind->forward_of_one(&c, inputs_of_one(b, memory, l), outputs_of_one(b, memory, l));
         lap(b, LENET_FORWARD, l);
@@ -50,7 +50,7 @@ void lenet_gradient_of_one(batch *b, float *memory, int64_t block, int64_t image
 {
     run_and_lose(b, memory, block, image);
     for (int l = b->plan->n_layers - 1; l >= 0; l--) {
-        const layer_call c = by_itself(b, call_back(b, memory, l, 1, add, gradient));
+        const layer_call c = call_back(b, memory, l, 1, add, gradient);
         if (is_stopped(b, memory, 2.0 * c.layer->work)) break;
         c.layer->kind->backward_of_one(&c, inputs_of_one(b, memory, l), outputs_of_one(b, memory, l));
         lap(b, LENET_BACKWARD_INPUT, l);
@@ -69,7 +69,7 @@ lenet_status lenet_step_of_one(batch *b, const lenet_optimizer *o, float *parame
     if (is_stopped(b, memory, 0.0)) return LENET_INTERRUPTED;
     if (!isfinite(b->block_loss[0])) return LENET_NOT_FINITE;
     for (int l = b->plan->n_layers - 1; l >= 0; l--) {
-        const layer_call c = by_itself(b, call_back(b, memory, l, 1, 0, gradient));
+        const layer_call c = call_back(b, memory, l, 1, 0, gradient);
         const net_layer *layer = c.layer;
         finite &= layer->kind->step_of_one(&c, o, inputs_of_one(b, memory, l),
                                            outputs_of_one(b, memory, l),

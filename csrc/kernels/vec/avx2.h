@@ -2,9 +2,19 @@
 #ifndef LENET_SIMD_AVX2_H
 #define LENET_SIMD_AVX2_H
 
+#define LENET_ISA avx2
+
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* For itself; isa_avx2.c says the same for the kernels. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
 
 enum {
     LANES = 8,
@@ -144,5 +154,11 @@ static inline void bytes_to_lanes(const uint8_t *const *images, ptrdiff_t at, ui
     }
     for (int i = 0; i < 8; i++) _mm_storeu_si128((__m128i *)(out + 16 * i), a[i]);
 }
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef LENET_SIMD_NEON_H
 #define LENET_SIMD_NEON_H
 
+#define LENET_ISA neon
+
 #include <arm_neon.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -3,6 +3,8 @@
 #ifndef LENET_SIMD_PORTABLE_H
 #define LENET_SIMD_PORTABLE_H
 
+#define LENET_ISA portable
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -125,6 +127,24 @@ static inline vf vf_first(vf a, ptrdiff_t n)
     for (int i = 0; i < LANES; i++)
         if (i >= n) VF_LANE(a, i) = 0.0f;
     return a;
+}
+/* What only kernels/tanh_table.h asks for. */
+static inline vf vf_abs(vf a)
+{
+    for (int i = 0; i < LANES; i++) VF_LANE(a, i) = fabsf(VF_LANE(a, i));
+    return a;
+}
+static inline vf vf_with_sign(vf a, vf b)
+{
+    for (int i = 0; i < LANES; i++) VF_LANE(a, i) = copysignf(VF_LANE(a, i), VF_LANE(b, i));
+    return a;
+}
+static inline vf vf_lookup(const float *numbers, vf u)
+{
+    uint32_t bits[LANES];
+    memcpy(bits, &u, sizeof bits);
+    for (int i = 0; i < LANES; i++) VF_LANE(u, i) = numbers[bits[i] >> 20 & 31];
+    return u;
 }
 /* Lane i of the result: lane index[i] of a. */
 static inline vf vf_permute(vf a, const int32_t *index)
