@@ -1,4 +1,4 @@
-"""The core's house: calls run downward, and a kind of layer that lacks something does not compile."""
+"""The core's house: calls run downward; a kind of layer that lacks something does not compile."""
 
 import os
 import re
@@ -14,13 +14,17 @@ CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil
 # From the ground up: a file includes files of its own room and of those before it.
 ROOMS = ["sys", "kernels", "layers", "plan", "run"]
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+# what a list says when an editor opens it by itself; those that include it define KERNEL
+ALONE = re.compile(r"^#ifndef KERNEL\b.*?^#endif", re.MULTILINE | re.DOTALL)
 
 
 def includes(core):
     """Map each file of the core, by its path from csrc, to those that it includes."""
     files = sorted([*core.rglob("*.c"), *core.rglob("*.h")])
     return {
-        file.relative_to(core).as_posix(): INCLUDE.findall(file.read_text(encoding="utf-8"))
+        file.relative_to(core).as_posix(): INCLUDE.findall(
+            ALONE.sub("", file.read_text(encoding="utf-8"))
+        )
         for file in files
     }
 

@@ -96,40 +96,58 @@ static inline float *outputs_of_one(const batch *b, float *memory, int l)
     return inputs_of_one(b, memory, l + 1);
 }
 
-/* Layer l at work in a thread's memory, forward. */
-static inline layer_call call_of(const batch *b, float *memory, int l, int groups)
+/* A call of layers in a thread's memory, before the first of them. */
+static inline layer_call begin_calls(const batch *b, float *memory, int groups)
+{
+    return (layer_call){.k = b->k,
+                        .scratch = memory + b->at->scratch,
+                        .groups = groups,
+                        .watch = b->watch,
+                        .is_caller = is_caller(b, memory),
+                        .profile = b->profile};
+}
+
+/* Goes on to layer l, forward: in place, since one image takes microseconds. */
+static inline void call_layer(const batch *b, int l, layer_call *c)
 {
     const net_layer *layer = &b->plan->layers[l];
     const layer_manner *manner = &b->at->manner[l];
-    return (layer_call){
-        .layer = layer,
-        .k = b->k,
-        .weights = layer->weights < 0 ? layer->fixed : b->parameters + layer->weights,
-        .biases = layer->biases < 0 ? NULL : b->parameters + layer->biases,
-        .arranged = manner->n_arranged && b->arranged ? b->arranged + b->at->arranged[l] : NULL,
-        .scratch = memory + b->at->scratch,
-        .groups = groups,
-        .in_stride = b->at->buffer[l].stride,
-        .out_stride = b->at->buffer[l + 1].stride,
-        .in_layout = b->at->buffer[l].layout,
-        .out_layout = b->at->buffer[l + 1].layout,
-        .rows = manner->rows,
-        .watch = b->watch,
-        .is_caller = is_caller(b, memory),
-        .profile = b->profile,
-        .index = l};
+    c->layer = layer;
+    c->weights = layer->weights < 0 ? layer->fixed : b->parameters + layer->weights;
+    c->biases = layer->biases < 0 ? NULL : b->parameters + layer->biases;
+    c->arranged = manner->n_arranged && b->arranged ? b->arranged + b->at->arranged[l] : NULL;
+    c->in_stride = b->at->buffer[l].stride;
+    c->out_stride = b->at->buffer[l + 1].stride;
+    c->in_layout = b->at->buffer[l].layout;
+    c->out_layout = b->at->buffer[l + 1].layout;
+    c->rows = manner->rows;
+    c->index = l;
+}
+
+/* Layer l at work in a thread's memory, forward. */
+static inline layer_call call_of(const batch *b, float *memory, int l, int groups)
+{
+    layer_call c = begin_calls(b, memory, groups);
+    call_layer(b, l, &c);
+    return c;
 }
 
 /* And backward, with a gradient of all parameters. */
+static inline void call_layer_back(const batch *b, int l, int add, float *gradient, layer_call *c)
+{
+    call_layer(b, l, c);
+    c->in_activation = l ? b->plan->layers[l - 1].activation : LENET_IDENTITY;
+    c->to_input = l > 0;
+    c->add = add;
+    c->dweights = c->layer->weights < 0 ? NULL : gradient + c->layer->weights;
+    c->dbiases = c->layer->biases < 0 ? NULL : gradient + c->layer->biases;
+}
+
 static inline layer_call call_back(const batch *b, float *memory, int l, int groups, int add,
                                    float *gradient)
 {
-    layer_call c = call_of(b, memory, l, groups);
-    c.in_activation = l ? b->plan->layers[l - 1].activation : LENET_IDENTITY;
-    c.to_input = l > 0;
-    c.add = add;
-    c.dweights = c.layer->weights < 0 ? NULL : gradient + c.layer->weights;
-    c.dbiases = c.layer->biases < 0 ? NULL : gradient + c.layer->biases;
+    layer_call c = begin_calls(b, memory, groups);
+    call_layer_back(b, l, add, gradient, &c);
     return c;
 }
 

@@ -24,11 +24,12 @@ static void clear_slack(const batch *b, float *memory)
 float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
 {
     const int n_layers = b->plan->n_layers;
+    layer_call c = begin_calls(b, memory, 1);
     clear_slack(b, memory);
     lenet_load_one(b, memory, image);
     lap(b, LENET_LOAD, 0);
     for (int l = 0; l < n_layers; l++) {
-        const layer_call c = call_of(b, memory, l, 1);
+        call_layer(b, l, &c);
         if (is_stopped(b, memory, c.layer->work)) break;
         c.layer->kind->forward_of_one(&c, inputs_of_one(b, memory, l), outputs_of_one(b, memory, l));
         lap(b, LENET_FORWARD, l);
@@ -48,9 +49,10 @@ static void run_and_lose(batch *b, float *memory, int64_t block, int64_t image)
 void lenet_gradient_of_one(batch *b, float *memory, int64_t block, int64_t image, int add,
                            float *gradient)
 {
+    layer_call c = begin_calls(b, memory, 1);
     run_and_lose(b, memory, block, image);
     for (int l = b->plan->n_layers - 1; l >= 0; l--) {
-        const layer_call c = call_back(b, memory, l, 1, add, gradient);
+        call_layer_back(b, l, add, gradient, &c);
         if (is_stopped(b, memory, 2.0 * c.layer->work)) break;
         c.layer->kind->backward_of_one(&c, inputs_of_one(b, memory, l), outputs_of_one(b, memory, l));
         lap(b, LENET_BACKWARD_INPUT, l);
@@ -63,13 +65,14 @@ lenet_status lenet_step_of_one(batch *b, const lenet_optimizer *o, float *parame
 {
     int finite = 1;
     float *memory = b->memory;
+    layer_call c = begin_calls(b, memory, 1);
     b->block_loss[0] = 0.0;
     b->block_errors[0] = 0;
     run_and_lose(b, memory, 0, 0);
     if (is_stopped(b, memory, 0.0)) return LENET_INTERRUPTED;
     if (!isfinite(b->block_loss[0])) return LENET_NOT_FINITE;
     for (int l = b->plan->n_layers - 1; l >= 0; l--) {
-        const layer_call c = call_back(b, memory, l, 1, 0, gradient);
+        call_layer_back(b, l, 0, gradient, &c);
         const net_layer *layer = c.layer;
         finite &= layer->kind->step_of_one(&c, o, inputs_of_one(b, memory, l),
                                            outputs_of_one(b, memory, l),
