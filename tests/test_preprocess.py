@@ -1126,11 +1126,10 @@ def test_an_array_that_repeats_without_end_is_refused_at_once():
         preprocess.character(endless)
 
 
-def test_a_soft_bar_at_the_edge_is_no_character():
-    """It is paper in the strip that it lies in, so that no ink has a level."""
+def test_where_ink_has_no_level():
+    """The bar is paper in the strip that it lies in, and light on dark there is nothing at all."""
     bar = np.full((24, 24), 255, np.uint8)
     bar[9:19, :2], bar[9:19, 2], bar[19, :3] = 0, 35, (133, 129, 150)
     bar[8, :3], bar[9, 2], bar[18, 2] = (41, 34, 71), 27, 19
     for turned in (bar, bar.T, np.flip(bar, 1), 255 - bar):
-        with pytest.raises(ValueError, match="image: .*no character"):
-            preprocess.character(turned)
+        assert preprocess.character(turned).any()
