@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lenet_c import LENET_3X3, Adam, LeNet5, Trainer, datasets, preprocess
+from lenet_c.preprocess import _finding
 
 
 def seven(height=120, width=160, top=20, left=30, size=70, stroke=9):
@@ -1132,4 +1133,4 @@ def test_where_ink_has_no_level():
     bar[9:19, :2], bar[9:19, 2], bar[19, :3] = 0, 35, (133, 129, 150)
     bar[8, :3], bar[9, 2], bar[18, 2] = (41, 34, 71), 27, 19
     for turned in (bar, bar.T, np.flip(bar, 1), 255 - bar):
-        assert preprocess.character(turned).any()
+        assert _finding.find(turned.astype(np.float32)).any()
