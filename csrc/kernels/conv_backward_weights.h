@@ -60,10 +60,10 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
 }
 
 /* All that one input map feeds, from some rows of deltas. */
-INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, int map,
-                        int n_rows, const float *in, const float *delta, float *dweights,
-                        float *dbias)
+INLINE void weight_rows(const int TAPS, const lenet_conv_shape *s, int map, int n_rows,
+                        const float *in, const float *delta, float *dweights, float *dbias)
 {
+    const int K = TAPS > 1 ? TAPS : s->kernel;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     int n = s->first_target[map + 1] - s->first_target[map];
     if (n == 0) return;  /* a map that feeds nothing */
@@ -71,16 +71,8 @@ INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, 
         int first = s->first_target[map] + p.start;
         for (int tap = 0; tap < K * K; tap += TAPS) {
             const float *from = in + ((ptrdiff_t)(tap / K) * s->in_width + tap % K) * LANES;
-            switch (p.size) {
-#define CASE(m)                                                                           \
-    case m:                                                                               \
-        if (m <= WEIGHT_MAPS)                                                             \
-            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, n_rows, from,      \
-                        delta, dweights);                                                 \
-        break;
-                CASES_1_TO_6(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, WEIGHT_MAPS,
+                      weight_tile(TAPS, N, s, first, tap, n_rows, from, delta, dweights))
         }
         /* while the deltas are in the cache; once for each output map */
         for (int t = first; t < first + p.size; t++) {
@@ -92,22 +84,10 @@ INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, 
     }
 }
 
-OUTLINE void weight_rows_5x5(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                             const float *delta, float *dweights, float *dbias)
+OUTLINE void weight_rows_of_map(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                                const float *delta, float *dweights, float *dbias)
 {
-    weight_rows(5, 5, s, map, n_rows, in, delta, dweights, dbias);
-}
-
-OUTLINE void weight_rows_3x3(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                             const float *delta, float *dweights, float *dbias)
-{
-    weight_rows(3, 3, s, map, n_rows, in, delta, dweights, dbias);
-}
-
-OUTLINE void weight_rows_any(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                             const float *delta, float *dweights, float *dbias)
-{
-    weight_rows(s->kernel, 1, s, map, n_rows, in, delta, dweights, dbias);
+    WITH_TAPS(TAPS, s->kernel, weight_rows(TAPS, s, map, n_rows, in, delta, dweights, dbias))
 }
 
 static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
@@ -123,12 +103,7 @@ static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
         for (int y = 0, n; y < s->out_height; y += n) {
             n = s->out_height - y < at_once ? s->out_height - y : at_once;
             const float *from = in + y * in_row, *d = delta + y * out_row;
-            if (s->kernel == 5)
-                weight_rows_5x5(s, map, n, from, d, dweights, dbias);
-            else if (s->kernel == 3)
-                weight_rows_3x3(s, map, n, from, d, dweights, dbias);
-            else
-                weight_rows_any(s, map, n, from, d, dweights, dbias);
+            weight_rows_of_map(s, map, n, from, d, dweights, dbias);
         }
     }
 }
@@ -174,26 +149,20 @@ INLINE void weight_tile_of_one(const int TAPS, const int MAPS, const lenet_conv_
 }
 
 /* All that one input map feeds. */
-INLINE void weights_of_one(const int K, const int TAPS, const lenet_conv_shape *s, int map,
-                           const float *in, ptrdiff_t in_stride, const float *delta,
-                           ptrdiff_t delta_stride, float *dweights)
+INLINE void weights_of_one(const int TAPS, const lenet_conv_shape *s, int map, const float *in,
+                           ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride,
+                           float *dweights)
 {
+    const int K = TAPS > 1 ? TAPS : s->kernel;
     int n = s->first_target[map + 1] - s->first_target[map];
     if (n == 0) return;
     for (pieces p = cut(n, WEIGHT_MAPS); p.size; p = next(p)) {
         int first = s->first_target[map] + p.start;
         for (int tap = 0; tap < K * K; tap += TAPS) {
             const float *from = in + tap / K * in_stride + tap % K;
-            switch (p.size) {
-#define CASE(m)                                                                           \
-    case m:                                                                               \
-        if (m <= WEIGHT_MAPS)                                                             \
-            weight_tile_of_one(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, from,       \
-                               in_stride, delta, delta_stride, dweights);                 \
-        break;
-                CASES_1_TO_6(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, WEIGHT_MAPS,
+                      weight_tile_of_one(TAPS, N, s, first, tap, from, in_stride, delta,
+                                         delta_stride, dweights))
         }
     }
 }
@@ -235,10 +204,11 @@ INLINE void map_weights_tile(const in_lanes WHAT, const int TAP_ROWS, const int 
 }
 
 /* All taps from one input map or slot. TAPS: the kernel's side, or 1 for any side. */
-INLINE void map_weights(const in_lanes WHAT, const int K, const int TAPS,
-                        const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride,
-                        const int32_t *index, const float *turned, int columns, float *sums)
+INLINE void map_weights(const in_lanes WHAT, const int TAPS, const lenet_conv_shape *s,
+                        const float *in, ptrdiff_t in_stride, const int32_t *index,
+                        const float *turned, int columns, float *sums)
 {
+    const int K = TAPS > 1 ? TAPS : s->kernel;
     const int PIXEL = WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
     const int ROWS = TAPS < TAP_ROWS ? TAPS : TAP_ROWS;
     for (int i = 0, n; i < K; i += n, in += n * in_stride, sums += n * K * LANES) {
@@ -261,12 +231,8 @@ INLINE void weights_of_lanes(const in_lanes WHAT, const lenet_conv_shape *s,
                              float *sums, float *dweights)
 {
     const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
-    if (s->kernel == 5)
-        map_weights(WHAT, 5, 5, s, in, in_stride, index, turned, columns, sums);
-    else if (s->kernel == 3)
-        map_weights(WHAT, 3, 3, s, in, in_stride, index, turned, columns, sums);
-    else
-        map_weights(WHAT, s->kernel, 1, s, in, in_stride, index, turned, columns, sums);
+    WITH_TAPS(TAPS, s->kernel,
+              map_weights(WHAT, TAPS, s, in, in_stride, index, turned, columns, sums))
     for (ptrdiff_t tap = 0; tap < taps; tap += LANES) {
         vf square[LANES];
         turn_vectors(sums, tap, taps, square);
@@ -340,12 +306,8 @@ static void conv_backward_weights_of_one(const lenet_conv_shape *s, const float 
     const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
     float *bias_sums = scratch + n * LANES;
     for (int map = 0; map < s->in_maps; map++, in += in_map) {
-        if (s->kernel == 5)
-            weights_of_one(5, 5, s, map, in, in_stride, delta, delta_stride, scratch);
-        else if (s->kernel == 3)
-            weights_of_one(3, 3, s, map, in, in_stride, delta, delta_stride, scratch);
-        else
-            weights_of_one(s->kernel, 1, s, map, in, in_stride, delta, delta_stride, scratch);
+        WITH_TAPS(TAPS, s->kernel,
+                  weights_of_one(TAPS, s, map, in, in_stride, delta, delta_stride, scratch))
     }
     for (int map = 0; map < s->out_maps; map++, delta += s->out_height * delta_stride) {
         vf sum = vf_set(0.0f);

@@ -63,12 +63,8 @@ INLINE void subsample_any(const int activation, int maps, int width, const lenet
 static void subsample(int maps, int width, const lenet_pool *pool, const float *in,
                       ptrdiff_t in_stride, int n_rows)
 {
-    switch (pool->activation) {
-#define CASE(kind)                                                                        \
-    case kind: subsample_any(kind, maps, width, pool, in, in_stride, n_rows); break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, pool->activation,
+                    subsample_any(KIND, maps, width, pool, in, in_stride, n_rows))
 }
 
 /* The deltas d f'(a) of a block, from its outputs f(a), which they replace; gives their sum. */
@@ -122,15 +118,9 @@ static void subsample_backward(int maps, int height, int width, const float *coe
                                const float *delta, int in_activation, float *in,
                                float *dcoefficient, float *dbias)
 {
-    switch (in_activation) {
-#define CASE(kind)                                                                        \
-    case kind:                                                                            \
-        subsample_backward_any(maps, height, width, coefficient, delta, kind, in,         \
-                               dcoefficient, dbias);                                      \
-        break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, in_activation,
+                    subsample_backward_any(maps, height, width, coefficient, delta, KIND, in,
+                                           dcoefficient, dbias))
 }
 
 /* ---- one image, maps in lanes ---------------------------------------------------------------- */

@@ -53,15 +53,9 @@ static void rbf_backward_input(const lenet_dense_shape *s, const float *codes,
 {
     for (int g = 0; g < s->groups; g++, delta += s->out_stride, in += s->in_stride) {
         for (pieces p = cut(s->inputs, 6); p.size; p = next(p)) {
-            switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        rbf_backward_tile(n, s, codes + p.start, delta, in_activation,                    \
-                          in + p.start * LANES);                                          \
-        break;
-                CASES_1_TO_6(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, 6,
+                      rbf_backward_tile(N, s, codes + p.start, delta, in_activation,
+                                        in + p.start * LANES))
         }
     }
 }

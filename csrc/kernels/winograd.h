@@ -184,25 +184,19 @@ INLINE void winograd_strip_rows(const int ROWS, const int activation, const wino
     }
 }
 
-_Static_assert(WINOGRAD_STRIP <= 10, "the cases below end at ten rows");
-
 /* rows: 1, or an even number up to WINOGRAD_STRIP. */
 OUTLINE void winograd_strip_of(int activation, int rows, const winograd_strip *t, const float *in,
                                float *scratch, float *out, float *pooled)
 {
-    switch (activation * 16 + rows) {
-#define CASE_OF_ROWS(kind, n)                                                                 \
-    case kind * 16 + n:                                                                       \
-        if (n <= WINOGRAD_STRIP)                                                              \
-            winograd_strip_rows(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, scratch, out, pooled); \
-        break;
-#define CASE(kind)                                                                            \
-    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 4) CASE_OF_ROWS(kind, 6)   \
-    CASE_OF_ROWS(kind, 8) CASE_OF_ROWS(kind, 10)
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-#undef CASE_OF_ROWS
+    if (rows == 1) {
+        WITH_ACTIVATION(KIND, activation,
+                        winograd_strip_rows(1, KIND, t, in, scratch, out, pooled))
+        return;
     }
+    WITH_ACTIVATION(KIND, activation,
+                    WITH_SIZE(N, rows / 2, WINOGRAD_STRIP / 2,
+                              winograd_strip_rows(2 * N <= WINOGRAD_STRIP ? 2 * N : 1, KIND, t, in,
+                                                  scratch, out, pooled)))
 }
 
 /* The 2x2 layer's outputs are squashed at the end: the few of two columns would wait for one another. */
@@ -316,16 +310,8 @@ INLINE void winograd_tiles(const int ROWS, const int TILES, const winograd_terms
 OUTLINE void winograd_tiles_of(int rows, int tiles, const winograd_terms *t, const float *in,
                                float *out)
 {
-    switch (rows * 8 + tiles) {
-#define CASE(y, x)                                                                            \
-    case y * 8 + x:                                                                           \
-        if (x <= WINOGRAD_TILES) winograd_tiles(y, x <= WINOGRAD_TILES ? x : 1, t, in, out);  \
-        break;
-#define CASES_OF_ROWS(y) CASE(y, 1) CASE(y, 2) CASE(y, 3) CASE(y, 4) CASE(y, 5)
-        CASES_OF_ROWS(1) CASES_OF_ROWS(2) CASES_OF_ROWS(3) CASES_OF_ROWS(4) CASES_OF_ROWS(5)
-#undef CASES_OF_ROWS
-#undef CASE
-    }
+    WITH_SIZE(Y, rows, WINOGRAD_ROWS,
+              WITH_SIZE(X, tiles, WINOGRAD_TILES, winograd_tiles(Y, X, t, in, out)))
 }
 
 /* Two outputs from the products of six positions. */
@@ -371,12 +357,8 @@ INLINE void winograd_outputs(const int activation, int rows, int tiles, const fl
 OUTLINE void winograd_outputs_of(int activation, int rows, int tiles, const float *products,
                                  ptrdiff_t out_row, float *out)
 {
-    switch (activation) {
-#define CASE(kind)                                                                            \
-    case kind: winograd_outputs(kind, rows, tiles, products, out_row, out); break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, activation,
+                    winograd_outputs(KIND, rows, tiles, products, out_row, out))
 }
 
 /* ---- either ---------------------------------------------------------------------------------- */
