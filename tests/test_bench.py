@@ -17,7 +17,7 @@ import time
 import numpy as np
 import pytest
 
-from bench import check, common, counts, limit, tanh_table, threads
+from bench import check, common, counts, limit, pairs, tanh_table, threads
 from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
@@ -59,7 +59,7 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 18
+    assert len(COMMANDS) == 19
 
 
 @pytest.fixture
@@ -290,9 +290,10 @@ def test_the_stored_baseline_names_paths_that_exist():
 def test_the_pieces_of_tanh_in_the_core_are_those_that_are_printed(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["tanh_table"])
     tanh_table.main()
+    kept_file = ROOT / "csrc" / "kernels" / "tanh_table.h"
     printed, kept = (
         [float(number) for number in re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?(?=f)", text)]
-        for text in (capsys.readouterr().out, (ROOT / "csrc" / "kernels" / "tanh_table.h").read_text())
+        for text in (capsys.readouterr().out, kept_file.read_text())
     )
     assert len(printed) == 2 * (2 + 4 * tanh_table.PIECES)
     assert kept[0] == tanh_table.START
@@ -456,3 +457,20 @@ def test_a_profile_has_no_other_parts():
         profile.seconds("tea")
     with pytest.raises(IndexError, match="layer: got 64"):
         profile.seconds("load", 64)
+
+
+# ---- two builds beside each other ---------------------------------------------------------------
+
+
+def test_pairs_of_a_checkout_with_itself(capsys):
+    arguments = [str(ROOT), "--pairs", "1", "--only", ONE, "--isa", "portable", "--most", "1e9"]
+    assert pairs.main(arguments) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    assert re.fullmatch(rf"\| portable, {ONE} \| [\d.]+ us \| \d+\.\d{{3}} \| \d+\.\d{{3}} \|", row)
+    assert pairs.main([*arguments[:-1], "0"]) == 1
+    assert "above 0.0: portable, " in capsys.readouterr().out
+
+
+def test_pairs_wants_a_checkout_that_was_built(tmp_path):
+    with pytest.raises(SystemExit, match="is no checkout of lenet_c that was built in place"):
+        pairs.main([str(tmp_path)])

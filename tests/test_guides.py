@@ -8,6 +8,7 @@ import numpy as np
 import pasted
 import pytest
 
+from bench import chart
 from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, LeNet5, cli, codes, datasets
 
 ROOT = Path(__file__).parent.parent
@@ -15,6 +16,7 @@ PAGES = {
     page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 }
+STORED = [name for name in PAGES if re.match(r"docs/measured/\d", name)]  # of their day: not mended
 README, ARCHITECTURES = PAGES["README.md"], PAGES["docs/architectures.md"]
 
 
@@ -22,14 +24,8 @@ def error_rate(output):
     return float(re.search(r"error_rate=([\d.]+)%", output)[1])
 
 
-def test_the_readme(tmp_path):
-    code = pasted.blocks(README)[0]
-    assert error_rate(pasted.run(code, tmp_path)) < 3
-    assert (tmp_path / "model.npz").exists()
-    assert LeNet5().summary() in README
-
-
-def test_the_readme_reads_pictures(tmp_path):
+def draw_digits(folder):
+    """Draw seven.jpg and eight.png, dark on light."""
     image, draw = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageDraw")
     pytest.importorskip("scipy")
     for name, strokes in (
@@ -39,9 +35,23 @@ def test_the_readme_reads_pictures(tmp_path):
         sheet = image.new("L", (200, 190), 230)
         for stroke in strokes:
             draw.Draw(sheet).line(stroke, 30, 12, joint="curve")
-        sheet.save(tmp_path / name)
-    table = pasted.run("import lenet_c\n" + pasted.blocks(README)[1], tmp_path)
-    assert re.search(r"^ *0 +7 .*\n *1 +8 ", table, re.M), table
+        sheet.save(folder / name)
+
+
+def test_the_readme(tmp_path):
+    draw_digits(tmp_path)
+    (code,) = pasted.blocks(README)
+    assert len(code.replace("\n\n", "\n").splitlines()) == 8  # as its heading says
+    output = pasted.run(code, tmp_path)
+    assert error_rate(output) < 3
+    assert re.search(r"^0 +7 ", output, re.M), output
+    assert LeNet5().summary() in README
+
+
+def test_the_guide_to_pictures_reads_many(tmp_path):
+    draw_digits(tmp_path)
+    code = pasted.blocks(PAGES["docs/pictures.md"])[0] + "\nprint(classes, found.reasons)\n"
+    assert re.search(r"^\[7 8\] ", pasted.run(code, tmp_path), re.M)
 
 
 def test_classes_and_codes(tmp_path):
@@ -95,14 +105,25 @@ def test_guide(name, tmp_path):
 # ---- what the pages name ----
 
 
+def anchors(page):
+    """Give what GitHub makes of a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
+    headings = re.findall(r"^#+ +(.*?) *$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
 def test_links_lead_somewhere():
     for name, page in PAGES.items():
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page):
-            assert (ROOT / name).parent.joinpath(target).exists(), f"{name}: {target}"
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page):
+            path, _, anchor = target.partition("#")
+            file = (ROOT / name).parent.joinpath(path).resolve() if path else ROOT / name
+            assert file.exists(), f"{name}: {target}"
+            if anchor:
+                assert anchor in anchors(file.read_text(encoding="utf-8")), f"{name}: {target}"
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in STORED])
 def test_commands_are_there(name, capsys, monkeypatch):
     def known(option, main, *arguments):
         monkeypatch.setattr("sys.argv", ["command", *arguments, "--help"])
@@ -132,65 +153,95 @@ def test_targets_of_make_are_there():
             assert re.search(rf"^{target}:", makefile, re.M), f"{name}: make {target}"
 
 
-def test_the_readmes_figures_are_those_of_the_pages():
-    """Error rates, times and images a second in README's tables; the pages name their commands."""
-    names = ("accuracy", "limit", "peers")
-    pages = "".join(PAGES[f"docs/{name}.md"] for name in names)
-    figures = re.findall(r"[\d.,]+ (?:us|ms|images/s)|\d\.\d\d%(?: \([\d.]+ to [\d.]+\))?", README)
-    assert len(figures) > 30
-    for figure in figures:
-        bare = figure.removesuffix(" images/s")
-        assert re.search(rf"(?<![\d.,]){re.escape(bare)}", pages), figure
+# ---- what the README quotes: copies of pages, so that printing a page anew breaks nothing ----
 
 
-def rows(page, heading, first):
-    """Give the cells of the table that begins with `first`, under a heading, by their first one."""
-    _, _, rest = PAGES[page].partition(f"\n## {heading}\n")
+def rows(page, before, first):
+    """Give the cells of the first table after a text whose head begins with `first`, by row."""
+    _, _, rest = page.partition(before)
     lines = rest[rest.index(f"| {first} |") :].split("\n\n")[0].splitlines()
     return {cells[0]: cells[1:] for cells in (line[2:-2].split(" | ") for line in lines)}
 
 
-def test_the_readmes_speeds_are_the_limit_pages():
-    tables = [rows("docs/limit.md", isa, "path") for isa in ("avx512", "avx2")]
-    for what, path, column in (
-        ("`predict`, 1024 images", "1998: predict 1024", 1),
-        ("`predict`, one image", "1998: predict 1", 0),
-        ("`Trainer.step`, 128 images, Adam", "1998: step 128, Adam", 1),
-        ("`Trainer.step`, one image, SGD", "1998: step 1, SGD", 0),
-    ):
-        (line,) = re.findall(rf"^\| {re.escape(what)} \| (.*) \|$", README, re.M)
-        cells = line.split(" | ")
-        for table, speed, percent in zip(tables, cells[::2], cells[1::2], strict=True):
-            assert speed.removesuffix(" images/s") == table[path][column].partition(" (")[0]
-            of_peak = float(table[path][3].partition("%")[0])
-            assert abs(float(percent.removesuffix("%")) - of_peak) <= 0.5, what
-    for page, words in (
-        ("epyc/limit", r"EPYC \(Zen 4\) `predict` .*? (\d+)% .*? step\s+(\d+)%"),
-        ("xeon/limit-slower", r"earlier version's `predict` .*? (\d+)% and its step (\d+)%"),
-        ("xeon/limit-direct", r"by direct sums, in a faster hour, (\d+)% and (\d+)%"),
-    ):
-        table = rows(f"docs/{page}.md", "avx512", "path")
-        said = re.search(words, README, re.S)
-        for percent, path in zip(said.groups(), ("predict 1024", "step 128, Adam"), strict=True):
-            of_peak = float(table[f"1998: {path}"][3].partition("%")[0])
-            assert abs(float(percent) - of_peak) <= 0.5, (page, path)
+@pytest.fixture
+def quoted():
+    """Give the stored pages that README.md links, by the last word of their names."""
+    pages = {}
+    for day, name in re.findall(r"of (\d{4}-\d\d-\d\d)\]\((docs/measured/[^)]+)\)", README):
+        assert name.startswith(f"docs/measured/{day}-")
+        assert re.search(rf"^- {day};|\bby {day}\.$", PAGES[name], re.M), f"{name}: not of {day}"
+        pages[name.removesuffix(".md").rpartition("-")[2]] = PAGES[name]
+    assert set(pages) == {"accuracy", "confidence", "limit", "peers"}
+    return pages
 
 
-def test_the_readmes_peers_are_the_best_ones_of_the_page():
-    tables = [rows("docs/peers.md", f"{n} thread{'s' * (n > 1)}", "") for n in (1, 2)]
-    for what, task in (
-        ("inference, one image", "inference 1"),
-        ("inference, 64 images", "inference 64"),
-        ("inference, 1024 images", "inference 1024"),
-        ("training, one image, SGD", "training 1, SGD"),
-        ("training, 128 images, Adam", "training 128, Adam"),
+@pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
+def test_the_readmes_figures_are_those_of_the_stored_pages(quoted):
+    accuracy = rows(quoted["accuracy"], "# Accuracy", "what")
+    plain = accuracy["the 1998 network, `lenet-c train`"]
+    distorted = accuracy["the 1998 network, `lenet-c train --distort`"]
+    modern = accuracy["the modern network, `lenet-c train --distort`"]
+    best, exact = (accuracy[f'`pretrained("{name}")`'] for name in ("mnist-modern", "mnist"))
+    trusted = rows(quoted["confidence"], "How many pictures", "not doubtful")
+    of = {what: cells[trusted["not doubtful"].index("`mnist`")] for what, cells in trusted.items()}
+    images = rows(quoted["limit"], "\n## avx512\n", "path")["1998: predict 1024"][1]
+    peers = rows(quoted["peers"], "\n## 1 thread\n", "")
+
+    def times(task):
+        return f"{float(peers['**best peer**'][peers[''].index(task)].partition('x')[0]):.1f} times"
+
+    assert of["noise"] == of["blank, and all ink"]
+    rest = " ".join(README.split())
+    for claim in (
+        f"misread {best[0]} of MNIST's test digits, those of the exact 1998 network {exact[0]}.",
+        f"The paper published {plain[3]}, and {distorted[3]} with distorted training images.",
+        f"reads {round(int(images.replace(',', '')), -3):,} images a second with the 1998 network.",
+        f"reads {times('inference 1024')} and trains {times('training 128, Adam')} as fast",
+        f"trusts {of['test digits']} of its answers to MNIST's test digits, {of['noise']} of those",
+        f"to noise and blank sheets, and {of['letters, four fonts']} of those to printed letters,",
+        f"`lenet-c train` (10 passes) | {plain[0]} | {plain[3]}, 20 passes |",
+        f"`lenet-c train --distort` (100 passes) | {distorted[0]} | {distorted[3]} |",
+        f'`LeNet5.pretrained("mnist")`, ready to use | {exact[0]} | |',
+        f"the modern network, `lenet-c train --distort` (40 passes) | {modern[0]} | |",
+        f'`LeNet5.pretrained("mnist-modern")`, ready to use | {best[0]} | |',
     ):
-        line = f"| {what} |"
-        for table in tables:
-            of_task = {name: cells[table[""].index(task)] for name, cells in table.items()}
-            ratio, name = of_task["**best peer**"].split("x, ")
-            assert float(ratio) > 1.0  # "No row has a peer ahead"
-            time, _, rest = of_task[name].partition(" ")
-            unit, _, ratio = rest.partition(" ")
-            line += f" {of_task['lenet_c']} | {time} {unit}, {name} {ratio} |"
-        assert line in README
+        assert claim in rest
+        rest = rest.replace(claim, "")
+    assert not re.findall(r"\d[\d.,]*(?:%| times| images a| us\b| ms\b| s\b)", rest)
+
+
+@pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
+def test_the_readmes_chart_is_of_the_page_that_it_quotes(quoted):
+    assert chart.quoted().read_text(encoding="utf-8") == quoted["peers"]
+    peers = rows(quoted["peers"], "\n## 1 thread\n", "")
+    for column, (_, images) in chart.PANELS.items():
+        speeds = chart.speeds(quoted["peers"], column, images)
+        of_column = {name: cells[peers[""].index(column)] for name, cells in peers.items()}
+        assert speeds.keys() == {
+            name for name, cell in of_column.items() if re.match(r"[\d.]+ [mu]?s\b", cell)
+        }
+        name = of_column["**best peer**"].split("x, ")[1]
+        assert max(speeds, key=speeds.get) == "lenet_c"
+        assert sorted(speeds, key=speeds.get)[-2] == name
+        # the page's ratio is the median of its rounds' ratios
+        ratio = float(of_column["**best peer**"].partition("x")[0])
+        assert speeds["lenet_c"] / speeds[name] == pytest.approx(ratio, rel=0.05)
+
+
+def test_the_chart_is_drawn(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n\n## 1 thread\n\n"
+        "|  | inference 1 | inference 1024 | training 128, Adam |\n| --- | ---: | ---: | ---: |\n"
+        "| lenet_c | 10.0 us | 1.00 ms | 2.00 ms |\n| other | 1.00 s | 2.00 ms (2.0x) | - |\n"
+        "| **best peer** | 9x, other | 2.00x, other | - |\n\n## 2 threads\n"
+    )
+    monkeypatch.setattr("sys.argv", ["chart", str(page), str(tmp_path / "chart.png")])
+    chart.main()
+    assert capsys.readouterr().out.splitlines() == [
+        "reading, one image at a time: lenet_c 100,000, other 1",
+        "reading, 1,024 images at a time: lenet_c 1,020,000, other 512,000",
+        "training, batches of 128: lenet_c 64,000",
+    ]
+    assert (tmp_path / "chart.png").stat().st_size > 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from random import Random
 from typing import Any, Literal
@@ -173,8 +174,8 @@ class Core:
                 is_plain = type(given[k]) is np.ndarray and given[k].flags.c_contiguous
                 if is_plain and given[k].flags.writeable:
                     given[k] = self.guarded(given[k])
-            if label == "multiply_adds" and isinstance(given[0], int):
-                given[0] = min(given[0], 1000)
+            if label == "multiply_adds":
+                given[0] = self.bounded(given[0])
             case.show((label, given))
             if label in ("step", "curvature", "gradient", "evaluate"):
                 self.net = networks()[0]._network
@@ -182,6 +183,14 @@ class Core:
             _core.set_num_threads(None)
             may_refuse = bad or label == "Network" or isinstance(result, FloatingPointError)
             expect(may_refuse or not isinstance(result, Exception), f"{label}: {result!r:.200}")
+
+    @staticmethod
+    def bounded(rounds: Any) -> Any:
+        """Give what takes no longer than a call may, of whatever counts as a number."""
+        try:
+            return min(operator.index(rounds), 1000)
+        except TypeError:
+            return rounds
 
     def bad(self, random: Random, good: Any) -> Any:
         """Give None, a shorter array, or anything."""
