@@ -173,7 +173,7 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                           .in_row = in_row,
                           .in_map = s->in_height * in_row,
                           .out_row = (ptrdiff_t)s->out_width * LANES};
-    for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->out_width, TILE_COLUMNS); p.size; p = lenet_next(p)) {
         WITH_SIZE(N, p.size, TILE_COLUMNS,
                   conv_tile(IMAGES_IN_LANES, TAPS, ROWS, N, &t, vf_set(bias),
                             in + p.start * LANES, out + p.start * LANES))
@@ -289,7 +289,7 @@ INLINE void conv_columns(const int TAPS, const int MAPS, const lenet_conv_shape 
     for (int x = 0; x < s->out_width; x += LANES) {
         /* whole vectors where the rows have room for them */
         int columns = out_stride % LANES ? s->out_width - x : LANES;
-        for (pieces p = cut(s->out_height, COLUMN_ROWS); p.size; p = next(p)) {
+        for (lenet_pieces p = lenet_cut(s->out_height, COLUMN_ROWS); p.size; p = lenet_next(p)) {
             const float *from = in + p.start * in_stride + x;
             float *to = out + p.start * out_stride + x;
             WITH_SIZE(N, p.size, COLUMN_ROWS,
@@ -311,8 +311,8 @@ INLINE int has_twin(const lenet_conv_shape *s, int map)
 
 /* ---- one image, maps in lanes ---------------------------------------------------------------- */
 
-/* Pixels multiply vectors of weights, turned to [input map][tap][lane] on the way in, with 0 where maps
- * are not connected. Where many are not, slots take the input maps' place (lenet_slots): a pixel is then
+/* Pixels multiply vectors of weights, transposed to [input map][tap][lane], with 0 where maps are not
+ * connected. Where many are not, slots take the input maps' place (lenet_slots): a pixel is then
  * a vector of all input maps, out of which each lane takes its own. Maps go out in the lanes, to a 2x2
  * layer, or as rows. */
 
@@ -329,7 +329,7 @@ INLINE void connections_to(const lenet_conv_shape *s, int map, const lenet_lane_
 }
 
 /* pixels[y][x][input map], rows of `width`; up to LANES floats behind the last are written. */
-static void turn_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride, int width,
+static void transpose_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride, int width,
                         float *pixels)
 {
     const ptrdiff_t in_map = s->in_height * in_stride;
@@ -350,9 +350,9 @@ static void turn_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in
     }
 }
 
-/* turned[tap][lane] of one input map or slot */
-static void turn_weights(const int32_t *connection, ptrdiff_t taps, const float *weights,
-                         float *turned)
+/* transposed[tap][lane] of one input map or slot */
+static void transpose_weights(const int32_t *connection, ptrdiff_t taps, const float *weights,
+                         float *transposed)
 {
     for (ptrdiff_t tap = 0; tap < taps; tap += LANES) {
         vf square[LANES];
@@ -363,7 +363,7 @@ static void turn_weights(const int32_t *connection, ptrdiff_t taps, const float 
                                : load_up_to(weights + connection[lane] * taps + tap, taps - tap);
         vf_transpose(square);
         for (int i = 0; i < LANES && tap + i < taps; i++)
-            vf_store(turned + (tap + i) * LANES, square[i]);
+            vf_store(transposed + (tap + i) * LANES, square[i]);
     }
 }
 
@@ -395,7 +395,7 @@ INLINE void conv_map_rows(const in_lanes WHAT, const int TAPS, const int ROWS,
 {
     const int PIXEL = WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
     const int parts = WHAT == SLOTS_IN_LANES && d->rounds ? 2 : 1;
-    for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->out_width, TILE_COLUMNS); p.size; p = lenet_next(p)) {
         for (int part = 0; part < parts; part++) {
             const vf from = part ? vf_set(0.0f) : bias;
             float *to = (part ? moved : out) + p.start * LANES;
@@ -430,7 +430,7 @@ INLINE maps_scratch divide_scratch(const lenet_conv_shape *s, float *scratch)
     maps_scratch room = {.moved = scratch};
     room.weights = room.moved + lenet_moved_sums(s) * LANES;
     room.pixels = room.weights + (ptrdiff_t)s->in_maps * s->kernel * s->kernel * LANES;
-    room.maps = room.pixels + lenet_turned_pixels(s) * LANES;
+    room.maps = room.pixels + lenet_transposed_pixels(s) * LANES;
     return room;
 }
 
@@ -440,7 +440,7 @@ INLINE void conv_in_slots(const lenet_conv_shape *s, const lenet_slots *d, const
     const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
     const int last = d->slots - 1;
     for (int slot = 0; slot < d->slots; slot++)
-        turn_weights(d->connection[slot], taps, weights, room->weights + slot * taps * LANES);
+        transpose_weights(d->connection[slot], taps, weights, room->weights + slot * taps * LANES);
     conv_terms t[2];
     t[0] = (conv_terms){.connections = d->rounds ? last : d->slots,
                         .kernel = s->kernel,
@@ -469,7 +469,7 @@ INLINE void conv_all_maps(const lenet_conv_shape *s, const lenet_lane_maps *m, c
     for (int map = 0; map < s->in_maps; map++) {
         int32_t connection[LANES];
         connections_to(s, map, m, connection);
-        turn_weights(connection, taps, weights, room->weights + map * taps * LANES);
+        transpose_weights(connection, taps, weights, room->weights + map * taps * LANES);
     }
     conv_group(MAPS_IN_LANES, s, NULL, &t, bias, activation, in, room->moved, out);
 }
@@ -480,7 +480,7 @@ static void conv_with_maps(const lenet_conv_shape *s, const float *weights, cons
 {
     const maps_scratch room = divide_scratch(s, scratch);
     const int to_rows = out_layout.order == LENET_ROWS;
-    if (s->slots) turn_pixels(s, in, in_stride, s->in_width, room.pixels);
+    if (s->slots) transpose_pixels(s, in, in_stride, s->in_width, room.pixels);
     for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
         const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
         const vf b = to_lanes(&m, bias);

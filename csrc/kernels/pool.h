@@ -1,4 +1,4 @@
-/* 2x2 layers: block sums times a coefficient, plus a bias, squashed; and the way back. With images in
+/* 2x2 layers: block sums times a coefficient, plus a bias, squashed; and backward. With images in
  * lanes; for one image with a map's columns in lanes, or the maps.
  *
  * Compiled once per instruction set: only files of kernels/ include it. */
@@ -153,7 +153,7 @@ static void subsample_maps(int maps, int height, int width, const float *coeffic
     }
 }
 
-/* subsample_maps on the way back: maps in the lanes, their deltas in rows. */
+/* subsample_maps backward: maps in the lanes, their deltas in rows. */
 static void subsample_backward_maps(int maps, int height, int width, const float *coefficient,
                                     const float *delta, ptrdiff_t delta_stride, int in_activation,
                                     float *in, int add, float *scratch, float *dcoefficient,
