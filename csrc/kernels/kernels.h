@@ -7,7 +7,8 @@
  *
  * Backward kernels work in place: on entry `in` holds a layer's outputs f(a), on return
  * dE/da = dE/df(a) f'(a), which is what the layer below needs.
- */
+ *
+ * For whoever calls kernels or asks what they need: plans, layers, runs. */
 #ifndef LENET_KERNELS_H
 #define LENET_KERNELS_H
 
