@@ -36,7 +36,8 @@ static void choose_rows(const lenet_plan *plan, int training, lenet_layout *at)
         at->rows[l] = 2;
         at->transformed[l] = -1;
         if (!by_winograd(plan, l, training, at)) continue;
-        at->rows[l] = layer->out_height < 2 ? 2 : 2 * cut(layer->out_height / 2, MOST_PAIRS).size;
+        const int pairs = layer->out_height / 2;
+        at->rows[l] = pairs ? 2 * lenet_cut(pairs, MOST_PAIRS).size : 2;
         at->transformed[l] = at->n_transformed;
         at->n_transformed += padded((ptrdiff_t)lenet_winograd_weights(&layer->conv));
     }
