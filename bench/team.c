@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "kernels/kernels.h"
+#include "sys/loop.h"
 
 enum { THREADS = 2, TASK_MICROSECONDS = 100, WARM = 1000, ASLEEP = 20, NAP = 50, IDLE = 2 };
 

@@ -18,6 +18,10 @@ KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 OPTIMIZERS: dict[str, int]
+MAX_LAYERS: int
+MAX_MAPS: int
+MAX_SIDE: int
+MAX_INPUTS: int
 UNLIKE: tuple[str, ...]
 PARTS: tuple[str, ...]
 CALLS: tuple[str, ...]
@@ -181,28 +185,27 @@ def distort(
     strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes
 ) -> None: ...
 def transform(parameters: Sequence[float], images: Bytes, out: Bytes) -> None: ...
-def conv(
-    x: Floats, weights: Floats, bias: Floats, kernel: int, table: Bytes | None, y: Floats
-) -> None: ...
-def conv_backward(
-    x: Floats,
-    weights: Floats,
+def layer_forward(
+    kind: str,
+    maps: int,
     kernel: int,
-    table: Bytes | None,
+    table: NDArray[np.uint8] | None,
+    x: Floats,
+    weights: Floats | None,
+    biases: Floats | None,
+    y: Floats,
+) -> None: ...
+def layer_backward(
+    kind: str,
+    maps: int,
+    kernel: int,
+    table: NDArray[np.uint8] | None,
+    x: Floats,
+    weights: Floats | None,
     dy: Floats,
     dx: Floats,
-    dw: Floats,
-    db: Floats,
+    dweights: Floats | None,
+    dbiases: Floats | None,
 ) -> None: ...
-def subsample(x: Floats, coefficient: Floats, bias: Floats, y: Floats) -> None: ...
-def subsample_backward(
-    x: Floats, coefficient: Floats, dy: Floats, dx: Floats, dcoefficient: Floats, dbias: Floats
-) -> None: ...
-def dense(x: Floats, weights: Floats, bias: Floats, y: Floats) -> None: ...
-def dense_backward(
-    x: Floats, weights: Floats, dy: Floats, dx: Floats, dw: Floats, db: Floats
-) -> None: ...
-def rbf(x: Floats, codes: Floats, y: Floats) -> None: ...
-def rbf_backward(x: Floats, codes: Floats, dy: Floats, dx: Floats, dcodes: Floats) -> None: ...
 def squash(a: Floats, activation: str, y: Floats) -> None: ...
 def squash_backward(y: Floats, dy: Floats, activation: str, da: Floats) -> None: ...

@@ -52,8 +52,13 @@ cdef extern from "lenet.h" nogil:
         const int64_t *order
         const lenet_distortion *distortion
     enum:
-        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL
-        LENET_PARTS, LENET_MAX_LAYERS
+        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_DENSE, LENET_RBF
+        LENET_IDENTITY, LENET_SCALED_TANH, LENET_TANH, LENET_RELU
+        LENET_MSE, LENET_MAP, LENET_CROSS_ENTROPY
+        LENET_SGD, LENET_ADAM, LENET_SDLM
+        LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS
+        LENET_UPDATE, LENET_PARTS
+        LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE, LENET_MAX_INPUTS
     ctypedef struct lenet_profile:
         double seconds[LENET_PARTS][LENET_MAX_LAYERS]
     ctypedef struct lenet_run:
@@ -77,10 +82,10 @@ cdef extern from "lenet.h" nogil:
     ctypedef struct lenet_report:
         double loss
         int64_t n_errors
-    ctypedef struct lenet_conv_call:
-        int32_t in_maps, height, width, out_maps, kernel
-        const uint8_t *table
-
+    ctypedef struct lenet_layer_sizes:
+        size_t workspace
+        int64_t n_weights, n_biases
+        int32_t shape[3]
     lenet_status lenet_plan_create(const lenet_layer *, int32_t, int32_t, int32_t, float, float,
                                    const float *, lenet_plan **)
     void lenet_plan_free(lenet_plan *)
@@ -106,7 +111,6 @@ cdef extern from "lenet.h" nogil:
                             int64_t, const lenet_loss *, lenet_optimizer *, lenet_report *,
                             const lenet_run *)
     size_t lenet_curvature_workspace_size(const lenet_plan *, int64_t, int32_t)
-    int64_t lenet_curvature_blocks(int64_t)
     lenet_status lenet_curvature(const lenet_plan *, const float *, const lenet_images *,
                                  const int64_t *, int64_t, const lenet_loss *, float *,
                                  const lenet_run *)
@@ -116,29 +120,12 @@ cdef extern from "lenet.h" nogil:
     void lenet_probabilities(const lenet_plan *, const float *, int64_t, double, float *)
     int64_t lenet_first_not_finite(const float *, int64_t)
 
-    size_t lenet_conv_workspace(const lenet_conv_call *)
-    lenet_status lenet_conv(const lenet_conv_call *, const float *, const float *, const float *,
-                            int64_t, float *, void *, size_t)
-    lenet_status lenet_conv_backward(const lenet_conv_call *, const float *, const float *,
-                                     const float *, int64_t, float *, float *, float *, void *,
-                                     size_t)
-    size_t lenet_subsample_workspace(int32_t, int32_t, int32_t)
-    lenet_status lenet_subsample(int32_t, int32_t, int32_t, const float *, const float *,
-                                 const float *, int64_t, float *, void *, size_t)
-    lenet_status lenet_subsample_backward(int32_t, int32_t, int32_t, const float *,
-                                          const float *, const float *, int64_t, float *,
-                                          float *, float *, void *, size_t)
-    size_t lenet_dense_workspace(int32_t, int32_t)
-    lenet_status lenet_dense(int32_t, int32_t, const float *, const float *, const float *,
-                             int64_t, float *, void *, size_t)
-    lenet_status lenet_dense_backward(int32_t, int32_t, const float *, const float *,
-                                      const float *, int64_t, float *, float *, float *, void *,
-                                      size_t)
-    size_t lenet_rbf_workspace(int32_t, int32_t)
-    lenet_status lenet_rbf(int32_t, int32_t, const float *, const float *, int64_t, float *,
-                           void *, size_t)
-    lenet_status lenet_rbf_backward(int32_t, int32_t, const float *, const float *,
-                                    const float *, int64_t, float *, float *, void *, size_t)
+    lenet_status lenet_layer_describe(const lenet_layer *, const int32_t *, lenet_layer_sizes *)
+    lenet_status lenet_layer_forward(const lenet_layer *, const int32_t *, const float *,
+                                     const float *, const float *, int64_t, float *, void *, size_t)
+    lenet_status lenet_layer_backward(const lenet_layer *, const int32_t *, const float *,
+                                      const float *, const float *, int64_t, float *, float *,
+                                      float *, void *, size_t)
     lenet_status lenet_squash(int32_t, const float *, int64_t, float *)
     lenet_status lenet_squash_backward(int32_t, const float *, const float *, int64_t, float *)
 
@@ -160,7 +147,7 @@ cdef extern from "lenet.h" nogil:
         float low[2]
         float high[2]
     enum:
-        LENET_UNLIKE_KINDS
+        LENET_ONES, LENET_FAR, LENET_INVERTED, LENET_RANGE, LENET_FAINT, LENET_UNLIKE_KINDS
     void lenet_appearance_learn(lenet_appearance *, const lenet_images *, int64_t, int64_t, float, float)
     void lenet_appearance_compare(const lenet_appearance *, const lenet_images *, int64_t, int64_t, float,
                             float, int64_t *, int64_t *)
@@ -168,13 +155,24 @@ cdef extern from "lenet.h" nogil:
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
 
-# The numbers of lenet.h's enums, by the names that Python uses.
-KINDS = {"conv": 0, "subsample": 1, "average_pool": 2, "dense": 3, "rbf": 4}
-ACTIVATIONS = {"identity": 0, "scaled_tanh": 1, "tanh": 2, "relu": 3}
-LOSSES = {"mse": 0, "map": 1, "cross_entropy": 2}
-OPTIMIZERS = {"sgd": 0, "adam": 1, "sdlm": 2}
-UNLIKE = ("ones", "far", "inverted", "range", "faint")
-PARTS = ("load", "forward", "loss", "backward_input", "backward_weights", "update")
+cdef tuple _in_order(dict names):
+    return tuple(names[i] for i in range(len(names)))
+
+
+# The numbers and limits of lenet.h, by the names that Python uses.
+KINDS = {"conv": LENET_CONV, "subsample": LENET_SUBSAMPLE, "average_pool": LENET_AVERAGE_POOL,
+         "dense": LENET_DENSE, "rbf": LENET_RBF}
+ACTIVATIONS = {"identity": LENET_IDENTITY, "scaled_tanh": LENET_SCALED_TANH, "tanh": LENET_TANH,
+               "relu": LENET_RELU}
+LOSSES = {"mse": LENET_MSE, "map": LENET_MAP, "cross_entropy": LENET_CROSS_ENTROPY}
+OPTIMIZERS = {"sgd": LENET_SGD, "adam": LENET_ADAM, "sdlm": LENET_SDLM}
+MAX_LAYERS, MAX_MAPS, MAX_SIDE = LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE
+MAX_INPUTS = LENET_MAX_INPUTS
+UNLIKE = _in_order({LENET_ONES: "ones", LENET_FAR: "far", LENET_INVERTED: "inverted",
+                    LENET_RANGE: "range", LENET_FAINT: "faint"})
+PARTS = _in_order({LENET_LOAD: "load", LENET_FORWARD: "forward", LENET_LOSS: "loss",
+                   LENET_BACKWARD_INPUT: "backward_input",
+                   LENET_BACKWARD_WEIGHTS: "backward_weights", LENET_UPDATE: "update"})
 
 cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and products stay exact
 
@@ -990,8 +988,7 @@ cdef class Network:
                              lenet_run *run):
         """Says with what a call for n images runs, and borrows its workspace, if the call takes no
         more than the limit; results: bytes of the arrays that it makes."""
-        cdef int64_t blocks = (lenet_curvature_blocks(n) if what == CURVATURE
-                               else lenet_blocks(what == TRAINING, n))
+        cdef int64_t blocks = lenet_blocks(what != READING, n)
         cdef int32_t threads = _threads(num_threads, blocks)
         cdef size_t size = self._workspace_size(what, n, threads)
         cdef _Workspace workspace
@@ -1320,212 +1317,94 @@ def transform(parameters, const uint8_t[:, :, ::1] images not None,
     _give_back(workspace)
 
 
-# ---- single kernels ------------------------------------------------------------------------------
+# ---- single layers -------------------------------------------------------------------------------
 
-cdef object _conv_call(const float[:, :, :, ::1] x, Py_ssize_t maps, int32_t kernel,
-                       const uint8_t[:, ::1] table, Py_ssize_t n_weights, lenet_conv_call *call):
-    """Checks and describes a convolution; gives what holds its table, a copy that stays as it is
-    while C counts the connections."""
-    cdef const uint8_t[:, ::1] own
-    call.in_maps = _size("x", x.shape[1])
-    call.height = _size("x", x.shape[2])
-    call.width = _size("x", x.shape[3])
-    call.out_maps = _size("maps", maps)
-    call.kernel = _size("kernel", kernel)
-    call.table = NULL
-    held, connections = None, int(call.in_maps) * call.out_maps
-    if table is not None:
-        _fit("table", (table.shape[0], table.shape[1]), (call.out_maps, call.in_maps))
-        held = np.array(table)
-        own = held
-        connections = np.count_nonzero(held)
-        call.table = &own[0, 0]
-    _fit("weights", (n_weights,), (int(connections) * kernel * kernel,))
-    return held
+cdef class _OneLayer:
+    """A layer by itself on rows like x (n, maps, height, width), and what it takes.
 
+    Holds a copy of the table, which stays as it is while C counts the connections.
+    """
 
-cdef tuple _convolved(int64_t n, const lenet_conv_call *call):
-    """The shape of n outputs."""
-    return (n, call.out_maps, <int64_t>call.height - call.kernel + 1,
-            <int64_t>call.width - call.kernel + 1)
+    cdef lenet_layer layer
+    cdef int32_t shape[3]
+    cdef int64_t n
+    cdef lenet_layer_sizes sizes
+    cdef object table
+
+    def __cinit__(self, kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
+                  const float[:, :, :, ::1] x not None):
+        cdef const uint8_t[:, ::1] own
+        cdef int k
+        _check_init()
+        self.n = _some("x", x.shape[0])
+        for k in range(3):
+            self.shape[k] = _size("x", x.shape[k + 1])
+        memset(&self.layer, 0, sizeof(lenet_layer))
+        self.layer.kind = KINDS[kind]
+        self.layer.maps = maps
+        self.layer.kernel = kernel
+        self.layer.trained = True
+        if table is not None:
+            _fit("table", (table.shape[0], table.shape[1]), (maps, self.shape[0]))
+            self.table = np.array(table)
+            own = self.table
+            self.layer.table = &own[0, 0]
+        _check(lenet_layer_describe(&self.layer, self.shape, &self.sizes))
+
+    cdef int _fit_outputs(self, str name, const float[:, :, :, ::1] y) except -1:
+        cdef int32_t *out = self.sizes.shape
+        return _fit(name, _shape4(y), (self.n, out[0], out[1], out[2]))
+
+    cdef int _fit_parameters(self, const float[::1] weights, const float[::1] biases) except -1:
+        _fit("weights", (0 if weights is None else weights.shape[0],), (self.sizes.n_weights,))
+        return _fit("biases", (0 if biases is None else biases.shape[0],), (self.sizes.n_biases,))
 
 
 cdef tuple _shape4(const float[:, :, :, ::1] array):
     return (array.shape[0], array.shape[1], array.shape[2], array.shape[3])
 
 
-cdef tuple _shape2(const float[:, ::1] array):
-    return (array.shape[0], array.shape[1])
+cdef const float *_begin(const float[::1] values) noexcept:
+    return &values[0] if values is not None and values.shape[0] else NULL
 
 
-def conv(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
-         const float[::1] bias not None, int32_t kernel, const uint8_t[:, ::1] table,
-         float[:, :, :, ::1] y not None):
-    _check_init()
-    cdef lenet_conv_call call
-    cdef int64_t n = _some("x", x.shape[0])
+def layer_forward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
+                  const float[:, :, :, ::1] x not None, const float[::1] weights,
+                  const float[::1] biases, float[:, :, :, ::1] y not None):
+    """Runs a layer of a kind of KINDS by itself; what it does not have is None, or 0."""
+    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x)
     cdef lenet_status status
-    held = _conv_call(x, bias.shape[0], kernel, table, weights.shape[0], &call)
-    _fit("y", _shape4(y), _convolved(n, &call))
-    _some("y", y.shape[2] * y.shape[3])
-    cdef _Workspace workspace = _workspace_for("conv", lenet_conv_workspace(&call))
+    cdef const float *w = _begin(weights)
+    cdef const float *b = _begin(biases)
+    one._fit_parameters(weights, biases)
+    one._fit_outputs("y", y)
+    cdef _Workspace workspace = _workspace_for(kind, one.sizes.workspace)
     with nogil:
-        status = lenet_conv(&call, &x[0, 0, 0, 0], &weights[0], &bias[0], n, &y[0, 0, 0, 0],
-                            workspace.aligned, workspace.size)
+        status = lenet_layer_forward(&one.layer, one.shape, w, b, &x[0, 0, 0, 0], one.n,
+                                     &y[0, 0, 0, 0], workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def conv_backward(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
-                  int32_t kernel, const uint8_t[:, ::1] table,
-                  const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
-                  float[::1] dw not None, float[::1] db not None):
-    _check_init()
-    cdef lenet_conv_call call
-    cdef int64_t n = _some("x", x.shape[0])
+def layer_backward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
+                   const float[:, :, :, ::1] x not None, const float[::1] weights,
+                   const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
+                   float[::1] dweights, float[::1] dbiases):
+    """Gradients through it."""
+    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x)
     cdef lenet_status status
-    held = _conv_call(x, db.shape[0], kernel, table, weights.shape[0], &call)
-    _fit("dy", _shape4(dy), _convolved(n, &call))
-    _some("dy", dy.shape[2] * dy.shape[3])
+    cdef const float *w = _begin(weights)
+    cdef float *dw = <float *>_begin(dweights)
+    cdef float *db = <float *>_begin(dbiases)
+    one._fit_parameters(weights, dbiases)
+    one._fit_parameters(dweights, dbiases)
+    one._fit_outputs("dy", dy)
     _fit("dx", _shape4(dx), _shape4(x))
-    _fit("dw", (dw.shape[0],), (weights.shape[0],))
-    cdef _Workspace workspace = _workspace_for("conv_backward", lenet_conv_workspace(&call))
+    cdef _Workspace workspace = _workspace_for(f"{kind} backward", one.sizes.workspace)
     with nogil:
-        status = lenet_conv_backward(&call, &x[0, 0, 0, 0], &weights[0], &dy[0, 0, 0, 0], n,
-                                     &dx[0, 0, 0, 0], &dw[0], &db[0], workspace.aligned,
-                                     workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-cdef lenet_conv_call _maps_of(const float[:, :, :, ::1] x) except *:
-    """What 2x2 blocks are taken of."""
-    cdef lenet_conv_call sizes
-    _some("x", x.shape[0])
-    sizes.in_maps = _size("x", x.shape[1])
-    sizes.height = _size("x", x.shape[2])
-    sizes.width = _size("x", x.shape[3])
-    if sizes.height < 2 or sizes.width < 2:
-        raise ValueError(f"x: maps of {sizes.height}x{sizes.width}, want at least 2x2")
-    return sizes
-
-
-def subsample(const float[:, :, :, ::1] x not None, const float[::1] coefficient not None,
-              const float[::1] bias not None, float[:, :, :, ::1] y not None):
-    _check_init()
-    cdef lenet_conv_call of = _maps_of(x)
-    cdef int32_t maps = of.in_maps, h = of.height, w = of.width
-    cdef lenet_status status
-    _fit("coefficient", (coefficient.shape[0],), (maps,))
-    _fit("bias", (bias.shape[0],), (maps,))
-    _fit("y", _shape4(y), (x.shape[0], maps, h // 2, w // 2))
-    cdef _Workspace workspace = _workspace_for("subsample", lenet_subsample_workspace(maps, h, w))
-    with nogil:
-        status = lenet_subsample(maps, h, w, &x[0, 0, 0, 0], &coefficient[0], &bias[0],
-                                 x.shape[0], &y[0, 0, 0, 0], workspace.aligned, workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def subsample_backward(const float[:, :, :, ::1] x not None,
-                       const float[::1] coefficient not None,
-                       const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
-                       float[::1] dcoefficient not None, float[::1] dbias not None):
-    _check_init()
-    cdef lenet_conv_call of = _maps_of(x)
-    cdef int32_t maps = of.in_maps, h = of.height, w = of.width
-    cdef lenet_status status
-    _fit("coefficient", (coefficient.shape[0],), (maps,))
-    _fit("dy", _shape4(dy), (x.shape[0], maps, h // 2, w // 2))
-    _fit("dx", _shape4(dx), _shape4(x))
-    _fit("dcoefficient", (dcoefficient.shape[0],), (maps,))
-    _fit("dbias", (dbias.shape[0],), (maps,))
-    cdef _Workspace workspace = _workspace_for(
-        "subsample_backward", lenet_subsample_workspace(maps, h, w))
-    with nogil:
-        status = lenet_subsample_backward(maps, h, w, &x[0, 0, 0, 0], &coefficient[0],
-                                          &dy[0, 0, 0, 0], x.shape[0], &dx[0, 0, 0, 0],
-                                          &dcoefficient[0], &dbias[0], workspace.aligned,
-                                          workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def dense(const float[:, ::1] x not None, const float[:, ::1] weights not None,
-          const float[::1] bias not None, float[:, ::1] y not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("weights", weights.shape[1])
-    cdef int32_t outputs = _size("weights", weights.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("bias", (bias.shape[0],), (outputs,))
-    _fit("y", _shape2(y), (n, outputs))
-    cdef _Workspace workspace = _workspace_for("dense", lenet_dense_workspace(inputs, outputs))
-    with nogil:
-        status = lenet_dense(inputs, outputs, &x[0, 0], &weights[0, 0], &bias[0], n, &y[0, 0],
-                             workspace.aligned, workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def dense_backward(const float[:, ::1] x not None, const float[:, ::1] weights not None,
-                   const float[:, ::1] dy not None, float[:, ::1] dx not None,
-                   float[:, ::1] dw not None, float[::1] db not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("weights", weights.shape[1])
-    cdef int32_t outputs = _size("weights", weights.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("dy", _shape2(dy), (n, outputs))
-    _fit("dx", _shape2(dx), (n, inputs))
-    _fit("dw", _shape2(dw), (outputs, inputs))
-    _fit("db", (db.shape[0],), (outputs,))
-    cdef _Workspace workspace = _workspace_for(
-        "dense_backward", lenet_dense_workspace(inputs, outputs))
-    with nogil:
-        status = lenet_dense_backward(inputs, outputs, &x[0, 0], &weights[0, 0], &dy[0, 0], n,
-                                      &dx[0, 0], &dw[0, 0], &db[0], workspace.aligned,
+        status = lenet_layer_backward(&one.layer, one.shape, w, &x[0, 0, 0, 0], &dy[0, 0, 0, 0],
+                                      one.n, &dx[0, 0, 0, 0], dw, db, workspace.aligned,
                                       workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def rbf(const float[:, ::1] x not None, const float[:, ::1] codes not None,
-        float[:, ::1] y not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("codes", codes.shape[1])
-    cdef int32_t classes = _size("codes", codes.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("y", _shape2(y), (n, classes))
-    cdef _Workspace workspace = _workspace_for("rbf", lenet_rbf_workspace(inputs, classes))
-    with nogil:
-        status = lenet_rbf(inputs, classes, &x[0, 0], &codes[0, 0], n, &y[0, 0],
-                           workspace.aligned, workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def rbf_backward(const float[:, ::1] x not None, const float[:, ::1] codes not None,
-                 const float[:, ::1] dy not None, float[:, ::1] dx not None,
-                 float[:, ::1] dcodes not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("codes", codes.shape[1])
-    cdef int32_t classes = _size("codes", codes.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("dy", _shape2(dy), (n, classes))
-    _fit("dx", _shape2(dx), (n, inputs))
-    _fit("dcodes", _shape2(dcodes), (classes, inputs))
-    cdef _Workspace workspace = _workspace_for(
-        "rbf_backward", lenet_rbf_workspace(inputs, classes))
-    with nogil:
-        status = lenet_rbf_backward(inputs, classes, &x[0, 0], &codes[0, 0], &dy[0, 0], n,
-                                    &dx[0, 0], &dcodes[0, 0], workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 

@@ -160,14 +160,16 @@ static int check_many_classes(void)
 static int check_without_isa(lenet_status why)
 {
     const lenet_layer layer = {.kind = LENET_DENSE, .maps = CLASSES};
-    const lenet_conv_call call = {1, 1, 1, 1, 1, NULL};
+    const int32_t shape[3] = {1, 1, 1};
+    lenet_layer_sizes sizes;
     lenet_plan *plan = NULL;
     const lenet_transform as_it_is = {.scale = 1.0f, .squeeze = 1.0f};
     const uint8_t pixel = 1;
     float one = 1.0f, y, room[512];
     uint8_t out;
     CHECK(make_plan(&layer, 1, &plan) == why && plan == NULL);
-    CHECK(lenet_conv(&call, &one, &one, &one, 1, &y, NULL, 0) == why);
+    CHECK(lenet_layer_describe(&layer, shape, &sizes) == why);
+    CHECK(lenet_layer_forward(&layer, shape, &one, &one, &one, 1, &y, NULL, 0) == why);
     CHECK(lenet_squash(LENET_TANH, &one, 1, &y) == why);
     CHECK(lenet_squash_backward(LENET_TANH, &one, &one, 1, &y) == why);
     CHECK(lenet_distort_workspace(1, 1) <= sizeof room);
@@ -345,7 +347,7 @@ static int check_all(void)
     lenet_run wide = {.workspace = more + (64 - (uintptr_t)more % 64),
                       .workspace_size = size,
                       .n_threads = 2};
-    CHECK(lenet_curvature_blocks(IMAGES) > 1);
+    CHECK(lenet_blocks(1, IMAGES) > 1);
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)
           == LENET_OK);
     for (int64_t i = 0; i < n; i++) {

@@ -579,61 +579,55 @@ static void check_distort(void)
     check_canaries();
 }
 
-static void check_single_kernels(void)
+/* Any layer by itself, there and back; its workspace is as large as it says. */
+static void check_layer(lenet_layer layer, const int32_t shape[3], int32_t n)
+{
+    lenet_layer_sizes s;
+    CHECK(lenet_layer_describe(&layer, shape, &s) == LENET_OK);
+    const int64_t in = (int64_t)n * shape[0] * shape[1] * shape[2];
+    const int64_t outputs = (int64_t)n * s.shape[0] * s.shape[1] * s.shape[2];
+    const float *x = noise(in, 1), *dy = noise(outputs, 1);
+    const float *weights = s.n_weights ? noise(s.n_weights, 0.3f) : NULL;
+    const float *biases = s.n_biases ? noise(s.n_biases, 1) : NULL;
+    float *y = floats(outputs), *dx = chance(3) ? NULL : floats(in);
+    float *dw = s.n_weights ? floats(s.n_weights) : NULL, *db = s.n_biases ? floats(s.n_biases) : NULL;
+    void *workspace = take(s.workspace, 64);
+    CHECK(lenet_layer_forward(&layer, shape, weights, biases, x, n, y, workspace, s.workspace)
+          == LENET_OK);
+    CHECK(all_finite(y, outputs));
+    if (layer.kind == LENET_RBF)
+        for (int64_t i = 0; i < outputs; i++) CHECK(y[i] >= -1e-3f);
+    CHECK(lenet_layer_backward(&layer, shape, weights, x, dy, n, dx, dw, db, workspace, s.workspace)
+          == LENET_OK);
+    if (dx) CHECK(all_finite(dx, in));
+    const int fixed = layer.kind == LENET_RBF && !layer.trained;
+    if (dw && !fixed) CHECK(all_finite(dw, s.n_weights));
+    if (db) CHECK(all_finite(db, s.n_biases));
+    CHECK(lenet_layer_forward(&layer, shape, weights, biases, x, n, y, workspace, s.workspace - 1)
+          == LENET_NO_MEMORY);
+    check_canaries();
+}
+
+static void check_single_layers(void)
 {
     const int32_t h = between(2, 20), w = between(2, 20), maps = some_size(17), n = between(1, 20);
     const int32_t out = some_size(33), side = h < w ? h : w;
-    const int64_t in = (int64_t)n * maps * h * w;
-    const float *x = noise(in, 1);
-    lenet_conv_call call = {.in_maps = maps, .height = h, .width = w, .out_maps = out,
-                            .kernel = between(1, side < 7 ? side : 7)};
-    int64_t connected = (int64_t)maps * out;
+    const int32_t shape[3] = {maps, h, w}, units[3] = {some_size(200), 1, 1};
+    lenet_layer conv = {.kind = LENET_CONV, .maps = out, .kernel = between(1, side < 7 ? side : 7)};
     if (chance(2)) {
-        uint8_t *table = take((size_t)connected, 1);
+        uint8_t *table = take((size_t)maps * (size_t)out, 1);
         for (int32_t i = 0; i < out * maps; i++) table[i] = !chance(2);
         for (int32_t i = 0; i < out; i++) table[i * maps + below(maps)] = 1;
-        connected = 0;
-        for (int32_t i = 0; i < out * maps; i++) connected += table[i];
-        call.table = table;
+        conv.table = table;
     }
-    const int64_t weights = connected * call.kernel * call.kernel;
-    const int64_t outputs = (int64_t)n * out * (h - call.kernel + 1) * (w - call.kernel + 1);
-    size_t size = lenet_conv_workspace(&call);
-    float *w1 = noise(weights, 0.3f), *y = floats(outputs), *bias = noise(out, 1);
-    CHECK(lenet_conv(&call, x, w1, bias, n, y, take(size, 64), size) == LENET_OK);
-    CHECK(all_finite(y, outputs));
-    const float *dy = noise(outputs, 1);
-    float *dx = floats(in), *dw = floats(weights), *db = floats(out);
-    CHECK(lenet_conv_backward(&call, x, w1, dy, n, chance(3) ? NULL : dx, dw, db, take(size, 64),
-                              size) == LENET_OK);
-    CHECK(all_finite(dw, weights) && all_finite(db, out));
-    check_canaries();
-
-    const int64_t halved = (int64_t)n * maps * (h / 2) * (w / 2);
-    size = lenet_subsample_workspace(maps, h, w);
-    float *c = noise(maps, 1), *b = noise(maps, 1), *half = floats(halved);
-    CHECK(lenet_subsample(maps, h, w, x, c, b, n, half, take(size, 64), size) == LENET_OK);
-    CHECK(all_finite(half, halved));
-    CHECK(lenet_subsample_backward(maps, h, w, x, c, noise(halved, 1), n, floats(in), floats(maps),
-                                   floats(maps), take(size, 64), size) == LENET_OK);
-    check_canaries();
-
-    const int32_t units = some_size(130), inputs = some_size(200);
-    size = lenet_dense_workspace(inputs, units);
-    float *matrix = noise((int64_t)units * inputs, 0.3f), *rows = noise((int64_t)n * inputs, 1);
-    float *answers = floats((int64_t)n * units);
-    CHECK(lenet_dense(inputs, units, rows, matrix, noise(units, 1), n, answers, take(size, 64),
-                      size) == LENET_OK);
-    CHECK(all_finite(answers, (int64_t)n * units));
-    const float *back = noise((int64_t)n * units, 1);
-    CHECK(lenet_dense_backward(inputs, units, rows, matrix, back, n, floats((int64_t)n * inputs),
-                               floats((int64_t)units * inputs), floats(units), take(size, 64),
-                               size) == LENET_OK);
-    size = lenet_rbf_workspace(inputs, units);
-    CHECK(lenet_rbf(inputs, units, rows, matrix, n, answers, take(size, 64), size) == LENET_OK);
-    for (int64_t i = 0; i < (int64_t)n * units; i++) CHECK(answers[i] >= -1e-3f);
-    CHECK(lenet_rbf_backward(inputs, units, rows, matrix, back, n, floats((int64_t)n * inputs),
-                             floats((int64_t)units * inputs), take(size, 64), size) == LENET_OK);
+    check_layer(conv, shape, n);
+    check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(130)}, units, n);
+    check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(13)}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_RBF, .maps = some_size(130), .trained = chance(2)}, units,
+                n);
+    const int32_t inputs = units[0];
     const int32_t kind = below(4);
     float *a = noise(inputs, 9), *squashed = floats(inputs);
     CHECK(lenet_squash(kind, a, inputs, squashed) == LENET_OK);
@@ -649,7 +643,7 @@ static void check_plan(uint64_t seed)
     alarm(60);
     if (chance(6)) {
         check_distort();
-        check_single_kernels();
+        check_single_layers();
         return;
     }
     network net;

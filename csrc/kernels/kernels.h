@@ -17,7 +17,6 @@
 
 enum {
     LENET_MAX_LANES = 16,
-    LENET_MAX_THREADS = 256,
     LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see the kernels for one image */
     LENET_MAX_SLOTS = 8
 };
@@ -240,10 +239,5 @@ const lenet_kernels *lenet_kernels_neon(void);
 
 /* The table in use; picked at the first call (dispatch.c). */
 const lenet_kernels *lenet_kernels_active(void);
-
-/* Calls task(context, i, thread) for i = 0 .. n_tasks - 1 on up to n_threads threads, with
- * thread < n_threads (parallel.c). */
-void lenet_parallel_for(int64_t n_tasks, int32_t n_threads,
-                        void (*task)(void *context, int64_t i, int32_t thread), void *context);
 
 #endif

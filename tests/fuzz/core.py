@@ -48,7 +48,8 @@ class Core:
         self.guarded = Guarded()
         images, labels = array("u1", 3, 8, 8, most=255), array("i8", 3, most=3)
         x, y = array("f4", 2, 2, 6, 6), array("f4", 2, 3, 4, 4)
-        flat, out = array("f4", 3, 5), array("f4", 3, 4)
+        flat, out = array("f4", 3, 5, 1, 1), array("f4", 3, 4, 1, 1)
+        matrix = array("f4", 20)
         loss, order = one("map", "mse", "cross_entropy"), one(None, np.array([0, 1, 1]))
         threads, bias = one(None, 1, 3), array("f4", 2)
         samples = lambda random: self.samples()  # noqa: E731
@@ -114,32 +115,46 @@ class Core:
                 [one((1.0, 2.0, 1.0, 1.0, 0.0, 5.0)), images, images],
             ),
             (
-                "conv",
-                lambda: _core.conv,
-                [x, array("f4", 54), array("f4", 3), one(3), one(None), y],
+                "layer_forward",
+                lambda: _core.layer_forward,
+                [one("conv"), one(3), one(3), one(None), x, array("f4", 54), array("f4", 3), y],
             ),
             (
-                "conv_backward",
-                lambda: _core.conv_backward,
-                [x, array("f4", 54), one(3), one(None), y, x, array("f4", 54), array("f4", 3)],
+                "layer_backward",
+                lambda: _core.layer_backward,
+                [
+                    *(one("conv"), one(3), one(3), one(None)),
+                    *(x, array("f4", 54), y, x, array("f4", 54), array("f4", 3)),
+                ],
             ),
-            ("subsample", lambda: _core.subsample, [x, bias, bias, array("f4", 2, 2, 3, 3)]),
             (
-                "subsample_backward",
-                lambda: _core.subsample_backward,
-                [x, bias, array("f4", 2, 2, 3, 3), x, bias, bias],
+                "layer_forward of units",
+                lambda: _core.layer_forward,
+                [one("dense", "rbf"), one(4), one(0), one(None), flat, matrix, array("f4", 4), out],
             ),
-            ("dense", lambda: _core.dense, [flat, array("f4", 4, 5), array("f4", 4), out]),
             (
-                "dense_backward",
-                lambda: _core.dense_backward,
-                [flat, array("f4", 4, 5), out, flat, array("f4", 4, 5), array("f4", 4)],
+                "layer_backward of units",
+                lambda: _core.layer_backward,
+                [
+                    *(one("rbf", "dense"), one(4), one(0), one(None)),
+                    *(flat, matrix, out, flat, matrix, one(None, np.zeros(4, np.float32))),
+                ],
             ),
-            ("rbf", lambda: _core.rbf, [flat, array("f4", 4, 5), out]),
             (
-                "rbf_backward",
-                lambda: _core.rbf_backward,
-                [flat, array("f4", 4, 5), out, flat, array("f4", 4, 5)],
+                "layer_forward of maps",
+                lambda: _core.layer_forward,
+                [
+                    *(one("subsample"), one(0), one(0), one(None), x, bias, bias),
+                    array("f4", 2, 2, 3, 3),
+                ],
+            ),
+            (
+                "layer_backward of maps",
+                lambda: _core.layer_backward,
+                [
+                    *(one("subsample"), one(0), one(0), one(None), x, bias),
+                    *(array("f4", 2, 2, 3, 3), x, bias, bias),
+                ],
             ),
             ("squash", lambda: _core.squash, [array("f4", 9), one("tanh"), array("f4", 9)]),
             (
