@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lenet_c import LENET_3X3, Adam, LeNet5, Trainer, datasets, preprocess
+from lenet_c.preprocess import _finding
 
 
 def seven(height=120, width=160, top=20, left=30, size=70, stroke=9):
@@ -1124,3 +1125,12 @@ def test_an_array_that_repeats_without_end_is_refused_at_once():
     endless = np.broadcast_to(np.uint8(0), (2**31, 28))
     with pytest.raises(ValueError, match=r"image: 28x2147483648 pixels, want at most"):
         preprocess.character(endless)
+
+
+def test_where_ink_has_no_level():
+    """The bar is paper in the strip that it lies in, and light on dark there is nothing at all."""
+    bar = np.full((24, 24), 255, np.uint8)
+    bar[9:19, :2], bar[9:19, 2], bar[19, :3] = 0, 35, (133, 129, 150)
+    bar[8, :3], bar[9, 2], bar[18, 2] = (41, 34, 71), 27, 19
+    for turned in (bar, bar.T, np.flip(bar, 1), 255 - bar):
+        assert _finding.find(turned.astype(np.float32)).any()

@@ -173,39 +173,23 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                           .in_row = in_row,
                           .in_map = s->in_height * in_row,
                           .out_row = (ptrdiff_t)s->out_width * LANES};
-    for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
-        switch (p.size) {
-#define CASE(n)                                                                               \
-    case n:                                                                                   \
-        if (n <= TILE_COLUMNS)                                                                \
-            conv_tile(IMAGES_IN_LANES, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, &t,             \
-                      vf_set(bias), in + p.start * LANES, out + p.start * LANES);             \
-        break;
-            CASES_1_TO_10(CASE)
-#undef CASE
-        }
+    for (lenet_pieces p = lenet_cut(s->out_width, TILE_COLUMNS); p.size; p = lenet_next(p)) {
+        WITH_SIZE(N, p.size, TILE_COLUMNS,
+                  conv_tile(IMAGES_IN_LANES, TAPS, ROWS, N, &t, vf_set(bias),
+                            in + p.start * LANES, out + p.start * LANES))
     }
 }
 
-OUTLINE void conv_rows_5x5(const lenet_conv_shape *s, const float *weights, float bias, int map,
-                           const float *in, float *out)
+OUTLINE void conv_row_pairs(const lenet_conv_shape *s, const float *weights, float bias, int map,
+                            const float *in, float *out)
 {
-    conv_rows(5, 2, s, weights, bias, map, in, out);
+    WITH_TAPS(TAPS, s->kernel, conv_rows(TAPS, 2, s, weights, bias, map, in, out))
 }
 
-OUTLINE void conv_rows_3x3(const lenet_conv_shape *s, const float *weights, float bias, int map,
+OUTLINE void conv_last_row(const lenet_conv_shape *s, const float *weights, float bias, int map,
                            const float *in, float *out)
 {
-    conv_rows(3, 2, s, weights, bias, map, in, out);
-}
-
-OUTLINE void conv_rows_any(const lenet_conv_shape *s, const float *weights, float bias, int map,
-                           int n_rows, const float *in, float *out)
-{
-    if (n_rows == 2)
-        conv_rows(1, 2, s, weights, bias, map, in, out);
-    else
-        conv_rows(1, 1, s, weights, bias, map, in, out);
+    conv_rows(1, 1, s, weights, bias, map, in, out);
 }
 
 static void conv(const lenet_conv_shape *s, const float *weights, const float *bias,
@@ -219,12 +203,10 @@ static void conv(const lenet_conv_shape *s, const float *weights, const float *b
         for (int map = 0; map < s->out_maps; map++) {
             const float *from = in + (row + y) * in_row;
             float *to = out + map * out_stride + y * out_row;
-            if (rows == 2 && s->kernel == 5)
-                conv_rows_5x5(s, weights, bias[map], map, from, to);
-            else if (rows == 2 && s->kernel == 3)
-                conv_rows_3x3(s, weights, bias[map], map, from, to);
+            if (rows == 2)
+                conv_row_pairs(s, weights, bias[map], map, from, to);
             else
-                conv_rows_any(s, weights, bias[map], map, rows, from, to);
+                conv_last_row(s, weights, bias[map], map, from, to);
             squash_lanes(activation, (ptrdiff_t)rows * s->out_width, to);
         }
     }
@@ -307,19 +289,12 @@ INLINE void conv_columns(const int TAPS, const int MAPS, const lenet_conv_shape 
     for (int x = 0; x < s->out_width; x += LANES) {
         /* whole vectors where the rows have room for them */
         int columns = out_stride % LANES ? s->out_width - x : LANES;
-        for (pieces p = cut(s->out_height, COLUMN_ROWS); p.size; p = next(p)) {
+        for (lenet_pieces p = lenet_cut(s->out_height, COLUMN_ROWS); p.size; p = lenet_next(p)) {
             const float *from = in + p.start * in_stride + x;
             float *to = out + p.start * out_stride + x;
-            switch (p.size) {
-#define CASE(n)                                                                              \
-    case n:                                                                                  \
-        if (n <= COLUMN_ROWS)                                                                \
-            conv_column_tile(TAPS, MAPS, n <= COLUMN_ROWS ? n : 1, s, weights, bias, map,    \
-                             from, in_stride, out_stride, columns, to);                      \
-        break;
-                CASES_1_TO_10(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, COLUMN_ROWS,
+                      conv_column_tile(TAPS, MAPS, N, s, weights, bias, map, from, in_stride,
+                                       out_stride, columns, to))
         }
     }
 }
@@ -336,8 +311,8 @@ INLINE int has_twin(const lenet_conv_shape *s, int map)
 
 /* ---- one image, maps in lanes ---------------------------------------------------------------- */
 
-/* Pixels multiply vectors of weights, turned to [input map][tap][lane] on the way in, with 0 where maps
- * are not connected. Where many are not, slots take the input maps' place (lenet_slots): a pixel is then
+/* Pixels multiply vectors of weights, transposed to [input map][tap][lane], with 0 where maps are not
+ * connected. Where many are not, slots take the input maps' place (lenet_slots): a pixel is then
  * a vector of all input maps, out of which each lane takes its own. Maps go out in the lanes, to a 2x2
  * layer, or as rows. */
 
@@ -354,7 +329,7 @@ INLINE void connections_to(const lenet_conv_shape *s, int map, const lenet_lane_
 }
 
 /* pixels[y][x][input map], rows of `width`; up to LANES floats behind the last are written. */
-static void turn_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride, int width,
+static void transpose_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride, int width,
                         float *pixels)
 {
     const ptrdiff_t in_map = s->in_height * in_stride;
@@ -375,9 +350,9 @@ static void turn_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in
     }
 }
 
-/* turned[tap][lane] of one input map or slot */
-static void turn_weights(const int32_t *connection, ptrdiff_t taps, const float *weights,
-                         float *turned)
+/* transposed[tap][lane] of one input map or slot */
+static void transpose_weights(const int32_t *connection, ptrdiff_t taps, const float *weights,
+                         float *transposed)
 {
     for (ptrdiff_t tap = 0; tap < taps; tap += LANES) {
         vf square[LANES];
@@ -388,7 +363,7 @@ static void turn_weights(const int32_t *connection, ptrdiff_t taps, const float 
                                : load_up_to(weights + connection[lane] * taps + tap, taps - tap);
         vf_transpose(square);
         for (int i = 0; i < LANES && tap + i < taps; i++)
-            vf_store(turned + (tap + i) * LANES, square[i]);
+            vf_store(transposed + (tap + i) * LANES, square[i]);
     }
 }
 
@@ -420,20 +395,12 @@ INLINE void conv_map_rows(const in_lanes WHAT, const int TAPS, const int ROWS,
 {
     const int PIXEL = WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
     const int parts = WHAT == SLOTS_IN_LANES && d->rounds ? 2 : 1;
-    for (pieces p = cut(s->out_width, TILE_COLUMNS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->out_width, TILE_COLUMNS); p.size; p = lenet_next(p)) {
         for (int part = 0; part < parts; part++) {
             const vf from = part ? vf_set(0.0f) : bias;
             float *to = (part ? moved : out) + p.start * LANES;
-            switch (p.size) {
-#define CASE(n)                                                                               \
-    case n:                                                                                   \
-        if (n <= TILE_COLUMNS)                                                                \
-            conv_tile(WHAT, TAPS, ROWS, n <= TILE_COLUMNS ? n : 1, t + part, from,            \
-                      in + p.start * PIXEL, to);                                              \
-        break;
-                CASES_1_TO_10(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, TILE_COLUMNS,
+                      conv_tile(WHAT, TAPS, ROWS, N, t + part, from, in + p.start * PIXEL, to))
         }
     }
     if (parts == 2) move_sums(d, ROWS * s->out_width, moved, out);
@@ -446,17 +413,12 @@ INLINE void conv_group(const in_lanes WHAT, const lenet_conv_shape *s, const len
                        float *out)
 {
     for (int y = 0; y < s->out_height; y += 2, in += 2 * t->in_row, out += 2 * t->out_row) {
-#define ROWS_OF(TAPS, ROWS) \
-    conv_map_rows(WHAT, TAPS, ROWS, s, d, t, bias, activation, in, moved, out)
-        if (y + 1 == s->out_height)
-            ROWS_OF(1, 1);
-        else if (s->kernel == 5)
-            ROWS_OF(5, 2);
-        else if (s->kernel == 3)
-            ROWS_OF(3, 2);
-        else
-            ROWS_OF(1, 2);
-#undef ROWS_OF
+        if (y + 1 == s->out_height) {
+            conv_map_rows(WHAT, 1, 1, s, d, t, bias, activation, in, moved, out);
+            break;
+        }
+        WITH_TAPS(TAPS, s->kernel,
+                  conv_map_rows(WHAT, TAPS, 2, s, d, t, bias, activation, in, moved, out))
     }
 }
 
@@ -468,7 +430,7 @@ INLINE maps_scratch divide_scratch(const lenet_conv_shape *s, float *scratch)
     maps_scratch room = {.moved = scratch};
     room.weights = room.moved + lenet_moved_sums(s) * LANES;
     room.pixels = room.weights + (ptrdiff_t)s->in_maps * s->kernel * s->kernel * LANES;
-    room.maps = room.pixels + lenet_turned_pixels(s) * LANES;
+    room.maps = room.pixels + lenet_transposed_pixels(s) * LANES;
     return room;
 }
 
@@ -478,7 +440,7 @@ INLINE void conv_in_slots(const lenet_conv_shape *s, const lenet_slots *d, const
     const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
     const int last = d->slots - 1;
     for (int slot = 0; slot < d->slots; slot++)
-        turn_weights(d->connection[slot], taps, weights, room->weights + slot * taps * LANES);
+        transpose_weights(d->connection[slot], taps, weights, room->weights + slot * taps * LANES);
     conv_terms t[2];
     t[0] = (conv_terms){.connections = d->rounds ? last : d->slots,
                         .kernel = s->kernel,
@@ -507,7 +469,7 @@ INLINE void conv_all_maps(const lenet_conv_shape *s, const lenet_lane_maps *m, c
     for (int map = 0; map < s->in_maps; map++) {
         int32_t connection[LANES];
         connections_to(s, map, m, connection);
-        turn_weights(connection, taps, weights, room->weights + map * taps * LANES);
+        transpose_weights(connection, taps, weights, room->weights + map * taps * LANES);
     }
     conv_group(MAPS_IN_LANES, s, NULL, &t, bias, activation, in, room->moved, out);
 }
@@ -518,7 +480,7 @@ static void conv_with_maps(const lenet_conv_shape *s, const float *weights, cons
 {
     const maps_scratch room = divide_scratch(s, scratch);
     const int to_rows = out_layout.order == LENET_ROWS;
-    if (s->slots) turn_pixels(s, in, in_stride, s->in_width, room.pixels);
+    if (s->slots) transpose_pixels(s, in, in_stride, s->in_width, room.pixels);
     for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
         const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
         const vf b = to_lanes(&m, bias);
@@ -542,16 +504,12 @@ static void conv_of_one(const lenet_conv_shape *s, const float *weights, const f
     }
     for (int map = 0, n; map < s->out_maps; map += n, out += n * out_map) {
         n = COLUMN_MAPS == 2 && (s->kernel == 5 || s->kernel == 3) && has_twin(s, map) ? 2 : 1;
-        if (n == 2 && s->kernel == 5)
-            conv_columns(5, COLUMN_MAPS, s, weights, bias, map, in, in_stride, out_stride, out);
-        else if (n == 2)
-            conv_columns(3, COLUMN_MAPS, s, weights, bias, map, in, in_stride, out_stride, out);
-        else if (s->kernel == 5)
-            conv_columns(5, 1, s, weights, bias, map, in, in_stride, out_stride, out);
-        else if (s->kernel == 3)
-            conv_columns(3, 1, s, weights, bias, map, in, in_stride, out_stride, out);
-        else
-            conv_columns(1, 1, s, weights, bias, map, in, in_stride, out_stride, out);
+        WITH_TAPS(TAPS, s->kernel,
+                  if (TAPS > 1 && n == 2)
+                      conv_columns(TAPS, COLUMN_MAPS, s, weights, bias, map, in, in_stride,
+                                   out_stride, out);
+                  else
+                      conv_columns(TAPS, 1, s, weights, bias, map, in, in_stride, out_stride, out))
         if (out_stride % LANES == 0)
             clear_past(n * s->out_height, s->out_width, out_stride, out);
         squash(activation, out, n * out_map, out);

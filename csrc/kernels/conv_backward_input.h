@@ -187,7 +187,8 @@ OUTLINE void gather_rows_of_one(const lenet_conv_shape *s, const float *weights,
 }
 
 /* delta[group][y][x][lane] -> rows as the gradient for the input wants them; returns where they begin. */
-static float *turn_deltas(const lenet_conv_shape *s, const float *delta, ptrdiff_t row, float *scratch)
+static float *transpose_deltas(const lenet_conv_shape *s, const float *delta, ptrdiff_t row,
+                               float *scratch)
 {
     float *rows = scratch + LENET_ROW_SLACK, *end = rows + s->out_maps * s->out_height * row;
     memset(scratch, 0, LENET_ROW_SLACK * sizeof *scratch);
@@ -208,7 +209,7 @@ static void conv_backward_input_of_one(const lenet_conv_shape *s, const float *w
     ptrdiff_t delta_stride = delta_layout.stride;
     if (delta_layout.order == LENET_MAPS_IN_LANES) {
         delta_stride = lenet_groups(s->out_width + s->kernel - 1, LANES) * LANES;
-        delta = turn_deltas(s, delta, delta_stride, scratch);
+        delta = transpose_deltas(s, delta, delta_stride, scratch);
     }
     for (int map = 0; map < s->in_maps; map++, in += s->in_height * in_stride) {
         for (int x = 0; x < s->in_width; x += LANES) {

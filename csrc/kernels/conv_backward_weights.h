@@ -60,27 +60,19 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
 }
 
 /* All that one input map feeds, from some rows of deltas. */
-INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, int map,
-                        int n_rows, const float *in, const float *delta, float *dweights,
-                        float *dbias)
+INLINE void weight_rows(const int TAPS, const lenet_conv_shape *s, int map, int n_rows,
+                        const float *in, const float *delta, float *dweights, float *dbias)
 {
+    const int K = TAPS > 1 ? TAPS : s->kernel;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     int n = s->first_target[map + 1] - s->first_target[map];
     if (n == 0) return;  /* a map that feeds nothing */
-    for (pieces p = cut(n, WEIGHT_MAPS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
         int first = s->first_target[map] + p.start;
         for (int tap = 0; tap < K * K; tap += TAPS) {
             const float *from = in + ((ptrdiff_t)(tap / K) * s->in_width + tap % K) * LANES;
-            switch (p.size) {
-#define CASE(m)                                                                           \
-    case m:                                                                               \
-        if (m <= WEIGHT_MAPS)                                                             \
-            weight_tile(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, n_rows, from,      \
-                        delta, dweights);                                                 \
-        break;
-                CASES_1_TO_6(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, WEIGHT_MAPS,
+                      weight_tile(TAPS, N, s, first, tap, n_rows, from, delta, dweights))
         }
         /* while the deltas are in the cache; once for each output map */
         for (int t = first; t < first + p.size; t++) {
@@ -92,22 +84,10 @@ INLINE void weight_rows(const int K, const int TAPS, const lenet_conv_shape *s, 
     }
 }
 
-OUTLINE void weight_rows_5x5(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                             const float *delta, float *dweights, float *dbias)
+OUTLINE void weight_rows_of_map(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                                const float *delta, float *dweights, float *dbias)
 {
-    weight_rows(5, 5, s, map, n_rows, in, delta, dweights, dbias);
-}
-
-OUTLINE void weight_rows_3x3(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                             const float *delta, float *dweights, float *dbias)
-{
-    weight_rows(3, 3, s, map, n_rows, in, delta, dweights, dbias);
-}
-
-OUTLINE void weight_rows_any(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                             const float *delta, float *dweights, float *dbias)
-{
-    weight_rows(s->kernel, 1, s, map, n_rows, in, delta, dweights, dbias);
+    WITH_TAPS(TAPS, s->kernel, weight_rows(TAPS, s, map, n_rows, in, delta, dweights, dbias))
 }
 
 static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
@@ -123,12 +103,7 @@ static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
         for (int y = 0, n; y < s->out_height; y += n) {
             n = s->out_height - y < at_once ? s->out_height - y : at_once;
             const float *from = in + y * in_row, *d = delta + y * out_row;
-            if (s->kernel == 5)
-                weight_rows_5x5(s, map, n, from, d, dweights, dbias);
-            else if (s->kernel == 3)
-                weight_rows_3x3(s, map, n, from, d, dweights, dbias);
-            else
-                weight_rows_any(s, map, n, from, d, dweights, dbias);
+            weight_rows_of_map(s, map, n, from, d, dweights, dbias);
         }
     }
 }
@@ -174,26 +149,20 @@ INLINE void weight_tile_of_one(const int TAPS, const int MAPS, const lenet_conv_
 }
 
 /* All that one input map feeds. */
-INLINE void weights_of_one(const int K, const int TAPS, const lenet_conv_shape *s, int map,
-                           const float *in, ptrdiff_t in_stride, const float *delta,
-                           ptrdiff_t delta_stride, float *dweights)
+INLINE void weights_of_one(const int TAPS, const lenet_conv_shape *s, int map, const float *in,
+                           ptrdiff_t in_stride, const float *delta, ptrdiff_t delta_stride,
+                           float *dweights)
 {
+    const int K = TAPS > 1 ? TAPS : s->kernel;
     int n = s->first_target[map + 1] - s->first_target[map];
     if (n == 0) return;
-    for (pieces p = cut(n, WEIGHT_MAPS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
         int first = s->first_target[map] + p.start;
         for (int tap = 0; tap < K * K; tap += TAPS) {
             const float *from = in + tap / K * in_stride + tap % K;
-            switch (p.size) {
-#define CASE(m)                                                                           \
-    case m:                                                                               \
-        if (m <= WEIGHT_MAPS)                                                             \
-            weight_tile_of_one(TAPS, m <= WEIGHT_MAPS ? m : 1, s, first, tap, from,       \
-                               in_stride, delta, delta_stride, dweights);                 \
-        break;
-                CASES_1_TO_6(CASE)
-#undef CASE
-            }
+            WITH_SIZE(N, p.size, WEIGHT_MAPS,
+                      weight_tile_of_one(TAPS, N, s, first, tap, from, in_stride, delta,
+                                         delta_stride, dweights))
         }
     }
 }
@@ -204,7 +173,7 @@ INLINE void weights_of_one(const int K, const int TAPS, const lenet_conv_shape *
  * pixels. */
 INLINE void map_weights_tile(const in_lanes WHAT, const int TAP_ROWS, const int TAPS,
                              const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride,
-                             const int32_t *index, const float *turned, int columns, float *sums)
+                             const int32_t *index, const float *transposed, int columns, float *sums)
 {
     const int PIXEL = WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
     vf sum[5][5];
@@ -213,8 +182,8 @@ INLINE void map_weights_tile(const in_lanes WHAT, const int TAP_ROWS, const int 
         UNROLL
         for (int j = 0; j < TAPS; j++) sum[i][j] = vf_set(0.0f);
     for (int y = 0; y < s->out_height; y++, in += in_stride) {
-        for (int x = 0; x < columns; x += 2, turned += 2 * LANES) {
-            const vf delta[2] = {vf_load(turned), vf_load(turned + LANES)};
+        for (int x = 0; x < columns; x += 2, transposed += 2 * LANES) {
+            const vf delta[2] = {vf_load(transposed), vf_load(transposed + LANES)};
             UNROLL
             for (int i = 0; i < TAP_ROWS; i++) {
                 const float *row = in + i * in_stride + x * PIXEL;
@@ -235,20 +204,21 @@ INLINE void map_weights_tile(const in_lanes WHAT, const int TAP_ROWS, const int 
 }
 
 /* All taps from one input map or slot. TAPS: the kernel's side, or 1 for any side. */
-INLINE void map_weights(const in_lanes WHAT, const int K, const int TAPS,
-                        const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride,
-                        const int32_t *index, const float *turned, int columns, float *sums)
+INLINE void map_weights(const in_lanes WHAT, const int TAPS, const lenet_conv_shape *s,
+                        const float *in, ptrdiff_t in_stride, const int32_t *index,
+                        const float *transposed, int columns, float *sums)
 {
+    const int K = TAPS > 1 ? TAPS : s->kernel;
     const int PIXEL = WHAT == SLOTS_IN_LANES ? PIXEL_MAPS : 1;
     const int ROWS = TAPS < TAP_ROWS ? TAPS : TAP_ROWS;
     for (int i = 0, n; i < K; i += n, in += n * in_stride, sums += n * K * LANES) {
         n = K - i < ROWS ? 1 : ROWS;
         for (int j = 0; j < K; j += TAPS) {
             if (n == ROWS)
-                map_weights_tile(WHAT, ROWS, TAPS, s, in + j * PIXEL, in_stride, index, turned,
+                map_weights_tile(WHAT, ROWS, TAPS, s, in + j * PIXEL, in_stride, index, transposed,
                                  columns, sums + j * LANES);
             else
-                map_weights_tile(WHAT, 1, TAPS, s, in + j * PIXEL, in_stride, index, turned,
+                map_weights_tile(WHAT, 1, TAPS, s, in + j * PIXEL, in_stride, index, transposed,
                                  columns, sums + j * LANES);
         }
     }
@@ -257,19 +227,15 @@ INLINE void map_weights(const in_lanes WHAT, const int K, const int TAPS,
 /* dweights of connections, set or added to, from one input map or slot. */
 INLINE void weights_of_lanes(const in_lanes WHAT, const lenet_conv_shape *s,
                              const int32_t *connection, const float *in, ptrdiff_t in_stride,
-                             const int32_t *index, const float *turned, int columns, int add,
+                             const int32_t *index, const float *transposed, int columns, int add,
                              float *sums, float *dweights)
 {
     const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
-    if (s->kernel == 5)
-        map_weights(WHAT, 5, 5, s, in, in_stride, index, turned, columns, sums);
-    else if (s->kernel == 3)
-        map_weights(WHAT, 3, 3, s, in, in_stride, index, turned, columns, sums);
-    else
-        map_weights(WHAT, s->kernel, 1, s, in, in_stride, index, turned, columns, sums);
+    WITH_TAPS(TAPS, s->kernel,
+              map_weights(WHAT, TAPS, s, in, in_stride, index, transposed, columns, sums))
     for (ptrdiff_t tap = 0; tap < taps; tap += LANES) {
         vf square[LANES];
-        turn_vectors(sums, tap, taps, square);
+        transpose_vectors(sums, tap, taps, square);
         const int left = taps - tap < LANES ? (int)(taps - tap) : LANES;
         for (int lane = 0; lane < LANES; lane++)
             if (connection[lane] >= 0)
@@ -303,14 +269,14 @@ static void conv_backward_weights_with_maps(const lenet_conv_shape *s, const flo
     const int from_rows = delta_layout.order == LENET_ROWS;
     const int columns = (s->out_width + 1) / 2 * 2;
     const ptrdiff_t in_map = s->in_height * in_stride, n = (ptrdiff_t)s->out_height * columns;
-    float *turned = scratch, *own = turned + n * LANES, *sums = own + n * LANES;
+    float *transposed = scratch, *own = transposed + n * LANES, *sums = own + n * LANES;
     float *pixels = sums + (ptrdiff_t)s->kernel * s->kernel * LANES;
-    if (s->slots) turn_pixels(s, in, in_stride, columns + s->kernel - 1, pixels);
+    if (s->slots) transpose_pixels(s, in, in_stride, columns + s->kernel - 1, pixels);
     for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++) {
         const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
-        const float *from = from_rows ? turned : delta + group * n * LANES;
+        const float *from = from_rows ? transposed : delta + group * n * LANES;
         if (from_rows)
-            rows_to_maps(&m, s->out_height, delta, delta_layout.stride, columns, turned);
+            rows_to_maps(&m, s->out_height, delta, delta_layout.stride, columns, transposed);
         from_lanes(&m, sum_vectors(from, n), add, dbias);
         if (s->slots) {
             weights_of_slots(s, &s->slots[group], from, columns, add, pixels, own, sums, dweights);
@@ -340,12 +306,8 @@ static void conv_backward_weights_of_one(const lenet_conv_shape *s, const float 
     const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
     float *bias_sums = scratch + n * LANES;
     for (int map = 0; map < s->in_maps; map++, in += in_map) {
-        if (s->kernel == 5)
-            weights_of_one(5, 5, s, map, in, in_stride, delta, delta_stride, scratch);
-        else if (s->kernel == 3)
-            weights_of_one(3, 3, s, map, in, in_stride, delta, delta_stride, scratch);
-        else
-            weights_of_one(s->kernel, 1, s, map, in, in_stride, delta, delta_stride, scratch);
+        WITH_TAPS(TAPS, s->kernel,
+                  weights_of_one(TAPS, s, map, in, in_stride, delta, delta_stride, scratch))
     }
     for (int map = 0; map < s->out_maps; map++, delta += s->out_height * delta_stride) {
         vf sum = vf_set(0.0f);

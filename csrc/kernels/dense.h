@@ -73,17 +73,11 @@ INLINE void dense_backward_tile(const int ROWS, const int GROUPS, const lenet_de
 INLINE void dense_groups(const int GROUPS, const lenet_dense_shape *s, const float *weights,
                          const float *bias, int activation, const float *in, float *out)
 {
-    for (pieces p = cut(s->outputs, DENSE_ROWS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->outputs, DENSE_ROWS); p.size; p = lenet_next(p)) {
         const int r = p.start;
-        switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        dense_forward_tile(n, GROUPS, s, weights + (ptrdiff_t)r * s->inputs, bias + r,    \
-                           activation, in, out + r * LANES);                              \
-        break;
-            CASES_1_TO_6(CASE)
-#undef CASE
-        }
+        WITH_SIZE(N, p.size, DENSE_ROWS,
+                  dense_forward_tile(N, GROUPS, s, weights + (ptrdiff_t)r * s->inputs, bias + r,
+                                     activation, in, out + r * LANES))
     }
 }
 
@@ -91,17 +85,11 @@ INLINE void dense_backward_groups(const int GROUPS, const lenet_dense_shape *s,
                                   const float *weights, const float *delta, int in_activation,
                                   float *in)
 {
-    for (pieces p = cut(s->inputs, DENSE_ROWS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->inputs, DENSE_ROWS); p.size; p = lenet_next(p)) {
         const int r = p.start;
-        switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        dense_backward_tile(n, GROUPS, s, weights + r, delta, in_activation,              \
-                            in + r * LANES);                                              \
-        break;
-            CASES_1_TO_6(CASE)
-#undef CASE
-        }
+        WITH_SIZE(N, p.size, DENSE_ROWS,
+                  dense_backward_tile(N, GROUPS, s, weights + r, delta, in_activation,
+                                      in + r * LANES))
     }
 }
 
@@ -172,19 +160,12 @@ INLINE void outer_rows(const int VECTORS, const lenet_dense_shape *s, const floa
                        int first, int add, float *dw)
 {
     const int images = s->groups * LANES;
-    for (pieces p = cut(s->outputs, OUTER_ROWS); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->outputs, OUTER_ROWS); p.size; p = lenet_next(p)) {
         const int o = p.start;
-        switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        if (n <= OUTER_ROWS)                                                              \
-            outer_tile(n <= OUTER_ROWS ? n : 1, VECTORS, images, in + first, in_stride,   \
-                       delta + o, delta_stride, s->inputs - first, add, s->inputs,        \
-                       dw + (ptrdiff_t)o * s->inputs + first);                            \
-        break;
-            CASES_1_TO_6(CASE)
-#undef CASE
-        }
+        WITH_SIZE(N, p.size, OUTER_ROWS,
+                  outer_tile(N, VECTORS, images, in + first, in_stride, delta + o, delta_stride,
+                             s->inputs - first, add, s->inputs,
+                             dw + (ptrdiff_t)o * s->inputs + first))
     }
 }
 
@@ -199,19 +180,12 @@ static void dense_backward_weights(const lenet_dense_shape *s, const float *in,
     transpose(in, s->in_stride, s->groups, s->inputs, in_stride, in_rows);
     transpose(delta, s->out_stride, s->groups, s->outputs, delta_stride, delta_rows);
 
-    /* some columns of all images stay in the innermost cache while all units pass over them */
+    /* some columns of all images stay in the L1 cache while all units pass over them */
     const int vectors = (int)(in_stride / LANES);
-    for (pieces p = cut(vectors, OUTER_VECTORS); p.size; p = next(p)) {
-        switch (p.size) {
-#define CASE(m)                                                                           \
-    case m:                                                                               \
-        if (m <= OUTER_VECTORS)                                                           \
-            outer_rows(m <= OUTER_VECTORS ? m : 1, s, in_rows, in_stride, delta_rows,     \
-                       delta_stride, p.start * LANES, add, dweights);                     \
-        break;
-            CASES_1_TO_6(CASE)
-#undef CASE
-        }
+    for (lenet_pieces p = lenet_cut(vectors, OUTER_VECTORS); p.size; p = lenet_next(p)) {
+        WITH_SIZE(N, p.size, OUTER_VECTORS,
+                  outer_rows(N, s, in_rows, in_stride, delta_rows, delta_stride,
+                             p.start * LANES, add, dweights))
     }
     for (int o = 0; o < s->outputs; o++) {
         vf sum = vf_set(0.0f);
@@ -261,21 +235,15 @@ INLINE void dense_rows_tile(const int ROWS, int n, const float *w, const float *
 static void dense_of_one(const lenet_dense_shape *s, const float *weights, const float *bias,
                          int activation, const float *in, float *out)
 {
-    for (pieces p = cut(s->outputs, 8); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->outputs, 8); p.size; p = lenet_next(p)) {
         const float *w = weights + (ptrdiff_t)p.start * s->inputs;
-        switch (p.size) {
-#define CASE(n)                                                                           \
-    case n: dense_rows_tile(n, s->inputs, w, bias + p.start, in, out + p.start); break;
-            CASES_1_TO_6(CASE)
-            CASE(7)
-            CASE(8)
-#undef CASE
-        }
+        WITH_SIZE(N, p.size, 8,
+                  dense_rows_tile(N, s->inputs, w, bias + p.start, in, out + p.start))
     }
     squash(activation, out, s->outputs, out);
 }
 
-/* What becomes of a dense layer's weights on the way back: their gradient is set, added, or at once
+/* What becomes of a dense layer's weights backward: their gradient is set, added, or at once
  * used for a step of plain SGD. */
 typedef enum { SET, ADD, STEP } use_of_gradient;
 
@@ -338,17 +306,11 @@ INLINE vf dense_layer_of_one(const use_of_gradient USE, const lenet_dense_shape 
     const ptrdiff_t n = s->inputs;
     vf probe = vf_set(0.0f);
     memset(dx, 0, (size_t)n * sizeof *dx);
-    for (pieces p = cut(s->outputs, 4); p.size; p = next(p)) {
+    for (lenet_pieces p = lenet_cut(s->outputs, 4); p.size; p = lenet_next(p)) {
         const ptrdiff_t at = p.start * n;
-        switch (p.size) {
-#define CASE(rows)                                                                        \
-    case rows:                                                                            \
-        probe = vf_add(probe, dense_units_of_one(USE, rows, n, w + at, delta + p.start,   \
-                                                 rate, keep, in, dx, to + at));           \
-        break;
-            CASE(1) CASE(2) CASE(3) CASE(4)
-#undef CASE
-        }
+        WITH_SIZE(N, p.size, 4,
+                  probe = vf_add(probe, dense_units_of_one(USE, N, n, w + at, delta + p.start, rate,
+                                                           keep, in, dx, to + at)))
     }
     squash_backward(in_activation, in, dx, n, in);
     return probe;

@@ -7,7 +7,8 @@
  *
  * Backward kernels work in place: on entry `in` holds a layer's outputs f(a), on return
  * dE/da = dE/df(a) f'(a), which is what the layer below needs.
- */
+ *
+ * For whoever calls kernels or asks what they need: plans, layers, runs. */
 #ifndef LENET_KERNELS_H
 #define LENET_KERNELS_H
 
@@ -106,7 +107,7 @@ typedef struct lenet_kernels {
     int32_t few;  /* so many images run faster one by one than as a group of lanes: a call's, */
     int32_t few_in_training;  /* and so many learn faster: a block's */
     int32_t winograd_maps;    /* its kernels beat conv from so many input maps on; 0: never */
-    int32_t winograd_trains;  /* and on the way back */
+    int32_t winograd_trains;  /* and backward */
 
 #define KERNEL(type, name, arguments) type (*name) arguments;
 #include "kernels/list.h"
@@ -117,17 +118,17 @@ enum {
     LENET_WINOGRAD_PRODUCTS = LENET_WINOGRAD_MAPS * 6 * 25
 };
 
-/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (pieces p =
- * cut(total, most); p.size; p = next(p)) has size p.size at p.start. */
-typedef struct { int start, size, larger, left; } pieces;
+/* Cuts `total` into the fewest pieces of at most `most`, as equal as can be: for (lenet_pieces
+ * p = lenet_cut(total, most); p.size; p = lenet_next(p)) has size p.size at p.start. */
+typedef struct { int start, size, larger, left; } lenet_pieces;
 
-static inline pieces cut(int total, int most)
+static inline lenet_pieces lenet_cut(int total, int most)
 {
     int n = (total + most - 1) / most, size = total / n, larger = total % n;
-    return (pieces){0, size + (larger > 0), larger, n};
+    return (lenet_pieces){0, size + (larger > 0), larger, n};
 }
 
-static inline pieces next(pieces p)
+static inline lenet_pieces lenet_next(lenet_pieces p)
 {
     p.start += p.size;
     p.size -= p.larger == 1;
@@ -176,7 +177,7 @@ static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
 }
 
 /* Whether LANES maps in the lanes take fewer vectors of multiply-adds than the columns of each
- * connection, for one image. With four lanes columns waste little, and turning costs more. */
+ * connection, for one image. With four lanes columns waste little, and transposing costs more. */
 static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
 {
     if (lanes <= 4) return 0;
@@ -184,20 +185,20 @@ static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
     return s->in_maps * groups * s->out_width <= s->first[s->out_maps] * vectors;
 }
 
-/* Whether maps in the lanes stay there for a 2x2 layer; the way back takes their columns in pairs. */
+/* Whether maps in the lanes stay there for a 2x2 layer; backward kernels take their columns in pairs. */
 static inline int lenet_keeps_maps(const lenet_conv_shape *s, int lanes)
 {
     return lenet_prefers_maps(s, lanes) && s->out_width % 2 == 0;
 }
 
 /* What a convolution with maps in the lanes needs, in vectors: a group of output maps, sums of two rows
- * to be moved, all input maps turned for up to two columns past the width. */
+ * to be moved, all input maps transposed for up to two columns past the width. */
 static inline ptrdiff_t lenet_map_size(const lenet_conv_shape *s)
 {
     return (ptrdiff_t)s->out_height * s->out_width;
 }
 static inline ptrdiff_t lenet_moved_sums(const lenet_conv_shape *s) { return 2 * s->out_width + 3; }
-static inline ptrdiff_t lenet_turned_pixels(const lenet_conv_shape *s)
+static inline ptrdiff_t lenet_transposed_pixels(const lenet_conv_shape *s)
 {
     return (ptrdiff_t)s->in_height * (s->in_width + 1) + 1;
 }
@@ -210,7 +211,7 @@ static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int la
     const size_t taps = (size_t)s->kernel * (size_t)s->kernel, vector = (size_t)lanes;
     if (!lenet_prefers_maps(s, lanes))
         return backward ? vector * ((size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps) : 0;
-    const size_t pixels = (size_t)lenet_turned_pixels(s);
+    const size_t pixels = (size_t)lenet_transposed_pixels(s);
     const size_t forward = (size_t)lenet_moved_sums(s) + (size_t)s->in_maps * taps + pixels
                            + (size_t)lenet_map_size(s) + LENET_ROW_SLACK / vector;
     if (!backward) return vector * forward;

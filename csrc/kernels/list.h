@@ -73,7 +73,7 @@ KERNEL(void, rbf_backward_codes, (const lenet_dense_shape *s, const float *codes
                                   const float *delta, int add, float *dcodes))
 
 /* One image, a map's columns in the lanes: rows of a map lie a stride apart, for the input of a
- * convolution whole vectors that hold the width, otherwise that or the plain width, on the way back
+ * convolution whole vectors that hold the width, otherwise that or the plain width, backward
  * through a 2x2 layer only that. What lies past the width, and in the LENET_ROW_SLACK floats behind
  * every buffer, is finite. Between a convolution and a 2x2 layer, where lenet_keeps_maps(s), the maps
  * may be in the lanes instead (lenet_map_layout), deltas of unused lanes 0. A convolution's scratch:

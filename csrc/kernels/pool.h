@@ -1,4 +1,4 @@
-/* 2x2 layers: block sums times a coefficient, plus a bias, squashed; and the way back. With images in
+/* 2x2 layers: block sums times a coefficient, plus a bias, squashed; and backward. With images in
  * lanes; for one image with a map's columns in lanes, or the maps.
  *
  * Compiled once per instruction set: only files of kernels/ include it. */
@@ -63,12 +63,8 @@ INLINE void subsample_any(const int activation, int maps, int width, const lenet
 static void subsample(int maps, int width, const lenet_pool *pool, const float *in,
                       ptrdiff_t in_stride, int n_rows)
 {
-    switch (pool->activation) {
-#define CASE(kind)                                                                        \
-    case kind: subsample_any(kind, maps, width, pool, in, in_stride, n_rows); break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, pool->activation,
+                    subsample_any(KIND, maps, width, pool, in, in_stride, n_rows))
 }
 
 /* The deltas d f'(a) of a block, from its outputs f(a), which they replace; gives their sum. */
@@ -122,15 +118,9 @@ static void subsample_backward(int maps, int height, int width, const float *coe
                                const float *delta, int in_activation, float *in,
                                float *dcoefficient, float *dbias)
 {
-    switch (in_activation) {
-#define CASE(kind)                                                                        \
-    case kind:                                                                            \
-        subsample_backward_any(maps, height, width, coefficient, delta, kind, in,         \
-                               dcoefficient, dbias);                                      \
-        break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, in_activation,
+                    subsample_backward_any(maps, height, width, coefficient, delta, KIND, in,
+                                           dcoefficient, dbias))
 }
 
 /* ---- one image, maps in lanes ---------------------------------------------------------------- */
@@ -163,7 +153,7 @@ static void subsample_maps(int maps, int height, int width, const float *coeffic
     }
 }
 
-/* subsample_maps on the way back: maps in the lanes, their deltas in rows. */
+/* subsample_maps backward: maps in the lanes, their deltas in rows. */
 static void subsample_backward_maps(int maps, int height, int width, const float *coefficient,
                                     const float *delta, ptrdiff_t delta_stride, int in_activation,
                                     float *in, int add, float *scratch, float *dcoefficient,

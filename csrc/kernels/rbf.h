@@ -52,16 +52,10 @@ static void rbf_backward_input(const lenet_dense_shape *s, const float *codes,
                                const float *delta, int in_activation, float *in)
 {
     for (int g = 0; g < s->groups; g++, delta += s->out_stride, in += s->in_stride) {
-        for (pieces p = cut(s->inputs, 6); p.size; p = next(p)) {
-            switch (p.size) {
-#define CASE(n)                                                                           \
-    case n:                                                                               \
-        rbf_backward_tile(n, s, codes + p.start, delta, in_activation,                    \
-                          in + p.start * LANES);                                          \
-        break;
-                CASES_1_TO_6(CASE)
-#undef CASE
-            }
+        for (lenet_pieces p = lenet_cut(s->inputs, 6); p.size; p = lenet_next(p)) {
+            WITH_SIZE(N, p.size, 6,
+                      rbf_backward_tile(N, s, codes + p.start, delta, in_activation,
+                                        in + p.start * LANES))
         }
     }
 }

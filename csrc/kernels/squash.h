@@ -60,11 +60,7 @@ INLINE void squash_all(const int activation, const float *a, ptrdiff_t n, float 
 
 OUTLINE void squash(int activation, const float *a, ptrdiff_t n, float *y)
 {
-    switch (activation) {
-#define CASE(kind) case kind: squash_all(kind, a, n, y); break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, activation, squash_all(KIND, a, n, y))
 }
 
 /* In place on n vectors of lanes. */

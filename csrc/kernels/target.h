@@ -6,10 +6,9 @@
  * registers allow, and then all of them by kernels/table.h. Opened by itself, in an editor or by
  * `make lint`, each is portable C.
  *
- * A tile keeps its sums in registers: `INLINE` functions take tile sizes as arguments that are
- * constants at every call, so that the compiler unrolls the loops over them. The CASES macros
- * turn a size known at run time into such a constant; `n <= MOST ? n : 1` in a case keeps those
- * that cannot happen from being compiled with indices out of bounds. */
+ * A register tile keeps its sums in registers: `INLINE` functions take tile sizes as arguments that are
+ * constants at every call, so that the compiler unrolls the loops over them. The WITH macros turn what
+ * is known at run time into such a constant. */
 #ifndef LENET_KERNELS_TARGET_H
 #define LENET_KERNELS_TARGET_H
 
@@ -44,9 +43,48 @@
 #define PIN(pointer) __asm__("" : "+r"(pointer))
 #endif
 
-#define CASES_1_TO_6(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#define CASES_OF_ACTIVATIONS(CASE) \
-    CASE(LENET_IDENTITY) CASE(LENET_SCALED_TANH) CASE(LENET_TANH) CASE(LENET_RELU)
-#define CASES_1_TO_10(CASE) CASES_1_TO_6(CASE) CASE(7) CASE(8) CASE(9) CASE(10)
+#define WITH_CASE(NAME, VALUE, ...)                                                           \
+    case VALUE: {                                                                             \
+        enum { NAME = VALUE };                                                                \
+        __VA_ARGS__;                                                                          \
+        break;                                                                                \
+    }
+
+/* Runs what follows with N, a constant, for n: 1 .. MOST, which is 10 or less. What is more than MOST
+ * does not run, and is compiled as 1 so that no index is out of bounds. */
+#define WITH_SIZE_CASE(N, VALUE, MOST, ...)                                                   \
+    case VALUE:                                                                               \
+        if (VALUE <= (MOST)) {                                                                \
+            enum { N = VALUE <= (MOST) ? VALUE : 1 };                                         \
+            __VA_ARGS__;                                                                      \
+        }                                                                                     \
+        break;
+#define WITH_SIZE(N, n, MOST, ...)                                                            \
+    switch (n) {                                                                              \
+        WITH_SIZE_CASE(N, 1, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 2, MOST, __VA_ARGS__)       \
+        WITH_SIZE_CASE(N, 3, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 4, MOST, __VA_ARGS__)       \
+        WITH_SIZE_CASE(N, 5, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 6, MOST, __VA_ARGS__)       \
+        WITH_SIZE_CASE(N, 7, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 8, MOST, __VA_ARGS__)       \
+        WITH_SIZE_CASE(N, 9, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 10, MOST, __VA_ARGS__)      \
+    }
+
+/* The same with TAPS for a kernel's side where that is unrolled, 1 for any other. */
+#define WITH_TAPS(TAPS, side, ...)                                                            \
+    switch (side) {                                                                           \
+        WITH_CASE(TAPS, 5, __VA_ARGS__)                                                       \
+        WITH_CASE(TAPS, 3, __VA_ARGS__)                                                       \
+    default: {                                                                                \
+        enum { TAPS = 1 };                                                                    \
+        __VA_ARGS__;                                                                          \
+    }                                                                                         \
+    }
+
+#define WITH_ACTIVATION(KIND, activation, ...)                                                \
+    switch (activation) {                                                                     \
+        WITH_CASE(KIND, LENET_IDENTITY, __VA_ARGS__)                                          \
+        WITH_CASE(KIND, LENET_SCALED_TANH, __VA_ARGS__)                                       \
+        WITH_CASE(KIND, LENET_TANH, __VA_ARGS__)                                              \
+        WITH_CASE(KIND, LENET_RELU, __VA_ARGS__)                                              \
+    }
 
 #endif

@@ -75,8 +75,8 @@ INLINE void store_up_to(float *p, vf a, ptrdiff_t n)
         vf_store_part(p, a, n);
 }
 
-/* Vectors first .. first + LANES - 1 of n, behind which come zeros, turned: square[lane][vector]. */
-INLINE void turn_vectors(const float *in, ptrdiff_t first, ptrdiff_t n, vf *square)
+/* Vectors first .. first + LANES - 1 of n, behind which come zeros, transposed: square[lane][vector]. */
+INLINE void transpose_vectors(const float *in, ptrdiff_t first, ptrdiff_t n, vf *square)
 {
     UNROLL
     for (int i = 0; i < LANES; i++)
@@ -90,7 +90,7 @@ INLINE void columns_to_rows(const float *in, int columns, ptrdiff_t n, int maps,
 {
     for (ptrdiff_t x = 0; x < n; x += LANES) {
         vf square[LANES];
-        turn_vectors(in, x, columns, square);
+        transpose_vectors(in, x, columns, square);
         for (int map = 0; map < maps; map++)
             store_up_to(out + map * out_map + x, square[map], n - x);
     }

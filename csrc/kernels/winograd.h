@@ -184,25 +184,19 @@ INLINE void winograd_strip_rows(const int ROWS, const int activation, const wino
     }
 }
 
-_Static_assert(WINOGRAD_STRIP <= 10, "the cases below end at ten rows");
-
 /* rows: 1, or an even number up to WINOGRAD_STRIP. */
 OUTLINE void winograd_strip_of(int activation, int rows, const winograd_strip *t, const float *in,
                                float *scratch, float *out, float *pooled)
 {
-    switch (activation * 16 + rows) {
-#define CASE_OF_ROWS(kind, n)                                                                 \
-    case kind * 16 + n:                                                                       \
-        if (n <= WINOGRAD_STRIP)                                                              \
-            winograd_strip_rows(n <= WINOGRAD_STRIP ? n : 1, kind, t, in, scratch, out, pooled); \
-        break;
-#define CASE(kind)                                                                            \
-    CASE_OF_ROWS(kind, 1) CASE_OF_ROWS(kind, 2) CASE_OF_ROWS(kind, 4) CASE_OF_ROWS(kind, 6)   \
-    CASE_OF_ROWS(kind, 8) CASE_OF_ROWS(kind, 10)
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-#undef CASE_OF_ROWS
+    if (rows == 1) {
+        WITH_ACTIVATION(KIND, activation,
+                        winograd_strip_rows(1, KIND, t, in, scratch, out, pooled))
+        return;
     }
+    WITH_ACTIVATION(KIND, activation,
+                    WITH_SIZE(N, rows / 2, WINOGRAD_STRIP / 2,
+                              winograd_strip_rows(2 * N <= WINOGRAD_STRIP ? 2 * N : 1, KIND, t, in,
+                                                  scratch, out, pooled)))
 }
 
 /* The 2x2 layer's outputs are squashed at the end: the few of two columns would wait for one another. */
@@ -212,7 +206,7 @@ static void winograd_strips(const winograd_strip *t, int activation, const float
     const lenet_pool *pool = t->pool;
     for (int y = 0, rows; y < n_rows; y += rows) {
         const int pairs = (n_rows - y) / 2;
-        rows = pairs ? 2 * cut(pairs, WINOGRAD_STRIP / 2).size : 1;
+        rows = pairs ? 2 * lenet_cut(pairs, WINOGRAD_STRIP / 2).size : 1;
         winograd_strip_of(activation, rows, t, in + y * t->in_row, scratch, out + y * t->out_row,
                           pool ? pool->out + y / 2 * t->out_row / 2 : NULL);
     }
@@ -316,16 +310,8 @@ INLINE void winograd_tiles(const int ROWS, const int TILES, const winograd_terms
 OUTLINE void winograd_tiles_of(int rows, int tiles, const winograd_terms *t, const float *in,
                                float *out)
 {
-    switch (rows * 8 + tiles) {
-#define CASE(y, x)                                                                            \
-    case y * 8 + x:                                                                           \
-        if (x <= WINOGRAD_TILES) winograd_tiles(y, x <= WINOGRAD_TILES ? x : 1, t, in, out);  \
-        break;
-#define CASES_OF_ROWS(y) CASE(y, 1) CASE(y, 2) CASE(y, 3) CASE(y, 4) CASE(y, 5)
-        CASES_OF_ROWS(1) CASES_OF_ROWS(2) CASES_OF_ROWS(3) CASES_OF_ROWS(4) CASES_OF_ROWS(5)
-#undef CASES_OF_ROWS
-#undef CASE
-    }
+    WITH_SIZE(Y, rows, WINOGRAD_ROWS,
+              WITH_SIZE(X, tiles, WINOGRAD_TILES, winograd_tiles(Y, X, t, in, out)))
 }
 
 /* Two outputs from the products of six positions. */
@@ -371,12 +357,8 @@ INLINE void winograd_outputs(const int activation, int rows, int tiles, const fl
 OUTLINE void winograd_outputs_of(int activation, int rows, int tiles, const float *products,
                                  ptrdiff_t out_row, float *out)
 {
-    switch (activation) {
-#define CASE(kind)                                                                            \
-    case kind: winograd_outputs(kind, rows, tiles, products, out_row, out); break;
-        CASES_OF_ACTIVATIONS(CASE)
-#undef CASE
-    }
+    WITH_ACTIVATION(KIND, activation,
+                    winograd_outputs(KIND, rows, tiles, products, out_row, out))
 }
 
 /* ---- either ---------------------------------------------------------------------------------- */
@@ -400,11 +382,12 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
                         .position = (ptrdiff_t)s->in_maps * rows * tiles * LANES};
     float *transformed = scratch + LENET_WINOGRAD_PRODUCTS * LANES;
     winograd_input(s, in, rows, transformed);
-    for (pieces y = cut(n_rows, WINOGRAD_ROWS); y.size; y = next(y)) {
-        for (pieces x = cut(tiles, WINOGRAD_TILES); x.size; x = next(x)) {
+    for (lenet_pieces y = lenet_cut(n_rows, WINOGRAD_ROWS); y.size; y = lenet_next(y)) {
+        for (lenet_pieces x = lenet_cut(tiles, WINOGRAD_TILES); x.size; x = lenet_next(x)) {
             const float *from = transformed + y.start * t.row + x.start * LANES;
             float *to = out + y.start * out_row + 2 * x.start * LANES;
-            for (pieces maps = cut(s->out_maps, LENET_WINOGRAD_MAPS); maps.size; maps = next(maps)) {
+            for (lenet_pieces maps = lenet_cut(s->out_maps, LENET_WINOGRAD_MAPS); maps.size;
+                 maps = lenet_next(maps)) {
                 t.first_map = maps.start;
                 t.maps = maps.size;
                 winograd_tiles_of(y.size, x.size, &t, from, scratch);
@@ -546,7 +529,7 @@ static void winograd_backward_input(const lenet_conv_shape *s, const float *weig
  * As weight_tile, for one connection: all five rows of its column of taps, and three of the six
  * positions at a time, for their sums and five rows of their inputs fill the registers. */
 
-enum { WINOGRAD_CACHED = 448 };  /* vectors of inputs: a good half of the innermost cache */
+enum { WINOGRAD_CACHED = 448 };  /* vectors of inputs: a good half of the L1 cache */
 
 /* Some tiles: in [tile][row][position], two columns of deltas each; dweights [position][5]. */
 INLINE void winograd_weight_tile(const int FIRST, const int SECOND, const int THIRD,
@@ -609,7 +592,7 @@ static void winograd_backward_weights(const lenet_conv_shape *s, const float *in
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     const int fit = WINOGRAD_CACHED / (6 * s->in_height), at_once = fit > 1 ? fit : 1;
     for (int map = 0; map < s->in_maps; map++, in += s->in_height * in_row) {
-        for (pieces t = cut(s->out_width / 2, at_once); t.size; t = next(t)) {
+        for (lenet_pieces t = lenet_cut(s->out_width / 2, at_once); t.size; t = lenet_next(t)) {
             float *to = scratch;
             for (int x = 2 * t.start; x < 2 * (t.start + t.size); x += 2) {
                 for (int y = 0; y < s->in_height; y++, to += 6 * LANES)

@@ -114,7 +114,7 @@ static layer_manner manner(const net_layer *layer, int training, int is_first)
         return lenet_plain_manner(layer, training, is_first);
     const ptrdiff_t n = (ptrdiff_t)lenet_winograd_weights(&layer->conv);
     const int pairs = layer->out_height / 2;
-    return (layer_manner){.rows = pairs ? 2 * cut(pairs, MOST_PAIRS).size : 2,
+    return (layer_manner){.rows = pairs ? 2 * lenet_cut(pairs, MOST_PAIRS).size : 2,
                           .n_arranged = n,
                           .n_sums = n};
 }

@@ -138,11 +138,15 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
             f"no character stands out from the noise (contrast {level / 255:.0%} of black to "
             f"white, noise {rough / 255:.0%})"
         )
+    if not level > 0:
+        raise NotFound("no character stands out")
     near = grown(chosen)
     if JOINED * level > 3 * rough and not any(part.any() for part in _edges(chosen)):
         near |= _faint_parts(ink > JOINED * level, chosen, grown(lines | (mask & ~chosen), 2))
     shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
     found: Grey = (_unit((shown / level - 0.1) / 0.85) * near).astype(np.float32)
+    if not found.any():
+        raise NotFound("no character stands out")
     return found
 
 
@@ -189,7 +193,7 @@ def _tight(grey: Grey) -> Grey | None:
     if _ranked(flat[~mask], 0.75) > UNEVEN * level:
         return None
     ink: Grey = (_unit((flat / level - 0.1) / 0.85) * grown(chosen)).astype(np.float32)
-    return ink
+    return ink if ink.any() else None
 
 
 def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:

@@ -23,7 +23,7 @@ enum {
     HOLD_WEIGHTS = 1,      /* registers for a tile's weights too */
     TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
     WINOGRAD_MAPS = 1,     /* input maps from which Winograd is faster */
-    WINOGRAD_TRAINS = 1,  /* faster on the way back too */
+    WINOGRAD_TRAINS = 1,  /* faster backward too */
     WINOGRAD_STRIP = 10,   /* 10 rows x 2 positions, 5 weights, 1 input; 1: by tiles */
     WINOGRAD_TILES = 1,    /* not used by strips */
     WEIGHT_MAPS = 5,       /* a weight gradient tile: 5 maps x 5 taps, 5 inputs, 1 delta */
@@ -32,12 +32,12 @@ enum {
     TAP_ROWS = 5,          /* its weight gradient, maps in lanes: 5 x 5 sums, 2 deltas, 1 pixel */
     FEW = 8,               /* images that run faster one by one, measured */
     FEW_IN_TRAINING = 7,
-    CACHED_VECTORS = 256,  /* of deltas: a third of the innermost cache */
+    CACHED_VECTORS = 256,  /* of deltas: a third of the L1 cache */
     DENSE_ROWS = 6,        /* a dense tile: 6 units x 4 groups, 4 inputs, 1 weight */
     DENSE_GROUPS = 4,
     OUTER_ROWS = 5,        /* a dense weight gradient tile: 5 units x 5 vectors of inputs */
     OUTER_VECTORS = 5,
-    STRIP = 16             /* pixels that bytes_to_lanes turns at once */
+    STRIP = 16             /* pixels that bytes_to_lanes transposes at once */
 };
 
 typedef __m512 vf;
