@@ -22,6 +22,7 @@ import numpy as np
 from bench import elsewhere, tutorials
 from bench.common import Data, Images, by_recipe, mnist, need, parser
 from lenet_c import LeNet5, _core, cli, distort
+from lenet_c.networks import NETWORKS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy.md"
 
@@ -63,7 +64,7 @@ def trained(
     """Train as `lenet-c train` does, with or without --distort and --epochs."""
     return by_recipe(
         (cli.DISTORTED if distorted else cli.RECIPES)[name],
-        cli.ARCHITECTURES[name],
+        NETWORKS[name],
         train,
         epochs=epochs,
         distortion=distort.AFFINE if distorted else None,

@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lenet_c import codes, datasets, distort, kernels, plot, preprocess
-    from lenet_c.architectures import (
-        LENET5_28,
-        LENET5_1998,
-        LENET5_MODERN,
-        LENET_3X3,
-        RBF,
-        Architecture,
-        AveragePool,
-        Conv,
-        Dense,
-        Subsample,
-    )
+    from lenet_c.architecture import Architecture
     from lenet_c.cpu import (
         cpu_info,
         get_num_threads,
@@ -28,8 +17,10 @@ if TYPE_CHECKING:
     )
     from lenet_c.distort import Distortion
     from lenet_c.inputs import InputWarning
+    from lenet_c.layers import RBF, AveragePool, Conv, Dense, Subsample
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import Evaluation, LeNet5
+    from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
@@ -87,21 +78,17 @@ __all__ = [
 # Everything is imported, each from its module, when it is first asked for: importing is quick, and
 # the command hears Ctrl-C before it has numpy.
 _LATE = {
-    **dict.fromkeys(
-        (
-            *("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"),
-            *("RBF", "Architecture", "AveragePool", "Conv", "Dense", "Subsample"),
-        ),
-        "architectures",
-    ),
+    "Architecture": "architecture",
     **dict.fromkeys(
         ("cpu_info", "get_num_threads", "get_threading", "set_num_threads", "set_threading"),
         "cpu",
     ),
     "Distortion": "distort",
     "InputWarning": "inputs",
+    **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     **dict.fromkeys(("Evaluation", "LeNet5"), "model"),
+    **dict.fromkeys(("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"), "networks"),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
     "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),

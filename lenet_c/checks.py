@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,21 +55,63 @@ def rounded(name: str, value: object) -> float:
         return float(np.float32(number(name, value)))
 
 
+def real(
+    name: str, value: object, low: float, high: float = math.inf, closed: str = "left"
+) -> float:
+    """Give a finite number of an interval as a float; else raise TypeError or ValueError.
+
+    `closed` says which of its ends belong to it: "left", "both" or "neither".
+    """
+    given = number(name, value)
+    if low < given < high or (closed != "neither" and given == low):
+        return given
+    if closed == "both" and given == high:
+        return given
+    least = f"above {low:g}" if closed == "neither" else f"of at least {low:g}"
+    if high == math.inf:
+        wanted = f"a finite number {least}"
+    elif closed == "both":
+        wanted = f"a number from {low:g} to {high:g}"
+    else:
+        wanted = f"a number {least} and below {high:g}"
+    raise ValueError(f"{name}: got {short(value)}, want {wanted}")
+
+
 def whole(name: str, value: object, least: int, most: int | None = None) -> int:
-    """Give a whole number within the limits as an int; else raise ValueError."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        given = int(value)
+    """Give a whole number within the limits as an int; else raise TypeError or ValueError."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_whole:
+        given = int(value)  # type: ignore[call-overload]
         if given >= least and (most is None or given <= most):
-            return given
+            return int(given)
     limit = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise ValueError(f"{name}: got {short(value)}, want a whole number {limit}")
+    error = ValueError if is_whole else TypeError
+    raise error(f"{name}: got {short(value)}, want a whole number {limit}")
 
 
 def one_of(name: str, value: object, choices: Iterable[str]) -> str:
-    """Give a name that is among the choices; else raise ValueError."""
+    """Give a name that is among the choices; else raise TypeError or ValueError."""
     choices = list(choices)
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
+    if isinstance(value, str) and value in choices:
+        return value
+    error = ValueError if isinstance(value, str) else TypeError
+    raise error(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
+
+
+def truth(name: str, value: object) -> bool:
+    """Give True or False; raise TypeError for anything else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: got {short(value)}, want True or False")
+    return value
+
+
+Kind = TypeVar("Kind")
+
+
+def instance(name: str, value: object, kind: type[Kind], wanted: str) -> Kind:
+    """Give an object of this class; raise TypeError, with what is wanted, for others."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {short(value)}, want {wanted}")
     return value
 
 

@@ -25,28 +25,16 @@ from numpy.typing import NDArray
 
 import lenet_c
 from lenet_c import _core, calibration, checks, codes, datasets, distort, files, plot, preprocess
-from lenet_c.architectures import (
-    ACTIVATIONS,
-    LENET5_28,
-    LENET5_1998,
-    LENET5_MODERN,
-    LENET_3X3,
-    Architecture,
-)
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.folders import FORMS, TABLE, shortened
+from lenet_c.layers import ACTIVATIONS
 from lenet_c.model import DEFAULT_J, LeNet5, _pretrained, loss_for
+from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3, NETWORKS
 from lenet_c.optimizers import SCHEDULES, SDLM, SGD, Adam, Optimizer
 from lenet_c.rejection import Rejection, best_two
 from lenet_c.trainer import BestWeights, Trainer
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-
-ARCHITECTURES: dict[str, Architecture] = {
-    architecture.name: architecture
-    for architecture in (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3)
-}
-
 
 DIGITS = tuple("0123456789")
 REFUSED_SHOWN = 5
@@ -291,7 +279,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _beginning(arguments: argparse.Namespace) -> LeNet5:
     """Give the network to begin with, whatever its classes are."""
     if arguments.start is None:
-        architecture = ARCHITECTURES[arguments.architecture or LENET5_1998.name]
+        architecture = NETWORKS[arguments.architecture or LENET5_1998.name]
         if arguments.codes is not None and architecture.code_length is None:
             raise ValueError(f"--codes is for RBF outputs, and {architecture.name} has none")
         if arguments.activation is not None:
@@ -478,7 +466,7 @@ def _summary(arguments: argparse.Namespace) -> None:
     if arguments.model is not None:
         network = _network(arguments.model)
     else:
-        network = LeNet5(ARCHITECTURES[arguments.architecture or LENET5_1998.name])
+        network = LeNet5(NETWORKS[arguments.architecture or LENET5_1998.name])
     print(network.summary())
 
 
@@ -1038,7 +1026,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_architecture(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--architecture",
-        choices=list(ARCHITECTURES),
+        choices=list(NETWORKS),
         help=f"default: {LENET5_1998.name}",
     )
 

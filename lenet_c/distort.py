@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.architectures import MAX_SIDE
+from lenet_c.layers import MAX_SIDE
 
 __all__ = ["AFFINE", "SLIGHT", "WORLD", "Distortion", "preview", "transform"]
 

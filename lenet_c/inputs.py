@@ -1,7 +1,7 @@
 """Whether images look like those that a network learnt from, and the line of code that mends it.
 
-The core looks at some images of each call (csrc/run/appearance.c): the range of their pixels and the
-median of their border, beside those of the images that the network learnt from. Here is what it
+The core looks at some images of each call (csrc/run/appearance.c): the range of their pixels and
+the median of their border, beside those of the images that the network learnt from. Here is what it
 says when more than half are unlike them: an error where no network could be right, else a warning.
 """
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.architectures import MAX_MAPS, MAX_SIDE, check_table, table_matrix
+from lenet_c.layers import MAX_SIDE
+from lenet_c.tables import MAX_MAPS, check_table, table_matrix
 
 _FEWER = "fewer rows at a time take less; "
 

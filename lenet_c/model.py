@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, codes, initial
-from lenet_c.architectures import LENET5_1998, Architecture, Conv, table_matrix
+from lenet_c.architecture import Architecture
 from lenet_c.folders import checked_names, shortened
 from lenet_c.inputs import Appearance
+from lenet_c.layers import Conv
+from lenet_c.networks import LENET5_1998
+from lenet_c.tables import table_matrix
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -1037,8 +1040,7 @@ class LeNet5:
         outputs = {}
         arrays = self._network.activations(images, num_threads)
         for layer, array in zip(self.architecture.layers, arrays, strict=True):
-            flat = layer.kind in ("dense", "rbf")
-            outputs[layer.name] = array.reshape(array.shape[:2]) if flat else array
+            outputs[layer.name] = array.reshape(array.shape[:2]) if layer.flat else array
         return outputs
 
     def loss_and_gradient(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks, files
-from lenet_c.architectures import Conv
 from lenet_c.codes import COLUMNS, ROWS
+from lenet_c.layers import Conv
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
 from lenet_c.trainer import History

@@ -292,7 +292,10 @@ def test_the_pieces_of_tanh_in_the_core_are_those_that_are_printed(monkeypatch, 
     tanh_table.main()
     printed, kept = (
         [float(number) for number in re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?(?=f)", text)]
-        for text in (capsys.readouterr().out, (ROOT / "csrc" / "kernels" / "tanh_table.h").read_text())
+        for text in (
+            capsys.readouterr().out,
+            (ROOT / "csrc" / "kernels" / "tanh_table.h").read_text(),
+        )
     )
     assert len(printed) == 2 * (2 + 4 * tanh_table.PIECES)
     assert kept[0] == tanh_table.START

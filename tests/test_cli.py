@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from lenet_c import LeNet5, __version__, cli, codes, datasets, preprocess, set_num_threads
+from lenet_c.networks import NETWORKS
 
 pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
@@ -160,20 +161,20 @@ def train_here(monkeypatch, capsys, folder, *arguments):
     return LeNet5.load(folder / "model.npz"), capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+@pytest.mark.parametrize("name", list(NETWORKS))
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "sdlm"])
 def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     network, output = train_here(
         monkeypatch, capsys, tmp_path, "--architecture", name, "--optimizer", optimizer
     )
     recipe = cli.RECIPES[name]
-    assert network.architecture == cli.ARCHITECTURES[name]
+    assert network.architecture == NETWORKS[name]
     assert f"loss {recipe.loss}; " in output
     assert f"; {optimizer}; rate {recipe.optimizers[optimizer].lr:g} " in output
     assert f"; batch {1 if optimizer == 'sdlm' else recipe.batch_size};" in output
 
 
-@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+@pytest.mark.parametrize("name", list(NETWORKS))
 def test_distorted_images_have_a_recipe_of_their_own(monkeypatch, capsys, tmp_path, name):
     _, output = train_here(monkeypatch, capsys, tmp_path, "--architecture", name, "--distort")
     recipe = cli.DISTORTED[name]

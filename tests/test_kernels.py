@@ -11,7 +11,7 @@ from closeness import assert_close
 
 import reference as ref
 from lenet_c import kernels
-from lenet_c.architectures import C3_TABLE
+from lenet_c.networks import C3_TABLE
 
 BATCHES = [1, 2, 7, 15, 16, 17, 33, 100]
 ACTIVATIONS = ["scaled_tanh", "tanh", "relu", "identity"]

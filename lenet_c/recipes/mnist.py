@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from lenet_c import _core, datasets, distort
-from lenet_c.architectures import LENET5_1998, LENET5_MODERN, Architecture
+from lenet_c.architecture import Architecture
 from lenet_c.distort import Distortion
 from lenet_c.model import DEFAULT_J, LeNet5
+from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
 from lenet_c.trainer import Trainer
 
