@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet_c import codes, datasets, distort, kernels, plot, preprocess
     from lenet_c.architecture import Architecture
+    from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
     from lenet_c.cpu import (
         cpu_info,
         get_num_threads,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.history import History
     from lenet_c.inputs import InputWarning
     from lenet_c.layers import RBF, AveragePool, Conv, Dense, Subsample
     from lenet_c.memory import get_memory_limit, set_memory_limit
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
     from lenet_c.serialization import ModelFileError
-    from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
+    from lenet_c.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -83,7 +85,9 @@ _LATE = {
         ("cpu_info", "get_num_threads", "get_threading", "set_num_threads", "set_threading"),
         "cpu",
     ),
+    **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping"), "callbacks"),
     "Distortion": "distort",
+    "History": "history",
     "InputWarning": "inputs",
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
@@ -93,7 +97,7 @@ _LATE = {
     "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
     "ModelFileError": "serialization",
-    **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping", "History", "Trainer"), "trainer"),
+    "Trainer": "trainer",
 }
 _MODULES = (
     *(

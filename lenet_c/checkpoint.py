@@ -16,11 +16,14 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from lenet_c import checks, serialization
+from lenet_c.callbacks import remembering
 from lenet_c.distort import Distortion
+from lenet_c.history import History
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, Optimizer, PaperSteps
+from lenet_c.run import Run, digest_of
 from lenet_c.serialization import ModelFileError
-from lenet_c.trainer import History, Run, Trainer, digest_of, remembering
+from lenet_c.trainer import Trainer
 
 __all__ = ["KIND", "load", "save"]
 

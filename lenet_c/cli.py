@@ -24,15 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import _core, calibration, checks, codes, datasets, distort, files, plot, preprocess
+from lenet_c import calibration, checks, codes, datasets, distort, files, losses, plot, preprocess
+from lenet_c.callbacks import BestWeights
 from lenet_c.cpu import cpu_info, get_num_threads, set_num_threads
 from lenet_c.folders import FORMS, TABLE, shortened
 from lenet_c.layers import ACTIVATIONS
-from lenet_c.model import DEFAULT_J, LeNet5, _pretrained, loss_for
+from lenet_c.losses import DEFAULT_J, LOSSES
+from lenet_c.model import LeNet5, _pretrained
 from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3, NETWORKS
 from lenet_c.optimizers import SCHEDULES, SDLM, SGD, Adam, Optimizer
 from lenet_c.rejection import Rejection, best_two
-from lenet_c.trainer import BestWeights, Trainer
+from lenet_c.trainer import Trainer
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -421,7 +423,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     network = _network(arguments.model)
     name, test = _test_data(network, arguments)
     print(f"reading the test images of {name} with {network.architecture.name}")
-    _report(network, test, *loss_for(network, None, DEFAULT_J))
+    _report(network, test, *losses.checked(None, DEFAULT_J, network.codes is not None))
     if arguments.plot is not None:
         _save_plots(arguments.plot, _plots(network, test))
 
@@ -960,7 +962,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=[kind for kind in ACTIVATIONS if kind != "identity"],
         help="of every layer but the last (1998: but F6 too); default: the architecture's",
     )
-    option("--loss", choices=_core.LOSSES, help="default: the architecture's")
+    option("--loss", choices=LOSSES, help="default: the architecture's")
     option("--j", type=_number, help="constant of the loss map, above 0")
     option(
         "--optimizer",

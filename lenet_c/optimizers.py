@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, Protocol
 
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import _core, checks
+
+MEASURE_EVERY = 100  # steps between two estimates of the curvature outside of fit
+
+Curvature = Callable[[NDArray[np.int64] | None], NDArray[np.float32]]
 
 
 class Schedule(Protocol):
@@ -142,6 +147,37 @@ class Optimizer:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
         raise TypeError(f"optimizer: got {type(self).__name__}, want SGD, Adam or SDLM")
 
+    def prepare(
+        self,
+        state: _core.OptimizerState,
+        n: int,
+        curvature: Curvature,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.float32], int] | None:
+        """Measure what updates need beside the gradient: before a pass, and before a single step.
+
+        Parameters
+        ----------
+        state : OptimizerState
+            What the optimizer remembers; not changed here.
+        n : int
+            Images of the pass, or of the step's batch.
+        curvature : callable
+            Gives the curvature, float32 (n_parameters,), over the images of the rows that it gets;
+            None: over all.
+        rng : numpy.random.Generator, optional
+            Chooses among the images of a pass; None: a step.
+
+        Returns
+        -------
+        (float32 array, int) or None
+            The curvature to go on with and how many images it stands for; None: as before.
+        """
+        return None
+
+    def set_rates(self, state: _core.OptimizerState, rate: float) -> None:
+        """Give each parameter its rate in the update to come, where the optimizer has such."""
+
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
@@ -261,6 +297,35 @@ class SDLM(Optimizer):
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
         return _core.OptimizerState("sdlm", n_parameters)
+
+    def prepare(
+        self,
+        state: _core.OptimizerState,
+        n: int,
+        curvature: Curvature,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.float32], int] | None:
+        """Estimate the curvature: anew by chance before a pass, in a running mean at a step."""
+        if rng is not None:
+            pick = rng.choice(n, min(self.samples, n), replace=False)
+            return curvature(pick), self.samples
+        if state.n_measured and state.n_updates % MEASURE_EVERY:
+            return None
+        n_measured = min(state.n_measured + n, self.samples)
+        share = min(n / n_measured, 1.0)
+        measured = curvature(None)
+        if share < 1.0:
+            assert state.second is not None
+            measured = state.second + np.float32(share) * (measured - state.second)
+        return measured, n_measured
+
+    def set_rates(self, state: _core.OptimizerState, rate: float) -> None:
+        """Give each parameter its rate, unless it has it from the update before."""
+        if state.rate != rate:
+            assert state.first is not None
+            assert state.second is not None
+            state.first[...] = self.rates(rate, state.second)
+            state.rate = rate
 
     def rates(self, lr: float, curvature: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give each parameter's rate, lr / (mu + h)."""

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks, files
 from lenet_c.codes import COLUMNS, ROWS
+from lenet_c.history import History
 from lenet_c.layers import Conv
 from lenet_c.model import Evaluation, LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
-from lenet_c.trainer import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

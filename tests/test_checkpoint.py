@@ -322,8 +322,8 @@ def test_saved_from_a_signals_handler_while_a_pass_begins(
     saved: list[Any] = []
 
     class Interrupted(Trainer):
-        def _measure(self, *arguments: Any, **options: Any) -> None:
-            super()._measure(*arguments, **options)
+        def _prepare(self, *arguments: Any) -> None:
+            super()._prepare(*arguments)
             if len(self.history.epochs) == 1 and not saved:
                 saved.append(None)
                 saved.append(io.BytesIO() if as_file else copy.deepcopy(self))

@@ -219,7 +219,7 @@ def test_a_schedule_that_changes_in_a_pass() -> None:
 
 def test_steps_average_the_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the first update and every hundredth; the mean over the last images, then decaying."""
-    monkeypatch.setattr("lenet_c.trainer.MEASURE_EVERY", 2)
+    monkeypatch.setattr("lenet_c.optimizers.MEASURE_EVERY", 2)
     images, labels = grey_images(40, 28, 28), labels_for(LENET5_1998, 40)
     net = LeNet5(seed=2)
     trainer = Trainer(net, SDLM(1e-6, samples=25), "mse")

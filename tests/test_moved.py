@@ -23,6 +23,9 @@ OLD = [
     ("architectures", "LayerRow", "layers"),
     ("architectures", "MAX_MAPS", "tables"),
     ("architectures", "table_from_art", "tables"),
+    ("trainer", "BestWeights", "callbacks"),
+    ("trainer", "EarlyStopping", "callbacks"),
+    ("trainer", "Callback", "callbacks"),
 ]
 
 

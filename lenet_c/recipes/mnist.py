@@ -18,7 +18,8 @@ from types import MappingProxyType
 from lenet_c import _core, datasets, distort
 from lenet_c.architecture import Architecture
 from lenet_c.distort import Distortion
-from lenet_c.model import DEFAULT_J, LeNet5
+from lenet_c.losses import DEFAULT_J
+from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
 from lenet_c.trainer import Trainer
