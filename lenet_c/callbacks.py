@@ -54,11 +54,9 @@ class _Monitor(Callback):
     """Has a lowest value of something in the epoch's record, since the run began."""
 
     def __init__(self, monitor: str) -> None:
-        if not isinstance(monitor, str):
-            raise TypeError(
-                f"monitor: got {checks.short(monitor)}, want a key of the record, say 'val_loss'"
-            )
-        self.monitor = monitor
+        self.monitor = checks.instance(
+            "monitor", monitor, str, "a key of the record, say 'val_loss'"
+        )
         self.best = np.inf
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -108,11 +106,7 @@ class EarlyStopping(_Monitor):
     ) -> None:
         super().__init__(monitor)
         self.patience = checks.whole("patience", patience, 1)
-        self.min_delta = checks.number("min_delta", min_delta)
-        if not 0.0 <= self.min_delta < np.inf:
-            raise ValueError(
-                f"min_delta: got {checks.short(min_delta)}, want a finite number of at least 0"
-            )
+        self.min_delta = checks.real("min_delta", min_delta, 0.0)
         self.since = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:

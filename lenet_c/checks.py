@@ -56,24 +56,36 @@ def rounded(name: str, value: object) -> float:
 
 
 def real(
-    name: str, value: object, low: float, high: float = math.inf, closed: str = "left"
+    name: str,
+    value: object,
+    low: float,
+    high: float = math.inf,
+    closed: str = "left",
+    *,
+    in_float32: bool = False,
 ) -> float:
     """Give a finite number of an interval as a float; else raise TypeError or ValueError.
 
-    `closed` says which of its ends belong to it: "left", "both" or "neither".
+    `closed` says which of its ends belong to it: "left", "both" or "neither". `in_float32`: the
+    number has to be there as the core computes with it, too.
     """
     given = number(name, value)
-    if low < given < high or (closed != "neither" and given == low):
+    seen = rounded(name, value) if in_float32 else given
+    if low < seen < high or (closed != "neither" and seen == low):
         return given
-    if closed == "both" and given == high:
+    if closed == "both" and seen == high:
         return given
     least = f"above {low:g}" if closed == "neither" else f"of at least {low:g}"
-    if high == math.inf:
+    if low == -math.inf:
+        wanted = "a finite number"
+    elif high == math.inf:
         wanted = f"a finite number {least}"
     elif closed == "both":
         wanted = f"a number from {low:g} to {high:g}"
     else:
         wanted = f"a number {least} and below {high:g}"
+    if in_float32:
+        wanted += ", in float32"
     raise ValueError(f"{name}: got {short(value)}, want {wanted}")
 
 
@@ -122,6 +134,24 @@ def items(name: str, value: object, what: str) -> Iterator[Any]:
         with suppress(TypeError):
             return iter(value)  # type: ignore[call-overload, no-any-return]
     raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
+
+
+def numbers(name: str, value: ArrayLike, kinds: str = "fiub") -> NDArray[Any]:
+    """Give an array of real numbers; raise TypeError for others. `kinds` are numpy's letters."""
+    given = array(name, value)
+    if given.dtype.kind not in kinds:
+        what = "real numbers" if "f" in kinds else "integers"
+        raise TypeError(f"{name}: dtype {given.dtype}, want {what}")
+    return given
+
+
+def floats(name: str, given: NDArray[Any]) -> NDArray[np.float32]:
+    """Give real numbers as the core computes with them, a copy, all of them finite."""
+    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
+        values = np.array(given, np.float32, order="C")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: some are NaN or infinite in float32, want finite values")
+    return values
 
 
 def array(name: str, value: ArrayLike) -> NDArray[Any]:

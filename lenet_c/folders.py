@@ -120,8 +120,7 @@ class Pictures(tuple[Any, Any]):
         Pictures by one hand are alike: where a few people wrote many, a part with people of its own
         tells more (a folder of their pictures, ``folder(path, class_names=...)``).
         """
-        if not 0.0 < checks.number("share", share) < 1.0:
-            raise ValueError(f"share: got {checks.short(share)}, want a number between 0 and 1")
+        checks.real("share", share, 0.0, 1.0, "neither")
         # RandomState's stream never changes between numpy versions; default_rng's may.
         random = np.random.RandomState(checks.whole("seed", seed, 0, 2**32 - 1))
         aside = np.zeros(len(self.labels), bool)

@@ -95,42 +95,29 @@ def _architecture_for(codes: ArrayLike | None) -> Architecture:
     return LENET5_1998.with_classes(*shape)
 
 
-def _numbers(given: ArrayLike, name: str = "codes") -> NDArray[Any]:
-    array = checks.array(name, given)
-    if array.dtype.kind not in "fiub":
+def _numbers(given: ArrayLike) -> NDArray[Any]:
+    try:
+        return checks.numbers("codes", given)
+    except TypeError as error:
         hint = f", say codes.of({given!r})" if isinstance(given, str) else ""
-        raise TypeError(f"{name}: dtype {array.dtype}, want real numbers{hint}")
-    return array
-
-
-def _rounded(name: str, array: NDArray[Any]) -> Floats:
-    """Give real numbers as the core computes with them, a copy, all of them finite."""
-    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
-        values = np.array(array, np.float32, order="C")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name}: some are NaN or infinite in float32, want finite values")
-    return values
+        raise TypeError(f"{error}{hint}") from None
 
 
 def _parameters(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Floats:
     """Check what is to be the parameters of this name, and give a copy."""
-    array = _numbers(given, name)
+    array = checks.numbers(name, given)
     if array.shape != shape:
         raise ValueError(
             f"{name}: shape {array.shape}, want just {shape} (writing to a view, as in "
             "net['C1.bias'][...] = 0, broadcasts)"
         )
-    return _rounded(name, array)
+    return checks.floats(name, array)
 
 
 def _checked_rejection(name: str, value: object) -> Rejection:
     from lenet_c.rejection import Rejection
 
-    if not isinstance(value, Rejection):
-        raise TypeError(
-            f"{name}: got {checks.short(value)}, want Rejection(penalty=..., margin=...)"
-        )
-    return value
+    return checks.instance(name, value, Rejection, "Rejection(penalty=..., margin=...)")
 
 
 def _check_memory(architecture: Architecture) -> None:
@@ -162,7 +149,7 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
             f"codes: shape {array.shape}, want {wanted} for {architecture.name} "
             "(Architecture.with_classes changes it)"
         )
-    return _rounded("codes", array)
+    return checks.floats("codes", array)
 
 
 def _pretrained() -> dict[str, Any]:
@@ -264,8 +251,7 @@ class LeNet5:
     ) -> None:
         if architecture is None:
             architecture = _architecture_for(codes)
-        if not isinstance(architecture, Architecture):
-            raise TypeError(f"architecture: got {checks.short(architecture)}, want an Architecture")
+        checks.instance("architecture", architecture, Architecture, "an Architecture")
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)
@@ -414,12 +400,7 @@ class LeNet5:
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        number = checks.number("temperature", value)
-        if not 1e-30 <= number <= 1e30:
-            raise ValueError(
-                f"temperature: got {checks.short(value)}, want a number above 0, from 1e-30 to 1e30"
-            )
-        self._temperature = number
+        self._temperature = checks.real("temperature", value, 1e-30, 1e30, "both")
 
     @property
     def rejection(self) -> Rejection | None:
@@ -447,7 +428,7 @@ class LeNet5:
             return
         from lenet_c import calibration
 
-        array = _numbers(values, "subspaces")
+        array = checks.numbers("subspaces", values)
         classes, grid = self.architecture.classes, calibration.grid(self.architecture)
         directions = array.shape[1] if array.ndim == 4 else 0
         if not directions or array.shape != (classes, directions, *grid):
@@ -455,7 +436,7 @@ class LeNet5:
                 f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, {grid[0]}, "
                 f"{grid[1]}), as calibrate makes them"
             )
-        checked = _rounded("subspaces", array)
+        checked = checks.floats("subspaces", array)
         checked.flags.writeable = False
         self._subspaces = checked
 
@@ -541,8 +522,7 @@ class LeNet5:
             letters = LeNet5(LENET5_1998.with_classes(26), codes=codes_of_letters)
             letters.copy_from(digits, ["C1", "S2", "C3", "S4", "C5"])
         """
-        if not isinstance(other, LeNet5):
-            raise TypeError(f"other: got {checks.short(other)}, want a LeNet5")
+        checks.instance("other", other, LeNet5, "a LeNet5")
         own = {layer.name: layer for layer in self.architecture.layers}
         theirs = {layer.name: layer for layer in other.architecture.layers}
         names = self._names_of(own if layers is None else layers, "layers")
@@ -985,11 +965,8 @@ class LeNet5:
         samples = _core.Samples(self._network, images, labels)
         labels = samples.labels
         calibration.check(len(labels), self.architecture)
-        if reject is not None and not 0.0 <= checks.number("reject", reject) < 1.0:
-            raise ValueError(
-                f"reject: got {checks.short(reject)}, want a share of at least 0 and below 1, or "
-                "None"
-            )
+        if reject is not None:
+            checks.real("reject", reject, 0.0, 1.0)
         outputs = self._network.forward(samples, num_threads, finite=True)
         is_rbf = self.codes is not None
         temperature = calibration.temperature(outputs, is_rbf, labels)
@@ -1234,8 +1211,7 @@ class LeNet5:
         if not np.isfinite(parameters).all():
             raise ValueError("parameters: some are NaN or infinite, which load would refuse")
         notes = self.notes
-        if not isinstance(notes, dict):
-            raise TypeError(f"notes: got {checks.short(notes)}, want a dict")
+        checks.instance("notes", notes, dict, "a dict")
         arrays = {"parameters": parameters}
         codes = self._codes_of(parameters)
         if codes is not None:

@@ -65,13 +65,9 @@ class OneCycle:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= checks.number("warm_up", self.warm_up) < 1.0:
-            raise ValueError(
-                f"warm_up: got {checks.short(self.warm_up)}, want at least 0 and below 1"
-            )
-        for name, value in (("start", self.start), ("end", self.end)):
-            if not 0.0 <= checks.number(name, value) <= 1.0:
-                raise ValueError(f"{name}: got {checks.short(value)}, want 0 to 1")
+        checks.real("warm_up", self.warm_up, 0.0, 1.0)
+        checks.real("start", self.start, 0.0, 1.0, "both")
+        checks.real("end", self.end, 0.0, 1.0, "both")
 
     def __call__(self, step: int, n_steps: int, epoch: int) -> float:
         """Give the factor for update `step` of `n_steps`."""
@@ -88,16 +84,6 @@ SCHEDULES: dict[str, Schedule] = {
     "paper": PaperSteps(),
     "one_cycle": OneCycle(),
 }
-
-
-def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not low <= checks.rounded(name, value) < high:
-        limit = (
-            f"{low} or more, finite in float32"
-            if high == math.inf
-            else f"at least {low} and below {high}"
-        )
-        raise ValueError(f"{name}: got {checks.short(value)}, want {limit}")
 
 
 @dataclass(frozen=True)
@@ -123,8 +109,8 @@ class Optimizer:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("lr", self.lr, 0.0)
-        _check("weight_decay", self.weight_decay, 0.0)
+        checks.real("lr", self.lr, 0.0, in_float32=True)
+        checks.real("weight_decay", self.weight_decay, 0.0, in_float32=True)
         known = isinstance(self.schedule, str) and self.schedule in SCHEDULES
         if not known and not callable(self.schedule):
             raise ValueError(
@@ -136,11 +122,7 @@ class Optimizer:
         """Give the rate of update `step` of `n_steps` (from 0), in pass `epoch` (from 1)."""
         if isinstance(self.schedule, str):
             return self.lr * SCHEDULES[self.schedule](step, n_steps, epoch)
-        factor = checks.number("schedule's factor", self.schedule(step, n_steps, epoch))
-        if not 0.0 <= factor < math.inf:
-            raise ValueError(
-                f"schedule's factor: got {factor!r}, want a finite number of at least 0"
-            )
+        factor = checks.real("schedule's factor", self.schedule(step, n_steps, epoch), 0.0)
         return self.lr * factor
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
@@ -199,7 +181,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("momentum", self.momentum, 0.0, 1.0)
+        checks.real("momentum", self.momentum, 0.0, 1.0, in_float32=True)
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
@@ -232,9 +214,9 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("beta1", self.beta1, 0.0, 1.0)
-        _check("beta2", self.beta2, 0.0, 1.0)
-        _check("epsilon", self.epsilon, 0.0)
+        checks.real("beta1", self.beta1, 0.0, 1.0, in_float32=True)
+        checks.real("beta2", self.beta2, 0.0, 1.0, in_float32=True)
+        checks.real("epsilon", self.epsilon, 0.0, in_float32=True)
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
@@ -287,9 +269,7 @@ class SDLM(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("mu", self.mu, 0.0)
-        if np.float32(self.mu) == 0.0:
-            raise ValueError(f"mu: got {self.mu!r}, want a number above 0")
+        checks.real("mu", self.mu, 0.0, closed="neither", in_float32=True)
         if self.weight_decay != 0.0:
             raise ValueError(f"weight_decay: got {self.weight_decay!r}, want 0: SDLM has none")
         checks.whole("samples", self.samples, 1)

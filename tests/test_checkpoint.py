@@ -520,7 +520,7 @@ NOT_HERE = object()
         ("counts", [1, 2, 3], "not enough values"),
         ("counts", [1, 2, -3, 4], "counts: got -3"),
         ("counts", [1, 2, 1 << 70, 4], "counts: got"),
-        ("stop", 1, "stop: got 1, want true or false"),
+        ("stop", 1, "stop: got 1, want True or False"),
         ("history", ["a"], r"history: int64 \(1, 8\), want int64 \(N, 1\)"),
         ("callbacks", 5, "not iterable"),
         ("callbacks", [{"kind": 3, "state": {}}], "callbacks: got 3, want text"),

@@ -301,17 +301,18 @@ def test_weights_that_are_not_finite_before_an_estimate() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mu": 0.0}, r"mu: got 0\.0, want a number above 0"),
+        ({"mu": 0.0}, r"mu: got 0\.0, want a finite number above 0"),
         ({"mu": -1.0}, r"mu: got -1\.0, want"),
         ({"lr": -1.0}, r"lr: got -1\.0, want"),
         ({"samples": 0}, "samples: got 0, want a whole number of at least 1"),
-        ({"samples": 1.5}, r"samples: got 1\.5, want a whole number"),
         ({"weight_decay": 0.1}, r"weight_decay: got 0\.1, want 0: SDLM has none"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SDLM(**settings)
+    with pytest.raises(TypeError, match=r"samples: got 1\.5, want a whole number"):
+        SDLM(samples=1.5)  # type: ignore[arg-type]
 
 
 def test_pickling() -> None:

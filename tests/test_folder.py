@@ -109,7 +109,7 @@ def test_split_takes_of_every_class(letters: Path) -> None:
     assert np.bincount(found.split(0.001)[1].labels).tolist() == [1, 1, 1]
     assert np.bincount(found.split(0.999)[0].labels).tolist() == [1, 1, 1, 1]
     for share in (0, 1, -1, float("nan")):
-        with pytest.raises(ValueError, match=r"share: got .*, want a number between 0 and 1"):
+        with pytest.raises(ValueError, match=r"share: got .*, want a number above 0 and below 1"):
             found.split(share)
 
 
