@@ -152,7 +152,7 @@ def _checked_codes(architecture: Architecture, given: ArrayLike | None) -> Float
     return checks.floats("codes", array)
 
 
-def _pretrained() -> dict[str, Any]:
+def pretrained_files() -> dict[str, Any]:
     """Give the files of the networks that come with the library, by name."""
     from importlib import resources  # slow to import, and needed here alone
 
@@ -1339,7 +1339,7 @@ class LeNet5:
         >>> LeNet5.pretrained("mnist").n_parameters
         60000
         """
-        known = _pretrained()
+        known = pretrained_files()
         checks.one_of("name", name, known)
         return cls.load(io.BytesIO(known[name].read_bytes()))
 

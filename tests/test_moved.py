@@ -26,6 +26,8 @@ OLD = [
     ("trainer", "BestWeights", "callbacks"),
     ("trainer", "EarlyStopping", "callbacks"),
     ("trainer", "Callback", "callbacks"),
+    ("cli", "RECIPES", "recipes"),
+    ("cli", "Recipe", "recipes"),
 ]
 
 
