@@ -100,23 +100,30 @@ _LATE = {
     "Trainer": "trainer",
 }
 _MODULES = (
-    *(
-        "architectures",
-        "codes",
-        "cpu",
-        "datasets",
-        "distort",
-        "inputs",
-        "kernels",
-        "memory",
-        "model",
-    ),
-    *("optimizers", "plot", "preprocess", "rejection", "serialization", "trainer"),
+    *("architecture", "architectures", "callbacks", "codes", "cpu", "datasets", "distort"),
+    *("history", "inputs", "kernels", "layers", "losses", "memory", "model", "networks"),
+    *("optimizers", "plot", "preprocess", "recipes", "rejection", "serialization", "tables"),
+    "trainer",
 )
+
+
+def _compiled() -> Any:
+    try:
+        return importlib.import_module(f"{__name__}._core")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}._core":
+            raise
+        raise ImportError(
+            "lenet_c._core, the C core, is not built for this Python; where setup.py is, "
+            "pip install -e . builds it"
+        ) from None
+
 
 if not TYPE_CHECKING:  # a checker would take any name for one of these
 
     def __getattr__(name: str) -> Any:
+        if name == "_core":
+            return _compiled()
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
         if name not in _LATE:
