@@ -17,11 +17,12 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.evaluation import Evaluation
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
     from lenet_c.layers import RBF, AveragePool, Conv, Dense, Subsample
     from lenet_c.memory import get_memory_limit, set_memory_limit
-    from lenet_c.model import Evaluation, LeNet5
+    from lenet_c.model import LeNet5
     from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.reading import Reading
@@ -91,7 +92,8 @@ _LATE = {
     "InputWarning": "inputs",
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
-    **dict.fromkeys(("Evaluation", "LeNet5"), "model"),
+    "Evaluation": "evaluation",
+    "LeNet5": "model",
     **dict.fromkeys(("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"), "networks"),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
     "Reading": "reading",

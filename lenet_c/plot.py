@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks, files
 from lenet_c.codes import COLUMNS, ROWS
+from lenet_c.evaluation import Evaluation
 from lenet_c.history import History
 from lenet_c.layers import Conv
-from lenet_c.model import Evaluation, LeNet5
+from lenet_c.model import LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
 
 if TYPE_CHECKING:

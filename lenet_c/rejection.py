@@ -297,3 +297,8 @@ def curve(by: str, scores: Reals, wrong: NDArray[np.bool_]) -> RejectionCurve:
         1.0 - accepted / len(scores),
         n_wrong[last] / accepted,
     )
+
+
+def checked(name: str, value: object) -> Rejection:
+    """Give a Rejection; raise TypeError for anything else."""
+    return checks.instance(name, value, Rejection, "Rejection(penalty=..., margin=...)")

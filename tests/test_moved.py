@@ -26,6 +26,7 @@ OLD = [
     ("trainer", "BestWeights", "callbacks"),
     ("trainer", "EarlyStopping", "callbacks"),
     ("trainer", "Callback", "callbacks"),
+    ("model", "Evaluation", "evaluation"),
     ("cli", "RECIPES", "recipes"),
     ("cli", "Recipe", "recipes"),
 ]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks, datasets
+from lenet_c.classes import DIGITS, shortened
 from lenet_c.commands.errors import one_line
-from lenet_c.folders import TABLE, shortened
+from lenet_c.folders import TABLE
 from lenet_c.model import LeNet5
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
-DIGITS = tuple("0123456789")
 REFUSED_SHOWN = 5
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from lenet_c import calibration, codes, files, plot
 from lenet_c.commands.data import Split
-from lenet_c.model import LeNet5, pretrained_files
+from lenet_c.model import LeNet5
+from lenet_c.model_file import pretrained_files
 from lenet_c.rejection import best_two
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
+from lenet_c.classes import shortened
 from lenet_c.commands import results
 from lenet_c.commands.data import training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.progress import Progress
 from lenet_c.cpu import get_num_threads
-from lenet_c.folders import shortened
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN, NETWORKS
 from lenet_c.optimizers import SDLM, SGD, Optimizer
