@@ -21,7 +21,8 @@ import numpy as np
 
 from bench import elsewhere, tutorials
 from bench.common import Data, Images, by_recipe, mnist, need, parser
-from lenet_c import LeNet5, _core, cli, distort
+from lenet_c import LeNet5, _core
+from lenet_c.recipes import DISTORTED, RECIPES
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy.md"
 
@@ -61,15 +62,8 @@ def trained(
     epochs: int | None = None,
 ) -> LeNet5:
     """Train as `lenet-c train` does, with or without --distort and --epochs."""
-    return by_recipe(
-        (cli.DISTORTED if distorted else cli.RECIPES)[name],
-        cli.ARCHITECTURES[name],
-        train,
-        epochs=epochs,
-        distortion=distort.AFFINE if distorted else None,
-        seed=seed,
-        threads=threads,
-    )
+    recipe = (DISTORTED if distorted else RECIPES)[name]
+    return by_recipe(recipe, train, epochs=epochs, seed=seed, threads=threads)
 
 
 def by_command(name: str, distorted: bool = False, epochs: int | None = None) -> Measure:

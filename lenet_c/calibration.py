@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import _core
-from lenet_c.architectures import Architecture
+from lenet_c.architecture import Architecture
 from lenet_c.rejection import Rejection
 
 Floats = NDArray[np.float32]

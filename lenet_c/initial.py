@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks
-from lenet_c.architectures import Architecture, Dense, Subsample
+from lenet_c.architecture import Architecture
+from lenet_c.layers import Dense, Subsample
 
 INITS = ("paper", "he", "glorot")
 

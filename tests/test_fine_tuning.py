@@ -219,7 +219,7 @@ def test_with_classes() -> None:
     assert LENET5_1998.with_classes(95).layers[-1] == RBF("output", classes=95)
     assert LENET5_28.with_classes(3).layers[-1] == Dense("output", 3, activation="identity")
     assert LENET5_28.with_classes(3).layers[:-1] == LENET5_28.layers[:-1]
-    with pytest.raises(ValueError, match="classes is 0, want 1 to"):
+    with pytest.raises(ValueError, match="classes: got 0, want a whole"):
         LENET5_28.with_classes(0)
 
 

@@ -167,7 +167,7 @@ def test_views_and_byte_orders(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "arrays", "error", "message"),
     [
-        ({}, {"a": np.zeros(3)}, ValueError, "a: dtype float64; wanted float32"),
+        ({}, {"a": np.zeros(3)}, ValueError, "a: dtype float64, want float32"),
         ({}, {"a": np.array([None])}, ValueError, "a: dtype object"),
         ({}, {"metadata": np.zeros(3, np.uint8)}, ValueError, "'metadata' cannot be stored"),
         ({}, {"checksum": np.zeros(3, np.uint8)}, ValueError, "'checksum' cannot be stored"),
@@ -323,13 +323,13 @@ def test_newer_version():
 
 @pytest.mark.parametrize("version", [0, -1, "1", 1.0, True, None])
 def test_impossible_version(version):
-    with pytest.raises(ModelFileError, match="wanted a whole number"):
+    with pytest.raises(ModelFileError, match="want a whole number"):
         serialization.read(io.BytesIO(forge({}, version=version)))
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", "<f2", "<i4", "|b1", "|S3", "<c8", "<M8[s]"])
 def test_wrong_dtype(dtype):
-    with pytest.raises(ModelFileError, match=r"a has dtype '.*'; wanted little-endian float32"):
+    with pytest.raises(ModelFileError, match=r"a has dtype '.*', want little-endian float32"):
         serialization.read(io.BytesIO(forge({"a": np.zeros(2, dtype)})))
 
 
