@@ -25,12 +25,19 @@ def save(network: Network, path: str | os.PathLike[str] | BinaryIO) -> None:
     parameters = network._snapshot()
     if not np.isfinite(parameters).all():
         raise ValueError("parameters: some are NaN or infinite, which load would refuse")
-    notes = network.notes
-    checks.instance("notes", notes, dict, "a dict")
     arrays = {"parameters": parameters}
     codes = network._codes_of(parameters)
     if codes is not None:
         arrays["codes"] = codes
+    if network._subspaces is not None:
+        arrays["subspaces"] = network._subspaces
+    serialization.write(path, _metadata(network), arrays)
+
+
+def _metadata(network: Network) -> dict[str, Any]:
+    """Give what a file says of a network."""
+    notes = network.notes
+    checks.instance("notes", notes, dict, "a dict")
     metadata: dict[str, Any] = {"architecture": network.architecture.to_dict()}
     if notes:
         metadata["notes"] = notes
@@ -43,9 +50,7 @@ def save(network: Network, path: str | os.PathLike[str] | BinaryIO) -> None:
         metadata["temperature"] = network._temperature
     if network._rejection is not None:
         metadata["rejection"] = network._rejection.to_dict()
-    if network._subspaces is not None:
-        arrays["subspaces"] = network._subspaces
-    serialization.write(path, metadata, arrays)
+    return metadata
 
 
 def load(
@@ -90,6 +95,11 @@ def load(
     network.parameters = parameters
     notes = metadata.get("notes")
     network.notes = notes if isinstance(notes, dict) else {}
+    if limits.metadata <= serialization.LIMITS.metadata:
+        try:
+            serialization.encode(_metadata(network))  # what was loaded can be saved
+        except ValueError as error:
+            raise serialization.ModelFileError(f"{name}: as it would be saved, {error}") from None
     return network
 
 

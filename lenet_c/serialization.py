@@ -220,7 +220,8 @@ def _whole(value: int) -> int:
     return value
 
 
-def _json(metadata: Mapping[str, Any]) -> bytes:
+def encode(metadata: Mapping[str, Any]) -> bytes:
+    """Give metadata as JSON, or an error where it does not fit or would come back otherwise."""
     import json
 
     about = {}
@@ -244,7 +245,7 @@ def _pack(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> byte
 
     if len(arrays) > LIMITS.members - len(_RESERVED):
         raise ValueError(f"{len(arrays)} arrays; at most {LIMITS.members - len(_RESERVED)} fit")
-    members = {"metadata": np.frombuffer(_json(metadata), np.uint8)}
+    members = {"metadata": np.frombuffer(encode(metadata), np.uint8)}
     for name, array in arrays.items():
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise ValueError(f"array name {name!r} cannot be stored")
