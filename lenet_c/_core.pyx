@@ -827,6 +827,8 @@ cdef class Network:
         cdef lenet_layer specs[LENET_MAX_LAYERS]
         cdef const uint8_t[:, ::1] table
         cdef const float[:, ::1] code_values
+        cdef lenet_layer_sizes sizes
+        cdef int32_t shape[3]
         cdef lenet_status status
         cdef Py_ssize_t i
         _check_init()
@@ -836,7 +838,7 @@ cdef class Network:
         memset(specs, 0, sizeof(specs))
         tables = []  # copies, kept until the plan has taken theirs
         # what the next layer gets: the core trusts the sizes of tables and codes to fit it
-        inputs, rows, columns = 1, height, width
+        shape[:] = [1, height, width]
         for i in range(len(layers)):
             kind, activation, maps, kernel, connections, trained = layers[i]
             specs[i].kind = KINDS[kind]
@@ -850,21 +852,15 @@ cdef class Network:
                 tables.append(own)
                 table = own
                 _fit(f"layers: table {i}", (table.shape[0], table.shape[1]),
-                     (specs[i].maps, inputs))
+                     (specs[i].maps, shape[0]))
                 specs[i].table = &table[0, 0]
-            if i + 1 == len(layers):
-                break
-            if specs[i].kind == LENET_CONV:
-                inputs = specs[i].maps
-                rows, columns = rows - specs[i].kernel + 1, columns - specs[i].kernel + 1
-            elif specs[i].kind == LENET_SUBSAMPLE or specs[i].kind == LENET_AVERAGE_POOL:
-                rows, columns = rows // 2, columns // 2
-            else:
-                inputs, rows, columns = specs[i].maps, 1, 1
+            if i + 1 < len(layers):
+                _check(lenet_layer_describe(&specs[i], shape, &sizes))
+                shape = sizes.shape
         if codes is not None:
             code_values = np.array(codes, np.float32, order="C", ndmin=2)
             _fit("codes", (code_values.shape[0], code_values.shape[1]),
-                 (specs[len(layers) - 1].maps, inputs * rows * columns))
+                 (specs[len(layers) - 1].maps, <int64_t>shape[0] * shape[1] * shape[2]))
         status = lenet_plan_create(specs, <int32_t>len(layers), height, width, background,
                                    foreground, &code_values[0, 0] if codes is not None else NULL,
                                    &self.plan)
@@ -873,7 +869,7 @@ cdef class Network:
         self.width = width
         self.background = background
         self.foreground = foreground
-        self.is_rbf = specs[len(layers) - 1].kind == KINDS["rbf"]
+        self.is_rbf = specs[len(layers) - 1].kind == LENET_RBF
         self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
         self.n_parameters = lenet_plan_parameters(self.plan)

@@ -484,22 +484,41 @@ ONE = "np.zeros((1, 8, 8), np.uint8)"
 CALLS = {
     "distort": ("[1, 0, 0, 0, 0, 0, 4, 1, 1, 1, 0, 0, 0, 1]", "1", "0", ONE, ONE),
     "transform": ("[0, 0, 1, 1, 0, 0]", ONE, ONE),
-    "conv": ("f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(4)", "3", "None", "f(2, 4, 6, 6)"),
-    "conv with a table": (
-        "f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(4)", "3", "np.ones((4, 3), np.uint8)", "f(2, 4, 6, 6)"
+    "layer_forward of a convolution": (
+        "'conv'", "4", "3", "None", "f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(4)", "f(2, 4, 6, 6)"
     ),
-    "conv_backward": (
-        "f(2, 3, 8, 8)", "f(4 * 3 * 9)", "3", "None", "f(2, 4, 6, 6)", "f(2, 3, 8, 8)",
-        "f(4 * 3 * 9)", "f(4)",
+    "layer_forward of one with a table": (
+        "'conv'", "4", "3", "np.ones((4, 3), np.uint8)", "f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(4)",
+        "f(2, 4, 6, 6)",
     ),
-    "subsample": ("f(2, 3, 8, 9)", "f(3)", "f(3)", "f(2, 3, 4, 4)"),
-    "subsample_backward": (
-        "f(2, 3, 8, 9)", "f(3)", "f(2, 3, 4, 4)", "f(2, 3, 8, 9)", "f(3)", "f(3)"
+    "layer_backward of a convolution": (
+        "'conv'", "4", "3", "None", "f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(2, 4, 6, 6)",
+        "f(2, 3, 8, 8)", "f(4 * 3 * 9)", "f(4)",
     ),
-    "dense": ("f(2, 5)", "f(3, 5)", "f(3)", "f(2, 3)"),
-    "dense_backward": ("f(2, 5)", "f(3, 5)", "f(2, 3)", "f(2, 5)", "f(3, 5)", "f(3)"),
-    "rbf": ("f(2, 5)", "f(3, 5)", "f(2, 3)"),
-    "rbf_backward": ("f(2, 5)", "f(3, 5)", "f(2, 3)", "f(2, 5)", "f(3, 5)"),
+    "layer_forward of subsampling": (
+        "'subsample'", "0", "0", "None", "f(2, 3, 8, 9)", "f(3)", "f(3)", "f(2, 3, 4, 4)"
+    ),
+    "layer_backward of subsampling": (
+        "'subsample'", "0", "0", "None", "f(2, 3, 8, 9)", "f(3)", "f(2, 3, 4, 4)",
+        "f(2, 3, 8, 9)", "f(3)", "f(3)",
+    ),
+    "layer_forward of a mean": (
+        "'average_pool'", "0", "0", "None", "f(2, 3, 8, 9)", "None", "None", "f(2, 3, 4, 4)"
+    ),
+    "layer_forward of units": (
+        "'dense'", "3", "0", "None", "f(2, 5, 1, 1)", "f(15)", "f(3)", "f(2, 3, 1, 1)"
+    ),
+    "layer_backward of units": (
+        "'dense'", "3", "0", "None", "f(2, 5, 1, 1)", "f(15)", "f(2, 3, 1, 1)", "f(2, 5, 1, 1)",
+        "f(15)", "f(3)",
+    ),
+    "layer_forward of codes": (
+        "'rbf'", "3", "0", "None", "f(2, 5, 1, 1)", "f(15)", "None", "f(2, 3, 1, 1)"
+    ),
+    "layer_backward of codes": (
+        "'rbf'", "3", "0", "None", "f(2, 5, 1, 1)", "f(15)", "f(2, 3, 1, 1)", "f(2, 5, 1, 1)",
+        "f(15)", "None",
+    ),
     "squash": ("f(7)", "'tanh'", "f(7)"),
     "squash_backward": ("f(7)", "f(7)", "'tanh'", "f(7)"),
 }  # fmt: skip

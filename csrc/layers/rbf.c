@@ -19,15 +19,14 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     return LENET_OK;
 }
 
+/* For the curvature of trained codes. */
 static size_t scratch(const net_layer *layer, const layer_manner *manner, int training, int groups,
                       int alone)
 {
-    (void)layer;
     (void)manner;
-    (void)training;
     (void)groups;
     (void)alone;
-    return 0;
+    return training ? (size_t)layer->n_weights : 0;
 }
 
 static void forward(const layer_call *c, const float *in, float *out)
@@ -83,7 +82,7 @@ static void curvature_of_image(const layer_call *c, const float *x, const double
             const double slope = 2.0 * ((double)x[j * lanes] - (double)c->codes[i * inputs + j]);
             variance += p[i] * (slope - mean) * (slope - mean);
             if (c->dweights)
-                c->dweights[i * inputs + j] +=
+                c->scratch[i * inputs + j] +=
                     without_denormals(p[i] * (1.0 - p[i]) * slope * slope
                                       + (i == label ? 2.0 * (1.0 - p[i]) : 0.0));
         }
@@ -93,10 +92,9 @@ static void curvature_of_image(const layer_call *c, const float *x, const double
 
 static void curvature(const layer_call *c, float *in, const float *delta)
 {
-    const ptrdiff_t inputs = c->layer->in_size, lanes = c->k->lanes;
+    const ptrdiff_t inputs = c->layer->in_size, lanes = c->k->lanes, n = c->layer->n_weights;
     (void)delta;
-    if (c->dweights && !c->add)
-        for (ptrdiff_t i = 0; i < c->layer->n_weights; i++) c->dweights[i] = 0.0f;
+    for (ptrdiff_t i = 0; i < n; i++) c->scratch[i] = 0.0f;
     for (ptrdiff_t image = 0; image < c->groups * lanes; image++) {
         const ptrdiff_t at = image / lanes * c->in_stride + image % lanes;
         if (c->labels[image] >= 0)
@@ -105,6 +103,9 @@ static void curvature(const layer_call *c, float *in, const float *delta)
         else
             for (ptrdiff_t j = 0; j < inputs; j++) in[at + j * lanes] = 0.0f;
     }
+    /* summed up first: the same bits with and without `add` */
+    for (ptrdiff_t i = 0; i < n; i++)
+        c->dweights[i] = c->add ? c->dweights[i] + c->scratch[i] : c->scratch[i];
 }
 
 LAYER_KIND(rbf,
