@@ -14,10 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from lenet_c import checks
+from lenet_c import _core, checks
 from lenet_c.tables import MAX_MAPS, Table, check_table
 
-ACTIVATIONS = ("scaled_tanh", "tanh", "relu", "identity")
+ACTIVATIONS = tuple(_core.ACTIVATIONS)
 
 # Low enough that no product of sizes overflows in C.
 MAX_SIDE = 1024

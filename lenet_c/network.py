@@ -265,12 +265,7 @@ class Network:
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
         for name in checks.items(argument, names, "names"):
-            if not isinstance(name, str) or (name not in layers and name not in self):
-                raise ValueError(
-                    f"{argument}: got {checks.short(name)}, want some of "
-                    + ", ".join([*layers, *self])
-                )
-            wanted.add(name)
+            wanted.add(checks.one_of(argument, name, [*layers, *self]))
         return [name for name in self if wanted & {name, name.partition(".")[0]}]
 
     def _take_record(self, other: Network) -> None:
@@ -317,8 +312,8 @@ class Network:
         """Give the codes that belong to a copy of the parameters."""
         if self._code_name is None:
             return self.codes
-        first, end = self._ranges[self._code_name]
-        return parameters[first:end].reshape(self._shapes[self._code_name])
+        start, end = self._ranges[self._code_name]
+        return parameters[start:end].reshape(self._shapes[self._code_name])
 
     def __getstate__(self) -> dict[str, Any]:
         parameters = self._snapshot()

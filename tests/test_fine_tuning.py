@@ -151,9 +151,9 @@ def test_frozen_after_a_failure(images: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("freeze", "error", "message"),
     [
-        (["C1", "C7"], ValueError, r"freeze: got 'C7', want some of C1, S2, .*output, C1\.weight"),
-        (["C1.wait"], ValueError, r"freeze: got 'C1\.wait', want some of"),
-        ([3], ValueError, "freeze: got 3, want some of"),
+        (["C1", "C7"], ValueError, r"freeze: got 'C7', want one of C1, S2, .*output, C1\.weight"),
+        (["C1.wait"], ValueError, r"freeze: got 'C1\.wait', want one of"),
+        ([3], TypeError, "freeze: got 3, want one of"),
         ("C1", TypeError, r"freeze: got 'C1', want a list, \['C1'\]"),
         (["C1", "S2", "C3", "S4", "C5", "F6"], ValueError, "freeze: got every layer"),
     ],
