@@ -232,7 +232,7 @@ RELU_C1 = Architecture(
 @pytest.mark.parametrize(
     ("other", "layers", "error", "message"),
     [
-        (LeNet5(), ["C8"], ValueError, "layers: got 'C8', want some of C1, S2"),
+        (LeNet5(), ["C8"], ValueError, "layers: got 'C8', want one of C1, S2"),
         (LeNet5(), "C1", TypeError, r"layers: got 'C1', want a list, \['C1'\]"),
         ("net", None, TypeError, "other: got 'net', want a LeNet5"),
         (LeNet5(RELU_C1), ["C1"], ValueError, "layers: 'C1' differs between"),
