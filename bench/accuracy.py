@@ -74,7 +74,7 @@ def by_command(name: str, distorted: bool = False, epochs: int | None = None) ->
     return measure
 
 
-def by_tutorial(recipe: tutorials.Recipe) -> Measure:
+def by_tutorial(recipe: tutorials.Tutorial) -> Measure:
     def measure(data: Data, seed: int, threads: int | None) -> float:
         return 1 - tutorials.accuracy(recipe, *data, seed, threads)
 
@@ -94,7 +94,7 @@ PUBLISHED = {"lenet5-modern": "about 1 to 1.5%", "lenet-3x3": "1.64%"}
 
 def _tutorial_rows() -> dict[str, Row]:
     rows = {}
-    for recipe in tutorials.RECIPES:
+    for recipe in tutorials.TUTORIALS:
         name, target = recipe.architecture.name, 100 - recipe.target
         for suffix, chosen, how in (
             ("", recipe, "Keras's default rate"),

@@ -214,7 +214,7 @@ class Architecture:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If there is no such activation.
         """
         checks.one_of("activation", activation, ACTIVATIONS)

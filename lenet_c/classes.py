@@ -36,6 +36,8 @@ def checked_names(argument: str, given: object, wanted: int | None = None) -> tu
     -------
     tuple of str
     """
+    if isinstance(given, str):
+        raise TypeError(f"{argument}: got {checks.short(given)}, want a list, as list('ABC')")
     names: dict[str, None] = {}
     for name in checks.items(argument, given, "names"):
         if wanted is not None and len(names) == wanted:

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from lenet_c import checks
-from lenet_c.tables import MAX_MAPS, Table, check_table
+from lenet_c import _core, checks
+from lenet_c.tables import MAX_MAPS, Table, check_table, table_matrix
 
-ACTIVATIONS = ("scaled_tanh", "tanh", "relu", "identity")
+ACTIVATIONS = tuple(_core.ACTIVATIONS)
 
 # Low enough that no product of sizes overflows in C.
 MAX_SIDE = 1024
@@ -84,6 +84,17 @@ class Layer(ABC):
     def n_connections(self, input_shape: Shape) -> int:
         """Count the connections, biases included."""
 
+    def spec(self, input_shape: Shape) -> _core.Layer:
+        """Give what the core makes the layer from; what a kind lacks is its neutral value."""
+        return (
+            self.kind,
+            getattr(self, "activation", "identity"),
+            self.output_shape(input_shape)[0],
+            getattr(self, "kernel", 0),
+            None,
+            getattr(self, "trained", False),
+        )
+
 
 @dataclass(frozen=True)
 class Conv(Layer):
@@ -146,6 +157,12 @@ class Conv(Layer):
         """Count the connections, biases included."""
         _, height, width = self.output_shape(input_shape)
         return n_values(self.parameter_shapes(input_shape)) * height * width
+
+    def spec(self, input_shape: Shape) -> _core.Layer:
+        """Give what the core makes the layer from."""
+        kind, activation, maps, kernel, _, trained = super().spec(input_shape)
+        table = None if self.table is None else table_matrix(self.table, input_shape[0])
+        return kind, activation, maps, kernel, table, trained
 
 
 @dataclass(frozen=True)

@@ -172,8 +172,8 @@ class LeNet5(Network, Reader):
         theirs_now = other._snapshot()
         with self._turns.changing:
             for name in names:
-                first, end = other._ranges[name]
-                self[name][...] = theirs_now[first:end].reshape(self[name].shape)
+                start, end = other._ranges[name]
+                self[name][...] = theirs_now[start:end].reshape(self[name].shape)
         if layers is None:
             self._take_record(other)
 
@@ -231,8 +231,8 @@ class LeNet5(Network, Reader):
         chosen = codes_for(self.architecture, names, kept, codes, self._codes_of(mine))
         network = LeNet5(architecture, seed=seed, codes=chosen)
         for name in network:
-            first, end = self._ranges[name]
-            theirs = mine[first:end].reshape(self._shapes[name])
+            start, end = self._ranges[name]
+            theirs = mine[start:end].reshape(self._shapes[name])
             if name.partition(".")[0] != last:
                 network[name][...] = theirs
             elif name != self._code_name:

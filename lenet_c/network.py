@@ -13,8 +13,6 @@ from lenet_c import _core, checks
 from lenet_c.architecture import Architecture
 from lenet_c.classes import check_distinct, checked_names
 from lenet_c.inputs import Appearance
-from lenet_c.layers import Conv
-from lenet_c.tables import table_matrix
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -25,21 +23,7 @@ Floats = NDArray[np.float32]
 
 def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _core.Network:
     inputs = architecture.input_shapes
-    layers = []
-    for layer in architecture.layers:
-        table = None
-        if isinstance(layer, Conv) and layer.table is not None:
-            table = table_matrix(layer.table, inputs[layer.name][0])
-        layers.append(
-            (
-                layer.kind,
-                getattr(layer, "activation", "identity"),
-                architecture.output_shapes[layer.name][0],
-                getattr(layer, "kernel", 0),
-                table,
-                getattr(layer, "trained", False),
-            )
-        )
+    layers = [layer.spec(inputs[layer.name]) for layer in architecture.layers]
     height, width = architecture.input_shape
     network = _core.Network(
         layers, height, width, architecture.background, architecture.foreground, fixed_codes
@@ -265,12 +249,7 @@ class Network:
         layers = [layer.name for layer in self.architecture.layers]
         wanted = set()
         for name in checks.items(argument, names, "names"):
-            if not isinstance(name, str) or (name not in layers and name not in self):
-                raise ValueError(
-                    f"{argument}: got {checks.short(name)}, want some of "
-                    + ", ".join([*layers, *self])
-                )
-            wanted.add(name)
+            wanted.add(checks.one_of(argument, name, [*layers, *self]))
         return [name for name in self if wanted & {name, name.partition(".")[0]}]
 
     def _take_record(self, other: Network) -> None:
@@ -317,8 +296,8 @@ class Network:
         """Give the codes that belong to a copy of the parameters."""
         if self._code_name is None:
             return self.codes
-        first, end = self._ranges[self._code_name]
-        return parameters[first:end].reshape(self._shapes[self._code_name])
+        start, end = self._ranges[self._code_name]
+        return parameters[start:end].reshape(self._shapes[self._code_name])
 
     def __getstate__(self) -> dict[str, Any]:
         parameters = self._snapshot()

@@ -113,7 +113,8 @@ class Optimizer:
         checks.real("weight_decay", self.weight_decay, 0.0, in_float32=True)
         known = isinstance(self.schedule, str) and self.schedule in SCHEDULES
         if not known and not callable(self.schedule):
-            raise ValueError(
+            error = ValueError if isinstance(self.schedule, str) else TypeError
+            raise error(
                 f"schedule: got {checks.short(self.schedule)}, want one of {', '.join(SCHEDULES)}, "
                 "or a callable (step, n_steps, epoch)"
             )

@@ -163,12 +163,12 @@ class Reader:
         is_rbf = self._network.is_rbf
         classes, penalty, margin = best_two(outputs, is_rbf)
         distance = self._distance(checks.array("images", images), classes, reject)
-        shares = np.exp(evidence(outputs, is_rbf) / self._temperature)
+        exponentials = np.exp(evidence(outputs, is_rbf) / self._temperature)
         names = self._class_names or tuple(map(str, range(self._architecture.classes)))
         return Reading(
             classes,
             np.array(names)[classes],
-            1.0 / shares.sum(axis=1),
+            1.0 / exponentials.sum(axis=1),
             penalty,
             margin,
             distance,

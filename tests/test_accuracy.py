@@ -83,7 +83,7 @@ def test_each_row_trains_as_it_says(monkeypatch):
         ("modern", distorted[modern], None),
     ):
         assert of[name] == (recipe, "train", epochs, 7, 2), name
-    for recipe in tutorials.RECIPES:
+    for recipe in tutorials.TUTORIALS:
         name = f"tutorial-{recipe.architecture.name}"
         for row, wanted in (
             (name, recipe),

@@ -22,8 +22,9 @@ from lenet_c import (
     Conv,
     Dense,
     Subsample,
+    _core,
 )
-from lenet_c.layers import Layer, LayerRow
+from lenet_c.layers import ACTIVATIONS, KINDS, Layer, LayerRow
 from lenet_c.networks import C3_TABLE
 from lenet_c.tables import table_art, table_from_art
 
@@ -406,24 +407,24 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"layers": (Conv("c", 6, 5, activation="gelu"), END)},
         ValueError,
-        "layer 'c': activation: got 'gelu', want one of scaled_tanh, tanh, relu, identity",
+        "layer 'c': activation: got 'gelu', want one of identity, scaled_tanh, tanh, relu",
     ),
     (
         {"layers": (SubsampleOf("s", None), END)},
         TypeError,
-        "layer 's': activation: got None, want one of scaled_tanh, tanh, relu, identity",
+        "layer 's': activation: got None, want one of identity, scaled_tanh, tanh, relu",
     ),
     (
         {"layers": (DenseOf("d", 3, ["tanh"]), END)},
         TypeError,
-        "layer 'd': activation: got ['tanh'], want one of scaled_tanh, tanh, relu, identity",
+        "layer 'd': activation: got ['tanh'], want one of identity, scaled_tanh, tanh, relu",
     ),
     (
         {"layers": (DenseOf("d", 3, np.array(["tanh"])), END)},
         TypeError,
         (
             "layer 'd': activation: got array(['tanh'], dtype='<U4'), "
-            "want one of scaled_tanh, tanh, relu, identity"
+            "want one of identity, scaled_tanh, tanh, relu"
         ),
     ),
     (
@@ -519,6 +520,12 @@ def test_refuses(values: dict[str, Any], kind: type[Exception], message: str) ->
     with pytest.raises(kind) as caught:
         Architecture(**{"name": "n", "layers": (END,), **values})
     assert str(caught.value) == message
+
+
+def test_the_core_has_the_same_kinds_of_layers() -> None:
+    assert list(KINDS) == list(_core.KINDS)
+    activations = [getattr(layer, "activation", None) for layer in LENET5_MODERN.layers]
+    assert {kind for kind in activations if kind} < set(ACTIVATIONS)
 
 
 def test_limits_are_allowed() -> None:
@@ -770,7 +777,7 @@ def test_with_activation_refuses(activation: Any, error: type[Exception]) -> Non
     with pytest.raises(error) as caught:
         LENET5_28.with_activation(activation)
     assert str(caught.value) == (
-        f"activation: got {activation!r}, want one of scaled_tanh, tanh, relu, identity"
+        f"activation: got {activation!r}, want one of identity, scaled_tanh, tanh, relu"
     )
 
 

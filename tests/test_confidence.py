@@ -563,7 +563,7 @@ def test_class_names(net: LeNet5, held_out: Any) -> None:
         ([*"ABCDEFGHI", "\0"], ValueError, r"got '\\x00' among them, want no control"),
         ([*"ABCDEFGHI", "\udc80"], ValueError, r"got '\\udc80' among them, want no control"),
         ([*"ABCDEFGHI", "\u2028"], ValueError, r"got '\\u2028' among them, want no control"),
-        ([*"ABCDEFGHIA"], ValueError, "got 'A' twice, want distinct ones"),
+        ([*"ABCDEFGHIA"], ValueError, "got 'A' twice, want a name of its own"),
     ],
 )
 def test_names_that_are_none(names: Any, error: type[Exception], message: str) -> None:

@@ -882,10 +882,10 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
         (lambda: SGD("0.1"), TypeError, "lr: got '0.1', want a number"),
         (lambda: SGD(momentum=True), TypeError, "momentum: got True, want a number"),
         (lambda: Adam(10**400), ValueError, "lr: got an integer of 1329 bits, want a finite"),
-        (lambda: Adam(schedule=["paper"]), ValueError, r"schedule: got \['paper'\], want one of"),
+        (lambda: Adam(schedule=["paper"]), TypeError, r"schedule: got \['paper'\], want one of"),
         (
             lambda: Adam(schedule=np.array(["paper", "constant"])),
-            ValueError,
+            TypeError,
             r"schedule: got array\(.*, want one of",
         ),
         (lambda: OneCycle(warm_up="x"), TypeError, "warm_up: got 'x', want a number"),
@@ -912,8 +912,8 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
         (lambda: Trainer(LeNet5(), freeze=None), TypeError, "freeze: got None, want a list of na"),
         (
             lambda: Trainer(LeNet5(), freeze=[["C1"]]),
-            ValueError,
-            r"freeze: got \['C1'\], want some",
+            TypeError,
+            r"freeze: got \['C1'\], want one",
         ),
     ],
 )

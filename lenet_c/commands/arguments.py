@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import lenet_c
 from lenet_c import calibration, checks
+from lenet_c.cpu import MAX_THREADS
 from lenet_c.folders import FORMS, TABLE
 from lenet_c.layers import ACTIVATIONS
 from lenet_c.losses import LOSSES
@@ -268,7 +269,7 @@ def _add_plot(parser: argparse.ArgumentParser) -> None:
 def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
-        type=_whole(1, 4096),
+        type=_whole(1, MAX_THREADS),
         metavar="N",
         help="default: the processors that this process may use",
     )

@@ -40,7 +40,8 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
     """
     is_bool = isinstance(invert, (bool, np.bool_))
     if not is_bool and not (isinstance(invert, str) and invert == "auto"):
-        raise ValueError(f'invert: got {checks.short(invert)}, want True, False or "auto"')
+        error = ValueError if isinstance(invert, str) else TypeError
+        raise error(f'invert: got {checks.short(invert)}, want True, False or "auto"')
     given = checks.array("x", x.to_numpy() if hasattr(x, "to_numpy") else x)
     if given.dtype == object:
         try:
