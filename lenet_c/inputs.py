@@ -110,7 +110,7 @@ def tell(
     given : object, optional
         The images as the caller has them.
     """
-    first = _as_array(given)
+    conversion = _as_array(given)
     inner = _within(network, images)
     low, high = float(images.min()), float(images.max())
     learnt = _learnt(network)
@@ -118,12 +118,12 @@ def tell(
     if kind == "ones":
         raise ValueError(
             f"{name}: uint8 whose largest value is 1, want 0 (background) to 255 (ink): "
-            f"{first}images = images * 255"
+            f"{conversion}images = images * 255"
         )
     if kind == "far":
         raise ValueError(
             f"{name}: {what}, want values around {learnt.low[0]:.4g} to {learnt.high[1]:.4g}: "
-            + _mended(network, images, learnt, first=first)
+            + _mended(network, images, learnt, conversion=conversion)
         )
     before = "it learnt before from" if is_training else "the network learnt from"
     own = learnt.low[0], learnt.high[1]
@@ -132,25 +132,25 @@ def tell(
     if inner is not None and _is_alike(network, inner, learnt):
         text = f"{name}: padded with {_edge(images):.4g}, where {before} images "
         text += f"{_around(network, images, learnt)} around: "
-        text += first + _unpadded(network, images, inner, learnt)
+        text += conversion + _unpadded(network, images, inner, learnt)
     elif kind == "inverted":
         is_light = np.median(_border(images if inner is None else inner)) > (low + high) / 2
         border, others = ("light", "dark") if is_light else ("dark", "light")
         if inner is not None:
             border = f"padded with {_edge(images):.4g}, and {border}"
         text = f"{name}: {border} around, where {before} images {others} around: "
-        text += first + _turned(network, images, learnt)
+        text += conversion + _turned(network, images, learnt)
     elif kind == "faint":
         text = (
             f"{name}: {what}, nearly blank, where {before} {own[0]:.4g} to {own[1]:.4g}: "
-            + _mended(network, images, learnt, first=first)
+            + _mended(network, images, learnt, conversion=conversion)
         )
     else:
         border = f"{np.median(_border(images if inner is None else inner)):.4g} around"
         text = (
             f"{name}: {what}, {border}, where {before} {own[0]:.4g} to {own[1]:.4g}, "
             f"{_around(network, images, learnt)} around: "
-            + _mended(network, images, learnt, first=first)
+            + _mended(network, images, learnt, conversion=conversion)
         )
     _warn(text)
 
@@ -259,13 +259,13 @@ def refused(network: _core.Network, given: Any) -> str:
             "the characters on picture files: images = lenet_c.preprocess.characters(images).images"
         )
     array = np.asarray(given)
-    first = _as_array(given)
+    conversion = _as_array(given)
     if array.dtype == object and array.ndim:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             return ""
-        first = 'images = np.asarray(images, "float64"); '
+        conversion = 'images = np.asarray(images, "float64"); '
     if not array.size or array.dtype.kind not in "buif":
         return ""
     sizes = [(network.height, network.width)]
@@ -275,7 +275,7 @@ def refused(network: _core.Network, given: Any) -> str:
         shaped, base = _shaped(array, height, width)
         if shaped is not None:
             is_28 = (height, width) == (_SIDE, _SIDE)
-            return _line(network, array, shaped, base, is_28, first)
+            return _line(network, array, shaped, base, is_28, conversion)
     if not _takes_28(network):
         return f"images of {network.height}x{network.width} are wanted, one channel"
     if (other := other_shape(array.shape, given, "images")) is not None:
@@ -287,7 +287,7 @@ def refused(network: _core.Network, given: Any) -> str:
     if array.ndim == 2 or (array.ndim == 3 and channels):
         return (
             f"{forms}for the character on one picture of another size: "
-            f"{first}images = lenet_c.preprocess.character(images)"
+            f"{conversion}images = lenet_c.preprocess.character(images)"
         )
     pictures = "images"
     if array.ndim == 4 and not channels:
@@ -295,7 +295,7 @@ def refused(network: _core.Network, given: Any) -> str:
     if array.ndim in (3, 4) and pictures:
         return (
             f"{forms}for the character on each picture of another size: "
-            f"{first}images = lenet_c.preprocess.characters({pictures}).images"
+            f"{conversion}images = lenet_c.preprocess.characters({pictures}).images"
         )
     return forms.removesuffix("; ")
 
@@ -336,27 +336,27 @@ def _line(
     shaped: NDArray[Any],
     base: str,
     is_28: bool,
-    first: str,
+    conversion: str,
 ) -> str:
     learnt = _learnt(network)
     low, high = float(shaped.min()), float(shaped.max())
     if not np.isfinite([low, high]).all():
         shaped = np.nan_to_num(shaped, posinf=0, neginf=0)
-        return f"{first}{FINITE}; {_line(network, shaped, shaped, base, is_28, '')}"
+        return f"{conversion}{FINITE}; {_line(network, shaped, shaped, base, is_28, '')}"
     is_own_size = shaped.shape[1:] == (network.height, network.width)
     if shaped.dtype.kind == "f" and is_own_size and _fits(shaped, low, high, learnt):
-        return f'{first}images = {base}.astype("float32")'
+        return f'{conversion}images = {base}.astype("float32")'
     if shaped.dtype == np.uint8 and high > 1 and not is_28:
-        return f"{first}images = {base}"
+        return f"{conversion}images = {base}"
     if is_28 and _is_documented(network, learnt) and low >= 0 and (high <= 1 or 32 <= high <= 255):
         return "images = lenet_c.preprocess.images(images)"
     if array.dtype.kind == "b":
-        return f'{first}images = {base}.astype("uint8") * 255'
+        return f'{conversion}images = {base}.astype("uint8") * 255'
     is_narrow = shaped.dtype.kind in "iu" and not (low >= 0 and 32 <= high <= 255)
     if is_narrow or shaped.dtype == np.float16:  # which would overflow
-        first += f'images = {base}.astype("float32"); '
+        conversion += f'images = {base}.astype("float32"); '
         shaped, base = shaped.astype(np.float32), "images"
-    return _mended(network, shaped, learnt, base, first)
+    return _mended(network, shaped, learnt, base, conversion)
 
 
 def _mended(
@@ -364,14 +364,14 @@ def _mended(
     images: NDArray[Any],
     learnt: Appearance,
     base: str = "images",
-    first: str = "",
+    conversion: str = "",
 ) -> str:
     """Write the line that brings images of the right size into the range that is wanted."""
     if images.dtype == np.uint8 and not _is_documented(network, learnt):
         if images.shape[1:] != (network.height, network.width):
             base = f"lenet_c.preprocess.pad({base}, {network.height})"
         return (
-            f"{first}images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
+            f"{conversion}images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
             f"{learnt.high[1]:.6g})"
         )
     low, high = float(images.min()), float(images.max())
@@ -379,19 +379,19 @@ def _mended(
         # blank ones become background
         factor = (learnt.high[1] - learnt.low[0]) / (high - low) if low < high else 1.0
         return (
-            f"{first}images = (({base} - {low:.6g}) * {factor:.6g} + "
+            f"{conversion}images = (({base} - {low:.6g}) * {factor:.6g} + "
             f'{learnt.low[0]:.6g}).astype("float32")'
         )
     if images.dtype == np.uint8:
         if high < 128:
-            return f'{first}images = ({base} * (255 / {base}.max())).round().astype("uint8")'
+            return f'{conversion}images = ({base} * (255 / {base}.max())).round().astype("uint8")'
         if _within(network, images) is not None:
             base += _CUT
         return (
             "what takes the background out: "
-            f"{first}images = lenet_c.preprocess.characters({base}).images"
+            f"{conversion}images = lenet_c.preprocess.characters({base}).images"
         )
-    return f"{first}images = {_bytes(network, images, base)}"
+    return f"{conversion}images = {_bytes(network, images, base)}"
 
 
 def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:

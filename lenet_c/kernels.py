@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
 from lenet_c._core import MAX_MAPS, MAX_SIDE
-from lenet_c.architectures import check_table, table_matrix
+from lenet_c.tables import check_table, table_matrix
 
 _FEWER = "fewer rows at a time take less; "
 

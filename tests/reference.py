@@ -1,7 +1,7 @@
 """The network in plain float64 NumPy: slow, obvious, and what everything else is held against.
 
 Nothing here touches the C core. Shapes: images and maps are (N, C, H, W), flat layers (N, K).
-An architecture is anything with the attributes of `lenet_c.architectures.Architecture`.
+An architecture is anything with the attributes of `lenet_c.Architecture`.
 """
 
 from __future__ import annotations

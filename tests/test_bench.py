@@ -22,6 +22,7 @@ from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, cpu_info, datasets
+from lenet_c.recipes import DISTORTED
 
 STEP = "1998: step 128, Adam"
 ONE = "1998: predict 1"
@@ -151,10 +152,7 @@ def test_by_recipe_trains_as_the_command_line_does(real_digits, tmp_path, monkey
     arguments = ["--dataset", "digits", "--epochs", "1", "--seed", "3", "--distort", "--quiet"]
     output = tmp_path / "model.npz"
     assert cli.main(["train", *arguments, "--output", str(output)]) == 0
-    recipe = cli.DISTORTED[LENET5_1998.name]
-    ours = common.by_recipe(
-        recipe, LENET5_1998, (x, y), epochs=1, distortion=cli.distort.AFFINE, seed=3
-    )
+    ours = common.by_recipe(DISTORTED[LENET5_1998.name], (x, y), epochs=1, seed=3)
     np.testing.assert_array_equal(ours.parameters, LeNet5.load(output).parameters)
 
 

@@ -219,7 +219,7 @@ def test_a_schedule_that_changes_in_a_pass() -> None:
 
 def test_steps_average_the_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the first update and every hundredth; the mean over the last images, then decaying."""
-    monkeypatch.setattr("lenet_c.trainer.MEASURE_EVERY", 2)
+    monkeypatch.setattr("lenet_c.optimizers.MEASURE_EVERY", 2)
     images, labels = grey_images(40, 28, 28), labels_for(LENET5_1998, 40)
     net = LeNet5(seed=2)
     trainer = Trainer(net, SDLM(1e-6, samples=25), "mse")
@@ -301,17 +301,18 @@ def test_weights_that_are_not_finite_before_an_estimate() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mu": 0.0}, r"mu: got 0\.0, want a number above 0"),
+        ({"mu": 0.0}, r"mu: got 0\.0, want a finite number above 0"),
         ({"mu": -1.0}, r"mu: got -1\.0, want"),
         ({"lr": -1.0}, r"lr: got -1\.0, want"),
         ({"samples": 0}, "samples: got 0, want a whole number of at least 1"),
-        ({"samples": 1.5}, r"samples: got 1\.5, want a whole number"),
         ({"weight_decay": 0.1}, r"weight_decay: got 0\.1, want 0: SDLM has none"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SDLM(**settings)
+    with pytest.raises(TypeError, match=r"samples: got 1\.5, want a whole number"):
+        SDLM(samples=1.5)  # type: ignore[arg-type]
 
 
 def test_pickling() -> None:

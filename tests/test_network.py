@@ -11,18 +11,23 @@ import pytest
 from closeness import assert_close
 
 import reference as ref
-from lenet_c import SGD, Adam, LeNet5, Trainer, _core, kernels
-from lenet_c.architectures import (
+from lenet_c import (
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
     LENET_3X3,
     RBF,
+    SGD,
+    Adam,
     Architecture,
     AveragePool,
     Conv,
     Dense,
+    LeNet5,
     Subsample,
+    Trainer,
+    _core,
+    kernels,
 )
 
 LOSSES = ["mse", "map", "cross_entropy"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import reference as ref
-from lenet_c.architectures import (
+from lenet_c import (
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,

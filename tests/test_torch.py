@@ -7,7 +7,7 @@ import pytest
 from closeness import assert_close
 
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5
-from lenet_c.architectures import C3_TABLE
+from lenet_c.networks import C3_TABLE
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -32,12 +32,12 @@ from lenet_c import (
     Rejection,
     Subsample,
     Trainer,
-    architectures,
     codes,
     datasets,
     distort,
     kernels,
     preprocess,
+    tables,
 )
 from tests.fuzz import hostile
 from tests.fuzz.engine import Case, Guarded, expect, scratch
@@ -462,11 +462,11 @@ def entries() -> list[Entry]:
         Entry("with_activation", lambda o: TINY[0].with_activation, {"activation": activation}),
         Entry(
             "table_from_art",
-            lambda o: architectures.table_from_art,
+            lambda o: tables.table_from_art,
             {"text": one("X .\nX X")},
             words=["row"],
         ),
-        Entry("table_art", lambda o: architectures.table_art, {"table": one(((0,), (0, 1)))}),
+        Entry("table_art", lambda o: tables.table_art, {"table": one(((0,), (0, 1)))}),
         # ---- codes, distortions, pictures
         Entry(
             "codes.of", lambda o: codes.of, {"text": one("ABC", "0")}, (), is_array(np.float32, 2)
