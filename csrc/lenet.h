@@ -197,9 +197,12 @@ typedef enum lenet_loss_kind {
     LENET_CROSS_ENTROPY   /* softmax over logits, or over negated penalties */
 } lenet_loss_kind;
 
+/* MAP and cross-entropy take outputs divided by a temperature: above 1, wrong classes count while they
+ * are farther behind. */
 typedef struct lenet_loss {
     int32_t kind;         /* lenet_loss_kind */
     double j;             /* LENET_MAP only; > 0 */
+    double temperature;   /* not MSE; > 0 */
 } lenet_loss;
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;

@@ -154,11 +154,17 @@ class Network:
         samples: Samples,
         loss: str,
         j: float,
+        temperature: float,
         num_threads: int | None = None,
         rejection: Rejection | None = None,
     ) -> tuple[float, int, Integers]: ...
     def gradient(
-        self, samples: Samples, loss: str, j: float, num_threads: int | None = None
+        self,
+        samples: Samples,
+        loss: str,
+        j: float,
+        temperature: float,
+        num_threads: int | None = None,
     ) -> tuple[float, int, Floats]: ...
     def curvature(
         self,
@@ -166,6 +172,7 @@ class Network:
         order: Integers | None,
         loss: str,
         j: float,
+        temperature: float,
         num_threads: int | None = None,
     ) -> Floats: ...
     def step(
@@ -174,6 +181,7 @@ class Network:
         order: Integers | None,
         loss: str,
         j: float,
+        temperature: float,
         state: OptimizerState,
         rate: float,
         num_threads: int | None = None,

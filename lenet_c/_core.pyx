@@ -70,7 +70,7 @@ cdef extern from "lenet.h" nogil:
         lenet_profile *profile
     ctypedef struct lenet_loss:
         int32_t kind
-        double j
+        double j, temperature
     ctypedef struct lenet_optimizer:
         int32_t kind
         float rate, momentum, beta1, beta2, epsilon, weight_decay
@@ -1153,10 +1153,10 @@ cdef class Network:
         _give_back(workspace)
         return arrays
 
-    def evaluate(self, Samples samples not None, loss, double j, num_threads=None,
-                 rejection=None):
+    def evaluate(self, Samples samples not None, loss, double j, double temperature,
+                 num_threads=None, rejection=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_report report
         cdef lenet_status status
         self._check_samples(samples, True)
@@ -1172,9 +1172,10 @@ cdef class Network:
             self._check_framing(samples, outputs, rejection)
         return report.loss, report.n_errors, classes
 
-    def gradient(self, Samples samples not None, loss, double j, num_threads=None):
+    def gradient(self, Samples samples not None, loss, double j, double temperature,
+                 num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
@@ -1191,9 +1192,9 @@ cdef class Network:
         return report.loss, report.n_errors, gradient
 
     def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
-                  num_threads=None):
+                  double temperature, num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_status status
@@ -1212,15 +1213,15 @@ cdef class Network:
         return curvature
 
     def step(self, Samples samples not None, const int64_t[::1] order, loss, double j,
-             OptimizerState state not None, float rate, num_threads=None, distortion=None,
-             const float[::1] fallback=None):
+             double temperature, OptimizerState state not None, float rate, num_threads=None,
+             distortion=None, const float[::1] fallback=None):
         """One update on the samples that `order` names (None: all); mean loss, errors.
 
         distortion: (strengths, seed), as for `distort` with images numbered as training saw them,
         or None. fallback: the parameters are set to these when the update is not finite.
         """
         cdef lenet_distortion distorted
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_report report

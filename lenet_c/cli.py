@@ -87,7 +87,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     name, test = test_data(network, arguments)
     print(f"reading the test images of {name} with {network.architecture.name}")
     is_rbf = network.codes is not None
-    results.report(network, test, *losses.checked(None, losses.DEFAULT_J, is_rbf))
+    results.report(network, test, losses.checked(None, losses.DEFAULT_J, 1.0, is_rbf))
     if arguments.plot is not None:
         results.save_plots(arguments.plot, results.plots(network, test))
 

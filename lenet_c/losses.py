@@ -1,6 +1,8 @@
-"""The losses by name, and their constant; the core has their values and derivatives."""
+"""The losses by name, and their constants; the core has their values and derivatives."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from lenet_c import _core, checks
 
@@ -11,8 +13,26 @@ LOSSES = tuple(_core.LOSSES)
 DEFAULT_J = 5.0
 
 
-def checked(loss: str | None, j: float, is_rbf: bool) -> tuple[str, float]:
-    """Check a loss and its constant.
+class Criterion(NamedTuple):
+    """A loss with its constants.
+
+    Attributes
+    ----------
+    loss : str
+        One of `LOSSES`.
+    j : float
+        The constant of "map".
+    temperature : float
+        What "map" and "cross_entropy" divide penalties and logits by.
+    """
+
+    loss: str
+    j: float
+    temperature: float
+
+
+def checked(loss: str | None, j: float, temperature: float, is_rbf: bool) -> Criterion:
+    """Check a loss and its constants.
 
     Parameters
     ----------
@@ -20,13 +40,19 @@ def checked(loss: str | None, j: float, is_rbf: bool) -> tuple[str, float]:
         One of `LOSSES`; None: "map" for RBF outputs, else "cross_entropy".
     j : float
         The constant of "map", above 0.
+    temperature : float
+        Above 0.
     is_rbf : bool
         Whether the network's outputs are penalties.
 
     Returns
     -------
-    (str, float)
+    Criterion
     """
     if loss is None:
         loss = "map" if is_rbf else "cross_entropy"
-    return checks.one_of("loss", loss, LOSSES), checks.real("j", j, 0.0, closed="neither")
+    return Criterion(
+        checks.one_of("loss", loss, LOSSES),
+        checks.real("j", j, 0.0, closed="neither"),
+        checks.real("temperature", temperature, 0.0, closed="neither"),
+    )

@@ -341,6 +341,7 @@ class LeNet5(Network, Reader):
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
+        temperature: float = 1.0,
         num_threads: int | None = None,
     ) -> tuple[float, Floats]:
         """Give the mean loss over a batch and its gradient for the parameters.
@@ -356,6 +357,9 @@ class LeNet5(Network, Reader):
             None: "map" for RBF outputs, else "cross_entropy".
         j : float
             Penalty of the rubbish class in "map", above 0.
+        temperature : float
+            "map" and "cross_entropy" take penalties or logits divided by it. Above 1, wrong classes
+            count while they are farther behind. The network's own `temperature` plays no part.
         num_threads : int, optional
 
         Returns
@@ -370,7 +374,9 @@ class LeNet5(Network, Reader):
             If the loss or the gradient is not finite.
         """
         samples = _core.Samples(self._network, images, labels)
-        value, _, gradient = self._network.gradient(samples, *self._loss(loss, j), num_threads)
+        value, _, gradient = self._network.gradient(
+            samples, *self._criterion(loss, j, temperature), num_threads
+        )
         return value, gradient
 
     def curvature(
@@ -380,6 +386,7 @@ class LeNet5(Network, Reader):
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
+        temperature: float = 1.0,
         num_threads: int | None = None,
     ) -> Floats:
         """Give the diagonal of the mean loss's Gauss-Newton matrix: h_kk of each parameter.
@@ -390,7 +397,7 @@ class LeNet5(Network, Reader):
 
         Parameters
         ----------
-        images, labels, loss, j, num_threads : as for `loss_and_gradient`
+        images, labels, loss, j, temperature, num_threads : as for `loss_and_gradient`
 
         Returns
         -------
@@ -403,7 +410,9 @@ class LeNet5(Network, Reader):
             If it is not finite.
         """
         samples = _core.Samples(self._network, images, labels)
-        return self._network.curvature(samples, None, *self._loss(loss, j), num_threads)
+        return self._network.curvature(
+            samples, None, *self._criterion(loss, j, temperature), num_threads
+        )
 
     def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
         """Write the network to a file (.npz, no pickle, versioned, checksummed, atomic).

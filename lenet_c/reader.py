@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks, losses
 from lenet_c.architecture import Architecture
 from lenet_c.evaluation import Evaluation
-from lenet_c.losses import DEFAULT_J
+from lenet_c.losses import DEFAULT_J, Criterion
 
 if TYPE_CHECKING:
     from lenet_c.reading import Reading
@@ -232,13 +232,14 @@ class Reader:
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
+        temperature: float = 1.0,
         num_threads: int | None = None,
     ) -> Evaluation:
         """Read images whose classes are known and compare.
 
         Parameters
         ----------
-        images, labels, loss, j, num_threads : as for `loss_and_gradient`
+        images, labels, loss, j, temperature, num_threads : as for `loss_and_gradient`
 
         Returns
         -------
@@ -250,7 +251,9 @@ class Reader:
             If outputs are NaN or infinite, naming the row.
         """
         samples = _core.Samples(self._network, images, labels)
-        return self._evaluate(samples, *self._loss(loss, j), num_threads, self._rejection)
+        return self._evaluate(
+            samples, self._criterion(loss, j, temperature), num_threads, self._rejection
+        )
 
     def rejection_curve(
         self,
@@ -293,18 +296,17 @@ class Reader:
         classes, penalty, margin = best_two(outputs, self._network.is_rbf)
         return curve(by, penalty if by == "penalty" else margin, classes != right)
 
-    def _loss(self, loss: str | None, j: float) -> tuple[str, float]:
-        return losses.checked(loss, j, self._network.is_rbf)
+    def _criterion(self, loss: str | None, j: float, temperature: float) -> Criterion:
+        return losses.checked(loss, j, temperature, self._network.is_rbf)
 
     def _evaluate(
         self,
         samples: _core.Samples,
-        loss: str,
-        j: float,
+        criterion: Criterion,
         num_threads: int | None,
         rejection: Rejection | None = None,
     ) -> Evaluation:
-        value, n_errors, read = self._network.evaluate(samples, loss, j, num_threads, rejection)
+        value, n_errors, read = self._network.evaluate(samples, *criterion, num_threads, rejection)
         classes = self._architecture.classes
         pairs = samples.labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

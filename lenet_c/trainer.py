@@ -50,6 +50,9 @@ class Trainer(Updates):
         outputs, else "cross_entropy".
     j : float
         The constant of "map" (eq. 9), above 0.
+    temperature : float
+        What "map" and "cross_entropy" divide penalties or logits by (see
+        `LeNet5.loss_and_gradient`).
     batch_size : int, optional
         Images an update. None: 64, and 1 for SDLM.
     distort : Distortion, optional
@@ -94,6 +97,7 @@ class Trainer(Updates):
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
+        temperature: float = 1.0,
         batch_size: int | None = None,
         distort: Distortion | None = None,
         seed: int | None = 0,
@@ -101,7 +105,9 @@ class Trainer(Updates):
         callbacks: Iterable[Any] = (),
         num_threads: int | None = None,
     ) -> None:
-        super().__init__(network, optimizer, loss, j, distort, seed, freeze, num_threads)
+        super().__init__(
+            network, optimizer, loss, j, temperature, distort, seed, freeze, num_threads
+        )
         if batch_size is None:
             batch_size = self.optimizer.batch_size
         self.batch_size = checks.whole("batch_size", batch_size, 1)
@@ -115,7 +121,7 @@ class Trainer(Updates):
     def __repr__(self) -> str:
         return (
             f"Trainer({self.network!r}, {self.optimizer!r}, loss={self.loss!r}, j={self.j:g}, "
-            f"batch_size={self.batch_size})"
+            f"temperature={self.temperature:g}, batch_size={self.batch_size})"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -416,7 +422,7 @@ class Trainer(Updates):
                 break
             record = self._run_epoch(samples, run, threads)
             if others is not None:
-                result = self.network._evaluate(others, self.loss, self.j, threads)
+                result = self.network._evaluate(others, self._criterion, threads)
                 record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
             with self.network._turns.changing:
                 epochs.append(record)

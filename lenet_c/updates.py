@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, losses
 from lenet_c.distort import Distortion
+from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, Optimizer
 from lenet_c.run import Run
@@ -24,12 +25,15 @@ class Updates:
     Parameters and attributes are those of `Trainer`.
     """
 
+    temperature = 1.0  # of those that were pickled before there was one
+
     def __init__(
         self,
         network: LeNet5,
         optimizer: Optimizer | None,
         loss: str | None,
         j: float,
+        temperature: float,
         distort: Distortion | None,
         seed: int | None,
         freeze: Iterable[str],
@@ -44,7 +48,8 @@ class Updates:
         if distort is not None:
             checks.instance("distort", distort, Distortion, "a Distortion or None")
         self.distort = distort
-        self.loss, self.j = losses.checked(loss, j, network.codes is not None)
+        criterion = losses.checked(loss, j, temperature, network.codes is not None)
+        self.loss, self.j, self.temperature = criterion
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
         if seed is not None:
@@ -62,6 +67,10 @@ class Updates:
         self._spare = np.empty_like(network.parameters)
         self._since_good = 0
         self._run: Run | None = None  # the fit under way
+
+    @property
+    def _criterion(self) -> Criterion:
+        return Criterion(self.loss, self.j, self.temperature)
 
     @property
     def n_updates(self) -> int:
@@ -132,7 +141,7 @@ class Updates:
         self, samples: _core.Samples, pick: NDArray[np.int64] | None, threads: int | None
     ) -> NDArray[np.float32]:
         try:
-            return self.network._network.curvature(samples, pick, self.loss, self.j, threads)
+            return self.network._network.curvature(samples, pick, *self._criterion, threads)
         except FloatingPointError:
             with self.network._turns.changing:
                 if self._good is not None:  # the weights at hand may be what made the loss infinite
@@ -172,8 +181,7 @@ class Updates:
                 result = self.network._network.step(
                     samples,
                     batch,
-                    self.loss,
-                    self.j,
+                    *self._criterion,
                     self._state,
                     rate,
                     threads,

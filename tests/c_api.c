@@ -124,7 +124,7 @@ static int check_many_classes(void)
     const lenet_run run = {.workspace = memory + (64 - (uintptr_t)memory % 64),
                            .workspace_size = size,
                            .n_threads = 1};
-    const lenet_loss loss = {.kind = LENET_MAP, .j = 1.0};
+    const lenet_loss loss = {.kind = LENET_MAP, .j = 1.0, .temperature = 1.0};
     lenet_optimizer optimizer = {.kind = LENET_SGD, .rate = 1e-3f};
     lenet_report report, scored;
     CHECK(lenet_forward(plan, parameters, &images, N, outputs, &run) == LENET_OK);
@@ -254,7 +254,7 @@ static int check_all(void)
     }
 
     const lenet_images images = {.pixels = pixels, .height = SIDE, .width = SIDE};
-    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY};
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0};
     lenet_optimizer optimizer = {
         .kind = LENET_SGD, .rate = 0.05f, .momentum = 0.9f, .first_moment = velocity};
     lenet_report report;
@@ -279,7 +279,9 @@ static int check_all(void)
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
-    const lenet_loss no_loss = {.kind = 3}, no_j = {.kind = LENET_MAP};
+    const lenet_loss no_loss = {.kind = 3, .temperature = 1.0};
+    const lenet_loss no_j = {.kind = LENET_MAP, .temperature = 1.0};
+    const lenet_loss no_temperature = {.kind = LENET_MAP, .j = 1.0};
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &no_loss, &report)
           == LENET_BAD_ARGUMENT);
 
@@ -369,6 +371,8 @@ static int check_all(void)
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_loss, rates, &wide)
           == LENET_BAD_ARGUMENT);
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_j, rates, &wide)
+          == LENET_BAD_ARGUMENT);
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_temperature, rates, &wide)
           == LENET_BAD_ARGUMENT);
     wide.workspace_size = size - 1;
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)

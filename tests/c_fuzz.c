@@ -411,7 +411,8 @@ static void check_activations(const network *net, const batch *b)
 
 static lenet_loss a_loss(void)
 {
-    return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f)};
+    return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f),
+                        .temperature = (double)real(0.1f, 20.0f)};
 }
 
 static void check_gradient(const network *net, const batch *b)

@@ -242,15 +242,22 @@ def _log_sum_exp(v: Array) -> Array:
 
 
 def loss(
-    outputs: NDArray[Any], labels: NDArray[Any], kind: str, j: float = 0.1, is_rbf: bool = True
+    outputs: NDArray[Any],
+    labels: NDArray[Any],
+    kind: str,
+    j: float = 0.1,
+    is_rbf: bool = True,
+    temperature: float = 1.0,
 ) -> float:
     """Mean loss over the images of outputs (N, classes): RBF penalties, or logits.
 
     "mse" is eq. (8) on penalties; on logits the squared distance to +1 for the right class and
-    -1 for the others. "map" is eq. (9), "cross_entropy" that of the softmax; a logit is a
-    negated penalty.
+    -1 for the others. "map" is eq. (9), "cross_entropy" that of the softmax, both of outputs
+    divided by a temperature; a logit is a negated penalty.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
+    if kind != "mse":
+        outputs = outputs / temperature
     n = len(outputs)
     if kind == "mse" and not is_rbf:
         return float(((outputs - _targets(outputs, labels)) ** 2).sum() / n)
@@ -266,10 +273,17 @@ def loss(
 
 
 def loss_derivative(
-    outputs: NDArray[Any], labels: NDArray[Any], kind: str, j: float = 0.1, is_rbf: bool = True
+    outputs: NDArray[Any],
+    labels: NDArray[Any],
+    kind: str,
+    j: float = 0.1,
+    is_rbf: bool = True,
+    temperature: float = 1.0,
 ) -> Array:
     """The derivative of `loss` by the outputs, (N, classes)."""
     outputs = np.asarray(outputs, dtype=np.float64)
+    if temperature != 1.0 and kind != "mse":
+        return loss_derivative(outputs / temperature, labels, kind, j, is_rbf) / temperature
     n = len(outputs)
     if kind == "mse" and not is_rbf:
         return 2 * (outputs - _targets(outputs, labels)) / n
@@ -304,14 +318,15 @@ def loss_and_gradient(
     loss: str = "map",
     j: float = 0.1,
     codes: NDArray[Any] | None = None,
+    temperature: float = 1.0,
 ) -> tuple[float, Array]:
     """The mean loss of images x (N, H, W), and its gradient by the flat parameter vector."""
     params = unflatten(architecture, vector)
     steps = _run(architecture, params, x, codes)
     is_rbf = architecture.layers[-1].kind == "rbf"
     outputs = steps[-1][2]
-    value = _mean_loss(outputs, labels, loss, j, is_rbf)
-    dx = loss_derivative(outputs, labels, loss, j, is_rbf)
+    value = _mean_loss(outputs, labels, loss, j, is_rbf, temperature)
+    dx = loss_derivative(outputs, labels, loss, j, is_rbf, temperature)
     grads: dict[str, Array] = {}
     for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
         name = layer.name
@@ -349,30 +364,39 @@ def _shares(outputs: Array, kind: str, j: float, is_rbf: bool) -> Array:
     return np.exp(-y - _log_sum_exp(exponents)[:, None])
 
 
-def logits_curvature(outputs: NDArray[Any], kind: str, j: float = 0.1) -> Array:
+def logits_curvature(
+    outputs: NDArray[Any], kind: str, j: float = 0.1, temperature: float = 1.0
+) -> Array:
     """Second derivatives of each image's loss by its logits, the diagonal (N, classes)."""
     outputs = np.asarray(outputs, dtype=np.float64)
     if kind == "mse":
         return np.full(outputs.shape, 2.0)
-    p = _shares(outputs, kind, j, False)
-    return p * (1 - p)
+    p = _shares(outputs / temperature, kind, j, False)
+    return p * (1 - p) / temperature**2
 
 
 def rbf_curvature(
-    x: Array, w: Array, labels: NDArray[Any], kind: str, j: float = 0.1
+    x: Array,
+    w: Array,
+    labels: NDArray[Any],
+    kind: str,
+    j: float = 0.1,
+    temperature: float = 1.0,
 ) -> tuple[Array, Array]:
     """Second derivatives of each image's loss by the inputs x and by the codes w of RBF units.
 
     The diagonals, (N, K) and (N, classes, K). With E = y_D + log(e^-j + sum_i e^-y_i), shares p_i
     and slopes g_i = dy_i/dx: d2E/dx2 = 2 + sum p g^2 - (sum p g)^2 - 2 sum p. By w_i it is
     p_i (1 - p_i) g_i^2 - 2 p_i, and 2 more for the label's class; what is negative in that, the
-    -2 p_i of the other classes, is left out.
+    -2 p_i of the other classes, is left out. With a temperature T, penalties are y_i = |x - w_i|^2
+    / T, slopes g_i are divided by T, and so are the 2, which are second derivatives of y_i.
     """
-    p = _shares(rbf(x, w), kind, j, True)[:, :, None]
-    g = 2 * (x[:, None, :] - w)
-    by_x = 2 + (p * g**2).sum(axis=1) - (p * g).sum(axis=1) ** 2 - 2 * p.sum(axis=1)
+    t = 1.0 if kind == "mse" else temperature
+    p = _shares(rbf(x, w) / t, kind, j, True)[:, :, None]
+    g = 2 * (x[:, None, :] - w) / t
+    by_x = 2 / t * (1 - p.sum(axis=1)) + (p * g**2).sum(axis=1) - (p * g).sum(axis=1) ** 2
     is_label = (np.arange(len(w)) == np.asarray(labels)[:, None])[:, :, None]
-    return by_x, p * (1 - p) * g**2 + is_label * (2 - 2 * p)
+    return by_x, p * (1 - p) * g**2 + is_label * (1 - p) * 2 / t
 
 
 def curvature(
@@ -383,6 +407,7 @@ def curvature(
     loss: str = "map",
     j: float = 0.1,
     codes: NDArray[Any] | None = None,
+    temperature: float = 1.0,
 ) -> Array:
     """The mean over images x (N, H, W) of h_kk, for the flat parameter vector (appendix C).
 
@@ -393,11 +418,12 @@ def curvature(
     params = unflatten(architecture, vector)
     steps = _run(architecture, params, x, codes)
     h: dict[str, Array] = {}
-    d2 = logits_curvature(steps[-1][2], loss, j)
+    d2 = logits_curvature(steps[-1][2], loss, j, temperature)
     for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
         name = layer.name
         if layer.kind == "rbf":
-            d2, by_codes = rbf_curvature(xin, _rbf_weights(layer, params, codes), labels, loss, j)
+            w = _rbf_weights(layer, params, codes)
+            d2, by_codes = rbf_curvature(xin, w, labels, loss, j, temperature)
             if layer.trained:
                 h[f"{name}.weight"] = by_codes.sum(axis=0)
             continue

@@ -115,7 +115,7 @@ def test_ranges_across_the_chunks_of_an_update(
         state = optimizer.new_state(60_000)
         state.freeze(given)
         samples = _core.Samples(net._network, images, LABELS)
-        net._network.step(samples, None, "map", 5.0, state, 1e-3)
+        net._network.step(samples, None, "map", 5.0, 1.0, state, 1e-3)
         updated.append(net.parameters)
     frozen = np.zeros(60_000, bool)
     for first, end in ranges:
@@ -132,7 +132,7 @@ def test_ranges_that_the_core_refuses(images: np.ndarray, ranges: list[tuple[int
     state.freeze(ranges)
     samples = _core.Samples(net._network, images, LABELS)
     with pytest.raises(ValueError, match="refused"):
-        net._network.step(samples, None, "map", 5.0, state, 1e-3)
+        net._network.step(samples, None, "map", 5.0, 1.0, state, 1e-3)
     np.testing.assert_array_equal(net.parameters, LeNet5().parameters)
 
 

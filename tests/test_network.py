@@ -289,11 +289,16 @@ def assert_same_gradient(
 
 
 def both_gradients(
-    net: LeNet5, x: np.ndarray, labels: np.ndarray, loss: str, j: float = 0.7
+    net: LeNet5,
+    x: np.ndarray,
+    labels: np.ndarray,
+    loss: str,
+    j: float = 0.7,
+    temperature: float = 1.0,
 ) -> tuple[float, np.ndarray, float, ref.Array]:
-    value, gradient = net.loss_and_gradient(x, labels, loss, j=j)
+    value, gradient = net.loss_and_gradient(x, labels, loss, j=j, temperature=temperature)
     want_value, want = ref.loss_and_gradient(
-        net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net)
+        net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net), temperature
     )
     return value, gradient, want_value, want
 
@@ -307,6 +312,23 @@ def test_gradient(architecture: Architecture, loss: str, n: int) -> None:
     value, gradient, want_value, want = both_gradients(net, x[:n], labels, loss)
     assert value == pytest.approx(want_value, rel=2e-6)
     assert_same_gradient(net, gradient, want)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 12.0])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN], ids=lambda a: a.name)
+def test_gradient_with_a_temperature(
+    architecture: Architecture, loss: str, temperature: float
+) -> None:
+    net, x, _ = case(architecture)
+    labels = labels_for(architecture, 33)
+    value, gradient, want_value, want = both_gradients(net, x[:33], labels, loss, 2.0, temperature)
+    assert value == pytest.approx(want_value, rel=2e-6)
+    assert_same_gradient(net, gradient, want)
+    read = net.evaluate(x[:33], labels, loss, j=2.0, temperature=temperature)
+    assert read.loss == pytest.approx(value, rel=2e-6)
+    plain = net.loss_and_gradient(x[:33], labels, loss, j=2.0)[0]
+    assert (value == plain) == (loss == "mse")
 
 
 @pytest.mark.parametrize("n", BATCHES)
@@ -637,14 +659,14 @@ def test_order_is_checked() -> None:
     state = SGD().new_state(net.n_parameters)
     for order, message in (([0, 4], "entry 1 is 4, want 0 to 3"), ([-1], "entry 0 is -1")):
         with pytest.raises(IndexError, match=message):
-            net._network.step(samples, np.array(order), "map", 1.0, state, 0.01)
+            net._network.step(samples, np.array(order), "map", 1.0, 1.0, state, 0.01)
     with pytest.raises(ValueError, match="order: no indices"):
-        net._network.step(samples, np.array([], np.int64), "map", 1.0, state, 0.01)
+        net._network.step(samples, np.array([], np.int64), "map", 1.0, 1.0, state, 0.01)
     with pytest.raises(ValueError, match="optimizer state: for 3 parameters, want 60000"):
-        net._network.step(samples, None, "map", 1.0, Adam().new_state(3), 0.01)
+        net._network.step(samples, None, "map", 1.0, 1.0, Adam().new_state(3), 0.01)
     unlabelled = _core.Samples(net._network, grey_images(4, 28, 28))
     with pytest.raises(ValueError, match="labels: none were given"):
-        net._network.step(unlabelled, None, "map", 1.0, state, 0.01)
+        net._network.step(unlabelled, None, "map", 1.0, 1.0, state, 0.01)
 
 
 @pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3])

@@ -174,15 +174,18 @@ def test_losses_do_not_overflow() -> None:
             assert np.isfinite(ref.loss_derivative(outputs, np.array([1]), kind, 5, is_rbf)).all()
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
 @pytest.mark.parametrize("is_rbf", [True, False])
 @pytest.mark.parametrize("kind", LOSSES)
-def test_loss_derivative(kind: str, is_rbf: bool) -> None:
+def test_loss_derivative(kind: str, is_rbf: bool, temperature: float) -> None:
     outputs, labels = rng(3).uniform(0.2, 3, (4, 5)), np.array([0, 4, 2, 2])
     slopes = ref.four_point_gradient(
-        lambda v: ref.loss(v.reshape(4, 5), labels, kind, 0.5, is_rbf), outputs.ravel(), range(20)
+        lambda v: ref.loss(v.reshape(4, 5), labels, kind, 0.5, is_rbf, temperature),
+        outputs.ravel(),
+        range(20),
     )
     np.testing.assert_allclose(
-        ref.loss_derivative(outputs, labels, kind, 0.5, is_rbf).ravel(),
+        ref.loss_derivative(outputs, labels, kind, 0.5, is_rbf, temperature).ravel(),
         slopes,
         rtol=1e-9,
         atol=1e-11,
@@ -417,10 +420,11 @@ ONE_PATH = [
 ]
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("architecture", ONE_PATH, ids=lambda a: a.name)
 def test_curvature_is_that_of_a_network_without_shared_weights(
-    architecture: Architecture, kind: str
+    architecture: Architecture, kind: str, temperature: float
 ) -> None:
     random = rng(11)
     vector = 3 * random_vector(architecture, 12)
@@ -432,29 +436,32 @@ def test_curvature_is_that_of_a_network_without_shared_weights(
 
         def loss(v: ref.Array, label: int = label) -> float:
             outputs = ref.rbf(v[None], codes) if is_rbf else v[None]
-            return ref.loss(outputs, np.array([label]), kind, 0.3, is_rbf)
+            return ref.loss(outputs, np.array([label]), kind, 0.3, is_rbf, temperature)
 
         want += network.curvature(image, loss) / 2
-    got = ref.curvature(architecture, vector, images, labels, kind, 0.3, codes)
+    got = ref.curvature(architecture, vector, images, labels, kind, 0.3, codes, temperature)
     assert got.min() >= 0
     assert (want > 0).mean() > 0.9
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7 * want.max())
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("kind", LOSSES)
-def test_curvature_of_rbf_units(kind: str) -> None:
+def test_curvature_of_rbf_units(kind: str, temperature: float) -> None:
     """Exact by the inputs; by the codes but for what is negative, -2 p_i of other classes."""
     random = rng(13)
     w, x, label = random.normal(size=(3, 4)), random.normal(size=4), 1
-    by_x, by_w = ref.rbf_curvature(x[None], w, np.array([label]), kind, 0.3)
+    by_x, by_w = ref.rbf_curvature(x[None], w, np.array([label]), kind, 0.3, temperature)
 
     def loss(x: ref.Array, w: ref.Array) -> float:
-        return ref.loss(ref.rbf(x[None], w), np.array([label]), kind, 0.3)
+        return ref.loss(ref.rbf(x[None], w), np.array([label]), kind, 0.3, True, temperature)
 
     want = ref.four_point_curvature(lambda v: loss(v, w), x, range(4))
     np.testing.assert_allclose(by_x[0], want, rtol=1e-5, atol=1e-6)
     want = ref.four_point_curvature(lambda v: loss(x, v.reshape(3, 4)), w.ravel(), range(12))
-    p = -ref.loss_derivative(ref.rbf(x[None], w), np.array([label]), kind, 0.3)[0]
+    p = -ref.loss_derivative(ref.rbf(x[None], w), np.array([label]), kind, 0.3, True, temperature)[
+        0
+    ]
     p[label] = 0
     np.testing.assert_allclose(by_w[0], want.reshape(3, 4) + 2 * p[:, None], rtol=1e-5, atol=1e-6)
     assert by_x.min() > 0

@@ -64,12 +64,14 @@ static float without_denormals(double x) { return x < 1e-20 ? 0.0f : (float)x; }
 /* Units and loss together. With p_i the probability of class i, p_0 that of the rubbish class, the rest,
  * and g_ij = 2 (x_j - w_ij) the slope of penalty i by input j, g_0j = 0: by x_j it is 2 p_0 + the
  * variance of g_ij over i with weights p_i; by w_ij it is p_i (1 - p_i) g_ij^2 and, of the label's class
- * alone, 2 (1 - p_i): of the others that term, -2 p_i, is negative and dropped. */
+ * alone, 2 (1 - p_i): of the others that term, -2 p_i, is negative and dropped. Where the loss scales
+ * penalties, slopes are scaled, and second derivatives of penalties, which are 2. */
 static void curvature_of_image(const layer_call *c, const float *x, const double *p, int32_t label,
                                float *in)
 {
     const int32_t classes = c->layer->out_maps;
     const ptrdiff_t inputs = c->layer->in_size, lanes = c->k->lanes;
+    const double scale = c->scale;
     double rubbish = 1.0;
     for (int32_t i = 0; i < classes; i++) rubbish -= p[i];
     if (rubbish < 0.0) rubbish = 0.0;  /* by rounding */
@@ -83,10 +85,10 @@ static void curvature_of_image(const layer_call *c, const float *x, const double
             variance += p[i] * (slope - mean) * (slope - mean);
             if (c->dweights)
                 c->scratch[i * inputs + j] +=
-                    without_denormals(p[i] * (1.0 - p[i]) * slope * slope
-                                      + (i == label ? 2.0 * (1.0 - p[i]) : 0.0));
+                    without_denormals(scale * (scale * p[i] * (1.0 - p[i]) * slope * slope
+                                               + (i == label ? 2.0 * (1.0 - p[i]) : 0.0)));
         }
-        in[j * lanes] = without_denormals(2.0 * rubbish + variance);
+        in[j * lanes] = without_denormals(scale * (2.0 * rubbish + scale * variance));
     }
 }
 

@@ -76,6 +76,7 @@ static void step_back(const batch *b, float *memory, layer_call *c, float *in, c
     c->codes = c->weights;
     c->labels = (const int32_t *)(memory + e.labels);
     c->probabilities = (const double *)(memory + e.probabilities);
+    c->scale = lenet_loss_scale(b->loss);
     if (layer->weights >= 0) c->weights = b->squares + layer->weights;
     c->in_activation = LENET_IDENTITY;
     layer->kind->curvature(c, squares, delta);

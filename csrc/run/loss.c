@@ -18,7 +18,7 @@ typedef struct verdict {
     double kept[KEPT];
 } verdict;
 
-/* A class's evidence: its logit, or its penalty negated; the loss takes it as it is (scale 1). */
+/* A class's evidence: its logit, or its penalty negated, scaled. */
 static double evidence(const verdict *v, int32_t i)
 {
     const double y = (double)v->y[i * v->step] * v->scale;
@@ -57,7 +57,8 @@ lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
                               const int64_t *order, const int64_t *labels, int64_t n)
 {
     if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
-        || (loss->kind == LENET_MAP && !(loss->j > 0.0)))
+        || (loss->kind == LENET_MAP && !(loss->j > 0.0))
+        || (loss->kind != LENET_MSE && !(loss->temperature > 0.0 && isfinite(loss->temperature))))
         return LENET_BAD_ARGUMENT;
     for (int64_t i = 0; i < n; i++) {
         int64_t label = labels[order ? order[i] : i];
@@ -80,7 +81,7 @@ static void judge(const lenet_loss *loss, int is_rbf, int32_t classes, const flo
     v->label = label;
     v->y = y;
     v->step = step;
-    v->scale = 1.0;
+    v->scale = lenet_loss_scale(loss);
     v->is_error = best_class(is_rbf, classes, y, step) != label;
     if (loss->kind == LENET_MSE) {
         v->loss = is_rbf ? y[label * step] : 0.0;
@@ -103,7 +104,7 @@ static double slope(const verdict *v, int32_t i)
 {
     const double is_label = (double)(i == v->label);
     if (v->kind == LENET_MSE) return v->is_rbf ? is_label : 2.0 * gap(v, i);
-    const double by_evidence = exponential(v, i) / v->sum - is_label;
+    const double by_evidence = (exponential(v, i) / v->sum - is_label) * v->scale;
     return v->is_rbf ? -by_evidence : by_evidence;
 }
 
@@ -131,7 +132,7 @@ void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, doubl
     for (int32_t c = 0; c < b->plan->classes; c++) {
         p[c] = probability(&v, c);
         if (v.is_rbf) continue;
-        const double d2 = v.kind == LENET_MSE ? 2.0 : p[c] * (1.0 - p[c]);
+        const double d2 = v.kind == LENET_MSE ? 2.0 : p[c] * (1.0 - p[c]) * v.scale * v.scale;
         y[c * step] = d2 < least ? 0.0f : (float)d2;
     }
 }

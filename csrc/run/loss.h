@@ -10,6 +10,12 @@
 lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
                               const int64_t *order, const int64_t *labels, int64_t n);
 
+/* What the loss multiplies outputs by. */
+static inline double lenet_loss_scale(const lenet_loss *loss)
+{
+    return loss->kind == LENET_MSE ? 1.0 : 1.0 / loss->temperature;
+}
+
 /* Replaces image i's outputs y, `step` floats apart, by the gradient of the batch's mean loss for
  * them; adds to the loss and the errors of a block. */
 void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step);

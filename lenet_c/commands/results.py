@@ -11,6 +11,7 @@ import numpy as np
 
 from lenet_c import calibration, codes, files, plot
 from lenet_c.commands.data import Split
+from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
 from lenet_c.model_file import pretrained_files
 from lenet_c.rejection import best_two
@@ -24,9 +25,10 @@ def network_of(model: str) -> LeNet5:
     return LeNet5.load(model)
 
 
-def report(network: LeNet5, test: Split, loss: str, j: float, what: str = "test") -> None:
+def report(network: LeNet5, test: Split, criterion: Criterion, what: str = "test") -> None:
     """Print what a network makes of images whose classes are known."""
-    result = network.evaluate(*test, loss, j=j)
+    loss, j, temperature = criterion
+    result = network.evaluate(*test, loss, j=j, temperature=temperature)
     confusion = result.confusion
     images = int(confusion.sum())
     errors = images - int(np.trace(confusion))

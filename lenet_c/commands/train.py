@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
     network.save(arguments.output)
     what, tested = ("test", data.test) if data.test is not None else ("validation", validation)
     if tested is not None:
-        results.report(network, tested, trainer.loss, trainer.j, what)
+        results.report(network, tested, trainer._criterion, what)
     print(f"training took {seconds:.1f} s")
     print(f"saved {arguments.output}")
     if arguments.plot is not None:
@@ -139,10 +139,13 @@ def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = Fals
     loss = arguments.loss or recipe.loss
     if arguments.j is not None and loss != "map":
         raise ValueError(f"--j is for --loss map, not {loss}")
+    if arguments.temperature is not None and loss == "mse":
+        raise ValueError("--temperature is for --loss map and cross_entropy, not mse")
     return dataclasses.replace(
         recipe,
         loss=loss,
         j=recipe.j if arguments.j is None else arguments.j,
+        temperature=recipe.temperature if arguments.temperature is None else arguments.temperature,
         batch_size=arguments.batch_size or recipe.batch_size,
     )
 
@@ -205,7 +208,7 @@ def _resumed(path: str, wanted: Trainer, epochs: int) -> Trainer:
             "classes": one.network.class_names,
             "architecture": one.network.architecture,
             "codes": one.network._fixed_codes,
-            "settings": (_settings(one), one.optimizer, one.j, one.distort),
+            "settings": (_settings(one), one.optimizer, one._criterion, one.distort),
             "frozen layers": one._frozen,
             "seed": one._distort_seed,
             "epochs": passes,
@@ -242,6 +245,8 @@ def _settings(trainer: Trainer) -> str:
     words = [f"loss {trainer.loss}"]
     if trainer.loss == "map":
         words.append(f"j {trainer.j:g}")
+    if trainer.loss != "mse" and trainer.temperature != 1.0:
+        words.append(f"temperature {trainer.temperature:g}")
     words += [optimizer.kind, f"rate {optimizer.lr:g} {optimizer.schedule}"]
     if isinstance(optimizer, SGD):
         words.append(f"momentum {optimizer.momentum:g}")

@@ -34,6 +34,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             batch_size=128,
             epochs=600,
             distortion=distort.WORLD,
+            j=8.0,
+            temperature=10.0,
         ),
         "mnist-modern": Recipe(
             LENET5_MODERN,

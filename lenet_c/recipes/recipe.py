@@ -36,6 +36,8 @@ class Recipe:
     distortion : Distortion or None
     j : float
         The constant of the loss "map".
+    temperature : float
+        What the losses "map" and "cross_entropy" divide penalties or logits by.
     """
 
     architecture: Architecture
@@ -46,6 +48,7 @@ class Recipe:
     digits_epochs: int = 60
     distortion: Distortion | None = None
     j: float = DEFAULT_J
+    temperature: float = 1.0
 
     @property
     def optimizer(self) -> Optimizer:
@@ -80,6 +83,7 @@ class Recipe:
             self.optimizer,
             self.loss,
             j=self.j,
+            temperature=self.temperature,
             batch_size=self.batch_size,
             distort=self.distortion,
             **settings,

@@ -126,9 +126,10 @@ def entries() -> list[Entry]:
         "labels": labels,
         "loss": one(None, "map", "mse", "cross_entropy"),
         "j": real(0.1, 9.0),
+        "temperature": real(0.1, 9.0),
         "num_threads": threads,
     }
-    by_name = ("num_threads", "j")
+    by_name = ("num_threads", "j", "temperature")
     outputs = ["outputs", "row", "finite"]
 
     def classes(result: Any) -> None:
@@ -323,6 +324,7 @@ def entries() -> list[Entry]:
                 "optimizer": one(None, SGD(), Adam(), SDLM()),
                 "loss": one(None, "map"),
                 "j": real(1, 9),
+                "temperature": real(1, 9),
                 "batch_size": one(None, 1, 64),
                 "distort": one(None, distort.AFFINE),
                 "seed": one(0, None, 5),
@@ -330,7 +332,16 @@ def entries() -> list[Entry]:
                 "callbacks": one((), [EarlyStopping()]),
                 "num_threads": threads,
             },
-            ("j", "batch_size", "distort", "seed", "freeze", "callbacks", "num_threads"),
+            (
+                "j",
+                "temperature",
+                "batch_size",
+                "distort",
+                "seed",
+                "freeze",
+                "callbacks",
+                "num_threads",
+            ),
             weight=2,
         ),
         Entry(

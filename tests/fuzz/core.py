@@ -61,9 +61,21 @@ class Core:
             ("predict", lambda: self.net.predict, [images, threads]),
             ("probabilities", lambda: self.net.probabilities, [images, threads]),
             ("activations", lambda: self.net.activations, [images, threads]),
-            ("evaluate", lambda: self.net.evaluate, [samples, loss, real(1, 2), threads]),
-            ("gradient", lambda: self.net.gradient, [samples, loss, real(1, 2), threads]),
-            ("curvature", lambda: self.net.curvature, [samples, order, loss, real(1, 2), threads]),
+            (
+                "evaluate",
+                lambda: self.net.evaluate,
+                [samples, loss, real(1, 2), real(1, 9), threads],
+            ),
+            (
+                "gradient",
+                lambda: self.net.gradient,
+                [samples, loss, real(1, 2), real(1, 9), threads],
+            ),
+            (
+                "curvature",
+                lambda: self.net.curvature,
+                [samples, order, loss, real(1, 2), real(1, 9), threads],
+            ),
             (
                 "step",
                 lambda: self.net.step,
@@ -72,6 +84,7 @@ class Core:
                     order,
                     loss,
                     real(1, 2),
+                    real(1, 9),
                     state,
                     real(0, 0.01),
                     threads,
