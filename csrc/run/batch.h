@@ -25,7 +25,8 @@ typedef struct batch {
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* a thread's after another's, */
     ptrdiff_t memory_stride;     /* so many floats each: at->total or more */
-    float *arranged;             /* weights for the kernels, at->n_arranged; NULL: as they are */
+    const float *arranged;       /* weights for the kernels, at->n_arranged; NULL: as they are */
+    float *arranging;            /* room for those in the workspace */
     float *squares;              /* curvature: of the parameters */
     float *partials;             /* a gradient for each block of a round */
     ptrdiff_t partial_stride;

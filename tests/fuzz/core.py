@@ -62,6 +62,19 @@ class Core:
             ("probabilities", lambda: self.net.probabilities, [images, threads]),
             ("activations", lambda: self.net.activations, [images, threads]),
             ("evaluate", lambda: self.net.evaluate, [samples, loss, real(1, 2), threads]),
+            (
+                "Model",
+                lambda: _core.Model,
+                [lambda r: self.net, lambda r: self.net.parameters.copy()],
+            ),
+            ("model forward", lambda: self.model.forward, [images, threads, one(True, False)]),
+            ("model predict", lambda: self.model.predict, [images, threads]),
+            ("model activations", lambda: self.model.activations, [images, threads]),
+            (
+                "model evaluate",
+                lambda: self.model.evaluate,
+                [samples, loss, real(1, 2), threads],
+            ),
             ("gradient", lambda: self.net.gradient, [samples, loss, real(1, 2), threads]),
             ("curvature", lambda: self.net.curvature, [samples, order, loss, real(1, 2), threads]),
             (
@@ -164,6 +177,7 @@ class Core:
             ),
         ]
         self.net = networks()[0]._network
+        self.model = _core.Model(self.net, self.net.parameters)
 
     def samples(self) -> _core.Samples:
         """Give three images with labels."""
