@@ -7,7 +7,7 @@ enum { ALIGNMENT = 64 };
 
 /* Where its parts begin, in floats behind the model. */
 typedef struct {
-    ptrdiff_t parameters, arranged[2], total;
+    ptrdiff_t parameters, arranged[2], arranged_alone, total;
 } places;
 
 static ptrdiff_t reserve(places *at, ptrdiff_t floats)
@@ -24,6 +24,7 @@ static places lay_out(const lenet_plan *plan)
     at.parameters = reserve(&at, margin + plan->n_parameters) + margin;
     for (int training = 0; training < 2; training++)
         at.arranged[training] = reserve(&at, plan->layout[training].n_arranged);
+    at.arranged_alone = reserve(&at, plan->layout[0].n_arranged_alone);
     return at;
 }
 
@@ -37,16 +38,18 @@ size_t lenet_model_size(const lenet_plan *plan)
     return head_size() + (size_t)lay_out(plan).total * sizeof(float);
 }
 
-static void arrange(const lenet_plan *plan, const float *parameters, const lenet_layout *at,
+static void arrange(const lenet_plan *plan, const float *parameters, int training, int alone,
                     float *to)
 {
+    const lenet_layout *at = &plan->layout[training];
     for (int l = 0; l < plan->n_layers; l++) {
         const net_layer *layer = &plan->layers[l];
-        if (!at->manner[l].n_arranged) continue;
+        const layer_manner *manner = &at->manner[l];
+        if (!(alone ? manner->n_arranged_alone : manner->n_arranged)) continue;
         const layer_call c = {.layer = layer,
                               .k = lenet_kernels_active(),
                               .weights = parameters + layer->weights};
-        layer->kind->arrange(&c, to + at->arranged[l]);
+        layer->kind->arrange(&c, alone, to + (alone ? at->arranged_alone[l] : at->arranged[l]));
     }
 }
 
@@ -63,9 +66,11 @@ lenet_status lenet_model_create(const lenet_plan *plan, const float *parameters,
     *made = (lenet_model){.plan = plan, .parameters = copy};
     for (int training = 0; training < 2; training++) {
         float *to = floats + at.arranged[training];
-        arrange(plan, copy, &plan->layout[training], to);
+        arrange(plan, copy, training, 0, to);
         made->arranged[training] = to;
     }
+    arrange(plan, copy, 0, 1, floats + at.arranged_alone);
+    made->arranged_alone = floats + at.arranged_alone;
     *model = made;
     return LENET_OK;
 }

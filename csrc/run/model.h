@@ -9,7 +9,8 @@
 struct lenet_model {
     const lenet_plan *plan;
     const float *parameters;
-    const float *arranged[2];  /* weights for the kernels, as plan->layout's: inference, training */
+    const float *arranged[2];     /* weights for the kernels, as plan->layout's: inference, training */
+    const float *arranged_alone;  /* and for one image */
 };
 
 #endif

@@ -79,6 +79,7 @@ lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *i
         = lenet_open_batch(model->plan, model->parameters, images, n, run, 0, &watch, &b);
     if (status != LENET_OK) return status;
     b.arranged = model->arranged[0];
+    b.arranged_alone = model->arranged_alone;
     b.outputs = outputs;
     return run_forward_tasks(&b, run, 0);
 }
