@@ -249,6 +249,37 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, float *const *outputs,
                                const lenet_run *run);
 
+/* ---- a packed model: parameters that are only read ----------------------------------------
+ *
+ * lenet_forward arranges weights for the kernels anew in each call, for the caller may have changed
+ * them. A model holds a copy of the parameters and has them arranged once: its calls give the bits of
+ * lenet_forward and lenet_activations with those parameters, and do not see what the caller's become.
+ *
+ * It lies in memory of the caller's, aligned to 64 bytes, of lenet_model_size(plan) bytes or more. Nothing
+ * but that memory is to be freed. It may not be moved, copied or written to while it is used, and its
+ * plan must outlive it. It does not change, so several threads may use it at once, each with a workspace
+ * of its own, which is as large as for the plan (lenet_workspace_size). What it holds is for the
+ * instruction set in use: do not store it, but the parameters, and make it anew. */
+typedef struct lenet_model lenet_model;
+
+size_t lenet_model_size(const lenet_plan *plan);
+
+/* *model is NULL unless it is LENET_OK. LENET_NO_MEMORY: too little, or not aligned. The parameters are
+ * not needed any more. */
+lenet_status lenet_model_create(const lenet_plan *plan, const float *parameters, void *memory,
+                                size_t size, const lenet_model **model);
+
+/* Its copy, as long as the model is there: [parameters]. */
+const float *lenet_model_parameters(const lenet_model *model);
+
+/* As lenet_forward and lenet_activations. */
+lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *images, int64_t n,
+                                 float *outputs, const lenet_run *run);
+lenet_status lenet_model_activations(const lenet_model *model, const lenet_images *images, int64_t n,
+                                     float *const *outputs, const lenet_run *run);
+
+/* ---- training it ------------------------------------------------------------------------- */
+
 /* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,
  * may run one by one if they are few, so that with the order of a batch its sums change in the last
  * bits. labels are indexed as the images are, through

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lenet_c import codes, datasets, distort, kernels, plot, preprocess
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
+    from lenet_c.compiled import CompiledLeNet5
     from lenet_c.cpu import (
         cpu_info,
         get_num_threads,
@@ -45,6 +46,7 @@ __all__ = [
     "AveragePool",
     "BestWeights",
     "Callback",
+    "CompiledLeNet5",
     "Constant",
     "Conv",
     "Dense",
@@ -87,6 +89,7 @@ _LATE = {
         "cpu",
     ),
     **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping"), "callbacks"),
+    "CompiledLeNet5": "compiled",
     "Distortion": "distort",
     "History": "history",
     "InputWarning": "inputs",
@@ -102,10 +105,10 @@ _LATE = {
     "Trainer": "trainer",
 }
 _MODULES = (
-    *("architecture", "architectures", "callbacks", "codes", "cpu", "datasets", "distort"),
-    *("history", "inputs", "kernels", "layers", "losses", "memory", "model", "networks"),
-    *("optimizers", "plot", "preprocess", "recipes", "rejection", "serialization", "tables"),
-    "trainer",
+    *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "datasets"),
+    *("distort", "history", "inputs", "kernels", "layers", "losses", "memory", "model"),
+    *("networks", "optimizers", "plot", "preprocess", "recipes", "rejection", "serialization"),
+    *("tables", "trainer"),
 )
 
 

@@ -51,7 +51,7 @@ class Samples:
     def is_grey(self) -> bool: ...
     def __init__(
         self,
-        network: Network,
+        network: Plan,
         images: ArrayLike,
         labels: ArrayLike | None = None,
         learn: int = 0,
@@ -92,19 +92,8 @@ class OptimizerState:
 class Profile:
     def seconds(self, part: str, layer: int = 0) -> float: ...
 
-class Network:
+class Plan:
     profile: Profile | None
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        height: int,
-        width: int,
-        background: float,
-        foreground: float,
-        codes: Floats | None,
-    ) -> None: ...
-    @property
-    def parameters(self) -> Floats: ...
     @property
     def n_parameters(self) -> int: ...
     @property
@@ -158,6 +147,24 @@ class Network:
         num_threads: int | None = None,
         rejection: Rejection | None = None,
     ) -> tuple[float, int, Integers]: ...
+
+class Model(Plan):
+    def __init__(self, network: Network, parameters: Floats) -> None: ...
+    @property
+    def parameters(self) -> Floats: ...
+
+class Network(Plan):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        height: int,
+        width: int,
+        background: float,
+        foreground: float,
+        codes: Floats | None,
+    ) -> None: ...
+    @property
+    def parameters(self) -> Floats: ...
     def gradient(
         self,
         samples: Samples,

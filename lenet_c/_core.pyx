@@ -3,8 +3,8 @@
 """The only file that calls C: checks arrays, drops the GIL, turns status codes into exceptions.
 
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
-as the object lives; `Network` is a plan with its parameter vector; `OptimizerState` is what an
-optimizer remembers. Every call borrows a workspace that its Python thread keeps.
+as the object lives; `Network` is a plan with its parameter vector, `Model` one that only reads and
+has its parameters packed; `OptimizerState` is what an optimizer remembers. Every call borrows a workspace that its Python thread keeps.
 
 Sizes are C integers, taken once. What Python may change, an array's shape or dtype, its content
 while C runs, is never trusted as one: memory that C writes to between calls is the core's own
@@ -39,6 +39,8 @@ cdef extern from "lenet.h" nogil:
         int32_t kind, activation, maps, kernel, trained
         const uint8_t *table
     ctypedef struct lenet_plan:
+        pass
+    ctypedef struct lenet_model:
         pass
     ctypedef struct lenet_transform:
         float dx, dy, scale, squeeze, shear, rotation
@@ -104,6 +106,14 @@ cdef extern from "lenet.h" nogil:
                                float *, const lenet_run *)
     lenet_status lenet_activations(const lenet_plan *, const float *, const lenet_images *,
                                    int64_t, float **, const lenet_run *)
+    size_t lenet_model_size(const lenet_plan *)
+    lenet_status lenet_model_create(const lenet_plan *, const float *, void *, size_t,
+                                    const lenet_model **)
+    const float *lenet_model_parameters(const lenet_model *)
+    lenet_status lenet_model_forward(const lenet_model *, const lenet_images *, int64_t, float *,
+                                     const lenet_run *)
+    lenet_status lenet_model_activations(const lenet_model *, const lenet_images *, int64_t,
+                                         float **, const lenet_run *)
     lenet_status lenet_gradient(const lenet_plan *, const float *, const lenet_images *,
                                 const int64_t *, int64_t, const lenet_loss *, float *,
                                 lenet_report *, const lenet_run *)
@@ -452,7 +462,7 @@ cdef class Samples:
 
     Parameters
     ----------
-    network : Network
+    network : Network or Model
     images : array, uint8 (N, h, w) raw grey or float32 (N, H, W) normalised; or one image
     labels : integer array (N,), optional
     learn : int
@@ -479,7 +489,7 @@ cdef class Samples:
     cdef bint is_unlike          # what was learnt from, and that is told
     cdef object given            # as the caller has them
 
-    def __cinit__(self, Network network not None, images, labels=None, int64_t learn=0,
+    def __cinit__(self, Plan network not None, images, labels=None, int64_t learn=0,
                   str name="images", bint look=True):
         cdef int64_t bad
         self.height, self.width = network.height, network.width
@@ -540,7 +550,7 @@ cdef class Samples:
         PyBuffer_Release(&self.view)
         return False
 
-    cdef int _describe(self, Network network, object given) except -1:
+    cdef int _describe(self, Plan network, object given) except -1:
         cdef bint is_float = self.view.itemsize == 4
         cdef Py_ssize_t *shape
         cdef int32_t h = network.height, w = network.width
@@ -569,7 +579,7 @@ cdef class Samples:
         self.images.distortion = NULL
         return 0
 
-    cdef int _read_label(self, Network network, object label) except -1:
+    cdef int _read_label(self, Plan network, object label) except -1:
         """What _read_labels does, without making an array."""
         if not 0 <= label < network.classes:
             raise ValueError(f"labels: row 0 is {checks.short(label)}, want 0 to "
@@ -578,7 +588,7 @@ cdef class Samples:
         self.first_label = &self.label
         return 0
 
-    cdef int _read_labels(self, Network network, object labels) except -1:
+    cdef int _read_labels(self, Plan network, object labels) except -1:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
         try:
@@ -792,16 +802,17 @@ cdef enum:
 CALLS = ("reading", "training", "curvature")
 
 
-cdef class Network:
-    """A plan and its parameters.
+cdef class _OwnedPlan:
+    """Frees a plan when nobody uses it any more."""
 
-    Parameters
-    ----------
-    layers : list of (kind, activation, maps, kernel, table or None, trained), the numbers and
-        names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
-    height, width : int
-    background, foreground : float
-    codes : float32 array (classes, inputs), or None
+    cdef lenet_plan *plan
+
+    def __dealloc__(self):
+        lenet_plan_free(self.plan)
+
+
+cdef class Plan:
+    """A plan, and what is done with images: `Network` and `Model` have its parameters.
 
     Attributes
     ----------
@@ -809,10 +820,9 @@ cdef class Network:
         Calls with one thread add to it; for measurements, and not from several threads at once.
     """
 
+    cdef _OwnedPlan owner
     cdef lenet_plan *plan
     cdef public Profile profile
-    cdef _Floats memory
-    cdef float *values
     cdef readonly int64_t n_parameters
     cdef readonly int32_t height, width, classes
     cdef readonly float background, foreground
@@ -822,8 +832,12 @@ cdef class Network:
     cdef int64_t unturned  # images to come of which a quarter may be rejected
     cdef readonly bint assumed  # `seen` is what the architecture's range says, not what was seen
 
-    def __cinit__(self, layers, int32_t height, int32_t width, float background,
-                  float foreground, codes):
+    def __cinit__(self):
+        if type(self) is Plan:
+            raise TypeError("a plan by itself has no parameters: want a Network or a Model")
+
+    cdef int _make(self, object layers, int32_t height, int32_t width, float background,
+                   float foreground, object codes) except -1:
         cdef lenet_layer specs[LENET_MAX_LAYERS]
         cdef const uint8_t[:, ::1] table
         cdef const float[:, ::1] code_values
@@ -861,10 +875,12 @@ cdef class Network:
             code_values = np.array(codes, np.float32, order="C", ndmin=2)
             _fit("codes", (code_values.shape[0], code_values.shape[1]),
                  (specs[len(layers) - 1].maps, <int64_t>shape[0] * shape[1] * shape[2]))
+        self.owner = _OwnedPlan()
         status = lenet_plan_create(specs, <int32_t>len(layers), height, width, background,
                                    foreground, &code_values[0, 0] if codes is not None else NULL,
-                                   &self.plan)
+                                   &self.owner.plan)
         _check(status)
+        self.plan = self.owner.plan
         self.height = height
         self.width = width
         self.background = background
@@ -873,21 +889,23 @@ cdef class Network:
         self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
         self.n_parameters = lenet_plan_parameters(self.plan)
-        self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
-        self.values = self.memory.values
+        return 0
 
-    def __dealloc__(self):
-        lenet_plan_free(self.plan)
+    cdef int _share(self, Plan other) except -1:
+        """Takes another's plan, and what its images looked like."""
+        self.owner = other.owner
+        self.plan = other.plan
+        self.height, self.width, self.classes = other.height, other.width, other.classes
+        self.background, self.foreground = other.background, other.foreground
+        self.is_rbf, self.n_layers = other.is_rbf, other.n_layers
+        self.n_parameters = other.n_parameters
+        self.seen, self.assumed = other.seen, other.assumed
+        return 0
 
     cdef str sizes(self):
         cdef int32_t h = self.height, w = self.width
         smaller = f"{h - 4}x{w - 4} or " if h > 4 and w > 4 else ""
         return f"{smaller}{h}x{w} (at most 8 pixels smaller, by an even number)"
-
-    @property
-    def parameters(self):
-        """float32 array (n_parameters,): a new one each time, onto the same memory."""
-        return self.memory.array()
 
     # ---- what images look like ----
 
@@ -1023,11 +1041,15 @@ cdef class Network:
 
     # ---- calls ----
 
+    cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
+        return LENET_BAD_ARGUMENT  # it has no parameters
+
+    cdef lenet_status _run_all(self, Samples samples, float **outputs,
+                               const lenet_run *run) noexcept:
+        return LENET_BAD_ARGUMENT
+
     cdef int _read(self, Samples samples, float *outputs, const lenet_run *run) except -1:
-        cdef lenet_status status
-        with nogil:
-            status = lenet_forward(self.plan, self.values, &samples.images, samples.n, outputs, run)
-        _check(status)
+        _check(self._run(samples, outputs, run))
         return 0
 
     cdef object _forward(self, Samples samples, object num_threads, double others=0.0,
@@ -1132,7 +1154,6 @@ cdef class Network:
         cdef int32_t shape[3]
         cdef float[:, :, :, ::1] values
         cdef double features = 0.0
-        cdef lenet_status status
         cdef lenet_run run
         cdef int32_t i
         for i in range(self.n_layers):
@@ -1146,10 +1167,7 @@ cdef class Network:
             values = np.empty((samples.n, shape[0], shape[1], shape[2]), np.float32)
             arrays.append(values.base)
             pointers[i] = &values[0, 0, 0, 0]
-        with nogil:
-            status = lenet_activations(self.plan, self.values, &samples.images, samples.n,
-                                       pointers, &run)
-        _check(status)
+        _check(self._run_all(samples, pointers, &run))
         _give_back(workspace)
         return arrays
 
@@ -1171,6 +1189,95 @@ cdef class Network:
         if rejection is not None:
             self._check_framing(samples, outputs, rejection)
         return report.loss, report.n_errors, classes
+
+
+cdef class Model(Plan):
+    """A plan that only reads, with a copy of parameters that is packed once.
+
+    Parameters
+    ----------
+    network : Network, whose plan it shares
+    parameters : float32 array (n_parameters,)
+    """
+
+    cdef _Workspace memory
+    cdef const lenet_model *model
+
+    def __cinit__(self, Network network not None, const float[::1] parameters not None):
+        cdef size_t size = lenet_model_size(network.plan)
+        cdef lenet_status status
+        self._share(network)
+        _fit("parameters", (parameters.shape[0],), (self.n_parameters,))
+        check_memory(f"a compiled network of {self.n_parameters:,} parameters", size)
+        self.memory = _Workspace(size)
+        with nogil:
+            status = lenet_model_create(self.plan, &parameters[0] if parameters.shape[0] else NULL,
+                                        self.memory.aligned, size, &self.model)
+        _check(status)
+
+    @property
+    def parameters(self):
+        """float32 array (n_parameters,): a copy."""
+        copy = np.empty(self.n_parameters, np.float32)
+        cdef float[::1] to = copy
+        if self.n_parameters:
+            memcpy(&to[0], lenet_model_parameters(self.model),
+                   <size_t>self.n_parameters * sizeof(float))
+        return copy
+
+    cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_model_forward(self.model, &samples.images, samples.n, outputs, run)
+        return status
+
+    cdef lenet_status _run_all(self, Samples samples, float **outputs,
+                               const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_model_activations(self.model, &samples.images, samples.n, outputs, run)
+        return status
+
+
+cdef class Network(Plan):
+    """A plan and its parameters.
+
+    Parameters
+    ----------
+    layers : list of (kind, activation, maps, kernel, table or None, trained), the numbers and
+        names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
+    height, width : int
+    background, foreground : float
+    codes : float32 array (classes, inputs), or None
+    """
+
+    cdef _Floats memory
+    cdef float *values
+
+    def __cinit__(self, layers, int32_t height, int32_t width, float background,
+                  float foreground, codes):
+        self._make(layers, height, width, background, foreground, codes)
+        self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
+        self.values = self.memory.values
+
+    @property
+    def parameters(self):
+        """float32 array (n_parameters,): a new one each time, onto the same memory."""
+        return self.memory.array()
+
+    cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_forward(self.plan, self.values, &samples.images, samples.n, outputs, run)
+        return status
+
+    cdef lenet_status _run_all(self, Samples samples, float **outputs,
+                               const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_activations(self.plan, self.values, &samples.images, samples.n, outputs,
+                                       run)
+        return status
 
     def gradient(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None):

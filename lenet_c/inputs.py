@@ -87,7 +87,7 @@ class Appearance(NamedTuple):
 
 
 def tell(
-    network: _core.Network,
+    network: _core.Plan,
     images: NDArray[Any],
     kind: str,
     name: str = "images",
@@ -98,7 +98,7 @@ def tell(
 
     Parameters
     ----------
-    network : lenet_c._core.Network
+    network : lenet_c._core.Plan
     images : uint8 or float32 array (N, height, width)
         Some of them.
     kind : str
@@ -174,13 +174,13 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 
 
 def tell_framing(
-    network: _core.Network, images: NDArray[Any], rejection: Rejection, given: Any = None
+    network: _core.Plan, images: NDArray[Any], rejection: Rejection, given: Any = None
 ) -> bool:
     """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
 
     Parameters
     ----------
-    network : lenet_c._core.Network
+    network : lenet_c._core.Plan
     images : uint8 or float32 array (N, height, width)
         Some of them.
     rejection : Rejection
@@ -216,7 +216,7 @@ def tell_framing(
     return True
 
 
-def _rejected(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> float:
+def _rejected(network: _core.Plan, images: NDArray[Any], rejection: Rejection) -> float:
     from lenet_c import _core
     from lenet_c.rejection import Rejection, best_two
 
@@ -239,12 +239,12 @@ def _warn(text: str) -> None:
 # ---- lines of code -----------------------------------------------------------------------------
 
 
-def refused(network: _core.Network, given: Any) -> str:
+def refused(network: _core.Plan, given: Any) -> str:
     """Say how images whose dtype or shape was refused are brought into a form that is taken.
 
     Parameters
     ----------
-    network : lenet_c._core.Network
+    network : lenet_c._core.Plan
     given : array or what makes one
 
     Returns
@@ -314,7 +314,7 @@ def _as_array(given: Any) -> str:
     return "images = np.asarray(images); "
 
 
-def _takes_28(network: _core.Network) -> bool:
+def _takes_28(network: _core.Plan) -> bool:
     spare = network.height - _SIDE, network.width - _SIDE
     return all(0 <= side <= 8 and side % 2 == 0 for side in spare)
 
@@ -331,7 +331,7 @@ def _shaped(array: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any] 
 
 
 def _line(
-    network: _core.Network,
+    network: _core.Plan,
     array: NDArray[Any],
     shaped: NDArray[Any],
     base: str,
@@ -360,7 +360,7 @@ def _line(
 
 
 def _mended(
-    network: _core.Network,
+    network: _core.Plan,
     images: NDArray[Any],
     learnt: Appearance,
     base: str = "images",
@@ -394,7 +394,7 @@ def _mended(
     return f"{conversion}images = {_bytes(network, images, base)}"
 
 
-def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
+def _bytes(network: _core.Plan, images: NDArray[Any], base: str) -> str:
     """Write the expression that makes uint8 of other numbers, 0 of the lowest."""
     # what was put around images after they were scaled goes: the core puts background there
     inner = _within(network, images)
@@ -419,7 +419,7 @@ def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
     return f'{scaled}.round().clip(0, 255).astype("uint8")'
 
 
-def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
+def _turned(network: _core.Plan, images: NDArray[Any], learnt: Appearance) -> str:
     """Write the line that makes dark light."""
     inner = _within(network, images)
     cut = "images" if inner is None else "images" + _CUT
@@ -446,7 +446,7 @@ def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) ->
 _CUT = "[..., 2:-2, 2:-2]"
 
 
-def _within(network: _core.Network, images: NDArray[Any]) -> NDArray[Any] | None:
+def _within(network: _core.Plan, images: NDArray[Any]) -> NDArray[Any] | None:
     """Give images of 28x28 without the padding, if most have one that is not their background."""
     if images.shape[1:] != (_PADDED, _PADDED) or not _takes_28(network):
         return None
@@ -458,7 +458,7 @@ def _within(network: _core.Network, images: NDArray[Any]) -> NDArray[Any] | None
     return inner if is_padded.mean() > 0.5 else None
 
 
-def _is_alike(network: _core.Network, inner: NDArray[Any], learnt: Appearance) -> bool:
+def _is_alike(network: _core.Plan, inner: NDArray[Any], learnt: Appearance) -> bool:
     """Whether the background of images without their padding is the one that was learnt."""
     background = float(np.median(_border(inner)))
     if inner.dtype == np.uint8:
@@ -469,7 +469,7 @@ def _is_alike(network: _core.Network, inner: NDArray[Any], learnt: Appearance) -
 
 
 def _unpadded(
-    network: _core.Network, images: NDArray[Any], inner: NDArray[Any], learnt: Appearance
+    network: _core.Plan, images: NDArray[Any], inner: NDArray[Any], learnt: Appearance
 ) -> str:
     """Write the line that takes a wrong padding away."""
     if inner.dtype == np.uint8:
@@ -494,7 +494,7 @@ def _edge(images: NDArray[Any]) -> float:
 # ---- what was learnt from ----------------------------------------------------------------------
 
 
-def _learnt(network: _core.Network) -> Appearance:
+def _learnt(network: _core.Plan) -> Appearance:
     """Give what was learnt from; if it is not known, the range of the architecture."""
     found = network.learnt_from
     if found is not None:
@@ -503,7 +503,7 @@ def _learnt(network: _core.Network) -> Appearance:
     return Appearance(0, (network.background,) * 2, (low, low), (high, high))
 
 
-def _is_documented(network: _core.Network, learnt: Appearance) -> bool:
+def _is_documented(network: _core.Plan, learnt: Appearance) -> bool:
     """Whether uint8 images have the range that was learnt from."""
     low, high = sorted((network.background, network.foreground))
     slack = _SLACK * (high - low)
@@ -515,7 +515,7 @@ def _fits(images: NDArray[Any], low: float, high: float, learnt: Appearance) -> 
     return learnt.low[0] - slack <= low <= learnt.low[1] + slack and high <= learnt.high[1] + slack
 
 
-def _around(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
+def _around(network: _core.Plan, images: NDArray[Any], learnt: Appearance) -> str:
     low, high = learnt.border
     if images.dtype == np.uint8 and _is_documented(network, learnt):
         unit = (network.foreground - network.background) / 255

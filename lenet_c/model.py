@@ -28,7 +28,7 @@ from lenet_c.network import Network
 from lenet_c.reader import Reader
 
 if TYPE_CHECKING:
-    pass
+    from lenet_c.compiled import CompiledLeNet5
 
 Floats = NDArray[np.float32]
 
@@ -111,6 +111,8 @@ class LeNet5(Network, Reader):
     >>> net.n_parameters, net.n_connections
     (60000, 340908)
     """
+
+    _network: _core.Network
 
     def __init__(
         self,
@@ -333,6 +335,29 @@ class LeNet5(Network, Reader):
             self.rejection = rejection
         self.temperature = temperature
         return self
+
+    def compile(self) -> CompiledLeNet5:
+        """Give a copy that reads and never changes, its weights packed for the kernels.
+
+        It gives the same bits, and does not see what becomes of this network later.
+
+        Returns
+        -------
+        CompiledLeNet5
+
+        Raises
+        ------
+        MemoryError
+            If it would take more memory than `lenet_c.set_memory_limit` allows.
+
+        Examples
+        --------
+        >>> LeNet5.pretrained("mnist-modern").compile()
+        CompiledLeNet5('lenet5-modern', 61,706 parameters)
+        """
+        from lenet_c.compiled import CompiledLeNet5
+
+        return CompiledLeNet5(self)
 
     def loss_and_gradient(
         self,

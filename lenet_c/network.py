@@ -47,6 +47,8 @@ def _parameters(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Floats:
 class Network:
     """What `LeNet5` is made of: see there. It computes nothing."""
 
+    _network: _core.Network
+
     def _open(self, architecture: Architecture, codes: Floats | None) -> None:
         self._architecture = architecture
         self._turns = Turns()

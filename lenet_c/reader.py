@@ -25,7 +25,7 @@ class Reader:
     """What `LeNet5` does with images without a change of itself: see there."""
 
     _architecture: Architecture
-    _network: _core.Network
+    _network: _core.Plan
     _class_names: tuple[str, ...] | None
     _temperature: float
     _rejection: Rejection | None

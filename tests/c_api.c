@@ -217,6 +217,41 @@ static int check_appearance(void)
     return 0;
 }
 
+/* A model gives the plan's bits, and goes on giving them when the parameters change. */
+static int check_model(const lenet_plan *plan, float *parameters, const lenet_images *images,
+                       const lenet_run *run)
+{
+    static float outputs[IMAGES][CLASSES], packed[IMAGES][CLASSES];
+    const size_t size = lenet_model_size(plan), n = (size_t)lenet_plan_parameters(plan);
+    char *memory = malloc(size + 64);
+    float *kept = malloc(n * sizeof *kept);
+    CHECK(memory && kept);
+    memcpy(kept, parameters, n * sizeof *kept);
+    char *aligned = memory + (64 - (uintptr_t)memory % 64);
+    const lenet_model *model = NULL;
+    CHECK(lenet_model_create(plan, parameters, aligned, size - 1, &model) == LENET_NO_MEMORY);
+    CHECK(lenet_model_create(plan, parameters, aligned - 4, size, &model) == LENET_NO_MEMORY);
+    CHECK(model == NULL);
+    CHECK(lenet_model_create(plan, parameters, aligned, size, &model) == LENET_OK);
+    const int64_t some[] = {1, 5, 33, IMAGES};
+    for (int i = 0; i < 4; i++) {
+        CHECK(lenet_forward(plan, parameters, images, some[i], &outputs[0][0], run) == LENET_OK);
+        memset(parameters, 0, n * sizeof *parameters);
+        CHECK(lenet_model_forward(model, images, some[i], &packed[0][0], run) == LENET_OK);
+        memcpy(parameters, kept, n * sizeof *parameters);
+        CHECK(memcmp(outputs, packed, (size_t)some[i] * sizeof *outputs) == 0);
+    }
+    float *activations[] = {NULL, NULL, &packed[0][0]}, *others[] = {NULL, NULL, &outputs[0][0]};
+    memset(packed, 0, sizeof packed);
+    CHECK(lenet_model_activations(model, images, IMAGES, activations, run) == LENET_OK);
+    CHECK(lenet_activations(plan, parameters, images, IMAGES, others, run) == LENET_OK);
+    CHECK(memcmp(outputs, packed, sizeof outputs) == 0);
+    CHECK(memcmp(lenet_model_parameters(model), kept, n * sizeof *kept) == 0);
+    free(memory);
+    free(kept);
+    return 0;
+}
+
 static int check_all(void)
 {
     const lenet_status ready = lenet_init();
@@ -292,6 +327,8 @@ static int check_all(void)
     CHECK(lenet_activations(plan, parameters, &images, IMAGES, activations, &run) == LENET_OK);
     lenet_classify(plan, &outputs[0][0], IMAGES, classes);
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
+
+    if (check_model(plan, parameters, &images, &run)) return 1;
 
     /* what is frozen stays as it is */
     const int64_t frozen[] = {1, n};

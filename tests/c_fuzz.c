@@ -409,6 +409,48 @@ static void check_activations(const network *net, const batch *b)
     check_canaries();
 }
 
+/* A model, which nothing writes to, gives the bits of the parameters that it was made of. */
+static void check_model(const network *net, const batch *b)
+{
+    const int64_t outputs = b->n * net->classes, n = net->n_parameters;
+    const size_t size = lenet_model_size(net->plan);
+    lenet_images images = b->images;
+    images.distortion = NULL;
+    float *live = floats(outputs), *packed = floats(outputs), *moved = floats(n);
+    memcpy(moved, net->parameters, (size_t)n * sizeof *moved);
+    void *memory = take(size, 64);
+    const struct buffer pages = buffers[n_buffers - 1];
+    const lenet_model *model;
+    CHECK(lenet_model_create(net->plan, moved, memory, size - 1 - (size_t)below(64), &model)
+          == LENET_NO_MEMORY);
+    CHECK(model == NULL);
+    CHECK(lenet_model_create(net->plan, moved, memory, size, &model) == LENET_OK);
+    check_canaries();
+    memset(moved, 0xFF, (size_t)n * sizeof *moved);
+    if (mprotect(pages.mapped + pages.page, pages.room, PROT_READ)) found("no page to protect");
+    const int32_t threads = between(1, 4);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 0, b->n, threads), threads);
+    CHECK(lenet_forward(net->plan, net->parameters, &images, b->n, live, &run) == LENET_OK);
+    run = a_run(lenet_workspace_size(net->plan, 0, b->n, threads), threads);
+    CHECK(lenet_model_forward(model, &images, b->n, packed, &run) == LENET_OK);
+    CHECK(memcmp(live, packed, (size_t)outputs * sizeof *live) == 0);
+    CHECK(memcmp(lenet_model_parameters(model), net->parameters, (size_t)n * sizeof *moved) == 0);
+    float *one[LENET_MAX_LAYERS] = {NULL}, *other[LENET_MAX_LAYERS] = {NULL};
+    const int32_t layer = below(net->n_layers);
+    int32_t shape[3];
+    lenet_plan_shape(net->plan, layer, shape);
+    const int64_t values = b->n * shape[0] * shape[1] * shape[2];
+    one[layer] = floats(values);
+    other[layer] = floats(values);
+    run = a_run(lenet_workspace_size(net->plan, 1, b->n, threads), threads);
+    CHECK(lenet_activations(net->plan, net->parameters, &images, b->n, one, &run) == LENET_OK);
+    CHECK(lenet_model_activations(model, &images, b->n, other, &run) == LENET_OK);
+    CHECK(memcmp(one[layer], other[layer], (size_t)values * sizeof(float)) == 0);
+    if (mprotect(pages.mapped + pages.page, pages.room, PROT_READ | PROT_WRITE))
+        found("no page to give back");
+    check_canaries();
+}
+
 static lenet_loss a_loss(void)
 {
     return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f),
@@ -654,9 +696,9 @@ static void check_plan(uint64_t seed)
     const int kept = n_buffers;
     void (*const checks[])(const network *, const batch *) = {
         check_forward, check_gradient, check_steps, check_curvature, check_activations,
-        check_refusals};
+        check_refusals, check_model};
     for (int k = 0; k < 3; k++) {
-        checks[k == 0 ? 0 : below(6)](&net, &b);
+        checks[k == 0 ? 0 : below(7)](&net, &b);
         n_buffers = kept;
     }
     lenet_plan_free(net.plan);

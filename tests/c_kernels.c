@@ -1194,6 +1194,33 @@ static conv_operands in_rows(const lenet_conv_shape *s)
                            .delta_stride = row_stride(s->out_width + s->kernel - 1)};
 }
 
+/* [group][slot or input map][tap][lane], 0 where a lane's map has no connection there. */
+static void conv_weights_of_one_case(const lenet_conv_shape *s, int activation)
+{
+    (void)activation;
+    const size_t n = lenet_arranged_of_one(s, L), taps = (size_t)(s->kernel * s->kernel);
+    if (n == 0) return;
+    const int groups = (s->out_maps + L - 1) / L;
+    const float *weights = conv_weights(s);
+    float *out = floats(n);
+    CALL(table->conv_weights_of_one(s, weights, out));
+    for (size_t i = 0; i < n; i++) {
+        const int lane = (int)(i % (size_t)L), of = (int)(i / taps / (size_t)L) % s->in_maps;
+        const int group = (int)(i / taps / (size_t)L) / s->in_maps, map = group + lane * groups;
+        const size_t tap = i / (size_t)L % taps;
+        int connection = -1;
+        if (s->slots && of >= s->slots[group].slots) continue;
+        if (s->slots) connection = s->slots[group].connection[of][lane];
+        for (int c = s->first[map < s->out_maps ? map : 0];
+             !s->slots && map < s->out_maps && c < s->first[map + 1]; c++)
+            if (s->source[c] == of) connection = c;
+        const float want = connection < 0 ? 0.0f : weights[(size_t)connection * taps + tap];
+        if (out[i] != want) fail("out[%zu] is %g, want %g", i, out[i], want);
+        n_compared += connection >= 0;
+        n_not_zero += connection >= 0 && out[i] != 0.0f;
+    }
+}
+
 static void conv_of_one_case(const lenet_conv_shape *s, int activation)
 {
     conv_operands c = in_rows(s);
@@ -1209,15 +1236,24 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
     for (int i = 0; i < 3; i++) {
         float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
         out[strides[i] - 1] = NAN;  /* as memory may be */
-        CALL(table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride,
+        CALL(table->conv_of_one(s, c.weights, NULL, bias, activation, c.in, c.in_stride,
                                 lenet_rows(strides[i]), scratch, out));
         compare_rows("out", out, rows, strides[i], want);
+        if (!lenet_arranged_of_one(s, L)) continue;
+        const size_t n = (size_t)(rows * strides[i]);
+        const float *before = copy_of(out, n);
+        float *arranged = floats(lenet_arranged_of_one(s, L));
+        table->conv_weights_of_one(s, c.weights, arranged);
+        out[0] = NAN;
+        table->conv_of_one(s, NULL, arranged, bias, activation, c.in, c.in_stride,
+                           lenet_rows(strides[i]), scratch, out);
+        if (memcmp(before, out, n * sizeof *out)) fail("other bits with arranged weights");
     }
     if (!lenet_keeps_maps(s, L)) return;
     const ptrdiff_t size = s->out_height * s->out_width;
     float *out = floats(n_in_lanes(s->out_maps, size) + LENET_ROW_SLACK);
     out[0] = NAN;
-    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, lenet_maps_in_lanes(),
+    table->conv_of_one(s, c.weights, NULL, bias, activation, c.in, c.in_stride, lenet_maps_in_lanes(),
                        scratch, out);
     compare_lanes("out in lanes", out, s->out_maps, size, want);
 }
@@ -1845,6 +1881,7 @@ CASES(each_conv, winograd_backward_weights)
 CASES(each_conv, winograd_gradient)
 CASES(each_conv, conv_backward_input)
 CASES(each_conv, conv_backward_weights)
+CASES(each_conv, conv_weights_of_one)
 CASES(each_conv, conv_of_one)
 CASES(each_conv, conv_backward_input_of_one)
 CASES(each_conv, conv_backward_weights_of_one)

@@ -205,6 +205,17 @@ static inline ptrdiff_t lenet_transposed_pixels(const lenet_conv_shape *s)
 
 static inline size_t lenet_most(size_t a, size_t b) { return a > b ? a : b; }
 
+/* Vectors of weights of a group of maps in the lanes; and floats of all groups: 0 with columns in them. */
+static inline ptrdiff_t lenet_map_weights(const lenet_conv_shape *s)
+{
+    return (ptrdiff_t)s->in_maps * s->kernel * s->kernel;
+}
+static inline size_t lenet_arranged_of_one(const lenet_conv_shape *s, int lanes)
+{
+    if (!lenet_prefers_maps(s, lanes)) return 0;
+    return (size_t)lenet_groups(s->out_maps, lanes) * (size_t)lenet_map_weights(s) * (size_t)lanes;
+}
+
 /* Floats of scratch for a convolution's kernels for one image, forward or also backward. */
 static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int lanes, int backward)
 {

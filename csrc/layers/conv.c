@@ -110,13 +110,13 @@ static int by_winograd(const net_layer *layer, int training, int is_first)
  * transforms four rows beyond. */
 static layer_manner manner(const net_layer *layer, int training, int is_first)
 {
-    if (!by_winograd(layer, training, is_first))
-        return lenet_plain_manner(layer, training, is_first);
-    const ptrdiff_t n = (ptrdiff_t)lenet_winograd_weights(&layer->conv);
-    const int pairs = layer->out_height / 2;
-    return (layer_manner){.rows = pairs ? 2 * lenet_cut(pairs, MOST_PAIRS).size : 2,
-                          .n_arranged = n,
-                          .n_sums = n};
+    layer_manner m = lenet_plain_manner(layer, training, is_first);
+    const int lanes = lenet_kernels_active()->lanes, pairs = layer->out_height / 2;
+    if (!training) m.n_arranged_alone = (ptrdiff_t)lenet_arranged_of_one(&layer->conv, lanes);
+    if (!by_winograd(layer, training, is_first)) return m;
+    m.rows = pairs ? 2 * lenet_cut(pairs, MOST_PAIRS).size : 2;
+    m.n_arranged = m.n_sums = (ptrdiff_t)lenet_winograd_weights(&layer->conv);
+    return m;
 }
 
 static size_t scratch(const net_layer *layer, const layer_manner *manner, int training, int groups,
@@ -152,9 +152,12 @@ static int learns_alone(const net_layer *layer, int under_flat)
 
 /* ---- lanes ---- */
 
-static void arrange(const layer_call *c, float *arranged)
+static void arrange(const layer_call *c, int alone, float *arranged)
 {
-    c->k->winograd_weights(&c->layer->conv, c->weights, arranged);
+    if (alone)
+        c->k->conv_weights_of_one(&c->layer->conv, c->weights, arranged);
+    else
+        c->k->winograd_weights(&c->layer->conv, c->weights, arranged);
 }
 
 /* pool: NULL, or that of the layer above, for as many rows. */
@@ -237,8 +240,8 @@ static void sum_lanes(const layer_call *c, const float *sums)
 
 static void forward_of_one(const layer_call *c, const float *in, float *out)
 {
-    c->k->conv_of_one(&c->layer->conv, c->weights, c->biases, c->layer->activation, in,
-                      c->in_layout.stride, c->out_layout, c->scratch, out);
+    c->k->conv_of_one(&c->layer->conv, c->weights, c->arranged_alone, c->biases,
+                      c->layer->activation, in, c->in_layout.stride, c->out_layout, c->scratch, out);
 }
 
 static void backward_of_one(const layer_call *c, float *in, const float *delta)

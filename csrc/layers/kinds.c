@@ -36,9 +36,10 @@ int lenet_always_learns_alone(const net_layer *layer, int under_flat)
     return 1;
 }
 
-void lenet_arranges_nothing(const layer_call *c, float *arranged)
+void lenet_arranges_nothing(const layer_call *c, int alone, float *arranged)
 {
     (void)c;
+    (void)alone;
     (void)arranged;
 }
 

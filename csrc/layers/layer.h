@@ -41,6 +41,8 @@ typedef struct net_layer {
 typedef struct layer_manner {
     int rows;              /* so many at once, if it feeds the layer above */
     ptrdiff_t n_arranged;  /* floats of weights that are arranged for the kernels once a call; 0: none */
+    ptrdiff_t n_arranged_alone;  /* the same for one image: each call of the kernel arranges them unless
+                                  * it is given them arranged, as a model has them */
     ptrdiff_t n_sums;      /* vectors in which a gradient of the weights is added up, by lane */
 } layer_manner;
 
@@ -49,7 +51,7 @@ typedef struct layer_call {
     const net_layer *layer;
     const lenet_kernels *k;
     const float *weights, *biases;     /* NULL: it has none */
-    const float *arranged;             /* the weights as layer_manner says, or NULL */
+    const float *arranged, *arranged_alone;  /* the weights as layer_manner says, or NULL */
     float *scratch;
     int groups;                        /* of lanes; more than one for the dense kernels alone */
     ptrdiff_t in_stride, out_stride;   /* how far groups of lanes lie apart; */
@@ -83,7 +85,8 @@ struct layer_kind {
     /* Whether one image can learn by itself; under_flat: the dense kernels read its outputs. */
     int (*learns_alone)(const net_layer *layer, int under_flat);
 
-    void (*arrange)(const layer_call *c, float *arranged);
+    /* Arranges weights as layer_manner says; alone: for one image. */
+    void (*arrange)(const layer_call *c, int alone, float *arranged);
     void (*forward)(const layer_call *c, const float *in, float *out);
     /* What the layer below needs to give it rows from output row `row` on. */
     lenet_pool (*take_rows)(const layer_call *c, int keep, int row, float *out);
@@ -149,7 +152,7 @@ static inline int layer_stopped(const layer_call *c, double work)
 layer_manner lenet_plain_manner(const net_layer *layer, int training, int is_first);
 lenet_map_layout lenet_in_whole_vectors(const net_layer *layer, int training, int lanes);
 int lenet_always_learns_alone(const net_layer *layer, int under_flat);
-void lenet_arranges_nothing(const layer_call *c, float *arranged);
+void lenet_arranges_nothing(const layer_call *c, int alone, float *arranged);
 lenet_pool lenet_takes_no_rows(const layer_call *c, int keep, int row, float *out);
 void lenet_sum_all_lanes(const layer_call *c, const float *sums);
 void lenet_has_no_sums(const layer_call *c, const float *sums);

@@ -19,6 +19,9 @@ static void choose_manners(const lenet_plan *plan, int training, lenet_layout *a
         at->manner[l] = layer->kind->manner(layer, training, l == 0);
         at->arranged[l] = at->n_arranged;
         if (at->manner[l].n_arranged) at->n_arranged += plan_padded(at->manner[l].n_arranged);
+        at->arranged_alone[l] = at->n_arranged_alone;
+        if (at->manner[l].n_arranged_alone)
+            at->n_arranged_alone += plan_padded(at->manner[l].n_arranged_alone);
     }
 }
 

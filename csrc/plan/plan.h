@@ -25,6 +25,8 @@ typedef struct lenet_layout {
     layer_manner manner[LENET_MAX_LAYERS];
     /* where a layer's arranged weights lie in the memory that all threads share */
     ptrdiff_t arranged[LENET_MAX_LAYERS], n_arranged;
+    /* and those for one image in a model's */
+    ptrdiff_t arranged_alone[LENET_MAX_LAYERS], n_arranged_alone;
     /* Training only: gradients of the spatial layers' parameters, each [lane], a layer's weights, then
      * its biases. */
     ptrdiff_t lane_sums, n_lane_sums, sums[LENET_MAX_LAYERS];

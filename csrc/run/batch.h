@@ -25,7 +25,9 @@ typedef struct batch {
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* a thread's after another's, */
     ptrdiff_t memory_stride;     /* so many floats each: at->total or more */
-    float *arranged;             /* weights for the kernels, at->n_arranged; NULL: as they are */
+    const float *arranged;       /* weights for the kernels, at->n_arranged; NULL: as they are */
+    const float *arranged_alone; /* the same for one image, a model's; or NULL */
+    float *arranging;            /* room for those in the workspace */
     float *squares;              /* curvature: of the parameters */
     float *partials;             /* a gradient for each block of a round */
     ptrdiff_t partial_stride;
@@ -116,6 +118,9 @@ static inline void call_layer(const batch *b, int l, layer_call *c)
     c->weights = layer->weights < 0 ? layer->fixed : b->parameters + layer->weights;
     c->biases = layer->biases < 0 ? NULL : b->parameters + layer->biases;
     c->arranged = manner->n_arranged && b->arranged ? b->arranged + b->at->arranged[l] : NULL;
+    c->arranged_alone = manner->n_arranged_alone && b->arranged_alone
+                            ? b->arranged_alone + b->at->arranged_alone[l]
+                            : NULL;
     c->in_stride = b->at->buffer[l].stride;
     c->out_stride = b->at->buffer[l + 1].stride;
     c->in_layout = b->at->buffer[l].layout;

@@ -9,7 +9,7 @@ void lenet_arrange_weights(const batch *b)
 {
     for (int l = 0; l < b->plan->first_flat; l++) {
         const layer_call c = call_of(b, b->memory, l, 1);
-        if (c.arranged) c.layer->kind->arrange(&c, b->arranged + b->at->arranged[l]);
+        if (c.arranged) c.layer->kind->arrange(&c, 0, b->arranging + b->at->arranged[l]);
     }
 }
 

@@ -4,7 +4,7 @@
 
 #include "run/batch.h"
 
-/* Arranges weights for the kernels: once a call, for all threads. */
+/* Arranges weights for the kernels, in b->arranging: once a call, for all threads. */
 void lenet_arrange_weights(const batch *b);
 
 /* Runs images first .. first + n - 1; keep: all layers' outputs are wanted. Returns the number of

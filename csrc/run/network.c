@@ -1,9 +1,10 @@
-/* The public calls that run and train a network: lenet_forward, lenet_activations, lenet_gradient and
- * lenet_step. */
+/* The public calls that run and train a network: lenet_forward, lenet_activations, the same of a packed
+ * model, lenet_gradient and lenet_step. */
 #include <math.h>
 #include <string.h>
 
 #include "run/forward.h"
+#include "run/model.h"
 #include "run/open.h"
 #include "run/single.h"
 #include "run/train.h"
@@ -40,7 +41,7 @@ static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int traini
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = lenet_clamp_threads(run->n_threads, blocks);
     if (b->images->distortion) return LENET_BAD_ARGUMENT;
-    if (!runs_one_by_one(b)) lenet_arrange_weights(b);  /* those need none */
+    if (b->arranged == b->arranging && !runs_one_by_one(b)) lenet_arrange_weights(b);
     lenet_watched_for(b->watch, b->plan->work * b->at->block, blocks, threads, forward_task, b);
     return is_stopped(b, b->memory, 0.0) ? LENET_INTERRUPTED : LENET_OK;
 }
@@ -65,6 +66,33 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
     batch b;
     lenet_status status = lenet_open_batch(plan, parameters, images, n, run, 1, &watch, &b);
     if (status != LENET_OK) return status;
+    b.activations = outputs;
+    return run_forward_tasks(&b, run, 1);
+}
+
+lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *images, int64_t n,
+                                 float *outputs, const lenet_run *run)
+{
+    lenet_watch watch;
+    batch b;
+    lenet_status status
+        = lenet_open_batch(model->plan, model->parameters, images, n, run, 0, &watch, &b);
+    if (status != LENET_OK) return status;
+    b.arranged = model->arranged[0];
+    b.arranged_alone = model->arranged_alone;
+    b.outputs = outputs;
+    return run_forward_tasks(&b, run, 0);
+}
+
+lenet_status lenet_model_activations(const lenet_model *model, const lenet_images *images, int64_t n,
+                                     float *const *outputs, const lenet_run *run)
+{
+    lenet_watch watch;
+    batch b;
+    lenet_status status
+        = lenet_open_batch(model->plan, model->parameters, images, n, run, 1, &watch, &b);
+    if (status != LENET_OK) return status;
+    b.arranged = model->arranged[1];
     b.activations = outputs;
     return run_forward_tasks(&b, run, 1);
 }

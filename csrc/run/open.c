@@ -55,7 +55,8 @@ lenet_status lenet_open_batch(const lenet_plan *plan, const float *parameters,
                  .watch = watch,
                  .profile = run->n_threads == 1 ? run->profile : NULL};
     b->memory_stride = b->at->total;
-    b->arranged = memory_of(b, lenet_clamp_threads(run->n_threads, lenet_blocks(training, n)));
+    b->arranging = memory_of(b, lenet_clamp_threads(run->n_threads, lenet_blocks(training, n)));
+    b->arranged = b->arranging;
     lenet_watch_run(watch, run);
     if (b->profile) b->profile->last = lenet_seconds();
     return LENET_OK;
@@ -75,7 +76,7 @@ lenet_status lenet_open_training(const lenet_plan *plan, const float *parameters
     }
     b->labels = labels;
     b->loss = loss;
-    b->partials = b->arranged + b->at->n_arranged;
+    b->partials = b->arranging + b->at->n_arranged;
     b->partial_stride = plan_padded(plan->n_parameters);
     return lenet_check_loss(plan, loss, images->order, labels, n);
 }

@@ -23,6 +23,7 @@ from lenet_c import (
     Architecture,
     AveragePool,
     BestWeights,
+    CompiledLeNet5,
     Conv,
     Dense,
     Distortion,
@@ -239,6 +240,46 @@ def entries() -> list[Entry]:
             {"images": images, "labels": labels, "by": one("margin", "penalty")},
             (),
             may_refuse=True,
+        ),
+        Entry("compile", lambda o: o.net.compile, {}),
+        Entry(
+            "CompiledLeNet5",
+            lambda o: CompiledLeNet5,
+            {"network": lambda random: networks()[0]},
+        ),
+        Entry(
+            "compiled.forward", lambda o: o.compiled.forward, run, by_name, is_array(np.float32, 2)
+        ),
+        Entry(
+            "compiled.predict",
+            lambda o: o.compiled.predict,
+            {**run, "reject": one(None, Rejection(margin=0.1))},
+            ("num_threads", "reject"),
+            classes,
+        ),
+        Entry(
+            "compiled.read",
+            lambda o: o.compiled.read,
+            {**run, "reject": one(None, Rejection(margin=0.1))},
+            ("num_threads", "reject"),
+            lambda result: classes(result.classes),
+        ),
+        Entry(
+            "compiled.predict_proba",
+            lambda o: o.compiled.predict_proba,
+            run,
+            by_name,
+            probabilities,
+        ),
+        Entry(
+            "compiled.evaluate", lambda o: o.compiled.evaluate, learn, by_name, evaluation, outputs
+        ),
+        Entry(
+            "compiled.activations",
+            lambda o: o.compiled.activations,
+            run,
+            by_name,
+            lambda result: [is_array(np.float32)(a) for a in result.values()],
         ),
         Entry(
             "copy_from",
@@ -648,6 +689,7 @@ class Objects:
 
     def __init__(self) -> None:
         self.net = networks()[0]
+        self.compiled = networks()[0].compile()
 
     def trainer(self) -> Trainer:
         """Train a copy, without much ado."""

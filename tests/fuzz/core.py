@@ -77,6 +77,19 @@ class Core:
                 [samples, order, loss, real(1, 2), real(1, 9), threads],
             ),
             (
+                "Model",
+                lambda: _core.Model,
+                [lambda r: self.net, lambda r: self.net.parameters.copy()],
+            ),
+            ("model forward", lambda: self.model.forward, [images, threads, one(True, False)]),
+            ("model predict", lambda: self.model.predict, [images, threads]),
+            ("model activations", lambda: self.model.activations, [images, threads]),
+            (
+                "model evaluate",
+                lambda: self.model.evaluate,
+                [samples, loss, real(1, 2), real(1, 9), threads],
+            ),
+            (
                 "step",
                 lambda: self.net.step,
                 [
@@ -177,6 +190,7 @@ class Core:
             ),
         ]
         self.net = networks()[0]._network
+        self.model = _core.Model(self.net, self.net.parameters)
 
     def samples(self) -> _core.Samples:
         """Give three images with labels."""
