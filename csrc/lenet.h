@@ -216,8 +216,9 @@ typedef struct lenet_optimizer {
     float beta1, beta2, epsilon;  /* Adam */
     float weight_decay;       /* decoupled: p -= rate * weight_decay * p; not SDLM's */
     int64_t step;             /* steps taken so far; lenet_step adds one */
-    float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v;
-                               * SDLM's rates, by parameter: eta / (mu + h) */
+    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m and v; SDLM's rates in place of
+     * the first, by parameter: eta / (mu + h) */
+    float *first_moment, *second_moment;
     const int64_t *frozen;    /* [n_frozen][2]: parameters first .. end - 1 and what is remembered of
                                * them stay as they are; ascending, apart; NULL when n_frozen is 0 */
     int32_t n_frozen;

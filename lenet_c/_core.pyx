@@ -75,8 +75,8 @@ cdef extern from "lenet.h" nogil:
         int32_t kind
         float rate, momentum, beta1, beta2, epsilon, weight_decay
         int64_t step
-        float *first
-        float *second
+        float *first_moment
+        float *second_moment
         const int64_t *frozen
         int32_t n_frozen
     ctypedef struct lenet_report:
@@ -722,10 +722,10 @@ cdef class OptimizerState:
         self.settings.weight_decay = weight_decay
         if kind != "sgd" or momentum != 0.0:
             self.first_values = _Floats(n)
-            self.settings.first = self.first_values.values
+            self.settings.first_moment = self.first_values.values
         if kind != "sgd":
             self.second_values = _Floats(n)
-            self.settings.second = self.second_values.values
+            self.settings.second_moment = self.second_values.values
 
     @property
     def first(self):

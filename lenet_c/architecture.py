@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet_c import checks
+from lenet_c import _core, checks
 from lenet_c.layers import (
     ACTIVATIONS,
     KINDS,
@@ -33,7 +33,7 @@ from lenet_c.layers import (
 from lenet_c.tables import MAX_MAPS
 
 # Low enough that no product of sizes overflows in C.
-MAX_LAYERS = 64
+MAX_LAYERS = _core.MAX_LAYERS
 MAX_GREY = 1e6
 
 

@@ -20,8 +20,8 @@ from lenet_c.tables import MAX_MAPS, Table, check_table, table_matrix
 ACTIVATIONS = tuple(_core.ACTIVATIONS)
 
 # Low enough that no product of sizes overflows in C.
-MAX_SIDE = 1024
-MAX_INPUTS = 2**24  # of a dense layer
+MAX_SIDE = _core.MAX_SIDE
+MAX_INPUTS = _core.MAX_INPUTS  # of a dense layer
 MAX_VALUES = 2**28  # of all maps of a layer
 MAX_NAME = 64
 

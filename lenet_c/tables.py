@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_c import checks
+from lenet_c import _core, checks
 
 Table = tuple[tuple[int, ...], ...]
 
-MAX_MAPS = 4096  # far above any LeNet, and low enough that no product of sizes overflows in C
+# Far above any LeNet, and low enough that no product of sizes overflows in C.
+MAX_MAPS = _core.MAX_MAPS
 
 
 def check_table(what: str, table: object, maps: int, in_maps: int) -> None:

@@ -279,7 +279,7 @@ static int check_all(void)
     const lenet_images images = {.pixels = pixels, .height = SIDE, .width = SIDE};
     const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY};
     lenet_optimizer optimizer = {
-        .kind = LENET_SGD, .rate = 0.05f, .momentum = 0.9f, .first = velocity};
+        .kind = LENET_SGD, .rate = 0.05f, .momentum = 0.9f, .first_moment = velocity};
     lenet_report report;
     size_t size = lenet_workspace_size(plan, 1, IMAGES, 2);
     char *memory = malloc(size + 64);
@@ -377,7 +377,7 @@ static int check_all(void)
         CHECK(rates[i] >= 0.0f);
         rates[i] = 0.01f / (0.1f + rates[i]);
     }
-    sdlm.first = rates;
+    sdlm.first_moment = rates;
     double before = 0.0;
     for (int i = 0; i < 2; i++) {
         before = report.loss;

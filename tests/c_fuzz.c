@@ -496,15 +496,15 @@ static void check_steps(const network *net, const batch *b)
     optimizer.epsilon = 1e-8f;
     optimizer.weight_decay = chance(3) ? real(0, 0.1f) : 0;
     if (optimizer.kind != LENET_SGD || optimizer.momentum > 0) {
-        optimizer.first = floats(n);
-        memset(optimizer.first, 0, (size_t)n * sizeof(float));
+        optimizer.first_moment = floats(n);
+        memset(optimizer.first_moment, 0, (size_t)n * sizeof(float));
     }
     if (optimizer.kind == LENET_ADAM) {
-        optimizer.second = floats(n);
-        memset(optimizer.second, 0, (size_t)n * sizeof(float));
+        optimizer.second_moment = floats(n);
+        memset(optimizer.second_moment, 0, (size_t)n * sizeof(float));
     }
     if (optimizer.kind == LENET_SDLM)
-        for (int64_t i = 0; i < n; i++) optimizer.first[i] = real(0, 0.01f);
+        for (int64_t i = 0; i < n; i++) optimizer.first_moment[i] = real(0, 0.01f);
     if (chance(3)) {
         const int32_t most = n < 8 ? 1 : between(1, 4);
         int64_t *frozen = take((size_t)most * 2 * sizeof *frozen, 8), at = 0;

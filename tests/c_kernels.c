@@ -382,7 +382,7 @@ static lenet_conv_shape conv_shape(int in_maps, int out_height, int out_width, i
                                    int side, int kind)
 {
     static int32_t first[MOST_MAPS + 1], source[MOST_CONNECTIONS];
-    static int32_t first_target[MOST_MAPS + 1], connection[MOST_CONNECTIONS];
+    static int32_t target_begin[MOST_MAPS + 1], connection[MOST_CONNECTIONS];
     static int32_t target[MOST_CONNECTIONS];
     int32_t number[MOST_MAPS][MOST_MAPS], n = 0;
     for (int o = 0; o < out_maps; o++) {
@@ -396,21 +396,21 @@ static lenet_conv_shape conv_shape(int in_maps, int out_height, int out_width, i
     first[out_maps] = n;
     n = 0;
     for (int c = 0; c < in_maps; c++) {
-        first_target[c] = n;
+        target_begin[c] = n;
         for (int o = 0; o < out_maps; o++) {
             if (!connected(kind, c, o, in_maps)) continue;
             connection[n] = number[c][o];
             target[n++] = o;
         }
     }
-    first_target[in_maps] = n;
+    target_begin[in_maps] = n;
     describe("%d -> %d maps of %d x %d, kernel %d x %d", in_maps, out_maps, out_height, out_width,
              side, side);
     lenet_conv_shape s = {
         .in_maps = in_maps, .in_height = out_height + side - 1, .in_width = out_width + side - 1,
         .out_maps = out_maps, .out_height = out_height, .out_width = out_width, .kernel = side,
-        .first = first, .source = source,
-        .first_target = first_target, .connection = connection, .target = target};
+        .begin = first, .source = source,
+        .target_begin = target_begin, .connection = connection, .target = target};
     static lenet_slots slots[MOST_MAPS];
     if (lenet_deal(&s, L, slots)) s.slots = slots;
     return s;
@@ -472,7 +472,7 @@ static size_t n_outputs(const lenet_conv_shape *s)
 
 static size_t n_weights(const lenet_conv_shape *s)
 {
-    return (size_t)(s->first[s->out_maps] * s->kernel * s->kernel);
+    return (size_t)(s->begin[s->out_maps] * s->kernel * s->kernel);
 }
 
 /* At no particular address, and not so large that most sums leave the curved part of tanh. */
@@ -510,7 +510,7 @@ static expected conv_products(const conv_operands *c)
                                           : n_inputs(s) / L)
                            * lanes);
     for (int o = 0; o < s->out_maps; o++)
-        for (int t = s->first[o]; t < s->first[o + 1]; t++)
+        for (int t = s->begin[o]; t < s->begin[o + 1]; t++)
             for (int y = 0; y < s->out_height; y++)
                 for (int x = 0; x < s->out_width; x++)
                     for (int i = 0; i < K; i++)
@@ -1591,8 +1591,8 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
     float *gradient = floats(all), *parameters = floats(all);
     float *moment1 = floats(all), *moment2 = floats(all);
     expected want = expect(all), want1 = expect(all), want2 = expect(all);
-    o.first = has_first ? moment1 : NULL;
-    o.second = moment2;
+    o.first_moment = has_first ? moment1 : NULL;
+    o.second_moment = moment2;
     for (size_t i = 0; i < all; i++) {
         double g = gradient[i], p = parameters[i], m = moment1[i], v;
         moment2[i] = fabsf(moment2[i]);

@@ -199,7 +199,7 @@ def test_known_classes_in_their_order(letters: Path) -> None:
         ValueError, match="has the classes B, C, which are not among class_names: A"
     ):
         datasets.folder(letters, class_names=["A"])
-    with pytest.raises(TypeError, match="class_names: got 'ABC', want a list of names"):
+    with pytest.raises(TypeError, match="class_names: got 'ABC', want a list, as list"):
         datasets.folder(letters, class_names="ABC")
     with pytest.raises(ValueError, match="class_names: got 'A' twice"):
         datasets.folder(letters, class_names=["A", "B", "A", "C"])

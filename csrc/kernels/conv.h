@@ -164,9 +164,9 @@ INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const
 INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                       const float *weights, float bias, int map, const float *in, float *out)
 {
-    const int first = s->first[map];
+    const int first = s->begin[map];
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
-    const conv_terms t = {.connections = s->first[map + 1] - first,
+    const conv_terms t = {.connections = s->begin[map + 1] - first,
                           .kernel = s->kernel,
                           .source = s->source + first,
                           .weights = weights + (ptrdiff_t)first * s->kernel * s->kernel,
@@ -251,8 +251,8 @@ INLINE void conv_column_tile(const int TAPS, const int MAPS, const int ROWS,
                              int map, const float *in, ptrdiff_t in_stride, ptrdiff_t out_stride,
                              int columns, float *out)
 {
-    const int K = TAPS > 1 ? TAPS : s->kernel, first = s->first[map];
-    const int connections = s->first[map + 1] - first;
+    const int K = TAPS > 1 ? TAPS : s->kernel, first = s->begin[map];
+    const int connections = s->begin[map + 1] - first;
     const ptrdiff_t in_map = s->in_height * in_stride, out_map = s->out_height * out_stride;
     vf sum[COLUMN_MAPS][COLUMN_ROWS];
     UNROLL
@@ -303,7 +303,7 @@ INLINE void conv_columns(const int TAPS, const int MAPS, const lenet_conv_shape 
 INLINE int has_twin(const lenet_conv_shape *s, int map)
 {
     if (map + 1 == s->out_maps) return 0;
-    const int32_t *first = s->first + map;
+    const int32_t *first = s->begin + map;
     const int n = first[1] - first[0];
     return n == first[2] - first[1]
            && memcmp(s->source + first[0], s->source + first[1], (size_t)n * sizeof *s->source) == 0;
@@ -320,8 +320,8 @@ INLINE int has_twin(const lenet_conv_shape *s, int map)
 INLINE void connections_to(const lenet_conv_shape *s, int map, const lenet_lane_maps *m,
                            int32_t *connection)
 {
-    const int end = s->first_target[map + 1];
-    int t = s->first_target[map], target = m->first;
+    const int end = s->target_begin[map + 1];
+    int t = s->target_begin[map], target = m->first;
     for (int lane = 0; lane < LANES; lane++, target += m->step) {
         while (t < end && s->target[t] < target) t++;
         connection[lane] = t < end && s->target[t] == target ? s->connection[t] : -1;

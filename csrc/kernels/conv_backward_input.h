@@ -47,7 +47,7 @@ INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape
 
     for (int i = lowest; i <= highest; i++) {
         const float *d = delta + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
-        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
+        for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++)
             scatter_taps(K, OUT_WIDTH, d + s->target[t] * out_map, LANES,
                          weights + ((ptrdiff_t)s->connection[t] * K + i) * K, sum);
     }
@@ -63,7 +63,7 @@ OUTLINE void gather_row(const lenet_conv_shape *s, const float *weights, const f
         vf sum[COLUMNS];
         int columns = s->in_width - x0 < COLUMNS ? s->in_width - x0 : COLUMNS;
         for (int x = 0; x < COLUMNS; x++) sum[x] = vf_set(0.0f);
-        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+        for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++) {
             const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
             const float *d = delta
                              + (ptrdiff_t)s->target[t] * s->out_height * s->out_width * LANES;
@@ -152,7 +152,7 @@ INLINE void scatter_rows_of_one(const int K, const int OUT_ROWS, const lenet_con
     vf sum[16];
     UNROLL
     for (int y = 0; y < OUT_ROWS + K - 1; y++) sum[y] = vf_set(0.0f);
-    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+    for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++) {
         const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
         const float *d = delta + s->target[t] * OUT_ROWS * delta_stride;
         for (int j = 0; j < K; j++) scatter_column(K, OUT_ROWS, w + j, d - j, delta_stride, sum);
@@ -172,7 +172,7 @@ OUTLINE void gather_rows_of_one(const lenet_conv_shape *s, const float *weights,
     const int K = s->kernel;
     for (int row = 0; row < s->in_height; row++, in += in_stride) {
         vf sum = vf_set(0.0f);
-        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+        for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++) {
             const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
             const float *d = delta + s->target[t] * s->out_height * delta_stride;
             for (int i = 0; i < K; i++) {

@@ -77,9 +77,9 @@ typedef struct lenet_conv_shape {
     int32_t in_maps, in_height, in_width;
     int32_t out_maps, out_height, out_width;
     int32_t kernel;
-    const int32_t *first;         /* [out_maps + 1]: map o owns connections first[o] .. first[o+1] - 1 */
+    const int32_t *begin;         /* [out_maps + 1]: map o owns connections begin[o] .. begin[o+1] - 1 */
     const int32_t *source;        /* [connections]: the input map */
-    const int32_t *first_target;  /* [in_maps + 1]: the same by input map, into the next two */
+    const int32_t *target_begin;  /* [in_maps + 1]: the same by input map, into the next two */
     const int32_t *connection;    /* [connections]: which connection */
     const int32_t *target;        /* [connections]: its output map */
     const lenet_slots *slots;     /* of each group of lanes, for one image; NULL: input map by input map */
@@ -144,7 +144,7 @@ static inline int lenet_can_winograd(const lenet_conv_shape *s)
 
 static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
 {
-    return (size_t)s->first[s->out_maps] * 6 * 5;
+    return (size_t)s->begin[s->out_maps] * 6 * 5;
 }
 
 /* Room for products and for all input maps transformed; strips need no more. */
@@ -182,7 +182,7 @@ static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
 {
     if (lanes <= 4) return 0;
     int64_t groups = (s->out_maps + lanes - 1) / lanes, vectors = (s->out_width + lanes - 1) / lanes;
-    return s->in_maps * groups * s->out_width <= s->first[s->out_maps] * vectors;
+    return s->in_maps * groups * s->out_width <= s->begin[s->out_maps] * vectors;
 }
 
 /* Whether maps in the lanes stay there for a 2x2 layer; backward kernels take their columns in pairs. */
@@ -210,7 +210,7 @@ static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int la
 {
     const size_t taps = (size_t)s->kernel * (size_t)s->kernel, vector = (size_t)lanes;
     if (!lenet_prefers_maps(s, lanes))
-        return backward ? vector * ((size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps) : 0;
+        return backward ? vector * ((size_t)s->begin[s->out_maps] * taps + (size_t)s->out_maps) : 0;
     const size_t pixels = (size_t)lenet_transposed_pixels(s);
     const size_t forward = (size_t)lenet_moved_sums(s) + (size_t)s->in_maps * taps + pixels
                            + (size_t)lenet_map_size(s) + LENET_ROW_SLACK / vector;

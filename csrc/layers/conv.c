@@ -20,34 +20,34 @@ static lenet_status connect(const uint8_t *table, net_layer *layer)
     layer->owned[0] = ints;
     if (!ints) return LENET_NO_MEMORY;
 
-    int32_t *first = ints, *source = first + out_maps + 1, *first_target = source + n;
-    int32_t *connection = first_target + in_maps + 1, *target = connection + n;
+    int32_t *begin = ints, *source = begin + out_maps + 1, *target_begin = source + n;
+    int32_t *connection = target_begin + in_maps + 1, *target = connection + n;
     int32_t c = 0;
     for (int32_t o = 0; o < out_maps; o++) {
-        first[o] = c;
+        begin[o] = c;
         for (int32_t i = 0; i < in_maps; i++)
             if (!table || table[(ptrdiff_t)o * in_maps + i]) source[c++] = i;
-        if (c == first[o]) return LENET_BAD_ARGUMENT;  /* a map that sees nothing */
+        if (c == begin[o]) return LENET_BAD_ARGUMENT;  /* a map that sees nothing */
     }
-    first[out_maps] = c;
+    begin[out_maps] = c;
 
-    /* the same by input map: a counting sort, after which first_target[i] is where map i's
+    /* the same by input map: a counting sort, after which target_begin[i] is where map i's
      * connections end, which is where map i + 1's begin */
-    for (int32_t i = 0; i <= in_maps; i++) first_target[i] = 0;
-    for (int32_t i = 0; i < c; i++) first_target[source[i] + 1]++;
-    for (int32_t i = 0; i < in_maps; i++) first_target[i + 1] += first_target[i];
+    for (int32_t i = 0; i <= in_maps; i++) target_begin[i] = 0;
+    for (int32_t i = 0; i < c; i++) target_begin[source[i] + 1]++;
+    for (int32_t i = 0; i < in_maps; i++) target_begin[i + 1] += target_begin[i];
     for (int32_t o = 0; o < out_maps; o++) {
-        for (int32_t i = first[o]; i < first[o + 1]; i++) {
-            int32_t t = first_target[source[i]]++;
+        for (int32_t i = begin[o]; i < begin[o + 1]; i++) {
+            int32_t t = target_begin[source[i]]++;
             connection[t] = i;
             target[t] = o;
         }
     }
-    for (int32_t i = in_maps; i > 0; i--) first_target[i] = first_target[i - 1];
-    first_target[0] = 0;
-    s->first = first;
+    for (int32_t i = in_maps; i > 0; i--) target_begin[i] = target_begin[i - 1];
+    target_begin[0] = 0;
+    s->begin = begin;
     s->source = source;
-    s->first_target = first_target;
+    s->target_begin = target_begin;
     s->connection = connection;
     s->target = target;
     return LENET_OK;
@@ -88,7 +88,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     lenet_status status = connect(from->table, layer);
     if (status == LENET_OK) status = add_slots(layer);
     if (status != LENET_OK) return status;
-    layer->n_weights = (ptrdiff_t)layer->conv.first[out_maps] * k * k;
+    layer->n_weights = (ptrdiff_t)layer->conv.begin[out_maps] * k * k;
     layer->n_biases = out_maps;
     layer->work = (double)layer->n_weights * layer->out_height * layer->out_width;
     layer->hands_rows = 1;

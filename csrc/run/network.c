@@ -105,13 +105,13 @@ static int optimizer_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
 {
     switch (o->kind) {
     case LENET_SGD:
-        if (o->momentum != 0.0f && !o->first) return 0;
+        if (o->momentum != 0.0f && !o->first_moment) return 0;
         break;
     case LENET_ADAM:
-        if (!o->first || !o->second) return 0;
+        if (!o->first_moment || !o->second_moment) return 0;
         break;
     case LENET_SDLM:
-        if (!o->first) return 0;
+        if (!o->first_moment) return 0;
         break;
     default: return 0;
     }
@@ -137,7 +137,7 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
                    .parameters = parameters};
     /* in one go, which cannot be ended once the first weights have changed: other than with a gradient
      * first, which gives the same bits */
-    if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first
+    if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first_moment
         && !optimizer->n_frozen && plan->work < LARGE_IMAGE) {
         status = lenet_step_of_one(&b, optimizer, parameters, c.gradient);
         *report = (lenet_report){b.block_loss[0], b.block_errors[0]};
