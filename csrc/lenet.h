@@ -51,7 +51,7 @@ enum {
 };
 
 typedef enum lenet_layer_kind {
-    LENET_CONV,          /* valid convolution, stride 1, a bias per map */
+    LENET_CONV,          /* convolution, stride 1, a bias per map; valid, or with zeros around */
     LENET_SUBSAMPLE,     /* 2x2 sum times a trainable coefficient plus a trainable bias */
     LENET_AVERAGE_POOL,  /* plain 2x2 mean */
     LENET_DENSE,         /* every input to every unit, a bias per unit */
@@ -73,9 +73,12 @@ typedef struct lenet_layer {
     int32_t kind;          /* lenet_layer_kind */
     int32_t activation;    /* lenet_activation; ignored by LENET_AVERAGE_POOL and LENET_RBF */
     int32_t maps;          /* output maps, units or classes; not of the 2x2 layers */
-    int32_t kernel;        /* side of a convolution's kernel, up to its input's */
+    int32_t kernel;        /* side of a convolution's kernel, up to its padded input's */
     const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */
     int32_t trained;       /* LENET_RBF: 1 if the codes are parameters, 0 if they are fixed */
+    int32_t padding;       /* convolution: zeros on each side of its input, 0 .. kernel - 1; of the
+                            * first layer's images after normalising. With them an input's sides are
+                            * LENET_MAX_SIDE at most */
 } lenet_layer;
 
 typedef struct lenet_plan lenet_plan;

@@ -12,7 +12,7 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Appearance = tuple[int, tuple[float, float], tuple[float, float], tuple[float, float]]
-Layer = tuple[str, str, int, int, Bytes | None, bool]
+Layer = tuple[str, str, int, int, Bytes | None, bool, int]
 
 KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
@@ -209,6 +209,7 @@ def layer_forward(
     weights: Floats | None,
     biases: Floats | None,
     y: Floats,
+    padding: int = 0,
 ) -> None: ...
 def layer_backward(
     kind: str,
@@ -221,6 +222,7 @@ def layer_backward(
     dx: Floats,
     dweights: Floats | None,
     dbiases: Floats | None,
+    padding: int = 0,
 ) -> None: ...
 def squash(a: Floats, activation: str, y: Floats) -> None: ...
 def squash_backward(y: Floats, dy: Floats, activation: str, da: Floats) -> None: ...

@@ -36,7 +36,7 @@ cdef extern from "lenet.h" nogil:
         LENET_OK, LENET_BAD_ARGUMENT, LENET_BAD_LABEL, LENET_NO_MEMORY, LENET_NOT_FINITE
         LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA, LENET_BAD_THREADING
     ctypedef struct lenet_layer:
-        int32_t kind, activation, maps, kernel, trained
+        int32_t kind, activation, maps, kernel, trained, padding
         const uint8_t *table
     ctypedef struct lenet_plan:
         pass
@@ -854,12 +854,13 @@ cdef class Plan:
         # what the next layer gets: the core trusts the sizes of tables and codes to fit it
         shape[:] = [1, height, width]
         for i in range(len(layers)):
-            kind, activation, maps, kernel, connections, trained = layers[i]
+            kind, activation, maps, kernel, connections, trained, padding = layers[i]
             specs[i].kind = KINDS[kind]
             specs[i].activation = ACTIVATIONS[activation]
             specs[i].maps = maps
             specs[i].kernel = kernel
             specs[i].trained = trained
+            specs[i].padding = padding
             if connections is not None:
                 table = connections
                 own = np.array(table)
@@ -1244,8 +1245,8 @@ cdef class Network(Plan):
 
     Parameters
     ----------
-    layers : list of (kind, activation, maps, kernel, table or None, trained), the numbers and
-        names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
+    layers : list of (kind, activation, maps, kernel, table or None, trained, padding), the numbers
+        and names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
     height, width : int
     background, foreground : float
     codes : float32 array (classes, inputs), or None
@@ -1436,7 +1437,7 @@ cdef class _OneLayer:
     cdef object table
 
     def __cinit__(self, kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
-                  const float[:, :, :, ::1] x not None):
+                  const float[:, :, :, ::1] x not None, int32_t padding):
         cdef const uint8_t[:, ::1] own
         cdef int k
         _check_init()
@@ -1448,6 +1449,7 @@ cdef class _OneLayer:
         self.layer.maps = maps
         self.layer.kernel = kernel
         self.layer.trained = True
+        self.layer.padding = padding
         if table is not None:
             _fit("table", (table.shape[0], table.shape[1]), (maps, self.shape[0]))
             self.table = np.array(table)
@@ -1474,9 +1476,9 @@ cdef const float *_begin(const float[::1] values) noexcept:
 
 def layer_forward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
                   const float[:, :, :, ::1] x not None, const float[::1] weights,
-                  const float[::1] biases, float[:, :, :, ::1] y not None):
+                  const float[::1] biases, float[:, :, :, ::1] y not None, int32_t padding=0):
     """Runs a layer of a kind of KINDS by itself; what it does not have is None, or 0."""
-    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x)
+    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x, padding)
     cdef lenet_status status
     cdef const float *w = _begin(weights)
     cdef const float *b = _begin(biases)
@@ -1493,9 +1495,9 @@ def layer_forward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] tabl
 def layer_backward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
                    const float[:, :, :, ::1] x not None, const float[::1] weights,
                    const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
-                   float[::1] dweights, float[::1] dbiases):
+                   float[::1] dweights, float[::1] dbiases, int32_t padding=0):
     """Gradients through it."""
-    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x)
+    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x, padding)
     cdef lenet_status status
     cdef const float *w = _begin(weights)
     cdef float *dw = <float *>_begin(dweights)

@@ -17,6 +17,7 @@ from lenet_c.layers import (
     KINDS,
     MAX_NAME,
     MAX_SIDE,
+    MAX_VALUES,
     RBF,
     Conv,
     Dense,
@@ -33,7 +34,6 @@ from lenet_c.tables import MAX_MAPS
 
 # Low enough that no product of sizes overflows in C.
 MAX_LAYERS = _core.MAX_LAYERS
-MAX_VALUES = 2**28
 MAX_GREY = 1e6
 
 
@@ -189,6 +189,14 @@ class Architecture:
     def classes(self) -> int:
         """Outputs of the last layer."""
         return self.output_shapes[self.layers[-1].name][0]
+
+    @property
+    def sweepable(self) -> bool:
+        """Whether the network can be swept over pictures wider than its input.
+
+        Not with padding: a layer that has zeros around its input would have neighbours there.
+        """
+        return not any(isinstance(layer, Conv) and layer.padding for layer in self.layers)
 
     @property
     def code_length(self) -> int | None:

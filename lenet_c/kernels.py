@@ -88,7 +88,7 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
 
 
 def _conv_arguments(
-    x: ArrayLike, w: ArrayLike, maps: int, table: TableLike | None
+    x: ArrayLike, w: ArrayLike, maps: int, table: TableLike | None, padding: int
 ) -> tuple[Floats, Floats, NDArray[np.uint8] | None]:
     x = _floats("x", x, 4)
     in_maps = x.shape[1]
@@ -101,13 +101,20 @@ def _conv_arguments(
         _expect("w", w, (maps, in_maps, kernel, kernel))
     else:
         _expect("w", w, (int(matrix.sum()), kernel, kernel))
-    if kernel > min(x.shape[2:]):
-        raise ValueError(f"w: kernel of {kernel}x{kernel} does not fit x of {x.shape[2:]}")
+    checks.whole("padding", padding, 0, max(kernel - 1, 0))
+    sides = tuple(side + 2 * padding for side in x.shape[2:])
+    if kernel > min(sides):
+        around = " with its padding" if padding else ""
+        raise ValueError(f"w: kernel of {kernel}x{kernel} does not fit x of {sides}{around}")
+    if max(sides) > MAX_SIDE:
+        raise ValueError(f"padding: got {padding}, which makes x {sides}, want at most {MAX_SIDE}")
     return x, w, matrix
 
 
-def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = None) -> Floats:
-    """Convolve: valid, stride 1 (LeCun et al. 1998, section II.A), before squashing.
+def conv(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = None, padding: int = 0
+) -> Floats:
+    """Convolve with stride 1 (LeCun et al. 1998, section II.A), before squashing.
 
     Parameters
     ----------
@@ -117,28 +124,31 @@ def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = Non
     b : float array (O,)
     table : optional
         For each output map the input maps that it reads (Table I), or a 0/1 array (O, C).
+    padding : int
+        Rows and columns of zeros on each side of the maps, p = 0 to k - 1.
 
     Returns
     -------
-    float32 array (N, O, H - k + 1, W - k + 1)
+    float32 array (N, O, H + 2 p - k + 1, W + 2 p - k + 1)
     """
     b = _floats("b", b, 1)
-    x, w, matrix = _conv_arguments(x, w, len(b), table)
+    x, w, matrix = _conv_arguments(x, w, len(b), table, padding)
     kernel = w.shape[-1]
-    y = _room("y", (len(x), len(b), x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
-    _core.layer_forward("conv", len(b), kernel, matrix, x, w.reshape(-1), b, y)
+    height, width = (side + 2 * padding - kernel + 1 for side in x.shape[2:])
+    y = _room("y", (len(x), len(b), height, width))
+    _core.layer_forward("conv", len(b), kernel, matrix, x, w.reshape(-1), b, y, padding)
     return y
 
 
 def conv_backward(
-    x: ArrayLike, w: ArrayLike, dy: ArrayLike, table: TableLike | None = None
+    x: ArrayLike, w: ArrayLike, dy: ArrayLike, table: TableLike | None = None, padding: int = 0
 ) -> tuple[Floats, Floats, Floats]:
     """Gradients of a loss through `conv`.
 
     Parameters
     ----------
-    x, w, table : as for `conv`
-    dy : float array (N, O, H - k + 1, W - k + 1)
+    x, w, table, padding : as for `conv`
+    dy : float array (N, O, H + 2 p - k + 1, W + 2 p - k + 1)
         Gradient for the output.
 
     Returns
@@ -147,11 +157,13 @@ def conv_backward(
     """
     dy = _floats("dy", dy, 4)
     maps = dy.shape[1]
-    x, w, matrix = _conv_arguments(x, w, maps, table)
+    x, w, matrix = _conv_arguments(x, w, maps, table, padding)
     kernel = w.shape[-1]
-    _expect("dy", dy, (len(x), maps, x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
+    height, width = (side + 2 * padding - kernel + 1 for side in x.shape[2:])
+    _expect("dy", dy, (len(x), maps, height, width))
     dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(maps, np.float32)
-    _core.layer_backward("conv", maps, kernel, matrix, x, w.reshape(-1), dy, dx, dw.reshape(-1), db)
+    dx_dw_db = dx, dw.reshape(-1), db
+    _core.layer_backward("conv", maps, kernel, matrix, x, w.reshape(-1), dy, *dx_dw_db, padding)
     return dx, dw, db
 
 

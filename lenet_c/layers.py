@@ -22,6 +22,7 @@ ACTIVATIONS = tuple(_core.ACTIVATIONS)
 # Low enough that no product of sizes overflows in C.
 MAX_SIDE = _core.MAX_SIDE
 MAX_INPUTS = _core.MAX_INPUTS  # of a dense layer
+MAX_VALUES = 2**28  # of all maps of a layer
 MAX_NAME = 64
 
 Shape = tuple[int, int, int]
@@ -93,12 +94,17 @@ class Layer(ABC):
             getattr(self, "kernel", 0),
             None,
             getattr(self, "trained", False),
+            getattr(self, "padding", 0),
         )
 
 
 @dataclass(frozen=True)
 class Conv(Layer):
-    """Valid convolution with stride 1 and a bias per map (LeCun et al. 1998, section II.A).
+    """Convolution with stride 1 and a bias per map (LeCun et al. 1998, section II.A).
+
+    It is valid unless it has padding. A network with padding cannot be swept over pictures wider
+    than its input: inside a picture there are neighbours where its layers had zeros
+    (`Architecture.sweepable`).
 
     Parameters
     ----------
@@ -111,6 +117,11 @@ class Conv(Layer):
         For each output map, the input maps it reads, ascending (Table I). None: all of them.
     activation : str
         One of `ACTIVATIONS`.
+    padding : int
+        Rows and columns of zeros on each side of every input map, 0 to kernel - 1; with
+        kernel // 2 an odd kernel keeps the size. The zeros are around the layer's input as it
+        comes: for images that is after grey levels have become numbers, where 0 need not be the
+        background.
     """
 
     kind: ClassVar[str] = "conv"
@@ -119,18 +130,35 @@ class Conv(Layer):
     kernel: int
     table: Table | None = None
     activation: str = "scaled_tanh"
+    padding: int = 0
 
     def check(self, input_shape: Shape) -> None:
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
         checks.whole(f"layer {self.name!r}: maps", self.maps, 1, MAX_MAPS)
-        checks.whole(f"layer {self.name!r}: kernel", self.kernel, 1, min(input_shape[1:]))
+        self._check_sizes(input_shape)
         checks.one_of(f"layer {self.name!r}: activation", self.activation, ACTIVATIONS)
         if self.table is not None:
             check_table(f"layer {self.name!r}: table", self.table, self.maps, input_shape[0])
 
+    def _check_sizes(self, input_shape: Shape) -> None:
+        what = f"layer {self.name!r}: padding"
+        checks.whole(what, self.padding, 0, MAX_SIDE)
+        padded = self._padded(input_shape)
+        checks.whole(f"layer {self.name!r}: kernel", self.kernel, 1, min(padded[1:]))
+        checks.whole(what, self.padding, 0, self.kernel - 1)
+        if max(padded[1:]) > MAX_SIDE or math.prod(padded) > MAX_VALUES:
+            raise ValueError(
+                f"{what}: got {self.padding}, which makes the input {padded}, want sides of at "
+                f"most {MAX_SIDE} and at most {MAX_VALUES:,} values"
+            )
+
+    def _padded(self, input_shape: Shape) -> Shape:
+        maps, height, width = input_shape
+        return maps, height + 2 * self.padding, width + 2 * self.padding
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Give the output's (maps, height, width) for an input of this shape."""
-        _, height, width = input_shape
+        _, height, width = self._padded(input_shape)
         return self.maps, height - self.kernel + 1, width - self.kernel + 1
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -154,15 +182,18 @@ class Conv(Layer):
         }
 
     def n_connections(self, input_shape: Shape) -> int:
-        """Count the connections, biases included."""
+        """Count the connections, biases included; also those to zeros of the padding.
+
+        So LeCun et al. 1989 count those to their background: 19,968 for 12 maps of 8x8 units.
+        """
         _, height, width = self.output_shape(input_shape)
         return n_values(self.parameter_shapes(input_shape)) * height * width
 
     def spec(self, input_shape: Shape) -> _core.Layer:
         """Give what the core makes the layer from."""
-        kind, activation, maps, kernel, _, trained = super().spec(input_shape)
+        kind, activation, maps, kernel, _, trained, padding = super().spec(input_shape)
         table = None if self.table is None else table_matrix(self.table, input_shape[0])
-        return kind, activation, maps, kernel, table, trained
+        return kind, activation, maps, kernel, table, trained, padding
 
 
 @dataclass(frozen=True)
@@ -373,6 +404,8 @@ def layer_to_dict(layer: Layer) -> dict[str, Any]:
         entry[field.name] = int(value) if isinstance(value, np.integer) else value
     if entry.get("table") is not None:
         entry["table"] = [[int(i) for i in inputs] for inputs in entry["table"]]
+    if entry.get("padding") == 0:  # as in files from before there was any
+        del entry["padding"]
     return entry
 
 

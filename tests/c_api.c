@@ -51,6 +51,29 @@ static int check_ignored(void)
     return 0;
 }
 
+/* As many zeros around as the kernel reaches over, and an input of no more than the largest side. */
+static int check_padding(void)
+{
+    lenet_layer layers[] = {{.kind = LENET_CONV, .maps = 2, .kernel = 5, .padding = 4},
+                            {.kind = LENET_DENSE, .maps = CLASSES, .padding = -1}};
+    int32_t shape[3];
+    lenet_plan *plan = NULL;
+    CHECK(make_plan(layers, 2, &plan) == LENET_OK);
+    lenet_plan_shape(plan, 0, shape);
+    CHECK(shape[1] == SIDE + 4 && shape[2] == SIDE + 4);
+    lenet_plan_free(plan);
+    const int32_t wrong[] = {5, -1, INT32_MAX, INT32_MIN};
+    for (int i = 0; i < 4; i++) {
+        layers[0].padding = wrong[i];
+        CHECK(make_plan(layers, 2, &plan) == LENET_BAD_ARGUMENT && plan == NULL);
+    }
+    layers[0].padding = 4;
+    CHECK(lenet_plan_create(layers, 2, 1016, 8, 0, 1, NULL, &plan) == LENET_OK);
+    lenet_plan_free(plan);
+    CHECK(lenet_plan_create(layers, 2, 1017, 8, 0, 1, NULL, &plan) == LENET_BAD_ARGUMENT);
+    return 0;
+}
+
 /* A convolution over a whole map of 2^31 values has too many inputs for a dense layer's kernels; its
  * plan must not count them in 32 bits. */
 static int check_large_plan(void)
@@ -256,7 +279,7 @@ static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
-    if (check_ignored() || check_large_plan() || check_largest_plan() || check_many_classes()
+    if (check_ignored() || check_padding() || check_large_plan() || check_largest_plan() || check_many_classes()
         || check_appearance())
         return 1;
     const lenet_layer layers[] = {

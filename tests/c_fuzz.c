@@ -211,7 +211,9 @@ static int make(network *net)
                 layer->table = table;
             }
             maps = layer->maps;
-            h -= layer->kernel - 1, w -= layer->kernel - 1;
+            if (chance(3)) layer->padding = chance(2) ? layer->kernel / 2 : below(layer->kernel);
+            h += 2 * layer->padding - layer->kernel + 1;
+            w += 2 * layer->padding - layer->kernel + 1;
         }
         n++;
     }
@@ -236,10 +238,11 @@ static int make(network *net)
     if (chance(40)) {  /* something that cannot be */
         lenet_layer *wrong = &net->layers[below(n)];
         const int32_t values[] = {-1, 0, 4097, 1 << 30, INT32_MIN, INT32_MAX};
-        switch (below(4)) {
+        switch (below(5)) {
         case 0: wrong->kind = values[below(6)]; break;
         case 1: wrong->activation = values[below(6)]; break;
         case 2: wrong->maps = values[below(3)]; break;
+        case 3: wrong->padding = values[below(6)]; break;
         default: wrong->kernel = values[below(6)];
         }
     }
@@ -663,6 +666,7 @@ static void check_single_layers(void)
         for (int32_t i = 0; i < out; i++) table[i * maps + below(maps)] = 1;
         conv.table = table;
     }
+    if (chance(2)) conv.padding = below(conv.kernel);
     check_layer(conv, shape, n);
     check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
     check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);

@@ -70,12 +70,18 @@ def _full_weights(w: Array, in_maps: int, table: Table | None) -> Array:
     return full
 
 
-def conv(x: Array, w: Array, b: Array, table: Table | None = None) -> Array:
-    """Valid convolution (N, C, H, W) -> (N, maps, H-k+1, W-k+1), before the activation.
+def _pad(x: Array, padding: int) -> Array:
+    """So many rows and columns of zeros around each map."""
+    return np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+
+
+def conv(x: Array, w: Array, b: Array, table: Table | None = None, padding: int = 0) -> Array:
+    """Convolution (N, C, H, W) -> (N, maps, H+2p-k+1, W+2p-k+1), before the activation.
 
     w is (maps, C, k, k), or with a table (connected pairs, k, k).
     """
     w = _full_weights(w, x.shape[1], table)
+    x = _pad(x, padding)
     n, _, height, width = x.shape
     maps, _, k, _ = w.shape
     height, width = height - k + 1, width - k + 1
@@ -88,10 +94,12 @@ def conv(x: Array, w: Array, b: Array, table: Table | None = None) -> Array:
 
 
 def conv_backward(
-    x: Array, w: Array, dout: Array, table: Table | None = None
+    x: Array, w: Array, dout: Array, table: Table | None = None, padding: int = 0
 ) -> tuple[Array, Array, Array]:
     """Gradients (dx, dw, db) of `conv`, each with the shape of what it is for."""
     full = _full_weights(w, x.shape[1], table)
+    rows, columns = x.shape[2:]
+    x = _pad(x, padding)
     dx, dfull = np.zeros(x.shape), np.zeros(full.shape)
     k = full.shape[2]
     height, width = dout.shape[2:]
@@ -103,6 +111,7 @@ def conv_backward(
                 "nohw,oc->nchw", dout, full[:, :, i, j]
             )
     dw = dfull if table is None else dfull[_pairs(table)]
+    dx = dx[:, :, padding : padding + rows, padding : padding + columns]
     return dx, dw, dout.sum(axis=(0, 2, 3))
 
 
@@ -201,7 +210,7 @@ def _run(
         if layer.kind in ("dense", "rbf"):
             x = x.reshape(len(x), -1)
         if layer.kind == "conv":
-            a = conv(x, p["weight"], p["bias"], layer.table)
+            a = conv(x, p["weight"], p["bias"], layer.table, layer.padding)
         elif layer.kind == "subsample":
             a = subsample(x, p["coefficient"], p["bias"])
         elif layer.kind == "average_pool":
@@ -334,7 +343,8 @@ def loss_and_gradient(
             getattr(layer, "activation", "identity"), a
         )
         if layer.kind == "conv":
-            dx, dw, db = conv_backward(xin, params[f"{name}.weight"], da, layer.table)
+            w = params[f"{name}.weight"]
+            dx, dw, db = conv_backward(xin, w, da, layer.table, layer.padding)
             grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
             dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da)
@@ -430,7 +440,8 @@ def curvature(
         slope = activate_derivative(getattr(layer, "activation", "identity"), a)
         d2 = d2.reshape(out.shape) * slope**2
         if layer.kind == "conv":
-            d2, dw, db = conv_backward(xin**2, params[f"{name}.weight"] ** 2, d2, layer.table)
+            w2 = params[f"{name}.weight"] ** 2
+            d2, dw, db = conv_backward(xin**2, w2, d2, layer.table, layer.padding)
             h[f"{name}.weight"], h[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
             d2, dc, db = subsample_backward(xin**2, params[f"{name}.coefficient"] ** 2, d2)

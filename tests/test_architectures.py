@@ -187,6 +187,26 @@ def test_trained_rbf_has_840_parameters() -> None:
     assert trained.fan_in["output.weight"] == (84,) * 10
 
 
+def test_padding_keeps_sizes_and_is_counted() -> None:
+    same = build(Conv("a", 4, 5, padding=2), Conv("b", 3, 3, padding=1), END, input_shape=(9, 6))
+    assert list(same.output_shapes.values())[:2] == [(4, 9, 6), (3, 9, 6)]
+    assert same.rows()[0].n_connections == 9 * 6 * 4 * 26  # zeros too
+    assert same.n_parameters == build(Conv("a", 4, 5), Conv("b", 3, 3), END).n_parameters - (
+        (3 * 26 * 26 - 3 * 9 * 6) * 10
+    )
+    # as many as H1 of LeCun et al. 1989, whose 5x5 kernels reach over the border of the image
+    assert build(Conv("H1", 12, 5, padding=4), END, input_shape=(4, 4)).rows()[0] == LayerRow(
+        "H1", "conv", (12, 8, 8), 12 * 26, 19_968
+    )
+    whole = build(Conv("c", 1, 6, padding=5), END, input_shape=(1, 1))  # larger than its input
+    assert whole.output_shapes["c"] == (1, 6, 6)
+
+
+def test_padding_forbids_sweeping() -> None:
+    assert all(architecture.sweepable for architecture in ALL)
+    assert not build(Conv("a", 4, 5), Conv("b", 3, 3, padding=1), END).sweepable
+
+
 def test_fan_in_follows_the_table() -> None:
     fan_in = LENET5_1998.fan_in
     assert fan_in["C1.weight"] == fan_in["C1.bias"] == (25,) * 6
@@ -405,6 +425,39 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
         "layer 'c': kernel: got 33, want a whole number from 1 to 32",
     ),
     (
+        {"layers": (Conv("c", 6, 5, padding=5), END)},
+        ValueError,
+        "layer 'c': padding: got 5, want a whole number from 0 to 4",
+    ),
+    (
+        {"layers": (Conv("c", 6, 5, padding=-1), END)},
+        ValueError,
+        "layer 'c': padding: got -1, want a whole number from 0 to 1024",
+    ),
+    (
+        {"layers": (ConvOf("c", 6, 5, padding="same"), END)},
+        TypeError,
+        "layer 'c': padding: got 'same', want a whole number from 0 to 1024",
+    ),
+    (
+        {"layers": (ConvOf("c", 6, 5, padding=False), END)},
+        TypeError,
+        "layer 'c': padding: got False, want a whole number from 0 to 1024",
+    ),
+    (
+        {"layers": (Conv("c", 6, 37, padding=2), END)},
+        ValueError,
+        "layer 'c': kernel: got 37, want a whole number from 1 to 36",
+    ),
+    (
+        {"layers": (Conv("c", 6, 5, padding=1), END), "input_shape": (8, 1024)},
+        ValueError,
+        (
+            "layer 'c': padding: got 1, which makes the input (1, 10, 1026), want sides of at most "
+            "1024 and at most 268,435,456 values"
+        ),
+    ),
+    (
         {"layers": (Conv("c", 6, 5, activation="gelu"), END)},
         ValueError,
         "layer 'c': activation: got 'gelu', want one of identity, scaled_tanh, tanh, relu",
@@ -554,6 +607,7 @@ def test_round_trip_keeps_every_field() -> None:
         "n",
         (
             Conv("a", 2, 3, ((0,), (0,)), "relu"),
+            Conv("p", 3, 4, None, "relu", 2),
             Subsample("b", "tanh"),
             AveragePool("c"),
             Dense("d", 7, "identity"),
@@ -574,6 +628,15 @@ def test_round_trip_keeps_every_field() -> None:
                 "kernel": 3,
                 "table": [[0], [0]],
                 "activation": "relu",
+            },
+            {
+                "kind": "conv",
+                "name": "p",
+                "maps": 3,
+                "kernel": 4,
+                "table": None,
+                "activation": "relu",
+                "padding": 2,
             },
             {"kind": "subsample", "name": "b", "activation": "tanh"},
             {"kind": "average_pool", "name": "c"},
@@ -636,7 +699,7 @@ HOSTILE: list[tuple[Any, str]] = [
     ),
     (
         edited("layers", 0, "check", to=1),
-        "layers[0]: got a key 'check', want only name, maps, kernel, table, activation",
+        "layers[0]: got a key 'check', want only name, maps, kernel, table, activation, padding",
     ),
     (
         edited("layers", 1, "units", to=1),

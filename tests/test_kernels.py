@@ -86,6 +86,40 @@ def test_conv(rng: np.random.Generator, case: tuple[Any, ...], n: int) -> None:
         assert_close(one, other, tolerance)
 
 
+@pytest.mark.parametrize("n", [1, 16, 33])
+@pytest.mark.parametrize("case", CONVS, ids=conv_name)
+def test_conv_with_padding(rng: np.random.Generator, case: tuple[Any, ...], n: int) -> None:
+    in_maps, maps, height, width, kernel, table = case
+    for padding in sorted({kernel // 2, kernel - 1} - {0}):
+        smaller = (in_maps, maps, max(1, height - padding), max(1, width - padding), kernel, table)
+        x, w, b, _ = conv_arguments(rng, (*smaller[:2], height, width, kernel, table), n)
+        x = x[:, :, : smaller[2], : smaller[3]]
+        if min(x.shape[2:]) + 2 * padding < kernel:
+            continue
+        y = kernels.conv(x, w, b, table, padding=padding)
+        assert_close(y, ref.conv(*wide(x, w, b), table, padding))
+        dy = rng.standard_normal(y.shape).astype(np.float32)
+        got = kernels.conv_backward(x, w, dy, table, padding=padding)
+        want = ref.conv_backward(*wide(x, w, dy), table, padding)
+        for one, other, tolerance in zip(got, want, (2e-6, 1e-5, 1e-5), strict=True):
+            assert_close(one, other, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("padding", "kind", "message"),
+    [
+        (-1, ValueError, "padding: got -1, want a whole number from 0 to 2"),
+        (3, ValueError, "padding: got 3, want a whole number from 0 to 2"),
+        (1.0, TypeError, "padding: got 1.0, want a whole number from 0 to 2"),
+        (1, ValueError, r"padding: got 1, which makes x \(8, 1026\), want at most 1024"),
+    ],
+)
+def test_padding_that_cannot_be(padding: Any, kind: type[Exception], message: str) -> None:
+    x, w = np.zeros((1, 1, 6, 1024), np.float32), np.zeros((2, 1, 3, 3), np.float32)
+    with pytest.raises(kind, match=message):
+        kernels.conv(x, w, np.zeros(2, np.float32), padding=padding)
+
+
 def test_conv_table_as_matrix(rng: np.random.Generator) -> None:
     x, w, b, dy = conv_arguments(rng, (6, 16, 14, 14, 5, C3_TABLE), 3)
     matrix = np.array([[i in row for i in range(6)] for row in C3_TABLE])

@@ -892,6 +892,32 @@ def test_a_file_of_format_1_still_loads() -> None:
     np.testing.assert_allclose(net.forward(images), want, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # of random pixels
+def test_a_padded_network_is_saved_and_pickled(tmp_path: Path, images: np.ndarray) -> None:
+    layers = (Conv("C1", 3, 5, padding=2), AveragePool("S2"), Dense("output", 4, "identity"))
+    net = LeNet5(Architecture("padded", layers), seed=3)
+    net.save(tmp_path / "padded.npz")
+    for again in (LeNet5.load(tmp_path / "padded.npz"), pickle.loads(pickle.dumps(net))):
+        assert again.architecture == net.architecture
+        np.testing.assert_array_equal(again.forward(images), net.forward(images))
+    valid = dataclasses.replace(layers[0], padding=0)
+    with pytest.raises(ValueError, match="'C1' differs"):
+        net.copy_from(LeNet5(Architecture("valid", (valid, *layers[1:]))), layers=["C1"])
+
+
+def test_a_network_without_padding_is_saved_as_before_there_was_any() -> None:
+    """And a layer that was pickled then has none."""
+    metadata, _ = serialization.read(Path(__file__).parent / "fixtures" / "model-format1.npz")
+    then = metadata["architecture"]
+    assert json.dumps(Architecture.from_dict(then).to_dict()) == json.dumps(then)
+    old = Conv("C1", 3, 5)
+    del old.__dict__["padding"]
+    again = pickle.loads(pickle.dumps(old))
+    assert "padding" not in again.__dict__
+    assert again == Conv("C1", 3, 5)
+    assert again.output_shape((1, 32, 32)) == (3, 28, 28)
+
+
 def test_what_the_network_is_cannot_be_replaced(net: LeNet5) -> None:
     with pytest.raises(AttributeError):
         net.codes = np.zeros((10, 84), np.float32)

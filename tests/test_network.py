@@ -27,8 +27,10 @@ from lenet_c import (
     Subsample,
     Trainer,
     _core,
+    distort,
     kernels,
 )
+from lenet_c.networks import C3_TABLE
 
 LOSSES = ["mse", "map", "cross_entropy"]
 BATCHES = [1, 2, 7, 15, 16, 17, 33, 64, 65, 100, 130]
@@ -125,6 +127,42 @@ NO_LISTED_SIZE = Architecture(
     ),
     input_shape=(41, 43),
 )
+SAME_SIZE = Architecture(
+    "zeros around, 5x5, by Winograd where that can be",
+    (
+        Conv("C1", maps=6, kernel=5, padding=2),
+        Subsample("S2"),
+        Conv("C3", maps=16, kernel=5, table=C3_TABLE, padding=2),
+        Subsample("S4"),
+        Conv("C5", maps=9, kernel=5),
+        RBF("output", classes=4),
+    ),
+    input_shape=(20, 20),
+)
+SAME_SIZE_3X3 = Architecture(
+    "zeros around, 3x3",
+    (
+        Conv("C1", maps=6, kernel=3, activation="tanh", padding=1),
+        AveragePool("S2"),
+        Conv("C3", maps=16, kernel=3, activation="tanh", padding=1),
+        AveragePool("S4"),
+        Dense("output", units=5, activation="identity"),
+    ),
+    input_shape=(22, 22),
+)
+MUCH_PADDING = Architecture(
+    "zeros around, as many as can be, kernels larger than their input",
+    (
+        Conv("C1", maps=3, kernel=3, activation="tanh", padding=2),
+        Conv("C2", maps=4, kernel=2, table=((0, 2), (1,), (2,), (0, 1)), padding=1),
+        Subsample("S3"),
+        Conv("C4", maps=5, kernel=7, activation="relu", padding=3),
+        AveragePool("S5"),
+        Conv("C6", maps=4, kernel=5, activation="tanh", padding=1),
+        Dense("output", units=3, activation="identity"),
+    ),
+    input_shape=(9, 11),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -147,6 +185,9 @@ ARCHITECTURES = [
     MANY_POOLS,
     POOLED_TO_ONE,
     NO_LISTED_SIZE,
+    SAME_SIZE,
+    SAME_SIZE_3X3,
+    MUCH_PADDING,
     DENSE_ONLY,
     ONE_LAYER,
 ]
@@ -541,6 +582,22 @@ def test_same_bits_for_any_threads(optimizer: Any, batch: int) -> None:
         assert losses == results[0][0]
         np.testing.assert_array_equal(parameters, results[0][1])
         np.testing.assert_array_equal(outputs, results[0][2])
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+def test_padded_networks_learn_distorted_images_with_any_threads(batch: int) -> None:
+    labels = np.arange(100) % 5
+    brightness = (labels[:, None, None] + 1) / 5
+    images = (grey_images(100, *SAME_SIZE_3X3.input_shape) * brightness).astype(np.uint8)
+    results = []
+    for threads in (1, 2):
+        net = network(SAME_SIZE_3X3)
+        trainer = Trainer(net, Adam(3e-3), batch_size=batch, distort=distort.SLIGHT, seed=4)
+        before = net.evaluate(images, labels).loss
+        trainer.fit(images, labels, epochs=6, num_threads=threads)
+        assert net.evaluate(images, labels).loss < 0.8 * before
+        results.append(net.parameters.copy())
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize("n", [70, 128, 1100])

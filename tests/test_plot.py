@@ -1,5 +1,6 @@
 """Pictures: what is drawn, not how it looks."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -183,6 +184,17 @@ def test_feature_maps(architecture):
     green = [bar.get_facecolor()[:3] == to_rgb(plot._RIGHT) for bar in bars]
     assert green == [c == best for c in range(10)]
     rendered(figure)
+
+
+def test_feature_maps_of_a_padded_layer():
+    first = dataclasses.replace(LENET5_28.layers[0], padding=2)
+    architecture = dataclasses.replace(LENET5_28, layers=(first, *LENET5_28.layers[1:]))
+    net = LeNet5(architecture, seed=1)
+    axes = plot.feature_maps(net, IMAGES[0]).axes
+    maps = net.activations(IMAGES[0])["C1"][0]
+    assert maps.shape == (6, 28, 28)
+    np.testing.assert_array_equal(picture_of(axes[1])[:28], maps[0])
+    assert plot.filters(net, "C1").figure is not None
 
 
 def test_feature_maps_on_a_figure_of_ones_own():

@@ -125,14 +125,21 @@ def check_backward(forward: Any, backward: Any, *arrays: ref.Array) -> None:
         np.testing.assert_allclose(grad.ravel(), slopes, rtol=1e-8, atol=1e-9)
 
 
+def test_padding_is_zeros_around() -> None:
+    x, w, b = np.ones((1, 1, 2, 3)), np.ones((1, 1, 3, 3)), np.array([10.0])
+    np.testing.assert_array_equal(ref.conv(x, w, b, None, 1), [[[[14, 16, 14], [14, 16, 14]]]])
+    assert ref.conv(x, w, b, None, 2).shape == (1, 1, 4, 5)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("table", [None, TABLE])
-def test_conv_backward(table: ref.Table | None) -> None:
+def test_conv_backward(table: ref.Table | None, padding: int) -> None:
     random = rng(1)
     x = random.normal(size=(2, 3, 5, 6))
     w = random.normal(size=(4, 3, 2, 2) if table is None else (7, 2, 2))
     check_backward(
-        lambda x, w, b: ref.conv(x, w, b, table),
-        lambda dout: ref.conv_backward(x, w, dout, table),
+        lambda x, w, b: ref.conv(x, w, b, table, padding),
+        lambda dout: ref.conv_backward(x, w, dout, table, padding),
         x,
         w,
         random.normal(size=4),

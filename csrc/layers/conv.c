@@ -1,6 +1,10 @@
-/* Convolutions: valid, stride 1, each map connected to some of the input's. By sums of products, or by
- * Winograd where that is faster: then the weights are transformed once a call. */
+/* Convolutions: stride 1, each map connected to some of the input's. By sums of products, or by
+ * Winograd where that is faster: then the weights are transformed once a call.
+ *
+ * Kernels know no padding: where there is some, they run on a copy of the input that has zeros around,
+ * at the beginning of the scratch. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "layers/layer.h"
 
@@ -63,16 +67,20 @@ static lenet_status add_slots(net_layer *layer)
 
 static lenet_status make(const lenet_layer *from, const net_layer *below, net_layer *layer)
 {
-    const int32_t out_maps = from->maps, k = from->kernel;
+    const int32_t out_maps = from->maps, k = from->kernel, padding = from->padding;
     if (below->gives_units || out_maps < 1 || out_maps > LENET_MAX_MAPS || k < 1
-        || k > layer->in_height || k > layer->in_width)
+        || k > LENET_MAX_SIDE || padding < 0 || padding >= k)
         return LENET_BAD_ARGUMENT;
+    const int32_t height = layer->in_height + 2 * padding, width = layer->in_width + 2 * padding;
+    if (k > height || k > width || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE)
+        return LENET_BAD_ARGUMENT;
+    layer->padding = padding;
     layer->out_maps = out_maps;
-    layer->out_height = layer->in_height - k + 1;
-    layer->out_width = layer->in_width - k + 1;
+    layer->out_height = height - k + 1;
+    layer->out_width = width - k + 1;
     layer->conv = (lenet_conv_shape){.in_maps = layer->in_maps,
-                                     .in_height = layer->in_height,
-                                     .in_width = layer->in_width,
+                                     .in_height = height,
+                                     .in_width = width,
                                      .out_maps = out_maps,
                                      .out_height = layer->out_height,
                                      .out_width = layer->out_width,
@@ -119,18 +127,34 @@ static layer_manner manner(const net_layer *layer, int training, int is_first)
     return m;
 }
 
-static size_t scratch(const net_layer *layer, const layer_manner *manner, int training, int groups,
-                      int alone)
+/* Floats of the padded copy, in lanes, which is more than one image takes: whole cache lines. */
+static size_t padded_floats(const net_layer *layer)
+{
+    const lenet_conv_shape *s = &layer->conv;
+    if (!layer->padding) return 0;
+    const size_t lanes = (size_t)lenet_kernels_active()->lanes;
+    const size_t pixels = (size_t)s->in_maps * (size_t)s->in_height * (size_t)s->in_width;
+    return (pixels * lanes + LENET_ROW_SLACK + 15) / 16 * 16;
+}
+
+static size_t kernels_scratch(const net_layer *layer, const layer_manner *manner, int training,
+                              int alone)
 {
     const lenet_conv_shape *s = &layer->conv;
     const int lanes = lenet_kernels_active()->lanes;
     size_t size = alone ? lenet_conv_scratch_of_one(s, lanes, training) : 0;
-    (void)groups;
     if (!manner->n_arranged) return size;
     size = lenet_most(size, lenet_winograd_scratch(s) * (size_t)lanes);
     if (!training) return size;
     size = lenet_most(size, lenet_winograd_back_scratch(s) * (size_t)lanes);
     return lenet_most(size, lenet_winograd_weights(s));
+}
+
+static size_t scratch(const net_layer *layer, const layer_manner *manner, int training, int groups,
+                      int alone)
+{
+    (void)groups;
+    return padded_floats(layer) + kernels_scratch(layer, manner, training, alone);
 }
 
 /* Whole vectors, with zeros for the way back; not under a 2x2 layer that is only read: less to squash. */
@@ -150,6 +174,78 @@ static int learns_alone(const net_layer *layer, int under_flat)
     return !under_flat && layer->conv.kernel <= LENET_ROW_SLACK / 2;
 }
 
+/* ---- padding ---- */
+
+/* How an input lies, and its padded copy, in floats. */
+typedef struct { ptrdiff_t pixel, row, padded_row; } row_sizes;
+
+static row_sizes rows_in_lanes(const layer_call *c)
+{
+    const ptrdiff_t lanes = c->k->lanes;
+    return (row_sizes){lanes, c->layer->in_width * lanes, c->layer->conv.in_width * lanes};
+}
+
+static row_sizes rows_of_one(const layer_call *c)
+{
+    const ptrdiff_t stride = c->in_layout.stride;
+    if (!c->layer->padding) return (row_sizes){1, stride, stride};
+    const lenet_map_layout padded = layer_whole_vectors(c->layer->conv.in_width, c->k->lanes);
+    return (row_sizes){1, stride, padded.stride};
+}
+
+/* Where row y of a map begins in the padded copy, behind the zeros. */
+static float *padded_row(const layer_call *c, row_sizes r, int map, int y)
+{
+    const ptrdiff_t padding = c->layer->padding;
+    return c->scratch + ((ptrdiff_t)map * c->layer->conv.in_height + y + padding) * r.padded_row
+           + padding * r.pixel;
+}
+
+/* The input with zeros around it, as the kernels want it: itself without padding. */
+static const float *pad(const layer_call *c, row_sizes r, const float *in)
+{
+    const net_layer *layer = c->layer;
+    if (!layer->padding) return in;
+    const ptrdiff_t width = layer->in_width * r.pixel;
+    float *zeros = c->scratch;
+    for (int map = 0; map < layer->in_maps; map++) {
+        for (int y = 0; y < layer->in_height; y++, in += r.row) {
+            float *to = padded_row(c, r, map, y);
+            memset(zeros, 0, (size_t)(to - zeros) * sizeof *to);
+            memcpy(to, in, (size_t)width * sizeof *to);
+            zeros = to + width;
+        }
+    }
+    const ptrdiff_t size = (ptrdiff_t)layer->in_maps * layer->conv.in_height * r.padded_row;
+    float *end = c->scratch + size + LENET_ROW_SLACK;
+    memset(zeros, 0, (size_t)(end - zeros) * sizeof *end);
+    return c->scratch;
+}
+
+/* The same for the way back, which writes there. */
+static float *pad_back(const layer_call *c, row_sizes r, float *in)
+{
+    pad(c, r, in);
+    return c->layer->padding ? c->scratch : in;
+}
+
+/* From the way back: what is in the middle of the padded copy; 0 past the width. */
+static void unpad(const layer_call *c, row_sizes r, float *in)
+{
+    const net_layer *layer = c->layer;
+    if (!layer->padding) return;
+    const ptrdiff_t width = layer->in_width * r.pixel;
+    for (int map = 0; map < layer->in_maps; map++) {
+        for (int y = 0; y < layer->in_height; y++, in += r.row) {
+            memcpy(in, padded_row(c, r, map, y), (size_t)width * sizeof *in);
+            memset(in + width, 0, (size_t)(r.row - width) * sizeof *in);
+        }
+    }
+}
+
+/* Scratch of the kernels. */
+static float *scratch_of(const layer_call *c) { return c->scratch + padded_floats(c->layer); }
+
 /* ---- lanes ---- */
 
 static void arrange(const layer_call *c, int alone, float *arranged)
@@ -167,7 +263,7 @@ static void forward_rows(const layer_call *c, const float *in, int row, int n_ro
     const net_layer *layer = c->layer;
     if (c->arranged) {
         c->k->winograd_conv(&layer->conv, c->arranged, c->biases, layer->activation, in, row, n_rows,
-                            stride, c->scratch, out, pool);
+                            stride, scratch_of(c), out, pool);
         layer_lap(c, LENET_FORWARD);
         return;
     }
@@ -201,6 +297,7 @@ static void feed_above(const layer_call *c, const float *in, float *out)
 static void forward(const layer_call *c, const float *in, float *out)
 {
     const net_layer *layer = c->layer;
+    in = pad(c, rows_in_lanes(c), in);
     if (c->above)
         feed_above(c, in, out);
     else
@@ -211,16 +308,19 @@ static void forward(const layer_call *c, const float *in, float *out)
 static void backward(const layer_call *c, float *in, const float *delta)
 {
     const lenet_conv_shape *s = &c->layer->conv;
+    const row_sizes r = rows_in_lanes(c);
+    float *x = pad_back(c, r, in);
     if (c->arranged)
-        c->k->winograd_backward_weights(s, in, delta, c->scratch, c->dweights, c->dbiases);
+        c->k->winograd_backward_weights(s, x, delta, scratch_of(c), c->dweights, c->dbiases);
     else
-        c->k->conv_backward_weights(s, in, delta, c->dweights, c->dbiases);
+        c->k->conv_backward_weights(s, x, delta, c->dweights, c->dbiases);
     layer_lap(c, LENET_BACKWARD_WEIGHTS);
     if (!c->to_input || layer_stopped(c, c->layer->work * c->k->lanes)) return;
     if (c->arranged)
-        c->k->winograd_backward_input(s, c->arranged, delta, c->in_activation, c->scratch, in);
+        c->k->winograd_backward_input(s, c->arranged, delta, c->in_activation, scratch_of(c), x);
     else
-        c->k->conv_backward_input(s, c->weights, delta, c->in_activation, in);
+        c->k->conv_backward_input(s, c->weights, delta, c->in_activation, x);
+    unpad(c, r, in);
 }
 
 static void sum_lanes(const layer_call *c, const float *sums)
@@ -240,19 +340,24 @@ static void sum_lanes(const layer_call *c, const float *sums)
 
 static void forward_of_one(const layer_call *c, const float *in, float *out)
 {
+    const row_sizes r = rows_of_one(c);
     c->k->conv_of_one(&c->layer->conv, c->weights, c->arranged_alone, c->biases,
-                      c->layer->activation, in, c->in_layout.stride, c->out_layout, c->scratch, out);
+                      c->layer->activation, pad(c, r, in), r.padded_row, c->out_layout,
+                      scratch_of(c), out);
 }
 
 static void backward_of_one(const layer_call *c, float *in, const float *delta)
 {
     const lenet_conv_shape *s = &c->layer->conv;
-    c->k->conv_backward_weights_of_one(s, in, c->in_layout.stride, delta, c->out_layout, c->add,
-                                       c->scratch, c->dweights, c->dbiases);
+    const row_sizes r = rows_of_one(c);
+    float *x = pad_back(c, r, in);
+    c->k->conv_backward_weights_of_one(s, x, r.padded_row, delta, c->out_layout, c->add,
+                                       scratch_of(c), c->dweights, c->dbiases);
     layer_lap(c, LENET_BACKWARD_WEIGHTS);
-    if (c->to_input)
-        c->k->conv_backward_input_of_one(s, c->weights, delta, c->out_layout, c->in_activation,
-                                         c->scratch, in, c->in_layout.stride);
+    if (!c->to_input) return;
+    c->k->conv_backward_input_of_one(s, c->weights, delta, c->out_layout, c->in_activation,
+                                     scratch_of(c), x, r.padded_row);
+    unpad(c, r, in);
 }
 
 LAYER_KIND(conv,

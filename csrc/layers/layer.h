@@ -18,6 +18,7 @@ typedef struct layer_kind layer_kind;
 typedef struct net_layer {
     const layer_kind *kind;          /* whose functions run it */
     int32_t activation, trained;
+    int32_t padding;                 /* zeros on each side of the input; `conv` has the padded sizes */
     int32_t in_maps, in_height, in_width;
     int32_t out_maps, out_height, out_width;
     ptrdiff_t in_size, out_size;     /* features of one image */

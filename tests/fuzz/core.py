@@ -30,9 +30,9 @@ ALLOWED = (
 )
 
 LAYERS = [
-    ("conv", "tanh", 2, 3, None, False),
-    ("average_pool", "identity", 0, 0, None, False),
-    ("dense", "identity", 3, 0, None, False),
+    ("conv", "tanh", 2, 3, None, False, 1),
+    ("average_pool", "identity", 0, 0, None, False, 0),
+    ("dense", "identity", 3, 0, None, False, 0),
 ]
 
 
@@ -200,7 +200,7 @@ class Core:
     def layer(random: Random) -> Any:
         """Give a layer's description of which something is wrong."""
         layer: list[Any] = list(random.choice(LAYERS))
-        layer[random.randrange(6)] = hostile.value(random)
+        layer[random.randrange(7)] = hostile.value(random)
         return tuple(layer)
 
     def run(self, case: Case) -> None:
