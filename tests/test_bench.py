@@ -17,7 +17,7 @@ import time
 import numpy as np
 import pytest
 
-from bench import check, common, counts, limit, pairs, tanh_table, threads
+from bench import check, common, compiled, counts, limit, pairs, tanh_table, threads
 from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
@@ -60,13 +60,26 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 21
 
 
 @pytest.fixture
 def model(tmp_path):
     LeNet5().save(tmp_path / "model.npz")
     return tmp_path / "model.npz"
+
+
+def test_what_compiled_networks_gain(monkeypatch):
+    images = np.zeros((4, 28, 28), np.uint8)
+    monkeypatch.setattr(compiled, "SIZES", (1, 2))
+    monkeypatch.setattr(compiled, "SECONDS", 0.0)
+    monkeypatch.setattr(compiled, "mnist", lambda: ((images, np.arange(4)), None))
+    monkeypatch.setattr(compiled, "hold_out", lambda train: (train, None))
+    rows = compiled.measure(3)
+    assert [row[1:3] for row in rows] == [
+        [name, n] for name in ("mnist", "mnist-modern") for n in "12"
+    ]
+    assert all(0.1 < float(ratio) < 10 for row in rows for ratio in row[5:])
 
 
 TRAINING = ["accuracy", "confidence", "distortions", "reproduction", "settings", "tutorials"]
