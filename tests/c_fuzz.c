@@ -196,7 +196,8 @@ static int make(network *net)
         layer->activation = below(4);
         const int32_t side = h < w ? h : w;
         if (chance(2) && side >= 2) {
-            layer->kind = chance(2) ? LENET_SUBSAMPLE : LENET_AVERAGE_POOL;
+            const int32_t pools[] = {LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_MAX_POOL};
+            layer->kind = pools[below(3)];
             h /= 2, w /= 2;
         } else {
             layer->kind = LENET_CONV;
@@ -623,6 +624,7 @@ static void check_single_layers(void)
     check_layer(conv, shape, n);
     check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
     check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_MAX_POOL}, shape, n);
     check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(130)}, units, n);
     check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(13)}, shape, n);
     check_layer((lenet_layer){.kind = LENET_RBF, .maps = some_size(130), .trained = chance(2)}, units,

@@ -20,6 +20,7 @@ from lenet_c import (
     AveragePool,
     Conv,
     Dense,
+    MaxPool,
     Subsample,
 )
 from lenet_c.codes import DIGITS
@@ -254,9 +255,25 @@ SMALL = Architecture(
 )
 
 
+SMALL_MAX = Architecture(
+    "small, max pooling",
+    (
+        Conv("a", 3, 3, activation="tanh"),
+        MaxPool("b"),
+        Conv("c", 4, 2, TABLE, "tanh"),
+        MaxPool("d"),
+        Dense("e", 6),
+        RBF("f", 5, trained=True),
+    ),
+    (13, 16),
+)
+
+
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize(
-    "architecture", [LENET5_1998, LENET5_MODERN, LENET_3X3, SMALL], ids=lambda a: a.name
+    "architecture",
+    [LENET5_1998, LENET5_MODERN, LENET_3X3, SMALL, SMALL_MAX],
+    ids=lambda a: a.name,
 )
 def test_gradient_is_that_of_finite_differences(architecture: Architecture, kind: str) -> None:
     random = rng(5)
@@ -281,8 +298,8 @@ def test_gradient_is_that_of_finite_differences(architecture: Architecture, kind
         group = gradient[start : start + size]
         # The largest, where an error shows most, and two at random.
         picked = np.append(random.integers(size, size=2), np.abs(group).argmax())
-        # Small enough that a relu keeps its side.
-        h = 1e-5 if architecture is SMALL else 1e-3
+        # Small enough that a relu keeps its side, and a block its largest value.
+        h = 1e-5 if architecture in (SMALL, SMALL_MAX) else 1e-3
         slopes = ref.four_point_gradient(value, vector, start + picked, h)
         assert np.abs(slopes).max() > 1e-5, name
         np.testing.assert_allclose(

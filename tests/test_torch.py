@@ -1,4 +1,4 @@
-"""The 1998 and the modern network against PyTorch: same weights, images, losses, gradients."""
+"""The 1998, the modern and other networks against PyTorch: same weights, losses, gradients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from closeness import assert_close
 
-from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5
+from lenet_c import LENET5_1998, LENET5_MODERN, Architecture, Conv, Dense, LeNet5, MaxPool
 from lenet_c.networks import C3_TABLE
 
 torch = pytest.importorskip("torch")
@@ -58,6 +58,26 @@ def run_modern(p, codes, x):
     return F.linear(x, p["output.weight"], p["output.bias"])
 
 
+MAX_POOLED = Architecture(
+    "max pooling",
+    (
+        Conv("C1", maps=6, kernel=5, activation="relu"),
+        MaxPool("S2"),
+        Conv("C3", maps=16, kernel=5, activation="relu"),
+        MaxPool("S4"),
+        Conv("C5", maps=120, kernel=5, activation="tanh"),
+        Dense("output", units=10, activation="identity"),
+    ),
+)
+
+
+def run_max_pooled(p, codes, x):
+    x = F.max_pool2d(torch.relu(F.conv2d(x, p["C1.weight"], p["C1.bias"])), 2)
+    x = F.max_pool2d(torch.relu(F.conv2d(x, p["C3.weight"], p["C3.bias"])), 2)
+    x = torch.tanh(F.conv2d(x, p["C5.weight"], p["C5.bias"])).flatten(1)
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
 def criterion(outputs, labels, loss, is_rbf):
     penalties = outputs if is_rbf else -outputs
     right = penalties.gather(1, labels[:, None])[:, 0]
@@ -74,8 +94,8 @@ def criterion(outputs, labels, loss, is_rbf):
 
 NETWORKS = pytest.mark.parametrize(
     ("architecture", "run"),
-    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern)],
-    ids=["1998", "modern"],
+    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern), (MAX_POOLED, run_max_pooled)],
+    ids=["1998", "modern", "max pooling"],
 )
 
 

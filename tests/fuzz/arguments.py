@@ -28,6 +28,7 @@ from lenet_c import (
     Distortion,
     EarlyStopping,
     LeNet5,
+    MaxPool,
     OneCycle,
     Rejection,
     Subsample,
@@ -423,6 +424,7 @@ def entries() -> list[Entry]:
             words=["layer"],
         ),
         Entry("AveragePool", lambda o: AveragePool, {"name": name}, words=["layer"]),
+        Entry("MaxPool", lambda o: MaxPool, {"name": name}, words=["layer"]),
         Entry(
             "Dense",
             lambda o: Dense,

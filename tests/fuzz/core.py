@@ -35,6 +35,8 @@ LAYERS = [
     ("dense", "identity", 3, 0, None, False),
 ]
 
+MAX_POOL = ("max_pool", "identity", 0, 0, None, False)
+
 
 class Core:
     """The fuzzer."""
@@ -172,7 +174,7 @@ class Core:
     @staticmethod
     def layer(random: Random) -> Any:
         """Give a layer's description of which something is wrong."""
-        layer: list[Any] = list(random.choice(LAYERS))
+        layer: list[Any] = list(random.choice([*LAYERS, MAX_POOL]))
         layer[random.randrange(6)] = hostile.value(random)
         return tuple(layer)
 
