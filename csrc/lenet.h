@@ -65,6 +65,7 @@ typedef enum lenet_activation {
     LENET_SCALED_TANH,   /* 1.7159 tanh(2/3 a) */
     LENET_TANH,
     LENET_RELU,
+    LENET_SIGMOID,       /* 1 / (1 + e^-a) */
     LENET_ACTIVATIONS    /* how many there are */
 } lenet_activation;
 

@@ -29,6 +29,11 @@ def squash_derivative(a: Array) -> Array:
     return A * S * (1 - np.tanh(S * a) ** 2)
 
 
+def sigmoid(a: Array) -> Array:
+    """1 / (1 + e^-a), where that is very small too."""
+    return np.exp(-np.logaddexp(0, -a))
+
+
 def activate(kind: str, a: Array) -> Array:
     """The named activation of a."""
     if kind == "scaled_tanh":
@@ -37,6 +42,8 @@ def activate(kind: str, a: Array) -> Array:
         return np.tanh(a)
     if kind == "relu":
         return np.maximum(a, 0)
+    if kind == "sigmoid":
+        return sigmoid(a)
     if kind == "identity":
         return a
     raise ValueError(f"unknown activation {kind!r}")
@@ -48,6 +55,8 @@ def activate_derivative(kind: str, a: Array) -> Array:
         return squash_derivative(a)
     if kind == "tanh":
         return 1 - np.tanh(a) ** 2
+    if kind == "sigmoid":
+        return sigmoid(a) * sigmoid(-a)
     if kind == "relu":
         return (a > 0).astype(np.float64)
     if kind == "identity":

@@ -152,6 +152,21 @@ MANY_MAX_POOLS = Architecture(
     ),
     input_shape=(63, 81),
 )
+SIGMOIDS = Architecture(
+    "sigmoids under every kind of layer",
+    (
+        Conv("C1", maps=6, kernel=5, activation="sigmoid"),
+        MaxPool("S2"),
+        Conv("C3", maps=16, kernel=5, activation="sigmoid"),
+        Subsample("S4", activation="sigmoid"),
+        Conv("C5", maps=9, kernel=3, activation="sigmoid"),
+        AveragePool("S6"),
+        Dense("F7", units=30, activation="sigmoid"),
+        Dense("F8", units=12, activation="sigmoid"),
+        RBF("output", classes=5, trained=True),
+    ),
+    input_shape=(33, 32),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -176,6 +191,7 @@ ARCHITECTURES = [
     NO_LISTED_SIZE,
     MAX_POOLED,
     MANY_MAX_POOLS,
+    SIGMOIDS,
     DENSE_ONLY,
     ONE_LAYER,
 ]
@@ -387,6 +403,16 @@ def test_slope_of_any_sum(activation: str, a: float, s: float) -> None:
     slope = kernels.squash_backward(y, np.ones_like(y), activation)
     want = a * s / np.cosh(s * sums.astype(np.float64)) ** 2
     assert np.abs(slope - want).max() <= 2e-6 * a * s
+
+
+def test_slope_of_the_sigmoid_of_any_sum() -> None:
+    """y (1 - y): where y is small it is right to the last digits, near 1 to those of y."""
+    sums = np.linspace(-30, 30, 200_001).astype(np.float32)
+    y = kernels.squash(sums, "sigmoid")
+    slope = kernels.squash_backward(y, np.ones_like(y), "sigmoid")
+    want = ref.activate_derivative("sigmoid", sums.astype(np.float64))
+    assert np.abs(slope - want).max() <= 2e-6 / 4
+    np.testing.assert_allclose(slope[sums < 0], want[sums < 0], rtol=2e-6)
 
 
 def test_gradient_over_several_rounds(rng: np.random.Generator) -> None:

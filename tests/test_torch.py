@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from closeness import assert_close
 
-from lenet_c import LENET5_1998, LENET5_MODERN, Architecture, Conv, Dense, LeNet5, MaxPool
+from lenet_c import (
+    LENET5_1998,
+    LENET5_MODERN,
+    Architecture,
+    AveragePool,
+    Conv,
+    Dense,
+    LeNet5,
+    MaxPool,
+)
 from lenet_c.networks import C3_TABLE
 
 torch = pytest.importorskip("torch")
@@ -78,6 +87,26 @@ def run_max_pooled(p, codes, x):
     return F.linear(x, p["output.weight"], p["output.bias"])
 
 
+SIGMOIDS = Architecture(
+    "sigmoids",
+    (
+        Conv("C1", maps=6, kernel=5, activation="sigmoid"),
+        AveragePool("S2"),
+        Conv("C3", maps=16, kernel=5, activation="sigmoid"),
+        MaxPool("S4"),
+        Dense("F5", units=120, activation="sigmoid"),
+        Dense("output", units=10, activation="identity"),
+    ),
+)
+
+
+def run_sigmoids(p, codes, x):
+    x = F.avg_pool2d(torch.sigmoid(F.conv2d(x, p["C1.weight"], p["C1.bias"])), 2)
+    x = F.max_pool2d(torch.sigmoid(F.conv2d(x, p["C3.weight"], p["C3.bias"])), 2)
+    x = torch.sigmoid(F.linear(x.flatten(1), p["F5.weight"], p["F5.bias"]))
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
 def criterion(outputs, labels, loss, is_rbf):
     penalties = outputs if is_rbf else -outputs
     right = penalties.gather(1, labels[:, None])[:, 0]
@@ -94,8 +123,13 @@ def criterion(outputs, labels, loss, is_rbf):
 
 NETWORKS = pytest.mark.parametrize(
     ("architecture", "run"),
-    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern), (MAX_POOLED, run_max_pooled)],
-    ids=["1998", "modern", "max pooling"],
+    [
+        (LENET5_1998, run_1998),
+        (LENET5_MODERN, run_modern),
+        (MAX_POOLED, run_max_pooled),
+        (SIGMOIDS, run_sigmoids),
+    ],
+    ids=["1998", "modern", "max pooling", "sigmoids"],
 )
 
 

@@ -154,7 +154,7 @@ def entries() -> list[Entry]:
 
     rate = one("constant", "paper", "one_cycle")
     name = one("L")
-    activation = one("tanh", "relu", "identity", "scaled_tanh")
+    activation = one("tanh", "relu", "sigmoid", "identity", "scaled_tanh")
     x = array("f4", 2, 2, 6, 6)
     flat = array("f4", 3, 5)
     table = [

@@ -162,7 +162,7 @@ class Core:
             (
                 "squash_backward",
                 lambda: _core.squash_backward,
-                [array("f4", 9), array("f4", 9), one("relu"), array("f4", 9)],
+                [array("f4", 9), array("f4", 9), one("relu", "sigmoid"), array("f4", 9)],
             ),
         ]
         self.net = networks()[0]._network

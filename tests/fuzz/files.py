@@ -44,7 +44,7 @@ TINY = [
     Architecture(
         "plain",
         (
-            Conv("C1", 2, 1, activation="relu"),
+            Conv("C1", 2, 1, activation="sigmoid"),
             AveragePool("P"),
             Conv("C2", 2, 3, ((0,), (0, 1)), activation="tanh"),
             MaxPool("M"),

@@ -60,6 +60,11 @@ static inline vf vf_quotient(vf a, vf b) { return _mm256_div_ps(a, b); }
 static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(u), 23));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); }

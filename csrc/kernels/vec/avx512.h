@@ -83,6 +83,11 @@ static inline vf vf_lookup(const float *numbers, vf u)
                                   _mm512_srli_epi32(_mm512_castps_si512(u), 20),
                                   _mm512_loadu_ps(numbers + 16));
 }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(u), 23));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 /* *sum += a * b, in place: left to itself gcc moves a tile's sums between registers, and with

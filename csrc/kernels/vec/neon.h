@@ -53,6 +53,11 @@ static inline vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
 /* NaN if either operand is. */
 static inline vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
 static inline vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(u), 23));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 /* *sum += a * b, in place, as the instruction has it: left to itself gcc may move a tile's sums

@@ -109,6 +109,15 @@ static inline vf vf_sqrt(vf a)
     for (int i = 0; i < LANES; i++) VF_LANE(a, i) = sqrtf(VF_LANE(a, i));
     return a;
 }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    uint32_t bits[LANES];
+    memcpy(bits, &u, sizeof bits);
+    for (int i = 0; i < LANES; i++) bits[i] <<= 23;
+    memcpy(&u, bits, sizeof bits);
+    return u;
+}
 /* x where a == b, else 0 */
 static inline vf vf_where_equal(vf a, vf b, vf x)
 {
