@@ -44,11 +44,11 @@ def by_part(architecture: Architecture) -> dict[str, dict[str, int]]:
 
 
 def squashes(architecture: Architecture) -> dict[str, int]:
-    """Count each layer's outputs that go through a tanh, for one image."""
+    """Count each layer's outputs that go through a tanh or a sigmoid, for one image."""
     return {
         layer.name: math.prod(architecture.output_shapes[layer.name])
         for layer in architecture.layers
-        if getattr(layer, "activation", "identity") in ("tanh", "scaled_tanh")
+        if getattr(layer, "activation", "identity") in ("tanh", "scaled_tanh", "sigmoid")
     }
 
 

@@ -56,6 +56,7 @@ typedef enum lenet_layer_kind {
     LENET_AVERAGE_POOL,  /* plain 2x2 mean */
     LENET_DENSE,         /* every input to every unit, a bias per unit */
     LENET_RBF,           /* squared distances to one code per class; the last layer */
+    LENET_MAX_POOL,      /* the largest of 2x2; its gradient goes to the first of equal ones */
     LENET_LAYER_KINDS    /* how many there are */
 } lenet_layer_kind;
 
@@ -64,6 +65,7 @@ typedef enum lenet_activation {
     LENET_SCALED_TANH,   /* 1.7159 tanh(2/3 a) */
     LENET_TANH,
     LENET_RELU,
+    LENET_SIGMOID,       /* 1 / (1 + e^-a) */
     LENET_ACTIVATIONS    /* how many there are */
 } lenet_activation;
 
@@ -71,7 +73,7 @@ typedef enum lenet_activation {
  * Fields that a kind has no use for are ignored. */
 typedef struct lenet_layer {
     int32_t kind;          /* lenet_layer_kind */
-    int32_t activation;    /* lenet_activation; ignored by LENET_AVERAGE_POOL and LENET_RBF */
+    int32_t activation;    /* lenet_activation; ignored by the two pools and LENET_RBF */
     int32_t maps;          /* output maps, units or classes; not of the 2x2 layers */
     int32_t kernel;        /* side of a convolution's kernel, up to its padded input's */
     const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */

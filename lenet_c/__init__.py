@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lenet_c.evaluation import Evaluation
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
-    from lenet_c.layers import RBF, AveragePool, Conv, Dense, Subsample
+    from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import LeNet5
     from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3
@@ -56,6 +56,7 @@ __all__ = [
     "History",
     "InputWarning",
     "LeNet5",
+    "MaxPool",
     "ModelFileError",
     "OneCycle",
     "PaperSteps",
@@ -93,7 +94,7 @@ _LATE = {
     "Distortion": "distort",
     "History": "history",
     "InputWarning": "inputs",
-    **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "Subsample"), "layers"),
+    **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "MaxPool", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     "Evaluation": "evaluation",
     "LeNet5": "model",

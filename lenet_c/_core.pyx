@@ -54,8 +54,8 @@ cdef extern from "lenet.h" nogil:
         const int64_t *order
         const lenet_distortion *distortion
     enum:
-        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_DENSE, LENET_RBF
-        LENET_IDENTITY, LENET_SCALED_TANH, LENET_TANH, LENET_RELU
+        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_DENSE, LENET_RBF, LENET_MAX_POOL
+        LENET_IDENTITY, LENET_SCALED_TANH, LENET_TANH, LENET_RELU, LENET_SIGMOID
         LENET_MSE, LENET_MAP, LENET_CROSS_ENTROPY
         LENET_SGD, LENET_ADAM, LENET_SDLM
         LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS
@@ -171,9 +171,9 @@ cdef tuple _in_order(dict names):
 
 # The numbers and limits of lenet.h, by the names that Python uses.
 KINDS = {"conv": LENET_CONV, "subsample": LENET_SUBSAMPLE, "average_pool": LENET_AVERAGE_POOL,
-         "dense": LENET_DENSE, "rbf": LENET_RBF}
+         "max_pool": LENET_MAX_POOL, "dense": LENET_DENSE, "rbf": LENET_RBF}
 ACTIVATIONS = {"identity": LENET_IDENTITY, "scaled_tanh": LENET_SCALED_TANH, "tanh": LENET_TANH,
-               "relu": LENET_RELU}
+               "relu": LENET_RELU, "sigmoid": LENET_SIGMOID}
 LOSSES = {"mse": LENET_MSE, "map": LENET_MAP, "cross_entropy": LENET_CROSS_ENTROPY}
 OPTIMIZERS = {"sgd": LENET_SGD, "adam": LENET_ADAM, "sdlm": LENET_SDLM}
 MAX_LAYERS, MAX_MAPS, MAX_SIDE = LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE

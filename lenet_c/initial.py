@@ -9,6 +9,9 @@
     As Keras does unless told otherwise: weights uniform with variance 2 / (F + G), G the number of
     units that an input feeds, biases 0 (Glorot and Bengio 2010).
 
+Unless told otherwise, layers of sigmoids begin as with "glorot", but four times as large: the
+sigmoid's slope at 0 is 1/4, and with the paper's weights such networks hardly begin to learn.
+
 With "he" and "glorot" a `Subsample` begins as the plain mean: a coefficient of either sign would
 leave half of the rectified maps without a gradient.
 """
@@ -43,7 +46,8 @@ def draw(
     name : str
         The parameter's, "C1.weight".
     init : str, optional
-        One of `INITS`; None: "he" if the layer's units are rectified, else "paper".
+        One of `INITS`; None: "he" if the layer's units are rectified, four times "glorot" if they
+        are sigmoids, else "paper".
     rng : numpy.random.Generator
 
     Returns
@@ -52,19 +56,22 @@ def draw(
     """
     layer = next(la for la in architecture.layers if la.name == name.partition(".")[0])
     shape = architecture.parameter_shapes[name]
+    gain = 1.0
     if init is None:
-        init = "he" if getattr(layer, "activation", None) == "relu" else "paper"
+        activation = getattr(layer, "activation", "identity")
+        init = {"relu": "he", "sigmoid": "glorot"}.get(activation, "paper")
+        gain = 4.0 if activation == "sigmoid" else 1.0
     fan_in = np.array(architecture.fan_in[name], float).reshape(-1, *[1] * (len(shape) - 1))
     if init == "paper":
         limit = 2.4 / fan_in
     elif name.endswith(".bias"):
         return np.zeros(shape)
     elif name.endswith(".coefficient"):
-        return np.full(shape, 1 / 4)
+        return np.full(shape, gain / 4)
     elif init == "he":
         limit = np.sqrt(6.0 / fan_in)
     else:
         inputs = architecture.input_shapes[layer.name]
         fan_out = math.prod(shape) / (math.prod(inputs) if layer.flat else inputs[0])
-        limit = np.sqrt(6.0 / (fan_in + fan_out))
+        limit = gain * np.sqrt(6.0 / (fan_in + fan_out))
     return limit * rng.uniform(-1.0, 1.0, shape)

@@ -325,7 +325,7 @@ def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
     ----------
     a : float array
     activation : str
-        "scaled_tanh", "tanh", "relu" or "identity".
+        "scaled_tanh", "tanh", "relu", "sigmoid" or "identity".
 
     Returns
     -------

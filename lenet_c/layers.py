@@ -34,7 +34,8 @@ class LayerRow(NamedTuple):
     Attributes
     ----------
     name, kind : str
-        The layer's name, and "conv", "subsample", "average_pool", "dense" or "rbf".
+        The layer's name, and "conv", "subsample", "average_pool", "max_pool", "dense" or
+        "rbf".
     output_shape : tuple of int
         (maps, height, width); (units, 1, 1) for dense and RBF layers.
     n_parameters : int
@@ -263,6 +264,33 @@ class AveragePool(Layer):
 
 
 @dataclass(frozen=True)
+class MaxPool(Layer):
+    """Largest value of each 2x2 block: no parameters, no activation.
+
+    A block's gradient goes to its largest value, and if several are equal to the first of them in
+    reading order. An odd last row or column is ignored.
+
+    Parameters
+    ----------
+    name : str
+    """
+
+    kind: ClassVar[str] = "max_pool"
+
+    def check(self, input_shape: Shape) -> None:
+        """Raise ValueError unless the layer fits an input of this shape."""
+        _check_block(self.name, input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Give the output's (maps, height, width) for an input of this shape."""
+        return _halve(input_shape)
+
+    def n_connections(self, input_shape: Shape) -> int:
+        """Count the connections: four a unit, as there is no bias."""
+        return 4 * math.prod(self.output_shape(input_shape))
+
+
+@dataclass(frozen=True)
 class Dense(Layer):
     """Every input, flattened in the order (map, y, x), to every unit, plus a bias per unit.
 
@@ -354,7 +382,7 @@ class RBF(Layer):
 
 
 KINDS: dict[str, type[Layer]] = {
-    cls.kind: cls for cls in (Conv, Subsample, AveragePool, Dense, RBF)
+    cls.kind: cls for cls in (Conv, Subsample, AveragePool, MaxPool, Dense, RBF)
 }
 """Every kind of layer, by its name."""
 

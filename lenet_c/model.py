@@ -61,7 +61,8 @@ class LeNet5(Network, Reader):
         default. Where the architecture trains its codes, these are where they begin.
     init : str, optional
         How the weights begin: "paper", "he" or "glorot" (see `lenet_c.initial`). By default "he"
-        in layers of rectified units, "paper" in all others.
+        in layers of rectified units, four times "glorot" in those of sigmoids, "paper" in all
+        others.
 
     Attributes
     ----------

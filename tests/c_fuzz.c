@@ -193,10 +193,11 @@ static int make(network *net)
     const int32_t depth = below(6);
     while (n < depth) {
         lenet_layer *layer = &net->layers[n];
-        layer->activation = below(4);
+        layer->activation = below(LENET_ACTIVATIONS);
         const int32_t side = h < w ? h : w;
         if (chance(2) && side >= 2) {
-            layer->kind = chance(2) ? LENET_SUBSAMPLE : LENET_AVERAGE_POOL;
+            const int32_t pools[] = {LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_MAX_POOL};
+            layer->kind = pools[below(3)];
             h /= 2, w /= 2;
         } else {
             layer->kind = LENET_CONV;
@@ -219,7 +220,7 @@ static int make(network *net)
     }
     for (int32_t k = below(3); k > 0; k--) {
         net->layers[n].kind = LENET_DENSE;
-        net->layers[n].activation = below(4);
+        net->layers[n].activation = below(LENET_ACTIVATIONS);
         net->layers[n++].maps = maps = some_size(130);
         h = w = 1;
     }
@@ -670,12 +671,13 @@ static void check_single_layers(void)
     check_layer(conv, shape, n);
     check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
     check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_MAX_POOL}, shape, n);
     check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(130)}, units, n);
     check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(13)}, shape, n);
     check_layer((lenet_layer){.kind = LENET_RBF, .maps = some_size(130), .trained = chance(2)}, units,
                 n);
     const int32_t inputs = units[0];
-    const int32_t kind = below(4);
+    const int32_t kind = below(LENET_ACTIVATIONS);
     float *a = noise(inputs, 9), *squashed = floats(inputs);
     CHECK(lenet_squash(kind, a, inputs, squashed) == LENET_OK);
     CHECK(lenet_squash_backward(kind, squashed, a, inputs, floats(inputs)) == LENET_OK);

@@ -227,7 +227,7 @@ static void release(void)
 
 /* ---- the activations ------------------------------------------------------------------------ */
 
-enum { ACTIVATIONS = 4 };
+enum { ACTIVATIONS = LENET_ACTIVATIONS };
 
 static double activate(int activation, double a)
 {
@@ -235,6 +235,7 @@ static double activate(int activation, double a)
     case LENET_SCALED_TANH: return 1.7159 * tanh(2.0 / 3.0 * a);
     case LENET_TANH: return tanh(a);
     case LENET_RELU: return a > 0.0 ? a : 0.0;
+    case LENET_SIGMOID: return 1.0 / (1.0 + exp(-a));
     default: return a;
     }
 }
@@ -245,6 +246,7 @@ static double slope_at(int activation, double y)
     case LENET_SCALED_TANH: return 2.0 / 3.0 * (1.7159 - y * y / 1.7159);
     case LENET_TANH: return 1.0 - y * y;
     case LENET_RELU: return y > 0.0;
+    case LENET_SIGMOID: return y * (1.0 - y);
     default: return 1.0;
     }
 }
@@ -257,12 +259,12 @@ static float *outputs_of(int activation, size_t n)
     return y;
 }
 
-/* Sums become f(sum). No slope is above 1.15. */
+/* Sums become f(sum). No slope is above 1.15; f(0) has an error of its own if it is not 0. */
 static void activate_all(int activation, expected e)
 {
     for (size_t i = 0; i < e.n; i++) {
         e.sum[i] = activate(activation, e.sum[i]);
-        grow(e, i, 1.15, 0.0);
+        grow(e, i, 1.15, activate(activation, 0.0));
     }
 }
 
@@ -653,9 +655,13 @@ static void compare_pooled(const lenet_conv_shape *s, const conv_inputs *c)
     const size_t n = (size_t)(s->out_maps * map), n_pooled = (size_t)(s->out_maps * pooled_map);
     const float *coefficient = floats((size_t)s->out_maps), *shift = floats((size_t)s->out_maps);
     const lenet_pool pools[] = {
-        {.activation = c->activation, .coefficient = coefficient, .bias = shift, .keep = 1},
-        {.activation = LENET_IDENTITY},
-        {.activation = c->activation, .coefficient = coefficient, .bias = shift},
+        {.rows = table->subsample, .activation = c->activation, .coefficient = coefficient,
+         .bias = shift, .keep = 1},
+        {.rows = table->subsample},
+        {.rows = table->subsample, .activation = c->activation, .coefficient = coefficient,
+         .bias = shift},
+        {.rows = table->max_pool, .keep = 1},
+        {.rows = table->max_pool},
     };
     float *want = floats(n), *out = floats(n);
     float *want_pooled = floats(n_pooled), *pooled = floats(n_pooled);
@@ -663,12 +669,12 @@ static void compare_pooled(const lenet_conv_shape *s, const conv_inputs *c)
         const int row = s->out_height - n_rows;
         table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows, map,
                              c->scratch, want, NULL);
-        for (int i = 0; i < 3; i++) {
+        for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
             lenet_pool pool = pools[i];
             pool.out_stride = pooled_map;
             memcpy(pooled, want_pooled, n_pooled * sizeof *pooled);
             pool.out = want_pooled;
-            table->subsample(s->out_maps, s->out_width, &pool, want, map, n_rows / 2);
+            pool.rows(s->out_maps, s->out_width, &pool, want, map, n_rows / 2);
             pool.out = pooled;
             table->winograd_conv(s, c->weights, c->bias, c->activation, c->in, row, n_rows, map,
                                  c->scratch, out, &pool);
@@ -879,7 +885,7 @@ static void subsample_case(const pool *p)
     float *out = floats((size_t)(p->maps * stride));
     expected want;
     PLAIN(want = subsample_outputs(p, L, in, in_stride, p->width * L))
-    const lenet_pool to = {.coefficient = p->coefficient, .bias = p->bias, .out = out,
+    const lenet_pool to = {.rows = table->subsample, .coefficient = p->coefficient, .bias = p->bias, .out = out,
                            .out_stride = stride, .activation = p->activation};
     CALL(table->subsample(p->maps, p->width, &to, in, in_stride, rows));
     compare_rows("out", out, p->maps, stride, want);
@@ -906,6 +912,98 @@ static void subsample_backward_case(const pool *p)
     if (!p->coefficient) return;
     compare("dcoefficient", dcoefficient, scale);
     compare("dbias", dbias, shift);
+}
+
+/* ---- max pooling ---------------------------------------------------------------------------- */
+
+/* Values become few, so that often several of a block are the largest. */
+static float *with_ties(float *values, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) values[i] = roundf(4.0f * values[i]) / 4.0f;
+    return values;
+}
+
+/* Where the first of the largest lies of the block that begins at in[at]; its rows are `row` floats
+ * apart, its columns `column`. */
+static ptrdiff_t first_largest(const float *in, ptrdiff_t at, ptrdiff_t row, ptrdiff_t column)
+{
+    const ptrdiff_t places[] = {at, at + column, at + row, at + row + column};
+    ptrdiff_t first = at;
+    for (int i = 1; i < 4; i++)
+        if (in[places[i]] > in[first]) first = places[i];
+    return first;
+}
+
+static expected max_pool_outputs(const pool *p, int lanes, const float *in, ptrdiff_t map_stride,
+                                 ptrdiff_t row_stride)
+{
+    const int rows = p->height / 2, columns = p->width / 2;
+    expected want = expect((size_t)(p->maps * rows * columns * lanes));
+    for (size_t i = 0; i < want.n; i++) {
+        const ptrdiff_t lane = (ptrdiff_t)i % lanes, x = (ptrdiff_t)i / lanes % columns;
+        const ptrdiff_t y = (ptrdiff_t)i / lanes / columns % rows;
+        const ptrdiff_t map = (ptrdiff_t)i / lanes / columns / rows;
+        const ptrdiff_t at = map * map_stride + 2 * y * row_stride + 2 * x * lanes + lane;
+        add(want, i, in[first_largest(in, at, row_stride, lanes)]);
+    }
+    return want;
+}
+
+/* What the inputs get, before the slope. */
+static expected max_pool_gradients(const pool *p, int lanes, const float *delta,
+                                   ptrdiff_t delta_stride, const float *in, ptrdiff_t in_stride)
+{
+    expected want = expect((size_t)(p->maps * p->height * p->width * lanes));
+    EACH_IN_BLOCKS(p)
+    {
+        const int row = map * p->height + y, delta_row = map * (p->height / 2) + y / 2;
+        if (y % 2 || x % 2) continue;
+        const ptrdiff_t at = first_largest(in, row * in_stride + x * lanes + lane, in_stride, lanes);
+        const ptrdiff_t i = at / in_stride * p->width * lanes + at % in_stride;
+        add(want, (size_t)i, delta[delta_row * delta_stride + x / 2 * lanes + lane]);
+    }
+    return want;
+}
+
+/* Three of four gradients are 0, and ought to be. */
+static void expect_zeros(expected want)
+{
+    for (size_t i = 0; i < want.n; i++) n_not_zero += want.sum[i] == 0.0;
+}
+
+static void max_pool_case(const pool *p)
+{
+    const int rows = p->height / 2;
+    const ptrdiff_t in_stride = 2 * rows * p->width * L + 32, stride = rows * (p->width / 2) * L + 16;
+    float *in = with_ties(floats((size_t)(p->maps * in_stride)), p->maps * in_stride);
+    float *out = floats((size_t)(p->maps * stride));
+    expected want;
+    PLAIN(want = max_pool_outputs(p, L, in, in_stride, p->width * L))
+    const lenet_pool to = {.rows = table->max_pool, .out = out, .out_stride = stride};
+    CALL(table->max_pool(p->maps, p->width, &to, in, in_stride, rows));
+    compare_rows("out", out, p->maps, stride, want);
+    const int places[] = {0, L, p->width * L, (p->width + 1) * L};
+    for (int i = 0; i < 4; i++) {  /* of a block */
+        const float kept = in[places[i]];
+        in[places[i]] = NAN;
+        table->max_pool(p->maps, p->width, &to, in, in_stride, rows);
+        if (!isnan(out[0])) fail("loses a NaN");
+        in[places[i]] = kept;
+    }
+}
+
+static void max_pool_backward_case(const pool *p)
+{
+    const int delta_row = p->width / 2 * L, row = p->width * L;
+    const float *delta = floats((size_t)(p->maps * (p->height / 2) * delta_row));
+    const ptrdiff_t n = p->maps * p->height * row;
+    float *in = with_ties(outputs_of(p->activation, (size_t)n), n);
+    expected want;
+    PLAIN(want = max_pool_gradients(p, L, delta, delta_row, in, row))
+    times_slope(p->activation, want, in);
+    CALL(table->max_pool_backward(p->maps, p->height, p->width, delta, p->activation, in));
+    compare("in", in, want);
+    expect_zeros(want);
 }
 
 /* ---- dense layers and RBF units ------------------------------------------------------------- */
@@ -1497,10 +1595,67 @@ static void rbf_backward_of_one_case(const lenet_dense_shape *s, int activation)
     compare("in with fixed codes", same_in, want);
 }
 
+static void max_pool_of_one_case(const pool *p)
+{
+    const int rows = p->maps * (p->height / 2), columns = p->width / 2;
+    const ptrdiff_t in_stride = row_stride(p->width), strides[] = {columns, row_stride(columns)};
+    float *padded = padded_rows(p->maps * p->height, p->width);
+    with_ties(padded, p->maps * p->height * in_stride);
+    float *plain = floats((size_t)(p->maps * p->height * p->width) + LENET_ROW_SLACK);
+    for (ptrdiff_t i = 0; i < p->maps * p->height * p->width; i++)
+        plain[i] = padded[i / p->width * in_stride + i % p->width];
+    const float *in[]
+        = {padded, plain,
+           to_lanes(p->maps, p->height * p->width, p->height, p->width, padded, in_stride)};
+    const lenet_map_layout in_layouts[]
+        = {lenet_rows(in_stride), lenet_rows(p->width), lenet_maps_in_lanes()};
+    expected want;
+    PLAIN(want = max_pool_outputs(p, 1, padded, p->height * in_stride, in_stride))
+    for (int i = 0; i < 6; i++) {
+        const ptrdiff_t stride = strides[i % 2];
+        float *out = floats((size_t)(rows * stride) + LENET_ROW_SLACK);
+        float *scratch = pool_scratch(p);
+        CALL(table->max_pool_of_one(p->maps, p->height, p->width, in[i / 2], in_layouts[i / 2],
+                                    stride, scratch, out));
+        compare_rows("out", out, rows, stride, want);
+    }
+}
+
+static void max_pool_backward_of_one_case(const pool *p)
+{
+    const int rows = p->maps * p->height, columns = p->width / 2;
+    const ptrdiff_t size = p->height * p->width;
+    const ptrdiff_t strides[] = {row_stride(p->width), row_stride(p->width + 4)};
+    const ptrdiff_t deltas[] = {columns, row_stride(columns)};
+    for (int i = 0; i < (p->width % 2 ? 2 : 4); i++) {  /* maps in lanes where the width is even */
+        const int in_rows = i < 2;
+        const ptrdiff_t stride = strides[in_rows ? i : 0], delta_stride = deltas[i % 2];
+        float *in = with_ties(output_rows(p->activation, rows, stride), rows * stride), *given = in;
+        if (!in_rows) given = to_lanes(p->maps, size, p->height, p->width, in, stride);
+        const float *delta = output_rows(LENET_IDENTITY, p->maps * (p->height / 2), delta_stride);
+        expected want;
+        PLAIN(want = max_pool_gradients(p, 1, delta, delta_stride, in, stride))
+        times_slope_in_rows(p->activation, want, in, rows, stride);
+        const lenet_map_layout layout = in_rows ? lenet_rows(stride) : lenet_maps_in_lanes();
+        float *scratch = pool_scratch(p);
+        CALL(table->max_pool_backward_of_one(p->maps, p->height, p->width, delta, delta_stride,
+                                             p->activation, given, layout, scratch));
+        if (in_rows) {
+            compare_rows("in", in, rows, stride, want);
+            check_zero_past(p->width, in, rows, stride);
+        } else {
+            compare_lanes("in in lanes", given, p->maps, size, want);
+            check_free_lanes(p->maps, size, given);
+        }
+        expect_zeros(want);
+    }
+}
+
 /* ---- the squashing function ----------------------------------------------------------------- */
 
 static void check_squash(void)
 {
+    const double least = 2e-38;  /* a sigmoid below that need not be right */
     tolerance = 7e-7;  /* of the value itself, however small */
     for (int activation = is_timing ? LENET_SCALED_TANH : 0; activation < ACTIVATIONS; activation++) {
         EACH_SIZE(n, 5 * L + 3, 4704)
@@ -1511,6 +1666,7 @@ static void check_squash(void)
                 for (int i = 0; i < n; i++) a[i] *= powf(10.0f, (float)power);
                 expected want = expect((size_t)n);
                 PLAIN(for (int i = 0; i < n; i++) add(want, (size_t)i, activate(activation, a[i])))
+                for (int i = 0; i < n; i++) grow(want, (size_t)i, 1.0, least / tolerance);
                 CALL(table->squash(activation, a, n, y));
                 compare("y", y, want);
                 table->squash(activation, a, n, a);
@@ -1530,7 +1686,7 @@ static void check_squash(void)
                     a[at] = sign * INFINITY;
                     table->squash(activation, a, n, y);
                     double want = activate(activation, sign * INFINITY);
-                    if (!(y[at] == want || fabs(y[at] - want) <= 1e-6 * fabs(want)))
+                    if (!(y[at] == want || fabs(y[at] - want) <= 1e-6 * fabs(want) + least))
                         fail("y[%d] is %g, want %g", at, y[at], want);
                 }
                 release();
@@ -1889,6 +2045,10 @@ CASES(each_subsample, subsample)
 CASES(each_subsample, subsample_backward)
 CASES(each_subsample, subsample_of_one)
 CASES(each_subsample, subsample_backward_of_one)
+CASES(each_subsample, max_pool)
+CASES(each_subsample, max_pool_backward)
+CASES(each_subsample, max_pool_of_one)
+CASES(each_subsample, max_pool_backward_of_one)
 CASES(each_dense, dense)
 CASES(each_dense, dense_backward_input)
 CASES(each_dense, dense_backward_weights)

@@ -29,6 +29,11 @@ def squash_derivative(a: Array) -> Array:
     return A * S * (1 - np.tanh(S * a) ** 2)
 
 
+def sigmoid(a: Array) -> Array:
+    """1 / (1 + e^-a), where that is very small too."""
+    return np.exp(-np.logaddexp(0, -a))
+
+
 def activate(kind: str, a: Array) -> Array:
     """The named activation of a."""
     if kind == "scaled_tanh":
@@ -37,6 +42,8 @@ def activate(kind: str, a: Array) -> Array:
         return np.tanh(a)
     if kind == "relu":
         return np.maximum(a, 0)
+    if kind == "sigmoid":
+        return sigmoid(a)
     if kind == "identity":
         return a
     raise ValueError(f"unknown activation {kind!r}")
@@ -48,6 +55,8 @@ def activate_derivative(kind: str, a: Array) -> Array:
         return squash_derivative(a)
     if kind == "tanh":
         return 1 - np.tanh(a) ** 2
+    if kind == "sigmoid":
+        return sigmoid(a) * sigmoid(-a)
     if kind == "relu":
         return (a > 0).astype(np.float64)
     if kind == "identity":
@@ -152,6 +161,27 @@ def average_pool_backward(x: Array, dout: Array) -> Array:
     return _spread(dout / 4, x.shape)
 
 
+def _first_largest(x: Array) -> Array:
+    """1 at the largest of each 2x2 block, of equal ones the first in reading order; else 0."""
+    n, maps, height, width = x.shape
+    chosen = np.zeros(x.shape)
+    for block in np.ndindex(n, maps, height // 2, width // 2):
+        y, k = block[:2], (2 * block[2], 2 * block[3])
+        places = [(*y, k[0] + i, k[1] + j) for i in range(2) for j in range(2)]
+        chosen[max(places, key=lambda place: x[place])] = 1
+    return chosen
+
+
+def max_pool(x: Array) -> Array:
+    """Largest of each 2x2 block; odd edges ignored."""
+    return _block_sums(np.where(_first_largest(x) == 1, x, 0))
+
+
+def max_pool_backward(x: Array, dout: Array) -> Array:
+    """Gradient dx of `max_pool`."""
+    return _first_largest(x) * _spread(dout, x.shape)
+
+
 def dense(x: Array, w: Array, b: Array) -> Array:
     """(N, K) -> (N, units) with w (units, K), before the activation."""
     return x @ w.T + b
@@ -215,6 +245,8 @@ def _run(
             a = subsample(x, p["coefficient"], p["bias"])
         elif layer.kind == "average_pool":
             a = average_pool(x)
+        elif layer.kind == "max_pool":
+            a = max_pool(x)
         elif layer.kind == "dense":
             a = dense(x, p["weight"], p["bias"])
         elif layer.kind == "rbf":
@@ -351,6 +383,8 @@ def loss_and_gradient(
             grads[f"{name}.coefficient"], grads[f"{name}.bias"] = dc, db
         elif layer.kind == "average_pool":
             dx = average_pool_backward(xin, da)
+        elif layer.kind == "max_pool":
+            dx = max_pool_backward(xin, da)
         elif layer.kind == "dense":
             dx, dw, db = dense_backward(xin, params[f"{name}.weight"], da)
             grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
@@ -448,6 +482,8 @@ def curvature(
             h[f"{name}.coefficient"], h[f"{name}.bias"] = dc, db
         elif layer.kind == "average_pool":
             d2 = average_pool_backward(xin, d2) / 4
+        elif layer.kind == "max_pool":
+            d2 = max_pool_backward(xin, d2)
         else:
             d2, dw, db = dense_backward(xin**2, params[f"{name}.weight"] ** 2, d2)
             h[f"{name}.weight"], h[f"{name}.bias"] = dw, db

@@ -21,6 +21,7 @@ from lenet_c import (
     AveragePool,
     Conv,
     Dense,
+    MaxPool,
     Subsample,
     _core,
 )
@@ -295,12 +296,12 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"layers": ("conv", END)},
         TypeError,
-        "layers[0]: got a str, want one of Conv, Subsample, AveragePool, Dense, RBF",
+        "layers[0]: got a str, want one of Conv, Subsample, AveragePool, MaxPool, Dense, RBF",
     ),
     (
         {"layers": (Custom("c", 3), END)},
         TypeError,
-        "layers[0]: got a Custom, want one of Conv, Subsample, AveragePool, Dense, RBF",
+        "layers[0]: got a Custom, want one of Conv, Subsample, AveragePool, MaxPool, Dense, RBF",
     ),
     ({"layers": (DenseOf(None, 3), END)}, TypeError, "layers[0].name: got None, want a str"),
     (
@@ -610,6 +611,7 @@ def test_round_trip_keeps_every_field() -> None:
             Conv("p", 3, 4, None, "relu", 2),
             Subsample("b", "tanh"),
             AveragePool("c"),
+            MaxPool("m"),
             Dense("d", 7, "identity"),
             RBF("e", 4, True),
         ),
@@ -640,6 +642,7 @@ def test_round_trip_keeps_every_field() -> None:
             },
             {"kind": "subsample", "name": "b", "activation": "tanh"},
             {"kind": "average_pool", "name": "c"},
+            {"kind": "max_pool", "name": "m"},
             {"kind": "dense", "name": "d", "units": 7, "activation": "identity"},
             {"kind": "rbf", "name": "e", "classes": 4, "trained": True},
         ],
@@ -667,6 +670,7 @@ def edited(*path: Any, to: Any) -> Any:
     return data
 
 
+KIND_NAMES = "conv, subsample, average_pool, max_pool, dense, rbf"
 HOSTILE: list[tuple[Any, str]] = [
     (None, "architecture: got a NoneType, want a dict"),
     ([], "architecture: got a list, want a dict"),
@@ -687,15 +691,15 @@ HOSTILE: list[tuple[Any, str]] = [
     (edited("layers", 0, to=5), "layers[0]: got a int, want a dict"),
     (
         edited("layers", 0, to={}),
-        "layers[0].kind: got None, want one of conv, subsample, average_pool, dense, rbf",
+        f"layers[0].kind: got None, want one of {KIND_NAMES}",
     ),
     (
         edited("layers", 0, "kind", to="exec"),
-        "layers[0].kind: got 'exec', want one of conv, subsample, average_pool, dense, rbf",
+        f"layers[0].kind: got 'exec', want one of {KIND_NAMES}",
     ),
     (
         edited("layers", 0, "kind", to=["conv"]),
-        "layers[0].kind: got ['conv'], want one of conv, subsample, average_pool, dense, rbf",
+        f"layers[0].kind: got ['conv'], want one of {KIND_NAMES}",
     ),
     (
         edited("layers", 0, "check", to=1),

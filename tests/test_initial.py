@@ -79,6 +79,16 @@ def test_the_default_follows_the_activation() -> None:
     assert relu["output.bias"].any()
 
 
+def test_sigmoids_begin_four_times_as_large_as_glorot() -> None:
+    sigmoid = LeNet5(LENET5_1998.with_activation("sigmoid"), seed=1)
+    glorot = LeNet5(LENET5_1998, seed=1, init="glorot")
+    for name in ("C1.weight", "S2.coefficient", "C3.weight", "S4.coefficient", "C5.weight"):
+        np.testing.assert_allclose(sigmoid[name], 4 * glorot[name], rtol=1e-6)
+    assert not sigmoid["S2.bias"].any()
+    told = LeNet5(LENET5_1998.with_activation("sigmoid"), seed=1, init="glorot")
+    np.testing.assert_array_equal(told.parameters, glorot.parameters)
+
+
 @pytest.mark.parametrize("init", ["he", "glorot"])
 def test_trained_codes_begin_as_codes(init: str) -> None:
     architecture = Architecture(

@@ -14,7 +14,7 @@ from lenet_c import kernels
 from lenet_c.networks import C3_TABLE
 
 BATCHES = [1, 2, 7, 15, 16, 17, 33, 100]
-ACTIVATIONS = ["scaled_tanh", "tanh", "relu", "identity"]
+ACTIVATIONS = ["scaled_tanh", "tanh", "relu", "sigmoid", "identity"]
 
 EVERY_OTHER = tuple(tuple(range(o % 2, 5, 2)) for o in range(7))
 ONE_EACH = ((2,), (0,), (1,), (2,))
@@ -183,11 +183,12 @@ def test_dense(rng: np.random.Generator, inputs: int, units: int, n: int) -> Non
         assert_close(one, other)
 
 
-# Around 0, where the fits are clamped (7.8, 11.7), and at the ends of float.
+# Around 0, where the fits are clamped (7.8, 11.7, 87), and at the ends of float.
 NEAR_LIMITS = np.array(
     [
         *(0.0, 1e-37, 1e-30, 1e-12, 1e-6, 1e-3, 0.1, 0.5, 1.0, 2.0, 4.0, 7.5, 7.79, 7.8, 7.81),
-        *(8.5, 9.0, 11.69, 11.7, 11.71, 13.0, 17.0, 100.0, 1e4, 1e19, 1e30, 3.4028235e38),
+        *(8.5, 9.0, 11.69, 11.7, 11.71, 13.0, 17.0, 86.9, 87.0, 88.0, 100.0, 1e4, 1e19, 1e30),
+        3.4028235e38,
     ],
     np.float32,
 )
@@ -198,8 +199,11 @@ def test_squash_value_by_value(activation: str) -> None:
     a = np.concatenate([NEAR_LIMITS, -NEAR_LIMITS, np.linspace(-14, 14, 9001, dtype=np.float32)])
     y = kernels.squash(a, activation)
     want = ref.activate(activation, a.astype(np.float64))
-    np.testing.assert_allclose(y, want, rtol=7e-7, atol=0)
+    # a sigmoid is at least what it is at -87
+    np.testing.assert_allclose(y, want, rtol=7e-7, atol=2e-38 if activation == "sigmoid" else 0)
     assert np.abs(y).max() > 0.99
+    if activation == "sigmoid":
+        assert 0 < y.min() < y.max() == 1
     if activation in ("scaled_tanh", "tanh"):  # odd, and within the limits
         np.testing.assert_array_equal(kernels.squash(-a, activation), -y)
         assert np.abs(y).max() <= (1.7159 if activation == "scaled_tanh" else 1.0) * (1 + 2e-7)
@@ -389,9 +393,9 @@ def with_nan(array: np.ndarray) -> np.ndarray:
             r"dy: shape \(2, 5\), want \(2, 3\)",
         ),
         (
-            lambda: kernels.squash(B, "sigmoid"),
+            lambda: kernels.squash(B, "swish"),
             ValueError,
-            "activation: got 'sigmoid', want one of identity, scaled_tanh, tanh, relu",
+            "activation: got 'swish', want one of identity, scaled_tanh, tanh, relu, sigmoid",
         ),
         (lambda: kernels.squash(with_nan(B)), ValueError, "a: row 1 is NaN or infinite"),
         (lambda: kernels.squash(with_nan(FLAT)), ValueError, "a: row 1 is NaN or infinite"),

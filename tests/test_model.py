@@ -28,12 +28,17 @@ from lenet_c import (
     LENET5_1998,
     LENET5_MODERN,
     RBF,
+    Adam,
     Architecture,
     AveragePool,
     Conv,
     Dense,
+    Distortion,
     LeNet5,
+    MaxPool,
     ModelFileError,
+    Trainer,
+    layers,
     serialization,
 )
 
@@ -883,7 +888,7 @@ def test_ragged_input_is_named(net: LeNet5) -> None:
 
 @pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # stripes look like no character
 def test_a_file_of_format_1_still_loads() -> None:
-    """Written by the first version, with every kind of layer, a table and codes."""
+    """Written by the first version, with every kind of layer that it had, a table and codes."""
     net = LeNet5.load(Path(__file__).parent / "fixtures" / "model-format1.npz")
     kinds = [layer.kind for layer in net.architecture.layers]
     assert kinds == ["conv", "subsample", "conv", "average_pool", "dense", "rbf"]
@@ -916,6 +921,43 @@ def test_a_network_without_padding_is_saved_as_before_there_was_any() -> None:
     assert "padding" not in again.__dict__
     assert again == Conv("C1", 3, 5)
     assert again.output_shape((1, 32, 32)) == (3, 28, 28)
+
+
+MAX_POOLED = Architecture(
+    "max pooling",
+    (
+        Conv("C1", maps=4, kernel=5, activation="relu"),
+        MaxPool("S2"),
+        Dense("output", units=10, activation="identity"),
+    ),
+    input_shape=(28, 28),
+)
+
+
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # noise
+def test_a_network_with_max_pooling(tmp_path: Path, images: np.ndarray) -> None:
+    """It trains on distorted images, is shown, saved and loaded."""
+    net, labels = LeNet5(MAX_POOLED, seed=1), np.arange(40) % 10
+    before = net.evaluate(images, labels).loss
+    trainer = Trainer(net, Adam(3e-3), distort=Distortion(translation=0.5), batch_size=8)
+    trainer.fit(images, labels, epochs=10)
+    assert net.evaluate(images, labels).loss < before / 2
+    rows = [line.split() for line in net.summary().splitlines()]
+    assert ["S2", "max_pool", "4", "x", "12", "x", "12", "0", "2,304"] in rows
+    path = tmp_path / "model.npz"
+    net.save(path)
+    np.testing.assert_array_equal(LeNet5.load(path).forward(images), net.forward(images))
+
+
+def test_an_older_version_names_the_kind_that_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.npz"
+    LeNet5(MAX_POOLED).save(path)
+    known = {name: cls for name, cls in layers.KINDS.items() if cls is not MaxPool}
+    monkeypatch.setattr(layers, "KINDS", known)
+    with pytest.raises(ModelFileError, match=r"layers\[1\]\.kind: got 'max_pool', want one of"):
+        LeNet5.load(path)
 
 
 def test_what_the_network_is_cannot_be_replaced(net: LeNet5) -> None:

@@ -24,6 +24,7 @@ from lenet_c import (
     Conv,
     Dense,
     LeNet5,
+    MaxPool,
     Subsample,
     Trainer,
     _core,
@@ -163,6 +164,48 @@ MUCH_PADDING = Architecture(
     ),
     input_shape=(9, 11),
 )
+MAX_POOLED = Architecture(
+    "max pooling",
+    (
+        Conv("C1", maps=6, kernel=5, activation="relu"),
+        MaxPool("S2"),
+        Conv("C3", maps=16, kernel=5, table=LENET5_1998.layers[2].table, activation="tanh"),
+        MaxPool("S4"),
+        Conv("C5", maps=20, kernel=5, activation="relu"),
+        Dense("output", units=10, activation="identity"),
+    ),
+)
+MANY_MAX_POOLS = Architecture(
+    "odd maps under max pooling, of images and of other pools too",
+    (
+        MaxPool("S1"),
+        Conv("C2", maps=5, kernel=3, activation="tanh"),
+        MaxPool("S3"),
+        Subsample("S4"),
+        Conv("C5", maps=17, kernel=2),
+        MaxPool("S6"),
+        MaxPool("S7"),
+        Dense("F8", units=12),
+        RBF("output", classes=5, trained=True),
+    ),
+    input_shape=(63, 81),
+)
+SIGMOIDS = Architecture(
+    "sigmoids under every kind of layer",
+    (
+        Conv("C1", maps=6, kernel=5, activation="sigmoid"),
+        Conv("C2", maps=4, kernel=3, activation="sigmoid", padding=2),
+        MaxPool("S2"),
+        Conv("C3", maps=16, kernel=5, activation="sigmoid"),
+        Subsample("S4", activation="sigmoid"),
+        Conv("C5", maps=9, kernel=3, activation="sigmoid"),
+        AveragePool("S6"),
+        Dense("F7", units=30, activation="sigmoid"),
+        Dense("F8", units=12, activation="sigmoid"),
+        RBF("output", classes=5, trained=True),
+    ),
+    input_shape=(33, 32),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -188,6 +231,9 @@ ARCHITECTURES = [
     SAME_SIZE,
     SAME_SIZE_3X3,
     MUCH_PADDING,
+    MAX_POOLED,
+    MANY_MAX_POOLS,
+    SIGMOIDS,
     DENSE_ONLY,
     ONE_LAYER,
 ]
@@ -423,6 +469,16 @@ def test_slope_of_any_sum(activation: str, a: float, s: float) -> None:
     assert np.abs(slope - want).max() <= 2e-6 * a * s
 
 
+def test_slope_of_the_sigmoid_of_any_sum() -> None:
+    """y (1 - y): where y is small it is right to the last digits, near 1 to those of y."""
+    sums = np.linspace(-30, 30, 200_001).astype(np.float32)
+    y = kernels.squash(sums, "sigmoid")
+    slope = kernels.squash_backward(y, np.ones_like(y), "sigmoid")
+    want = ref.activate_derivative("sigmoid", sums.astype(np.float64))
+    assert np.abs(slope - want).max() <= 2e-6 / 4
+    np.testing.assert_allclose(slope[sums < 0], want[sums < 0], rtol=2e-6)
+
+
 def test_gradient_over_several_rounds(rng: np.random.Generator) -> None:
     """The mean over 1,100 images, more than two rounds of blocks, from its parts."""
     net, x, _ = case(LENET5_1998)
@@ -464,6 +520,37 @@ def test_gradient_by_four_point_differences(architecture: Architecture, loss: st
         assert np.abs(slopes).max() > 0, name
         assert off <= 2e-5 * np.abs(slopes).max(), name
         start += group.size
+
+
+@pytest.mark.parametrize("n", [2, 40])
+def test_a_gradient_goes_to_the_first_of_the_largest(n: int) -> None:
+    """All maps are flat: of each block the first input gets what there is."""
+    net = LeNet5(
+        Architecture(
+            "flat",
+            (
+                Conv("C1", maps=2, kernel=1, activation="identity"),
+                MaxPool("S2"),
+                Conv("C3", maps=1, kernel=2, activation="identity"),
+                MaxPool("S4"),
+                Dense("output", units=2, activation="identity"),
+            ),
+            input_shape=(6, 6),
+        )
+    )
+    net["C1.weight"][:] = 0
+    images = np.arange(n * 36, dtype=np.float32).reshape(n, 6, 6) / 100
+    labels = np.zeros(n, int)
+    _, gradient = net.loss_and_gradient(images, labels, "mse")
+    _, want = ref.loss_and_gradient(net.architecture, net.parameters, images, labels, "mse")
+    assert_same_gradient(net, gradient, want)
+    # the first block of S4 has for its first input the first windows of C3 and S2
+    by_pixel = ref.unflatten(net.architecture, gradient)["C1.weight"]
+    d = ref.loss_derivative(net.forward(images), labels, "mse", is_rbf=False)
+    d = d @ net["output.weight"].astype(float)
+    taken = net["C3.weight"][0].astype(float)
+    pixels = images[:, :4:2, :4:2].astype(float)
+    assert_close(by_pixel.ravel(), np.einsum("no,cij,nij->c", d, taken, pixels), 1e-5)
 
 
 # ---- what shares a batch does not matter ---------------------------------------------------------

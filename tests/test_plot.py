@@ -6,7 +6,18 @@ import sys
 import numpy as np
 import pytest
 
-from lenet_c import LENET5_28, LENET5_1998, LENET5_MODERN, History, LeNet5, codes, plot, rejection
+from lenet_c import (
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MODERN,
+    AveragePool,
+    History,
+    LeNet5,
+    MaxPool,
+    codes,
+    plot,
+    rejection,
+)
 
 matplotlib = pytest.importorskip("matplotlib")
 from matplotlib.colors import to_rgb  # noqa: E402
@@ -157,7 +168,16 @@ def test_filters_of_a_deep_layer():
 # ---- feature maps ----
 
 
-@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, LENET5_28])
+MAX_POOLED = dataclasses.replace(
+    LENET5_28,
+    layers=tuple(
+        MaxPool(layer.name) if isinstance(layer, AveragePool) else layer
+        for layer in LENET5_28.layers
+    ),
+)
+
+
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, LENET5_28, MAX_POOLED])
 def test_feature_maps(architecture):
     net = LeNet5(architecture, seed=1)
     figure = plot.feature_maps(net, IMAGES[0])

@@ -20,6 +20,7 @@ from lenet_c import (
     AveragePool,
     Conv,
     Dense,
+    MaxPool,
     Subsample,
 )
 from lenet_c.codes import DIGITS
@@ -47,7 +48,7 @@ def test_squash() -> None:
     assert ref.squash_derivative(np.zeros(1))[0] == pytest.approx(1.7159 * 2 / 3)
 
 
-@pytest.mark.parametrize("kind", ["scaled_tanh", "tanh", "relu", "identity"])
+@pytest.mark.parametrize("kind", ["scaled_tanh", "tanh", "relu", "sigmoid", "identity"])
 def test_activation_derivative(kind: str) -> None:
     for a in (-2.3, -0.4, 0.3, 1.7):
         slope = ref.four_point_gradient(lambda v: ref.activate(kind, v)[0], np.array([a]), [0])
@@ -88,6 +89,21 @@ def test_conv_is_the_sum_written_out(table: ref.Table | None) -> None:
             for k, i in enumerate(table[o]):
                 total += (x[n, i, r : r + 3, c : c + 3] * w[first + k]).sum()
         assert y[n, o, r, c] == pytest.approx(total, rel=1e-12, abs=1e-12)
+
+
+def test_sigmoid() -> None:
+    a = np.array([0, np.log(3), -np.log(3), -800])
+    np.testing.assert_allclose(ref.activate("sigmoid", a), [0.5, 0.75, 0.25, 0], rtol=1e-14)
+    np.testing.assert_allclose(
+        ref.activate_derivative("sigmoid", a), [1 / 4, 3 / 16, 3 / 16, 0], rtol=1e-14
+    )
+
+
+def test_max_pool_by_hand() -> None:
+    x = np.array([[[[1, 5, 2, 2, 9], [5, 0, 2, 2, 9], [9, 9, 9, 9, 9]]]], float)
+    np.testing.assert_array_equal(ref.max_pool(x), [[[[5, 2]]]])
+    dx = ref.max_pool_backward(x, np.array([[[[3.0, 7.0]]]]))
+    np.testing.assert_array_equal(dx, [[[[0, 3, 7, 0, 0], [0] * 5, [0] * 5]]])
 
 
 def test_subsample_and_average_pool_ignore_odd_edges() -> None:
@@ -264,9 +280,25 @@ SMALL = Architecture(
 )
 
 
+SMALL_MAX = Architecture(
+    "small, max pooling, sigmoids",
+    (
+        Conv("a", 3, 3, activation="tanh"),
+        MaxPool("b"),
+        Conv("c", 4, 2, TABLE, "sigmoid"),
+        MaxPool("d"),
+        Dense("e", 6, "sigmoid"),
+        RBF("f", 5, trained=True),
+    ),
+    (13, 16),
+)
+
+
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize(
-    "architecture", [LENET5_1998, LENET5_MODERN, LENET_3X3, SMALL], ids=lambda a: a.name
+    "architecture",
+    [LENET5_1998, LENET5_MODERN, LENET_3X3, SMALL, SMALL_MAX],
+    ids=lambda a: a.name,
 )
 def test_gradient_is_that_of_finite_differences(architecture: Architecture, kind: str) -> None:
     random = rng(5)
@@ -291,8 +323,8 @@ def test_gradient_is_that_of_finite_differences(architecture: Architecture, kind
         group = gradient[start : start + size]
         # The largest, where an error shows most, and two at random.
         picked = np.append(random.integers(size, size=2), np.abs(group).argmax())
-        # Small enough that a relu keeps its side.
-        h = 1e-5 if architecture is SMALL else 1e-3
+        # Small enough that a relu keeps its side, and a block its largest value.
+        h = 1e-5 if architecture in (SMALL, SMALL_MAX) else 1e-3
         slopes = ref.four_point_gradient(value, vector, start + picked, h)
         assert np.abs(slopes).max() > 1e-5, name
         np.testing.assert_allclose(

@@ -91,7 +91,7 @@ def run_kernels() -> None:
     x, w = ones(3, 4096), ones(4096, 4096)
     kernels.dense_backward(x, w, kernels.dense(x, w, ones(4096)))
     kernels.rbf_backward(x, w, kernels.rbf(x, w))
-    for activation in ("scaled_tanh", "tanh", "relu"):
+    for activation in ("scaled_tanh", "tanh", "relu", "sigmoid"):
         kernels.squash_backward(kernels.squash(x, activation), x, activation)
     images = np.full((3, 1000, 1024), 200, np.uint8)
     distort.preview(images, Distortion(elastic=2.0), n=1)

@@ -1,4 +1,4 @@
-"""Three networks, one of them padded, against PyTorch: same weights, losses and gradients."""
+"""The 1998, the modern and other networks against PyTorch: same weights, losses, gradients."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lenet_c import (
     Conv,
     Dense,
     LeNet5,
+    MaxPool,
     Subsample,
 )
 from lenet_c.networks import C3_TABLE
@@ -88,6 +89,46 @@ def run_padded(p, codes, x):
     return F.linear(x, p["output.weight"], p["output.bias"])
 
 
+MAX_POOLED = Architecture(
+    "max pooling",
+    (
+        Conv("C1", maps=6, kernel=5, activation="relu"),
+        MaxPool("S2"),
+        Conv("C3", maps=16, kernel=5, activation="relu"),
+        MaxPool("S4"),
+        Conv("C5", maps=120, kernel=5, activation="tanh"),
+        Dense("output", units=10, activation="identity"),
+    ),
+)
+
+
+def run_max_pooled(p, codes, x):
+    x = F.max_pool2d(torch.relu(F.conv2d(x, p["C1.weight"], p["C1.bias"])), 2)
+    x = F.max_pool2d(torch.relu(F.conv2d(x, p["C3.weight"], p["C3.bias"])), 2)
+    x = torch.tanh(F.conv2d(x, p["C5.weight"], p["C5.bias"])).flatten(1)
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
+SIGMOIDS = Architecture(
+    "sigmoids",
+    (
+        Conv("C1", maps=6, kernel=5, activation="sigmoid"),
+        AveragePool("S2"),
+        Conv("C3", maps=16, kernel=5, activation="sigmoid"),
+        MaxPool("S4"),
+        Dense("F5", units=120, activation="sigmoid"),
+        Dense("output", units=10, activation="identity"),
+    ),
+)
+
+
+def run_sigmoids(p, codes, x):
+    x = F.avg_pool2d(torch.sigmoid(F.conv2d(x, p["C1.weight"], p["C1.bias"])), 2)
+    x = F.max_pool2d(torch.sigmoid(F.conv2d(x, p["C3.weight"], p["C3.bias"])), 2)
+    x = torch.sigmoid(F.linear(x.flatten(1), p["F5.weight"], p["F5.bias"]))
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
 def criterion(outputs, labels, loss, is_rbf):
     penalties = outputs if is_rbf else -outputs
     right = penalties.gather(1, labels[:, None])[:, 0]
@@ -104,8 +145,14 @@ def criterion(outputs, labels, loss, is_rbf):
 
 NETWORKS = pytest.mark.parametrize(
     ("architecture", "run"),
-    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern), (PADDED, run_padded)],
-    ids=["1998", "modern", "padded"],
+    [
+        (LENET5_1998, run_1998),
+        (LENET5_MODERN, run_modern),
+        (PADDED, run_padded),
+        (MAX_POOLED, run_max_pooled),
+        (SIGMOIDS, run_sigmoids),
+    ],
+    ids=["1998", "modern", "padded", "max pooling", "sigmoids"],
 )
 
 

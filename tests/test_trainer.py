@@ -698,15 +698,15 @@ class WatchedCore(_core.Network):
     threads: set[int | None]
 
     def curvature(self, *arguments: Any) -> Any:
-        self.threads.add(arguments[4])
+        self.threads.add(arguments[5])
         return super().curvature(*arguments)
 
     def evaluate(self, *arguments: Any) -> Any:
-        self.threads.add(arguments[3])
+        self.threads.add(arguments[4])
         return super().evaluate(*arguments)
 
     def step(self, *arguments: Any) -> Any:
-        self.threads.add(arguments[6])
+        self.threads.add(arguments[7])
         try:
             return super().step(*arguments)
         finally:

@@ -506,6 +506,10 @@ CALLS = {
     "layer_forward of a mean": (
         "'average_pool'", "0", "0", "None", "f(2, 3, 8, 9)", "None", "None", "f(2, 3, 4, 4)"
     ),
+    "layer_backward of a maximum": (
+        "'max_pool'", "0", "0", "None", "f(2, 3, 8, 9)", "None", "f(2, 3, 4, 4)", "f(2, 3, 8, 9)",
+        "None", "None",
+    ),
     "layer_forward of units": (
         "'dense'", "3", "0", "None", "f(2, 5, 1, 1)", "f(15)", "f(3)", "f(2, 3, 1, 1)"
     ),

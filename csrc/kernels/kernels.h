@@ -87,6 +87,9 @@ typedef struct lenet_conv_shape {
 
 /* A 2x2 layer, and where its outputs go: those of the next map out_stride floats on. */
 typedef struct lenet_pool {
+    /* the table's subsample or max_pool, which has no use for the next three */
+    void (*rows)(int maps, int width, const struct lenet_pool *pool, const float *in,
+                 ptrdiff_t in_stride, int n_rows);
     const float *coefficient, *bias;  /* of each map; NULL: 1/4 and 0 */
     int activation;
     int keep;  /* for winograd_conv: whether what it pools is wanted too */

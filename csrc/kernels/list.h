@@ -56,6 +56,12 @@ KERNEL(void, subsample_backward, (int maps, int height, int width, const float *
                                   const float *delta, int in_activation, float *in,
                                   float *dcoefficient, float *dbias))
 
+/* The same with each block's largest value; a block's gradient goes to the first of those. */
+KERNEL(void, max_pool, (int maps, int width, const lenet_pool *pool, const float *in,
+                        ptrdiff_t in_stride, int n_rows))
+KERNEL(void, max_pool_backward, (int maps, int height, int width, const float *delta,
+                                 int in_activation, float *in))
+
 KERNEL(void, dense, (const lenet_dense_shape *s, const float *weights, const float *bias,
                      int activation, const float *in, float *out))
 KERNEL(void, dense_backward_input, (const lenet_dense_shape *s, const float *weights,
@@ -91,6 +97,9 @@ KERNEL(void, subsample_of_one, (int maps, int height, int width, const float *co
                                 const float *bias, int activation, const float *in,
                                 lenet_map_layout in_layout, ptrdiff_t out_stride, float *scratch,
                                 float *out))
+KERNEL(void, max_pool_of_one, (int maps, int height, int width, const float *in,
+                               lenet_map_layout in_layout, ptrdiff_t out_stride, float *scratch,
+                               float *out))
 KERNEL(void, dense_of_one, (const lenet_dense_shape *s, const float *weights, const float *bias,
                             int activation, const float *in, float *out))
 KERNEL(void, rbf_of_one, (const lenet_dense_shape *s, const float *codes, const float *in,
@@ -108,6 +117,9 @@ KERNEL(void, conv_backward_input_of_one, (const lenet_conv_shape *s, const float
 KERNEL(void, subsample_backward_of_one, (int maps, int height, int width, const float *coefficient,
            const float *delta, ptrdiff_t delta_stride, int in_activation, float *in,
            lenet_map_layout in_layout, int add, float *scratch, float *dcoefficient, float *dbias))
+KERNEL(void, max_pool_backward_of_one, (int maps, int height, int width, const float *delta,
+           ptrdiff_t delta_stride, int in_activation, float *in, lenet_map_layout in_layout,
+           float *scratch))
 /* Both backward steps of a dense layer in one pass over its weights; gradients are set, or added
  * if `add`. scratch: as many floats as inputs. */
 KERNEL(void, dense_backward_of_one, (const lenet_dense_shape *s, const float *weights,

@@ -4,6 +4,7 @@
 #ifndef LENET_KERNELS_SQUASH_H
 #define LENET_KERNELS_SQUASH_H
 
+#include "kernels/sigmoid.h"
 #include "kernels/target.h"
 
 /* vf_tanh, FIT_TANH and FIT_SCALED_TANH */
@@ -19,11 +20,13 @@ INLINE vf squash_one(int activation, vf a)
     case LENET_SCALED_TANH: return vf_tanh(&FIT_SCALED_TANH, a);
     case LENET_TANH: return vf_tanh(&FIT_TANH, a);
     case LENET_RELU: return vf_max(vf_set(0.0f), a);
+    case LENET_SIGMOID: return vf_sigmoid(a);
     default: return a;
     }
 }
 
-/* f'(a) from y = f(a): A S - (S / A) y^2 and 1 - y^2 for the two tanh. */
+/* f'(a) from y = f(a): A S - (S / A) y^2 and 1 - y^2 for the two tanh, y (1 - y) for the
+ * sigmoid. */
 INLINE vf slope(int activation, vf y)
 {
     switch (activation) {
@@ -32,6 +35,7 @@ INLINE vf slope(int activation, vf y)
                       vf_set((float)(1.7159 * 2.0 / 3.0)));
     case LENET_TANH: return vf_fma(vf_mul(y, y), vf_set(-1.0f), vf_set(1.0f));
     case LENET_RELU: return vf_step(y);
+    case LENET_SIGMOID: return vf_mul(y, vf_sub(vf_set(1.0f), y));
     default: return vf_set(1.0f);
     }
 }

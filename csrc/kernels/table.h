@@ -11,6 +11,7 @@
 #include "kernels/dense.h"
 #include "kernels/distort.h"
 #include "kernels/load.h"
+#include "kernels/max_pool.h"
 #include "kernels/peak.h"
 #include "kernels/pool.h"
 #include "kernels/rbf.h"

@@ -85,6 +85,7 @@
         WITH_CASE(KIND, LENET_SCALED_TANH, __VA_ARGS__)                                       \
         WITH_CASE(KIND, LENET_TANH, __VA_ARGS__)                                              \
         WITH_CASE(KIND, LENET_RELU, __VA_ARGS__)                                              \
+        WITH_CASE(KIND, LENET_SIGMOID, __VA_ARGS__)                                           \
     }
 
 #endif

@@ -371,9 +371,12 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, out_row = (ptrdiff_t)s->out_width * LANES;
     in += row * in_row;
     if (WINOGRAD_STRIP > 1) {
+        const int in_registers = pool && pool->rows == subsample;
         const winograd_strip t = {s, weights, bias, in_row, s->in_height * in_row, out_row,
-                                  out_stride, pool};
+                                  out_stride, in_registers ? pool : NULL};
         winograd_strips(&t, activation, in, n_rows, scratch, out);
+        if (pool && !in_registers)
+            pool->rows(s->out_maps, s->out_width, pool, out, out_stride, n_rows / 2);
         return;
     }
     const int tiles = s->out_width / 2, rows = n_rows + 4;
@@ -398,7 +401,7 @@ static void winograd_conv(const lenet_conv_shape *s, const float *weights, const
             }
         }
     }
-    if (pool) subsample(s->out_maps, s->out_width, pool, out, out_stride, n_rows / 2);
+    if (pool) pool->rows(s->out_maps, s->out_width, pool, out, out_stride, n_rows / 2);
 }
 
 /* ---- backward, to the input -----------------------------------------------------------------

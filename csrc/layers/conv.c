@@ -270,7 +270,7 @@ static void forward_rows(const layer_call *c, const float *in, int row, int n_ro
     c->k->conv(&layer->conv, c->weights, c->biases, layer->activation, in, row, n_rows, stride, out);
     layer_lap(c, LENET_FORWARD);
     if (!pool) return;
-    c->k->subsample(layer->out_maps, layer->out_width, pool, out, stride, n_rows / 2);
+    pool->rows(layer->out_maps, layer->out_width, pool, out, stride, n_rows / 2);
     layer_lap(c->above, LENET_FORWARD);
 }
 

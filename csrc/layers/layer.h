@@ -115,7 +115,8 @@ struct layer_kind {
     KIND(LENET_SUBSAMPLE, subsample)             \
     KIND(LENET_AVERAGE_POOL, average_pool)       \
     KIND(LENET_DENSE, dense)                     \
-    KIND(LENET_RBF, rbf)
+    KIND(LENET_RBF, rbf)                         \
+    KIND(LENET_MAX_POOL, max_pool)
 
 #define LAYER_DECLARE(number, name) extern const layer_kind lenet_kind_##name;
 LAYER_KINDS(LAYER_DECLARE)

@@ -1,4 +1,6 @@
-/* The two kinds of 2x2 layers: sums times a trainable coefficient plus a bias, and plain means. */
+/* The kinds of 2x2 layers: sums times a trainable coefficient plus a bias, plain means, and maxima. */
+#include <string.h>
+
 #include "layers/layer.h"
 
 static lenet_status make(const lenet_layer *from, const net_layer *below, net_layer *layer)
@@ -19,7 +21,7 @@ static lenet_status make_subsample(const lenet_layer *from, const net_layer *bel
     return make(from, below, layer);
 }
 
-static lenet_status make_average(const lenet_layer *from, const net_layer *below, net_layer *layer)
+static lenet_status make_plain(const lenet_layer *from, const net_layer *below, net_layer *layer)
 {
     layer->activation = LENET_IDENTITY;
     return make(from, below, layer);
@@ -40,7 +42,8 @@ static lenet_pool take_rows(const layer_call *c, int keep, int row, float *out)
 {
     const net_layer *layer = c->layer;
     const ptrdiff_t out_row = (ptrdiff_t)layer->out_width * c->k->lanes;
-    return (lenet_pool){.coefficient = c->weights,
+    return (lenet_pool){.rows = c->k->subsample,
+                        .coefficient = c->weights,
                         .bias = c->biases,
                         .activation = layer->activation,
                         .keep = keep,
@@ -88,6 +91,54 @@ static void curvature_of_mean(const layer_call *c, float *in, const float *delta
     for (ptrdiff_t i = 0; i < n; i++) in[i] *= 0.25f;
 }
 
+/* ---- maxima ---- */
+
+static lenet_pool take_rows_for_max(const layer_call *c, int keep, int row, float *out)
+{
+    lenet_pool pool = take_rows(c, keep, row, out);
+    pool.rows = c->k->max_pool;
+    return pool;
+}
+
+static void forward_max(const layer_call *c, const float *in, float *out)
+{
+    const net_layer *layer = c->layer;
+    const lenet_pool pool = take_rows_for_max(c, 0, 0, out);
+    c->k->max_pool(layer->out_maps, layer->in_width, &pool, in,
+                   (ptrdiff_t)layer->in_height * layer->in_width * c->k->lanes, layer->out_height);
+}
+
+static void backward_max(const layer_call *c, float *in, const float *delta)
+{
+    const net_layer *layer = c->layer;
+    if (c->to_input)
+        c->k->max_pool_backward(layer->out_maps, layer->in_height, layer->in_width, delta,
+                                c->in_activation, in);
+}
+
+static void forward_max_of_one(const layer_call *c, const float *in, float *out)
+{
+    const net_layer *layer = c->layer;
+    c->k->max_pool_of_one(layer->out_maps, layer->in_height, layer->in_width, in, c->in_layout,
+                          c->out_layout.stride, c->scratch, out);
+}
+
+static void backward_max_of_one(const layer_call *c, float *in, const float *delta)
+{
+    const net_layer *layer = c->layer;
+    if (c->to_input)
+        c->k->max_pool_backward_of_one(layer->out_maps, layer->in_height, layer->in_width, delta,
+                                       c->out_layout.stride, c->in_activation, in, c->in_layout,
+                                       c->scratch);
+}
+
+/* Squares do not tell which input was the largest. */
+static void curvature_of_max(const layer_call *c, float *in, const float *delta)
+{
+    memcpy(in, c->x, (size_t)(c->layer->in_size * c->k->lanes) * sizeof *in);
+    backward_max(c, in, delta);
+}
+
 LAYER_KIND(subsample,
            .make = make_subsample,
            .manner = lenet_plain_manner,
@@ -105,7 +156,7 @@ LAYER_KIND(subsample,
            .curvature = backward);
 
 LAYER_KIND(average_pool,
-           .make = make_average,
+           .make = make_plain,
            .manner = lenet_plain_manner,
            .scratch = scratch,
            .layout_of_one = lenet_in_whole_vectors,
@@ -119,3 +170,19 @@ LAYER_KIND(average_pool,
            .backward_of_one = backward_of_one,
            .step_of_one = lenet_step_by_gradient,
            .curvature = curvature_of_mean);
+
+LAYER_KIND(max_pool,
+           .make = make_plain,
+           .manner = lenet_plain_manner,
+           .scratch = scratch,
+           .layout_of_one = lenet_in_whole_vectors,
+           .learns_alone = lenet_always_learns_alone,
+           .arrange = lenet_arranges_nothing,
+           .forward = forward_max,
+           .take_rows = take_rows_for_max,
+           .backward = backward_max,
+           .sum_lanes = lenet_has_no_sums,
+           .forward_of_one = forward_max_of_one,
+           .backward_of_one = backward_max_of_one,
+           .step_of_one = lenet_step_by_gradient,
+           .curvature = curvature_of_max);

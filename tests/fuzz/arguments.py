@@ -29,6 +29,7 @@ from lenet_c import (
     Distortion,
     EarlyStopping,
     LeNet5,
+    MaxPool,
     OneCycle,
     Rejection,
     Subsample,
@@ -155,7 +156,7 @@ def entries() -> list[Entry]:
 
     rate = one("constant", "paper", "one_cycle")
     name = one("L")
-    activation = one("tanh", "relu", "identity", "scaled_tanh")
+    activation = one("tanh", "relu", "sigmoid", "identity", "scaled_tanh")
     x = array("f4", 2, 2, 6, 6)
     flat = array("f4", 3, 5)
     table = [
@@ -476,6 +477,7 @@ def entries() -> list[Entry]:
             words=["layer"],
         ),
         Entry("AveragePool", lambda o: AveragePool, {"name": name}, words=["layer"]),
+        Entry("MaxPool", lambda o: MaxPool, {"name": name}, words=["layer"]),
         Entry(
             "Dense",
             lambda o: Dense,

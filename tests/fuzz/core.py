@@ -35,6 +35,8 @@ LAYERS = [
     ("dense", "identity", 3, 0, None, False, 0),
 ]
 
+MAX_POOL = ("max_pool", "identity", 0, 0, None, False, 0)
+
 
 class Core:
     """The fuzzer."""
@@ -186,7 +188,7 @@ class Core:
             (
                 "squash_backward",
                 lambda: _core.squash_backward,
-                [array("f4", 9), array("f4", 9), one("relu"), array("f4", 9)],
+                [array("f4", 9), array("f4", 9), one("relu", "sigmoid"), array("f4", 9)],
             ),
         ]
         self.net = networks()[0]._network
@@ -199,7 +201,7 @@ class Core:
     @staticmethod
     def layer(random: Random) -> Any:
         """Give a layer's description of which something is wrong."""
-        layer: list[Any] = list(random.choice(LAYERS))
+        layer: list[Any] = list(random.choice([*LAYERS, MAX_POOL]))
         layer[random.randrange(7)] = hostile.value(random)
         return tuple(layer)
 

@@ -22,6 +22,7 @@ from lenet_c import (
     Conv,
     Dense,
     LeNet5,
+    MaxPool,
     ModelFileError,
     Rejection,
     Subsample,
@@ -43,12 +44,13 @@ TINY = [
     Architecture(
         "plain",
         (
-            Conv("C1", 2, 1, activation="relu"),
+            Conv("C1", 2, 1, activation="sigmoid"),
             AveragePool("P"),
             Conv("C2", 2, 3, ((0,), (0, 1)), activation="tanh", padding=1),
+            MaxPool("M"),
             Dense("OUT", 4, activation="identity"),
         ),
-        input_shape=(10, 8),
+        input_shape=(12, 10),
     ),
 ]
 
@@ -458,7 +460,7 @@ class Files:
                 maps = wanted
                 layers.append(Conv(f"C{k}", maps, 1, activation="relu"))
             elif at >= 2:
-                layers.append(AveragePool(f"P{k}"))
+                layers.append(random.choice([AveragePool, MaxPool])(f"P{k}"))
                 at //= 2
         while at >= 2 and maps * at * at > 2000:
             layers.append(AveragePool(f"Q{at}"))

@@ -60,6 +60,11 @@ static inline vf vf_quotient(vf a, vf b) { return _mm256_div_ps(a, b); }
 static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(u), 23));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline void vf_accumulate(vf *sum, vf a, vf b) { *sum = vf_fma(a, b, *sum); }
@@ -68,6 +73,11 @@ static inline vf vf_step(vf a)
 {
     return _mm256_and_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ),
                          _mm256_set1_ps(1.0f));
+}
+/* x where a == b, else 0 */
+static inline vf vf_where_equal(vf a, vf b, vf x)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), x);
 }
 /* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
  * are. */
@@ -108,6 +118,26 @@ static inline vf vf_add_pairs(vf a, vf b)
 {
     __m256d halves = _mm256_castps_pd(_mm256_hadd_ps(a, b));  /* a, b, a, b */
     return _mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xd8));
+}
+/* a0 a2 ... b0 b2 ..., and a1 a3 ... b1 b3 ... */
+static inline vf vf_even(vf a, vf b)
+{
+    __m256d halves = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));  /* a, b, a, b */
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xd8));
+}
+static inline vf vf_odd(vf a, vf b)
+{
+    __m256d halves = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xd8));
+}
+/* a0 b0 a1 b1 ... of the first halves, and of the second */
+static inline vf vf_zip_low(vf a, vf b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+static inline vf vf_zip_high(vf a, vf b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
 }
 static inline float vf_sum(vf a)
 {

@@ -83,6 +83,11 @@ static inline vf vf_lookup(const float *numbers, vf u)
                                   _mm512_srli_epi32(_mm512_castps_si512(u), 20),
                                   _mm512_loadu_ps(numbers + 16));
 }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(u), 23));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 /* *sum += a * b, in place: left to itself gcc moves a tile's sums between registers, and with
@@ -100,6 +105,11 @@ static inline vf vf_step(vf a)
 {
     __mmask16 positive = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ);
     return _mm512_maskz_mov_ps(positive, _mm512_set1_ps(1.0f));
+}
+/* x where a == b, else 0 */
+static inline vf vf_where_equal(vf a, vf b, vf x)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), x);
 }
 /* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
  * are. */
@@ -142,6 +152,28 @@ static inline vf vf_add_pairs(vf a, vf b)
     const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     return _mm512_add_ps(_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b));
+}
+/* a0 a2 ... b0 b2 ..., and a1 a3 ... b1 b3 ... */
+static inline vf vf_even(vf a, vf b)
+{
+    return _mm512_permutex2var_ps(
+        a, _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0), b);
+}
+static inline vf vf_odd(vf a, vf b)
+{
+    return _mm512_permutex2var_ps(
+        a, _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1), b);
+}
+/* a0 b0 a1 b1 ... of the first halves, and of the second */
+static inline vf vf_zip_low(vf a, vf b)
+{
+    return _mm512_permutex2var_ps(
+        a, _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0), b);
+}
+static inline vf vf_zip_high(vf a, vf b)
+{
+    return _mm512_permutex2var_ps(
+        a, _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8), b);
 }
 static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
 static inline vf vf_from_bytes(const uint8_t *p)

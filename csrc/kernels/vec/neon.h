@@ -53,6 +53,11 @@ static inline vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
 /* NaN if either operand is. */
 static inline vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
 static inline vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(u), 23));
+}
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 /* *sum += a * b, in place, as the instruction has it: left to itself gcc may move a tile's sums
@@ -66,6 +71,11 @@ static inline vf vf_step(vf a)
 {
     uint32x4_t one = vreinterpretq_u32_f32(vdupq_n_f32(1.0f));
     return vreinterpretq_f32_u32(vandq_u32(vcgtzq_f32(a), one));
+}
+/* x where a == b, else 0 */
+static inline vf vf_where_equal(vf a, vf b, vf x)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vceqq_f32(a, b), vreinterpretq_u32_f32(x)));
 }
 /* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
  * are. */
@@ -101,6 +111,12 @@ static inline vf vf_double_low(vf a) { return vzip1q_f32(a, a); }
 static inline vf vf_double_high(vf a) { return vzip2q_f32(a, a); }
 /* a0 + a1, a2 + a3, b0 + b1, b2 + b3 */
 static inline vf vf_add_pairs(vf a, vf b) { return vpaddq_f32(a, b); }
+/* a0 a2 b0 b2, and a1 a3 b1 b3 */
+static inline vf vf_even(vf a, vf b) { return vuzp1q_f32(a, b); }
+static inline vf vf_odd(vf a, vf b) { return vuzp2q_f32(a, b); }
+/* a0 b0 a1 b1, and a2 b2 a3 b3 */
+static inline vf vf_zip_low(vf a, vf b) { return vzip1q_f32(a, b); }
+static inline vf vf_zip_high(vf a, vf b) { return vzip2q_f32(a, b); }
 static inline float vf_sum(vf a) { return vaddvq_f32(a); }
 static inline vf vf_from_bytes(const uint8_t *p)
 {

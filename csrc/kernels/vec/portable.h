@@ -109,6 +109,22 @@ static inline vf vf_sqrt(vf a)
     for (int i = 0; i < LANES; i++) VF_LANE(a, i) = sqrtf(VF_LANE(a, i));
     return a;
 }
+/* The power of two whose exponent has the last eight of u's bits; the ninth is 0. */
+static inline vf vf_exponent(vf u)
+{
+    uint32_t bits[LANES];
+    memcpy(bits, &u, sizeof bits);
+    for (int i = 0; i < LANES; i++) bits[i] <<= 23;
+    memcpy(&u, bits, sizeof bits);
+    return u;
+}
+/* x where a == b, else 0 */
+static inline vf vf_where_equal(vf a, vf b, vf x)
+{
+    for (int i = 0; i < LANES; i++)
+        if (VF_LANE(a, i) != VF_LANE(b, i)) VF_LANE(x, i) = 0.0f;
+    return x;
+}
 /* The first n lanes from memory, the others 0; the first n lanes to memory; n may be more than there
  * are. */
 static inline vf vf_load_part(const float *p, ptrdiff_t n)
@@ -174,6 +190,33 @@ static inline vf vf_add_pairs(vf a, vf b)
     VF_LANE(r, 1) = VF_LANE(a, 2) + VF_LANE(a, 3);
     VF_LANE(r, 2) = VF_LANE(b, 0) + VF_LANE(b, 1);
     VF_LANE(r, 3) = VF_LANE(b, 2) + VF_LANE(b, 3);
+    return r;
+}
+/* a0 a2 b0 b2, and a1 a3 b1 b3 */
+static inline vf vf_even(vf a, vf b)
+{
+    for (int i = 0; i < LANES; i++)
+        VF_LANE(a, i) = i < LANES / 2 ? VF_LANE(a, 2 * i) : VF_LANE(b, 2 * i - LANES);
+    return a;
+}
+static inline vf vf_odd(vf a, vf b)
+{
+    for (int i = 0; i < LANES; i++)
+        VF_LANE(a, i) = i < LANES / 2 ? VF_LANE(a, 2 * i + 1) : VF_LANE(b, 2 * i + 1 - LANES);
+    return a;
+}
+/* a0 b0 a1 b1, and a2 b2 a3 b3 */
+static inline vf vf_zip_low(vf a, vf b)
+{
+    vf r = a;
+    for (int i = 0; i < LANES; i++) VF_LANE(r, i) = i % 2 ? VF_LANE(b, i / 2) : VF_LANE(a, i / 2);
+    return r;
+}
+static inline vf vf_zip_high(vf a, vf b)
+{
+    vf r = a;
+    for (int i = 0, k = LANES / 2; i < LANES; k += i++ % 2)
+        VF_LANE(r, i) = i % 2 ? VF_LANE(b, k) : VF_LANE(a, k);
     return r;
 }
 static inline float vf_sum(vf a)
