@@ -158,14 +158,27 @@ class Core:
             (
                 "layer_forward of units",
                 lambda: _core.layer_forward,
-                [one("dense", "rbf"), one(4), one(0), one(None), flat, matrix, array("f4", 4), out],
+                [one("dense"), one(4), one(0), one(None), flat, matrix, array("f4", 4), out],
+            ),
+            (
+                "layer_forward of codes",
+                lambda: _core.layer_forward,
+                [one("rbf"), one(4), one(0), one(None), flat, matrix, one(None), out],
             ),
             (
                 "layer_backward of units",
                 lambda: _core.layer_backward,
                 [
-                    *(one("rbf", "dense"), one(4), one(0), one(None)),
-                    *(flat, matrix, out, flat, matrix, one(None, np.zeros(4, np.float32))),
+                    *(one("dense"), one(4), one(0), one(None)),
+                    *(flat, matrix, out, flat, matrix, array("f4", 4)),
+                ],
+            ),
+            (
+                "layer_backward of codes",
+                lambda: _core.layer_backward,
+                [
+                    *(one("rbf"), one(4), one(0), one(None)),
+                    *(flat, matrix, out, flat, matrix, one(None)),
                 ],
             ),
             (
