@@ -21,6 +21,7 @@ OPTIMIZERS: dict[str, int]
 MAX_LAYERS: int
 MAX_MAPS: int
 MAX_SIDE: int
+MAX_CHANNELS: int
 MAX_INPUTS: int
 UNLIKE: tuple[str, ...]
 PARTS: tuple[str, ...]
@@ -97,16 +98,17 @@ class Network:
     def __init__(
         self,
         layers: Sequence[Layer],
-        height: int,
-        width: int,
-        background: float,
-        foreground: float,
+        image: tuple[int, int, int],
+        background: Sequence[float],
+        foreground: Sequence[float],
         codes: Floats | None,
     ) -> None: ...
     @property
     def parameters(self) -> Floats: ...
     @property
     def n_parameters(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
     @property
     def height(self) -> int: ...
     @property
@@ -116,9 +118,9 @@ class Network:
     @property
     def is_rbf(self) -> bool: ...
     @property
-    def background(self) -> float: ...
+    def background(self) -> tuple[float, ...]: ...
     @property
-    def foreground(self) -> float: ...
+    def foreground(self) -> tuple[float, ...]: ...
     @property
     def learnt_from(self) -> Appearance | None: ...
     @learnt_from.setter
