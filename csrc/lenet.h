@@ -123,7 +123,7 @@ typedef struct lenet_transform {
  * `lines` thin lines are drawn; a Gaussian of standard deviation up to `blur` blurs; paper darkens and
  * ink pales by up to `contrast` together; noise of standard deviation up to `noise` is added; and up to
  * `impulses` of the pixels become 0 or 255. The random numbers of image i of a call depend on seed and
- * first + i, and on nothing else. */
+ * first + i, and on nothing else; all channels of an image have the same. */
 typedef struct lenet_distortion {
     float translation;  /* pixels */
     float scaling;      /* below 1 */

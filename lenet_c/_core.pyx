@@ -964,10 +964,13 @@ cdef class Network:
 
     cdef lenet_appearance _documented(self):
         cdef lenet_appearance look
+        cdef float low = self.input.background[0], high = low
+        cdef int32_t c
         look.n = LEARNT
-        levels = self.background + self.foreground
-        low, high = min(levels), max(levels)
-        look.border[:] = [self.input.background[0]] * 2
+        for c in range(self.input.channels):
+            low = min(low, self.input.background[c], self.input.foreground[c])
+            high = max(high, self.input.background[c], self.input.foreground[c])
+        look.border[:] = [self.input.background[0], self.input.background[0]]
         look.low[:] = [low, low]
         look.high[:] = [high, high]
         if self.input.channels > 1:  # a photograph may be light, and need not be of all levels

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from lenet_c import (
     Trainer,
     _core,
     architecture,
+    cli,
     distort,
     plot,
     preprocess,
@@ -381,6 +383,22 @@ def test_summary_says_the_channels() -> None:
     row = next(line.split() for line in text.splitlines() if line.startswith("C1"))
     weights = sum(map(len, RGB)) * 25 + 6
     assert row[-2:] == [str(weights), f"{weights * 16 * 14:,}"]
+
+
+@pytest.mark.parametrize(
+    "command", [["predict", "{}", "x.png"], ["evaluate", "{}"], ["train", "--from", "{}"]]
+)
+def test_the_commands_want_a_network_of_grey_pictures(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "colours.npz"
+    LeNet5(COLOURS).save(path)
+    assert cli.main(["summary", str(path)]) == 0
+    assert "input 3 x 20 x 18" in capsys.readouterr().out
+    (tmp_path / "x.png").touch()
+    assert cli.main([part.format(path) for part in command]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: the network reads pictures of 3 channels, want one of grey" in error
 
 
 # ---- distortions ----
