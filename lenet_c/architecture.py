@@ -331,7 +331,7 @@ class Architecture:
 
         Parameters
         ----------
-        mean, std : float, or sequence of float, one for each channel
+        mean, std : float, or list of float, one for each channel
             Of levels from 0 to 1; std above 0.
 
         Returns
@@ -438,7 +438,9 @@ def _plain(levels: Levels) -> float | list[float]:
 
 def _each(name: str, given: float | Sequence[float], channels: int, low: float) -> list[float]:
     """Check one number for all channels, or one for each, and give one for each."""
-    if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if not isinstance(given, (list, tuple)):
         return [checks.real(name, given, low, MAX_GREY, "both")] * channels
     if len(given) != channels:
         raise ValueError(

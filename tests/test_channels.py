@@ -352,6 +352,10 @@ def test_normalization(rng: np.random.Generator) -> None:
         COLOURS.with_normalization((0.5, 0.5), 0.5)
     with pytest.raises(ValueError, match="std: got 0"):
         COLOURS.with_normalization(0.5, 0)
+    by_array = COLOURS.with_normalization(np.array(0.5), np.full(3, 0.5))
+    assert by_array == alike
+    with pytest.raises(TypeError, match="mean: got range"):
+        COLOURS.with_normalization(range(3), 0.5)
     with pytest.raises(TypeError, match="std: got 'x'"):
         COLOURS.with_normalization(0.5, "x")
 
