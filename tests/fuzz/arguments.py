@@ -542,8 +542,6 @@ def entries() -> list[Entry]:
             "channels_first",
             lambda o: preprocess.channels_first,
             {"x": array("u1", 3, 8, 8, 3, most=255.0)},
-            (),
-            is_array(np.uint8, 4),
         ),
         Entry(
             "normalize_columns",
