@@ -162,7 +162,8 @@ static lenet_plan *make_plan(const float *codes)
         {.kind = LENET_RBF, .maps = CLASSES},
     };
     lenet_plan *plan = NULL;
-    lenet_plan_create(layers, 7, 32, 32, -0.1f, 1.175f, codes, &plan);
+    const lenet_input input = {1, 32, 32, {-0.1f}, {1.175f}};
+    lenet_plan_create(layers, 7, &input, codes, &plan);
     return plan;
 }
 

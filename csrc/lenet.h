@@ -1,6 +1,6 @@
 /* LeNet-5 on a CPU: the public C interface, usable without Python.
  *
- * A network is a plan: a list of layers over a square or oblong grey image. Its trainable
+ * A network is a plan: a list of layers over an image of one or several channels. Its trainable
  * parameters are one contiguous float vector that the caller owns; the plan only says which
  * part of the vector belongs to which layer. Every buffer is the caller's; functions report by a
  * status code, print nothing and never abort (but for OpenMP's runtime: see lenet_set_threading).
@@ -46,7 +46,8 @@ typedef enum lenet_status {
 enum {
     LENET_MAX_LAYERS = 64,
     LENET_MAX_MAPS = 4096,      /* of a layer; units and classes too */
-    LENET_MAX_SIDE = 1024,      /* of an image */
+    LENET_MAX_CHANNELS = 16,    /* of an image */
+    LENET_MAX_SIDE = 1024,
     LENET_MAX_INPUTS = 1 << 24  /* of a dense or RBF layer */
 };
 
@@ -83,14 +84,21 @@ typedef struct lenet_layer {
                             * LENET_MAX_SIDE at most */
 } lenet_layer;
 
+/* The images that a network reads. Level g of a channel of a uint8 image becomes that channel's
+ * background + g/255 (foreground - background), and pixels outside a smaller image become background.
+ * (A mean and a deviation of levels from 0 to 1 are a background of -mean / deviation and a foreground
+ * of (1 - mean) / deviation.) */
+typedef struct lenet_input {
+    int32_t channels, height, width;
+    float background[LENET_MAX_CHANNELS], foreground[LENET_MAX_CHANNELS];
+} lenet_input;
+
 typedef struct lenet_plan lenet_plan;
 
-/* Checks the layers, copies them and derives shapes; *plan is NULL unless it is LENET_OK. codes:
- * [classes][inputs] of a fixed RBF layer, else NULL. Grey level g of a uint8 image becomes
- * background + g/255 (foreground - background), and pixels outside a smaller image become
- * background. */
-lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int32_t height,
-                               int32_t width, float background, float foreground,
+/* Checks the input and the layers, copies them and derives shapes; *plan is NULL unless it is LENET_OK.
+ * The channels are the input maps of the first layer. codes: [classes][inputs] of a fixed RBF layer,
+ * else NULL. */
+lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, const lenet_input *input,
                                const float *codes, lenet_plan **plan);
 void lenet_plan_free(lenet_plan *plan);  /* NULL: nothing to do */
 
@@ -120,7 +128,7 @@ typedef struct lenet_transform {
  * `lines` thin lines are drawn; a Gaussian of standard deviation up to `blur` blurs; paper darkens and
  * ink pales by up to `contrast` together; noise of standard deviation up to `noise` is added; and up to
  * `impulses` of the pixels become 0 or 255. The random numbers of image i of a call depend on seed and
- * first + i, and on nothing else. */
+ * first + i, and on nothing else; all channels of an image have the same. */
 typedef struct lenet_distortion {
     float translation;  /* pixels */
     float scaling;      /* below 1 */
@@ -159,12 +167,12 @@ lenet_status lenet_transform_images(const lenet_transform *transform, const uint
 
 /* The images of a batch. */
 typedef struct lenet_images {
-    const void *pixels;     /* contiguous images of height x width */
-    int32_t is_float;       /* 1: float, already normalised; 0: uint8, raw grey */
+    const void *pixels;     /* contiguous: [image][channel][height][width] */
+    int32_t is_float;       /* 1: float, already normalised; 0: uint8, raw levels */
     int32_t height, width;  /* the network's; uint8 may be smaller, then centred */
     const int64_t *order;   /* image i of the batch is pixels[order[i]]; NULL: pixels[i] */
     /* NULL: as they are; lenet_gradient and lenet_step of uint8: each is distorted first, image i
-     * of the batch by the numbers of distortion->first + i */
+     * of the batch by the numbers of distortion->first + i, and its channels all by the same */
     const lenet_distortion *distortion;
 } lenet_images;
 
@@ -324,7 +332,7 @@ int64_t lenet_first_not_finite(const float *values, int64_t n);
 /* ---- what images look like ----------------------------------------------------------------- */
 
 /* Of images that are not blank, in the network's units: the least and the greatest median of an
- * image's border, darkest and lightest pixel. n: images so far, 0: the rest means nothing. */
+ * image's border, darkest and lightest pixel, of all its channels together. n: images so far, 0: the rest means nothing. */
 typedef struct lenet_appearance {
     int64_t n;
     float border[2], low[2], high[2];
@@ -340,13 +348,13 @@ typedef enum lenet_unlike {
     LENET_UNLIKE_KINDS      /* how many there are */
 } lenet_unlike;
 
-/* Looks at up to `looks` (2 or more) of n images, evenly apart. background, foreground: what 0 and
- * 255 of uint8 images become. `order` and `distortion` do not count. */
+/* Looks at up to `looks` (2 or more) of n images for a network with this input, evenly apart. `order`
+ * and `distortion` do not count. */
 void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, int64_t n, int64_t looks,
-                      float background, float foreground);
+                            const lenet_input *input);
 void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *images, int64_t n,
-                        int64_t looks, float background, float foreground, int64_t *n_seen,
-                        int64_t unlike[LENET_UNLIKE_KINDS]);
+                              int64_t looks, const lenet_input *input, int64_t *n_seen,
+                              int64_t unlike[LENET_UNLIKE_KINDS]);
 /* Of up to `looks` (2 or more) of n rows of outputs: how many have a penalty above, or a margin
  * below, the threshold. The penalty of logits is minus the logarithm of the largest probability. */
 int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,

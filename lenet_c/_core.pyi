@@ -21,6 +21,7 @@ OPTIMIZERS: dict[str, int]
 MAX_LAYERS: int
 MAX_MAPS: int
 MAX_SIDE: int
+MAX_CHANNELS: int
 MAX_INPUTS: int
 UNLIKE: tuple[str, ...]
 PARTS: tuple[str, ...]
@@ -97,6 +98,8 @@ class Plan:
     @property
     def n_parameters(self) -> int: ...
     @property
+    def channels(self) -> int: ...
+    @property
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
@@ -105,9 +108,9 @@ class Plan:
     @property
     def is_rbf(self) -> bool: ...
     @property
-    def background(self) -> float: ...
+    def background(self) -> tuple[float, ...]: ...
     @property
-    def foreground(self) -> float: ...
+    def foreground(self) -> tuple[float, ...]: ...
     @property
     def learnt_from(self) -> Appearance | None: ...
     @learnt_from.setter
@@ -157,10 +160,9 @@ class Network(Plan):
     def __init__(
         self,
         layers: Sequence[Layer],
-        height: int,
-        width: int,
-        background: float,
-        foreground: float,
+        image: tuple[int, int, int],
+        background: Sequence[float],
+        foreground: Sequence[float],
         codes: Floats | None,
     ) -> None: ...
     @property

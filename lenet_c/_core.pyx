@@ -60,7 +60,11 @@ cdef extern from "lenet.h" nogil:
         LENET_SGD, LENET_ADAM, LENET_SDLM
         LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS
         LENET_UPDATE, LENET_PARTS
-        LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE, LENET_MAX_INPUTS
+        LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_CHANNELS, LENET_MAX_SIDE, LENET_MAX_INPUTS
+    ctypedef struct lenet_input:
+        int32_t channels, height, width
+        float background[LENET_MAX_CHANNELS]
+        float foreground[LENET_MAX_CHANNELS]
     ctypedef struct lenet_profile:
         double seconds[LENET_PARTS][LENET_MAX_LAYERS]
     ctypedef struct lenet_run:
@@ -88,7 +92,7 @@ cdef extern from "lenet.h" nogil:
         size_t workspace
         int64_t n_weights, n_biases
         int32_t shape[3]
-    lenet_status lenet_plan_create(const lenet_layer *, int32_t, int32_t, int32_t, float, float,
+    lenet_status lenet_plan_create(const lenet_layer *, int32_t, const lenet_input *,
                                    const float *, lenet_plan **)
     void lenet_plan_free(lenet_plan *)
     int64_t lenet_plan_parameters(const lenet_plan *)
@@ -158,9 +162,10 @@ cdef extern from "lenet.h" nogil:
         float high[2]
     enum:
         LENET_ONES, LENET_FAR, LENET_INVERTED, LENET_RANGE, LENET_FAINT, LENET_UNLIKE_KINDS
-    void lenet_appearance_learn(lenet_appearance *, const lenet_images *, int64_t, int64_t, float, float)
-    void lenet_appearance_compare(const lenet_appearance *, const lenet_images *, int64_t, int64_t, float,
-                            float, int64_t *, int64_t *)
+    void lenet_appearance_learn(lenet_appearance *, const lenet_images *, int64_t, int64_t,
+                                const lenet_input *)
+    void lenet_appearance_compare(const lenet_appearance *, const lenet_images *, int64_t, int64_t,
+                                  const lenet_input *, int64_t *, int64_t *)
     int64_t lenet_count_rejected(const float *, int64_t, int32_t, int, int64_t, double, double)
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
@@ -177,6 +182,7 @@ ACTIVATIONS = {"identity": LENET_IDENTITY, "scaled_tanh": LENET_SCALED_TANH, "ta
 LOSSES = {"mse": LENET_MSE, "map": LENET_MAP, "cross_entropy": LENET_CROSS_ENTROPY}
 OPTIMIZERS = {"sgd": LENET_SGD, "adam": LENET_ADAM, "sdlm": LENET_SDLM}
 MAX_LAYERS, MAX_MAPS, MAX_SIDE = LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE
+MAX_CHANNELS = LENET_MAX_CHANNELS
 MAX_INPUTS = LENET_MAX_INPUTS
 UNLIKE = _in_order({LENET_ONES: "ones", LENET_FAR: "far", LENET_INVERTED: "inverted",
                     LENET_RANGE: "range", LENET_FAINT: "faint"})
@@ -463,7 +469,8 @@ cdef class Samples:
     Parameters
     ----------
     network : Network or Model
-    images : array, uint8 (N, h, w) raw grey or float32 (N, H, W) normalised; or one image
+    images : array, uint8 (N, h, w) raw grey or float32 (N, H, W) normalised; or one image. Of a
+        network of several channels (N, channels, h, w)
     labels : integer array (N,), optional
     learn : int
         Look at so many images and remember what they look like; 0: compare only.
@@ -482,7 +489,8 @@ cdef class Samples:
     cdef lenet_images images
     cdef readonly int64_t n
     cdef readonly bint is_single
-    cdef int32_t height, width, classes  # of the network
+    cdef int32_t channels, height, width, classes  # of the network
+    cdef int64_t size            # values of an image
     cdef object label_array      # given to nobody: C reads it
     cdef int64_t label           # of one image, if that is a plain integer,
     cdef const int64_t *first_label  # to which this then points
@@ -492,7 +500,8 @@ cdef class Samples:
     def __cinit__(self, Plan network not None, images, labels=None, int64_t learn=0,
                   str name="images", bint look=True):
         cdef int64_t bad
-        self.height, self.width = network.height, network.width
+        self.channels = network.input.channels
+        self.height, self.width = network.input.height, network.input.width
         self.classes = network.classes
         self.given = images
         if not self._open_as_is(images):
@@ -501,8 +510,10 @@ cdef class Samples:
             except ValueError as error:
                 raise ValueError(f"images: not an array ({error})") from None
             if array.dtype != np.uint8 and array.dtype != np.float32:
-                raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 "
-                                "background, 255 ink) or float32 (already normalised)"
+                raise TypeError(f"images: dtype {array.dtype}, want uint8 "
+                                + ("(raw grey, 0 background, 255 ink)" if self.channels == 1
+                                   else "(levels from 0 to 255)")
+                                + " or float32 (already normalised)"
                                 + network.remedy(images))
             if not (array.flags.c_contiguous and array.flags.aligned):
                 check_memory("images: a contiguous copy", array.nbytes,
@@ -513,11 +524,10 @@ cdef class Samples:
         self._describe(network, images)
         if self.images.is_float:
             with nogil:
-                bad = lenet_first_not_finite(<const float *>self.view.buf,
-                                             self.n * self.images.height * self.images.width)
-            if bad < self.n * self.images.height * self.images.width:
+                bad = lenet_first_not_finite(<const float *>self.view.buf, self.n * self.size)
+            if bad < self.n * self.size:
                 from lenet_c import inputs
-                row = bad // (self.images.height * self.images.width)
+                row = bad // self.size
                 raise ValueError(f"images: row {row} has a pixel that is NaN or infinite, "
                                  "want finite values: " + inputs.FINITE)
         if self.is_single and type(labels) is int:
@@ -553,13 +563,16 @@ cdef class Samples:
     cdef int _describe(self, Plan network, object given) except -1:
         cdef bint is_float = self.view.itemsize == 4
         cdef Py_ssize_t *shape
-        cdef int32_t h = network.height, w = network.width
-        if self.view.ndim != 2 and self.view.ndim != 3:
+        cdef int32_t h = self.height, w = self.width
+        cdef int axes = 2 if self.channels == 1 else 3  # of an image
+        cdef bint fits = self.view.ndim == axes or self.view.ndim == axes + 1
+        shape = self.view.shape + self.view.ndim - 2
+        if not fits or (axes == 3 and (shape - 1)[0] != self.channels):
             sizes = tuple([self.view.shape[i] for i in range(self.view.ndim)])
-            raise ValueError(f"images: shape {sizes}, want (N, height, width), or "
-                             f"(height, width) for one image{network.remedy(given)}")
-        self.is_single = self.view.ndim == 2
-        shape = self.view.shape if self.is_single else self.view.shape + 1
+            one = "height, width" if axes == 2 else f"{self.channels}, height, width"
+            raise ValueError(f"images: shape {sizes}, want (N, {one}), or "
+                             f"({one}) for one image{network.remedy(given)}")
+        self.is_single = self.view.ndim == axes
         self.n = 1 if self.is_single else self.view.shape[0]
         if self.n == 0:
             raise ValueError("images: no images, want at least one")
@@ -574,6 +587,7 @@ cdef class Samples:
                              f"{network.sizes()}{network.remedy(given)}")
         self.images.height = <int32_t>shape[0]
         self.images.width = <int32_t>shape[1]
+        self.size = self.channels * <int64_t>shape[0] * shape[1]
         self.images.pixels = self.view.buf
         self.images.order = NULL
         self.images.distortion = NULL
@@ -620,9 +634,11 @@ cdef class Samples:
         return self.label_array.copy()
 
     def some(self, int64_t most=256):
-        """A copy of so many of the images, evenly apart: (n, height, width)."""
+        """A copy of so many of the images, evenly apart: (n, height, width), or (n, channels,
+        height, width)."""
         cdef int64_t n = min(self.n, most), k
-        values = np.empty((n, self.images.height, self.images.width),
+        channels = () if self.channels == 1 else (self.channels,)
+        values = np.empty((n, *channels, self.images.height, self.images.width),
                           np.float32 if self.images.is_float else np.uint8)
         cdef uint8_t[:, ::1] to = values.reshape(n, -1).view(np.uint8)
         for k in range(n):
@@ -667,6 +683,10 @@ cdef int _fit(str name, tuple shape, tuple wanted) except -1:
     if shape != wanted:
         raise ValueError(f"{name}: shape {shape}, want {wanted}")
     return 0
+
+
+cdef str _pixels(int32_t channels, int32_t height, int32_t width):
+    return f"{height}x{width} pixels" + (f" of {channels} channels" if channels > 1 else "")
 
 
 cdef int32_t _size(str name, Py_ssize_t size) except -1:
@@ -824,8 +844,8 @@ cdef class Plan:
     cdef lenet_plan *plan
     cdef public Profile profile
     cdef readonly int64_t n_parameters
-    cdef readonly int32_t height, width, classes
-    cdef readonly float background, foreground
+    cdef lenet_input input
+    cdef readonly int32_t classes
     cdef int32_t n_layers
     cdef readonly bint is_rbf
     cdef lenet_appearance seen
@@ -836,8 +856,8 @@ cdef class Plan:
         if type(self) is Plan:
             raise TypeError("a plan by itself has no parameters: want a Network or a Model")
 
-    cdef int _make(self, object layers, int32_t height, int32_t width, float background,
-                   float foreground, object codes) except -1:
+    cdef int _make(self, object layers, object image, object background, object foreground,
+                   object codes) except -1:
         cdef lenet_layer specs[LENET_MAX_LAYERS]
         cdef const uint8_t[:, ::1] table
         cdef const float[:, ::1] code_values
@@ -846,13 +866,19 @@ cdef class Plan:
         cdef lenet_status status
         cdef Py_ssize_t i
         _check_init()
+        memset(&self.input, 0, sizeof(lenet_input))
+        self.input.channels, self.input.height, self.input.width = image
+        if not 1 <= self.input.channels <= LENET_MAX_CHANNELS:
+            raise ValueError(f"image: {image}, want 1 to {LENET_MAX_CHANNELS} channels")
+        for i in range(self.input.channels):
+            self.input.background[i], self.input.foreground[i] = background[i], foreground[i]
         layers = tuple(layers)
         if not 1 <= len(layers) <= LENET_MAX_LAYERS:
             raise ValueError(f"layers: {len(layers)} of them, want 1 to {LENET_MAX_LAYERS}")
         memset(specs, 0, sizeof(specs))
         tables = []  # copies, kept until the plan has taken theirs
         # what the next layer gets: the core trusts the sizes of tables and codes to fit it
-        shape[:] = [1, height, width]
+        shape[:] = [self.input.channels, self.input.height, self.input.width]
         for i in range(len(layers)):
             kind, activation, maps, kernel, connections, trained, padding = layers[i]
             specs[i].kind = KINDS[kind]
@@ -877,15 +903,11 @@ cdef class Plan:
             _fit("codes", (code_values.shape[0], code_values.shape[1]),
                  (specs[len(layers) - 1].maps, <int64_t>shape[0] * shape[1] * shape[2]))
         self.owner = _OwnedPlan()
-        status = lenet_plan_create(specs, <int32_t>len(layers), height, width, background,
-                                   foreground, &code_values[0, 0] if codes is not None else NULL,
+        status = lenet_plan_create(specs, <int32_t>len(layers), &self.input,
+                                   &code_values[0, 0] if codes is not None else NULL,
                                    &self.owner.plan)
         _check(status)
         self.plan = self.owner.plan
-        self.height = height
-        self.width = width
-        self.background = background
-        self.foreground = foreground
         self.is_rbf = specs[len(layers) - 1].kind == LENET_RBF
         self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
@@ -896,17 +918,38 @@ cdef class Plan:
         """Takes another's plan, and what its images looked like."""
         self.owner = other.owner
         self.plan = other.plan
-        self.height, self.width, self.classes = other.height, other.width, other.classes
-        self.background, self.foreground = other.background, other.foreground
+        self.input, self.classes = other.input, other.classes
         self.is_rbf, self.n_layers = other.is_rbf, other.n_layers
         self.n_parameters = other.n_parameters
         self.seen, self.assumed = other.seen, other.assumed
         return 0
 
     cdef str sizes(self):
-        cdef int32_t h = self.height, w = self.width
+        cdef int32_t h = self.input.height, w = self.input.width
         smaller = f"{h - 4}x{w - 4} or " if h > 4 and w > 4 else ""
         return f"{smaller}{h}x{w} (at most 8 pixels smaller, by an even number)"
+
+    @property
+    def channels(self):
+        return self.input.channels
+
+    @property
+    def height(self):
+        return self.input.height
+
+    @property
+    def width(self):
+        return self.input.width
+
+    @property
+    def background(self):
+        """What level 0 becomes, a tuple of floats, one for each channel."""
+        return tuple([self.input.background[c] for c in range(self.input.channels)])
+
+    @property
+    def foreground(self):
+        """The same for level 255."""
+        return tuple([self.input.foreground[c] for c in range(self.input.channels)])
 
     # ---- what images look like ----
 
@@ -931,7 +974,8 @@ cdef class Plan:
         self.assumed = False
 
     def assume(self):
-        """Takes it that the network learnt from uint8 images, dark 0 around, if nothing tells."""
+        """Takes it that the network learnt from uint8 images, if nothing tells: with 0 around, or
+        of several channels with anything around."""
         if self.seen.n:
             return
         self.seen = self._documented()
@@ -939,10 +983,19 @@ cdef class Plan:
 
     cdef lenet_appearance _documented(self):
         cdef lenet_appearance look
+        cdef float low = self.input.background[0], high = low
+        cdef int32_t c
         look.n = LEARNT
-        look.border[:] = [self.background, self.background]
-        look.low[:] = [min(self.background, self.foreground)] * 2
-        look.high[:] = [max(self.background, self.foreground)] * 2
+        for c in range(self.input.channels):
+            low = min(low, self.input.background[c], self.input.foreground[c])
+            high = max(high, self.input.background[c], self.input.foreground[c])
+        look.border[:] = [self.input.background[0], self.input.background[0]]
+        look.low[:] = [low, low]
+        look.high[:] = [high, high]
+        if self.input.channels > 1:  # a photograph may be light, and need not be of all levels
+            look.border[:] = [low, high]
+            look.low[:] = [low, high]
+            look.high[:] = [low, high]
         return look
 
     def remedy(self, images):
@@ -960,8 +1013,8 @@ cdef class Plan:
         cdef int k
         if not is_known:
             known = self._documented()
-        lenet_appearance_compare(&known, &samples.images, samples.n, LOOKS, self.background,
-                           self.foreground, &n_seen, unlike)
+        lenet_appearance_compare(&known, &samples.images, samples.n, LOOKS, &self.input, &n_seen,
+                                 unlike)
         for k in range(LENET_UNLIKE_KINDS if is_known else 2):  # at least what can never be right
             n_unlike += unlike[k]
         if 2 * n_unlike > n_seen:
@@ -972,18 +1025,18 @@ cdef class Plan:
                         samples.given)
         if learn and (n_unlike or not is_known or self.assumed or learn > LOOKS):
             self.assumed = False
-            lenet_appearance_learn(&self.seen, &samples.images, samples.n, learn, self.background,
-                             self.foreground)
+            lenet_appearance_learn(&self.seen, &samples.images, samples.n, learn, &self.input)
         return 0
 
     # ---- before a call ----
 
     cdef int _check_samples(self, Samples samples, bint labelled) except -1:
-        if (samples.height != self.height or samples.width != self.width
-                or samples.classes != self.classes):
-            raise ValueError(f"samples: for a network of {samples.height}x{samples.width} pixels "
-                             f"and {samples.classes} classes, want {self.height}x{self.width} and "
-                             f"{self.classes}")
+        if (samples.height != self.input.height or samples.width != self.input.width
+                or samples.classes != self.classes or samples.channels != self.input.channels):
+            pixels = _pixels(samples.channels, samples.height, samples.width)
+            own = _pixels(self.input.channels, self.input.height, self.input.width)
+            raise ValueError(f"samples: for a network of {pixels} and {samples.classes} classes, "
+                             f"want {own} and {self.classes}")
         if labelled:
             samples._need_labels()
         return 0
@@ -1027,7 +1080,7 @@ cdef class Plan:
                      double results) except -1:
         cdef int32_t i
         cdef int32_t shape[3]
-        largest = (1, self.height, self.width)
+        largest = (self.input.channels, self.input.height, self.input.width)
         for i in range(self.n_layers):
             lenet_plan_shape(self.plan, i, shape)
             if shape[0] * <int64_t>shape[1] * shape[2] > largest[0] * largest[1] * largest[2]:
@@ -1247,17 +1300,17 @@ cdef class Network(Plan):
     ----------
     layers : list of (kind, activation, maps, kernel, table or None, trained, padding), the numbers
         and names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
-    height, width : int
-    background, foreground : float
+    image : (int, int, int)
+        Channels, height and width of an image.
+    background, foreground : sequence of float, one for each channel
     codes : float32 array (classes, inputs), or None
     """
 
     cdef _Floats memory
     cdef float *values
 
-    def __cinit__(self, layers, int32_t height, int32_t width, float background,
-                  float foreground, codes):
-        self._make(layers, height, width, background, foreground, codes)
+    def __cinit__(self, layers, image, background, foreground, codes):
+        self._make(layers, image, background, foreground, codes)
         self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
         self.values = self.memory.values
 

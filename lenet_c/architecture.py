@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,14 @@ from lenet_c.tables import MAX_MAPS
 # Low enough that no product of sizes overflows in C.
 MAX_LAYERS = _core.MAX_LAYERS
 MAX_GREY = 1e6
+MAX_CHANNELS = 16
+
+Levels = float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network: its layers in order, and the grey levels of its input.
+    """A network: its layers in order, and the levels of its input.
 
     Parameters
     ----------
@@ -47,10 +50,13 @@ class Architecture:
     layers : tuple of Layer
         The last is an `RBF`, or a `Dense` with the identity for activation, whose outputs are
         logits.
-    input_shape : (int, int)
-        Height and width of an input image.
-    background, foreground : float
-        What a pixel without and with full ink becomes (LeCun et al. 1998, section II.B).
+    input_shape : (int, int) or (int, int, int)
+        Height and width of a grey image; channels, 2 to 16, height and width of others, as (3, 32,
+        32). The channels are the input maps of the first layer.
+    background, foreground : float or tuple of float
+        What levels 0 and 255 of a uint8 image become: a pixel without and with full ink (LeCun et
+        al. 1998, section II.B). One number for all channels, or one for each. For a mean and a
+        standard deviation see `with_normalization`.
 
     Raises
     ------
@@ -60,16 +66,16 @@ class Architecture:
 
     name: str
     layers: tuple[Layer, ...]
-    input_shape: tuple[int, int] = (32, 32)
-    background: float = -0.1
-    foreground: float = 1.175
+    input_shape: tuple[int, int] | tuple[int, int, int] = (32, 32)
+    background: Levels = -0.1
+    foreground: Levels = 1.175
 
     def __post_init__(self) -> None:
         """Check everything once, so that all that is derived can rely on it."""
         check_name("architecture: name", self.name)
         self._check_input()
         self._check_layers()
-        shape: Shape = (1, *self.input_shape)
+        shape = self.image_shape
         n_parameters = 0
         for layer in self.layers:
             layer.check(shape)
@@ -86,16 +92,45 @@ class Architecture:
 
     def _check_input(self) -> None:
         shape = self.input_shape
-        if not isinstance(shape, tuple) or len(shape) != 2:
-            raise TypeError(f"input_shape: got {checks.short(shape)}, want a tuple (height, width)")
-        for side in shape:
-            checks.whole("input_shape: side", side, 1, MAX_SIDE)
-        for name, grey in (("background", self.background), ("foreground", self.foreground)):
-            checks.real(name, grey, -MAX_GREY, MAX_GREY, "both")
-        if np.float32(self.background) == np.float32(self.foreground):
-            raise ValueError(
-                f"foreground: got {self.foreground}, in float32 the background, want another grey"
+        if not isinstance(shape, tuple) or len(shape) not in (2, 3):
+            raise TypeError(
+                f"input_shape: got {checks.short(shape)}, want a tuple (height, width), or "
+                "(channels, height, width)"
             )
+        if len(shape) == 3:
+            checks.whole("input_shape: channels", shape[0], 1, MAX_CHANNELS)
+            if shape[0] == 1:
+                raise ValueError(
+                    f"input_shape: got {shape}, want (height, width), {shape[1:]}, for one channel"
+                )
+        for side in shape[-2:]:
+            checks.whole("input_shape: side", side, 1, MAX_SIDE)
+        for name, levels in (("background", self.background), ("foreground", self.foreground)):
+            self._check_levels(name, levels)
+        for background, foreground in zip(*self.levels, strict=True):
+            if np.float32(background) == np.float32(foreground):
+                raise ValueError(
+                    f"foreground: got {self.foreground}, in float32 the background, want another "
+                    "grey"
+                )
+
+    def _check_levels(self, name: str, levels: Levels) -> None:
+        channels = self.image_shape[0]
+        if channels == 1 or isinstance(levels, (int, float, np.number)):
+            checks.real(name, levels, -MAX_GREY, MAX_GREY, "both")
+            return
+        if not isinstance(levels, tuple):
+            raise TypeError(
+                f"{name}: got {checks.short(levels)}, want a number, or a tuple of one for each "
+                f"of {channels} channels"
+            )
+        if len(levels) != channels:
+            raise ValueError(
+                f"{name}: got {len(levels)} levels, want one number, or one for each of "
+                f"{channels} channels"
+            )
+        for level in levels:
+            checks.real(name, level, -MAX_GREY, MAX_GREY, "both")
 
     def _check_layers(self) -> None:
         layers = self.layers
@@ -134,10 +169,26 @@ class Architecture:
             )
 
     @property
+    def image_shape(self) -> Shape:
+        """Channels, height and width of an input image."""
+        height, width = self.input_shape[-2:]
+        return self.input_shape[0] if len(self.input_shape) == 3 else 1, height, width
+
+    @property
+    def levels(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Background and foreground of every channel."""
+        channels = self.image_shape[0]
+        background, foreground = (
+            level if isinstance(level, tuple) else (level,) * channels
+            for level in (self.background, self.foreground)
+        )
+        return background, foreground
+
+    @property
     def input_shapes(self) -> dict[str, Shape]:
         """Layer name -> (maps, height, width) of its input."""
         shapes: dict[str, Shape] = {}
-        shape: Shape = (1, *self.input_shape)
+        shape = self.image_shape
         for layer in self.layers:
             shapes[layer.name] = shape
             shape = layer.output_shape(shape)
@@ -278,6 +329,46 @@ class Architecture:
             last = dataclasses.replace(last, units=classes)
         return dataclasses.replace(self, layers=(*layers, last))
 
+    def with_normalization(
+        self, mean: float | Sequence[float], std: float | Sequence[float]
+    ) -> Architecture:
+        """Give the same network for uint8 images that are scaled by a mean and a deviation.
+
+        Level g becomes (g / 255 - mean) / std. The border of a smaller image, too, is taken to be
+        of level 0.
+
+        Parameters
+        ----------
+        mean, std : float, or list of float, one for each channel
+            Of levels from 0 to 1; std above 0.
+
+        Returns
+        -------
+        Architecture
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a number is out of range, or there are not as many as channels.
+
+        Examples
+        --------
+        With the means and deviations of the colours that PyTorch's networks are given::
+
+            architecture.with_normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        """
+        channels = self.image_shape[0]
+        means, deviations = (
+            _each(name, given, channels, low)
+            for name, given, low in (("mean", mean, -MAX_GREY), ("std", std, 1 / MAX_GREY))
+        )
+        pairs = list(zip(means, deviations, strict=True))
+        background = tuple(-m / s for m, s in pairs)
+        foreground = tuple((1 - m) / s for m, s in pairs)
+        if channels == 1:
+            return dataclasses.replace(self, background=background[0], foreground=foreground[0])
+        return dataclasses.replace(self, background=background, foreground=foreground)
+
     def rows(self) -> list[LayerRow]:
         """One row a layer, with its counts, for a summary.
 
@@ -308,8 +399,8 @@ class Architecture:
             "name": self.name,
             "layers": [layer_to_dict(layer) for layer in self.layers],
             "input_shape": [int(side) for side in self.input_shape],
-            "background": float(self.background),
-            "foreground": float(self.foreground),
+            "background": _plain(self.background),
+            "foreground": _plain(self.foreground),
         }
 
     @classmethod
@@ -338,10 +429,29 @@ class Architecture:
             raise ValueError(f"layers: got a {type(layers).__name__}, want a list of layers")
         if len(layers) > MAX_LAYERS:
             raise ValueError(f"layers: got {len(layers)}, want 1 to {MAX_LAYERS}")
-        if isinstance(values.get("input_shape"), list):
-            values["input_shape"] = tuple(values["input_shape"])
+        for name in ("input_shape", "background", "foreground"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
         try:
             values["layers"] = tuple(layer_from_dict(i, entry) for i, entry in enumerate(layers))
             return cls(**values)
         except TypeError as error:
             raise ValueError(str(error)) from None
+
+
+def _plain(levels: Levels) -> float | list[float]:
+    """Give levels in types that JSON has."""
+    return [float(level) for level in levels] if isinstance(levels, tuple) else float(levels)
+
+
+def _each(name: str, given: float | Sequence[float], channels: int, low: float) -> list[float]:
+    """Check one number for all channels, or one for each, and give one for each."""
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
+    if not isinstance(given, (list, tuple)):
+        return [checks.real(name, given, low, MAX_GREY, "both")] * channels
+    if len(given) != channels:
+        raise ValueError(
+            f"{name}: got {len(given)} numbers, want one, or one for each of {channels} channels"
+        )
+    return [checks.real(name, each, low, MAX_GREY, "both") for each in given]

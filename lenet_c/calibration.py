@@ -167,20 +167,25 @@ def thresholds(share: float, penalty: Reals, distance: Reals) -> Rejection:
 # ---- how far an image is from those of a class ----
 
 
-def grid(architecture: Architecture) -> tuple[int, int]:
-    """Give the size at which images are compared: at most 16 pixels high and wide."""
+def grid(architecture: Architecture) -> tuple[int, ...]:
+    """Give the shape in which images are compared.
+
+    (height, width), at most 16 pixels each; or (channels, height, width), of no more values.
+    """
     block = _block(architecture)
-    height, width = architecture.input_shape
-    return -(-height // block), -(-width // block)
+    channels, *sides = architecture.image_shape
+    height, width = (-(-side // block) for side in sides)
+    return (height, width) if channels == 1 else (channels, height, width)
 
 
 def _block(architecture: Architecture) -> int:
-    return -(-max(architecture.input_shape) // GRID)
+    channels, *sides = architecture.image_shape
+    return -(-max(sides) // int(GRID / channels**0.5))
 
 
-def check_memory(n: int, classes: int, grid: tuple[int, int]) -> None:
+def check_memory(n: int, classes: int, grid: tuple[int, ...]) -> None:
     """Raise MemoryError if finding the subspaces of n images would take more than a call may."""
-    pixels = grid[0] * grid[1]
+    pixels = math.prod(grid)
     taken = 4 * pixels * (4 * n + 3 * (1 + DIRECTIONS) * classes)
     _core.check_memory(f"what {n} images of {classes} classes look like", taken)
 
@@ -190,28 +195,43 @@ def seen(images: NDArray[Any], architecture: Architecture) -> Floats:
 
     Parameters
     ----------
-    images : uint8 or float32 array (N, H, W)
+    images : uint8 or float32 array (N, H, W) or (N, C, H, W)
         Checked, as the network takes them.
     architecture : Architecture
 
     Returns
     -------
-    float32 array (N, pixels of the grid)
-        0 where an image is of one grey alone, which shows as little as an empty one.
+    float32 array (N, values of the grid)
+        0 where an image is of one grey alone, or one colour, which shows as little as an empty one.
     """
+    channels = [images] if images.ndim == 3 else [images[:, c] for c in range(images.shape[1])]
+    pairs = zip(*architecture.levels, strict=True)
+    found = [
+        _seen(channel, architecture, *pair) for channel, pair in zip(channels, pairs, strict=True)
+    ]
+    empty = np.all([(x == x[:, :1, :1]).all(axis=(1, 2)) for x in channels], axis=0)
+    values = np.concatenate(found, axis=1) if len(found) > 1 else found[0]
+    values[empty] = 0.0
+    return values
+
+
+def _seen(
+    images: NDArray[Any], architecture: Architecture, background: float, foreground: float
+) -> Floats:
+    """Give the same of one channel (N, H, W), whatever it shows."""
     block = _block(architecture)
-    rows, columns = (side * block for side in grid(architecture))
-    background, ink = np.float32(0.0), np.float32(255.0)
+    rows, columns = (side * block for side in grid(architecture)[-2:])
+    dark, ink = np.float32(0.0), np.float32(255.0)
     if images.dtype != np.uint8:
-        background = np.float32(architecture.background)
-        ink = np.float32(architecture.foreground) - background
-    height, width = architecture.input_shape
+        dark = np.float32(background)
+        ink = np.float32(foreground) - dark
+    _, height, width = architecture.image_shape
     top, left = (height - images.shape[1]) // 2, (width - images.shape[2]) // 2
     inside = slice(top, top + images.shape[1]), slice(left, left + images.shape[2])
     found = np.empty((len(images), rows // block, columns // block), np.float32)
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
-        padded = np.full((len(images[part]), rows, columns), background, np.float32)
+        padded = np.full((len(images[part]), rows, columns), dark, np.float32)
         padded[:, inside[0], inside[1]] = images[part]
         with np.errstate(over="ignore", invalid="ignore"):  # infinitely far
             lower = padded[:, ::block].copy()
@@ -220,8 +240,7 @@ def seen(images: NDArray[Any], architecture: Architecture) -> Floats:
             small = lower[:, :, ::block].copy()
             for k in range(1, block):
                 small += lower[:, :, k::block]
-            found[part] = (small / np.float32(block**2) - background) / ink
-        found[part][(images[part] == images[part, :1, :1]).all(axis=(1, 2))] = 0.0
+            found[part] = (small / np.float32(block**2) - dark) / ink
     return found.reshape(len(images), -1)
 
 

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     results.check_plots(arguments.plot)
-    network = results.network_of(arguments.model)
+    network = results.grey_network_of(arguments.model)
     name, test = test_data(network, arguments)
     print(f"reading the test images of {name} with {network.architecture.name}")
     is_rbf = network.codes is not None
@@ -93,7 +93,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    network = results.network_of(arguments.model)
+    network = results.grey_network_of(arguments.model)
     code = 0
     answers: list[dict[str, Any]] = []
     for path in arguments.images:

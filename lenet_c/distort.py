@@ -138,7 +138,8 @@ def preview(
     Parameters
     ----------
     images : uint8 array (N, height, width), or (height, width) for one image
-        Raw grey, 0 background.
+        Raw grey, 0 background; or (N, channels, height, width), where all channels of an image are
+        distorted alike.
     distortion : Distortion
     n : int
         How often each image is distorted.
@@ -147,7 +148,8 @@ def preview(
 
     Returns
     -------
-    uint8 array (N, n, height, width), or (n, height, width) for one image
+    uint8 array (N, n, height, width), or (n, height, width) for one image; or (N, n, channels,
+    height, width)
 
     Raises
     ------
@@ -164,9 +166,16 @@ def preview(
         f"preview of {n} times {grey.shape}", 2 * n * grey.size, "a smaller n takes less; "
     )
     height, width = grey.shape[-2:]
-    repeated = np.repeat(grey.reshape(-1, height, width), n, axis=0)
+    channels = grey.shape[1] if grey.ndim == 4 else 1
+    repeated = np.repeat(grey.reshape(-1, channels, height, width), n, axis=0)
     out = np.empty_like(repeated)
-    _core.distort(astuple(distortion), seed, 0, repeated, out)
+    for c in range(channels):  # each by the same numbers
+        channel = np.ascontiguousarray(repeated[:, c])
+        distorted = np.empty_like(channel)
+        _core.distort(astuple(distortion), seed, 0, channel, distorted)
+        out[:, c] = distorted
+    if grey.ndim == 4:
+        return out.reshape(-1, n, channels, height, width)
     return out.reshape(*grey.shape[:-2], n, height, width)
 
 
@@ -189,7 +198,7 @@ def transform(
     Parameters
     ----------
     images : uint8 array (N, height, width), or (height, width) for one image
-        Raw grey, 0 background.
+        Raw grey, 0 background; or (N, channels, height, width).
     dx, dy : float
         Pixels.
     scale, squeeze : float
@@ -227,10 +236,10 @@ def _grey(images: ArrayLike) -> NDArray[np.uint8]:
     array = checks.array("images", images)
     if array.dtype != np.uint8:
         raise TypeError(f"images: dtype {array.dtype}, want uint8 (raw grey, 0 background)")
-    if array.ndim not in (2, 3):
+    if array.ndim not in (2, 3, 4):
         raise ValueError(
             f"images: shape {array.shape}, want (N, height, width), or "
-            "(height, width) for one image"
+            "(height, width) for one image, or (N, channels, height, width)"
         )
     if array.size == 0 or max(array.shape[-2:]) > MAX_SIDE:
         raise ValueError(

@@ -46,7 +46,7 @@ class Appearance(NamedTuple):
     """What the images that a network learnt from looked like, in the network's own units.
 
     A uint8 image counts as what the network makes of it, -0.1 for 0 and 1.175 for 255 in the 1998
-    network. Blank images do not count.
+    network. Blank images do not count. The channels of an image are taken together.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ def tell(
     Parameters
     ----------
     network : lenet_c._core.Plan
-    images : uint8 or float32 array (N, height, width)
+    images : uint8 or float32 array (N, height, width) or (N, channels, height, width)
         Some of them.
     kind : str
         How they are unlike: one of `lenet_c._core.UNLIKE`.
@@ -181,7 +181,7 @@ def tell_framing(
     Parameters
     ----------
     network : lenet_c._core.Plan
-    images : uint8 or float32 array (N, height, width)
+    images : uint8 or float32 array (N, height, width) or (N, channels, height, width)
         Some of them.
     rejection : Rejection
         The thresholds.
@@ -195,7 +195,7 @@ def tell_framing(
     """
     rejected = _rejected(network, images, rejection)
     best, least = None, rejected / 2  # chance helps a little
-    is_square = images.shape[1] == images.shape[2]
+    is_square = images.shape[-1] == images.shape[-2]
     for name, (line, turn) in _TURNS.items():
         if is_square or "swapaxes" not in line:
             share = _rejected(network, np.ascontiguousarray(turn(images)), rejection)
@@ -205,6 +205,8 @@ def tell_framing(
     if best is not None:
         text += f", but {least:.0%} of the images {best}: "
         text += f"{_as_array(given)}images = images{_TURNS[best][0]}"
+    elif rejected > 0.5 and network.channels > 1:
+        text += "; do they show what the network knows, upright and as large?"
     elif rejected > 0.5:
         text += (
             "; do they show what the network knows, upright, one character in the middle of each? "
@@ -268,6 +270,8 @@ def refused(network: _core.Plan, given: Any) -> str:
         conversion = 'images = np.asarray(images, "float64"); '
     if not array.size or array.dtype.kind not in "buif":
         return ""
+    if network.channels > 1:
+        return _refused_channels(network, array, conversion)
     sizes = [(network.height, network.width)]
     if _takes_28(network):
         sizes.append((_SIDE, _SIDE))
@@ -300,6 +304,36 @@ def refused(network: _core.Plan, given: Any) -> str:
     return forms.removesuffix("; ")
 
 
+def _refused_channels(network: _core.Plan, array: NDArray[Any], conversion: str) -> str:
+    """Say the same for a network of several channels."""
+    channels, height, width = network.channels, network.height, network.width
+    shape = array.shape
+    if array.ndim in (1, 2) and shape[-1] == channels * height * width:
+        shaped = array.reshape(-1, channels, height, width)
+        base = f"images.reshape(-1, {channels}, {height}, {width})"
+        return _line(network, array, shaped, base, False, conversion)
+    if array.ndim in (3, 4) and shape[-3] == channels and _fits_within(network, *shape[-2:]):
+        shaped = array.reshape(-1, *shape[-3:])
+        return _line(network, array, shaped, "images", False, conversion)
+    first = "images = lenet_c.preprocess.channels_first"
+    if array.ndim in (3, 4) and _fits_within(network, *shape[-3:-1]):
+        if shape[-1] == channels:
+            return f"channels last? {conversion}{first}(images)"
+        if shape[-1] == channels + 1:
+            return f"channels last, and one more? {conversion}{first}(images[..., :{channels}])"
+    if array.ndim in (2, 3) and _fits_within(network, *shape[-2:]):
+        return f"grey? {conversion}images = np.stack([images] * {channels}, axis=-3)"
+    if array.ndim == 4 and shape[1] == 1 and _fits_within(network, *shape[2:]):
+        return f"grey? {conversion}images = images.repeat({channels}, axis=1)"
+    return f"images of {height}x{width} are wanted, {channels} channels, which come first"
+
+
+def _fits_within(network: _core.Plan, height: int, width: int) -> bool:
+    """Whether uint8 images of this size would be padded, or need not be."""
+    spare = network.height - height, network.width - width
+    return all(0 <= side <= 8 and side % 2 == 0 for side in spare)
+
+
 def _is_file(given: Any) -> bool:
     """Whether it may be a picture's path or content; other text is not."""
     if isinstance(given, str):
@@ -315,8 +349,7 @@ def _as_array(given: Any) -> str:
 
 
 def _takes_28(network: _core.Plan) -> bool:
-    spare = network.height - _SIDE, network.width - _SIDE
-    return all(0 <= side <= 8 and side % 2 == 0 for side in spare)
+    return network.channels == 1 and _fits_within(network, _SIDE, _SIDE)
 
 
 def _shaped(array: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any] | None, str]:
@@ -343,7 +376,7 @@ def _line(
     if not np.isfinite([low, high]).all():
         shaped = np.nan_to_num(shaped, posinf=0, neginf=0)
         return f"{conversion}{FINITE}; {_line(network, shaped, shaped, base, is_28, '')}"
-    is_own_size = shaped.shape[1:] == (network.height, network.width)
+    is_own_size = shaped.shape[-2:] == (network.height, network.width)
     if shaped.dtype.kind == "f" and is_own_size and _fits(shaped, low, high, learnt):
         return f'{conversion}images = {base}.astype("float32")'
     if shaped.dtype == np.uint8 and high > 1 and not is_28:
@@ -368,7 +401,7 @@ def _mended(
 ) -> str:
     """Write the line that brings images of the right size into the range that is wanted."""
     if images.dtype == np.uint8 and not _is_documented(network, learnt):
-        if images.shape[1:] != (network.height, network.width):
+        if images.shape[-2:] != (network.height, network.width):
             base = f"lenet_c.preprocess.pad({base}, {network.height})"
         return (
             f"{conversion}images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
@@ -385,6 +418,8 @@ def _mended(
     if images.dtype == np.uint8:
         if high < 128:
             return f'{conversion}images = ({base} * (255 / {base}.max())).round().astype("uint8")'
+        if network.channels > 1:
+            return "prepare them as those were"
         if _within(network, images) is not None:
             base += _CUT
         return (
@@ -462,8 +497,8 @@ def _is_alike(network: _core.Plan, inner: NDArray[Any], learnt: Appearance) -> b
     """Whether the background of images without their padding is the one that was learnt."""
     background = float(np.median(_border(inner)))
     if inner.dtype == np.uint8:
-        unit = (network.foreground - network.background) / 255
-        background = network.background + unit * background
+        zero, unit = _scale(network)
+        background = zero + unit * background
     slack = _SLACK * (learnt.high[1] - learnt.low[0])
     return learnt.border[0] - slack <= background <= learnt.border[1] + slack
 
@@ -499,13 +534,29 @@ def _learnt(network: _core.Plan) -> Appearance:
     found = network.learnt_from
     if found is not None:
         return Appearance(*found)
-    low, high = sorted((network.background, network.foreground))
-    return Appearance(0, (network.background,) * 2, (low, low), (high, high))
+    low, high = _levels(network)
+    if network.channels > 1:
+        return Appearance(0, (low, high), (low, low), (high, high))
+    return Appearance(0, (network.background[0],) * 2, (low, low), (high, high))
+
+
+def _levels(network: _core.Plan) -> Range:
+    """Give the range of what uint8 images become."""
+    levels = network.background + network.foreground
+    return min(levels), max(levels)
+
+
+def _scale(network: _core.Plan) -> Range:
+    """Give what 0 of uint8 images becomes, and a step; about, where channels differ."""
+    if network.channels == 1:
+        return network.background[0], (network.foreground[0] - network.background[0]) / 255
+    low, high = _levels(network)
+    return low, (high - low) / 255
 
 
 def _is_documented(network: _core.Plan, learnt: Appearance) -> bool:
     """Whether uint8 images have the range that was learnt from."""
-    low, high = sorted((network.background, network.foreground))
+    low, high = _levels(network)
     slack = _SLACK * (high - low)
     return abs(learnt.low[0] - low) <= slack and abs(learnt.high[1] - high) <= slack
 
@@ -518,12 +569,11 @@ def _fits(images: NDArray[Any], low: float, high: float, learnt: Appearance) -> 
 def _around(network: _core.Plan, images: NDArray[Any], learnt: Appearance) -> str:
     low, high = learnt.border
     if images.dtype == np.uint8 and _is_documented(network, learnt):
-        unit = (network.foreground - network.background) / 255
-        low, high = sorted(round((side - network.background) / unit) for side in (low, high))
+        zero, unit = _scale(network)
+        low, high = sorted(round((side - zero) / unit) for side in (low, high))
     return f"{low:.4g}" if high - low < 1e-6 else f"{low:.4g} to {high:.4g}"
 
 
 def _border(images: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate(
-        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
-    )
+    sides = images[..., 0, :], images[..., -1, :], images[..., 1:-1, 0], images[..., 1:-1, -1]
+    return np.concatenate(sides, axis=-1).reshape(len(images), -1)

@@ -79,7 +79,7 @@ class LeNet5(Network, Reader):
         it.
     rejection : Rejection or None
         What `read` rejects by; None, nothing, until `calibrate` sets it.
-    subspaces : float32 array (classes, 1 + directions, height, width) or None
+    subspaces : float32 array (classes, 1 + directions, height, width) or None; or with channels
         What images of each class look like, which a `Rejection` with a distance needs; None until
         `calibrate` sets it.
 
@@ -90,7 +90,8 @@ class LeNet5(Network, Reader):
     are uint8 (N, 28, 28) or (N, 32, 32), raw grey with 0 for background and 255 for ink, or
     float32 (N, H, W) already normalised; one image (H, W) is a batch of one. Other networks take
     uint8 images of their own size or up to 8 pixels smaller, by an even number, which are padded
-    with background, and float32 images of their size. Calls that run the network take
+    with background, and float32 images of their size; networks of several channels take
+    (N, channels, H, W) or one (channels, H, W). Calls that run the network take
     `num_threads`; results are the same bits for any number. With the size of its batch an image's
     outputs may differ in the last bits: few images run by other kernels than many. One network may
     predict from many Python threads at once.
@@ -326,7 +327,7 @@ class LeNet5(Network, Reader):
             n, grid = self.architecture.classes, calibration.grid(self.architecture)
             calibration.check_memory(len(labels), n, grid)
             images = checks.array("images", images)
-            if images.ndim == 2:
+            if images.ndim == len(self.architecture.input_shape):
                 images = images[None]
             seen = calibration.seen(images, self.architecture)
             classes, penalty, _ = best_two(outputs, is_rbf)

@@ -24,10 +24,8 @@ Floats = NDArray[np.float32]
 def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _core.Network:
     inputs = architecture.input_shapes
     layers = [layer.spec(inputs[layer.name]) for layer in architecture.layers]
-    height, width = architecture.input_shape
-    network = _core.Network(
-        layers, height, width, architecture.background, architecture.foreground, fixed_codes
-    )
+    background, foreground = architecture.levels
+    network = _core.Network(layers, architecture.image_shape, background, foreground, fixed_codes)
     if network.n_parameters != architecture.n_parameters:
         raise AssertionError("the core and the architecture count parameters differently")
     return network
@@ -175,9 +173,10 @@ class Network:
     def subspaces(self) -> Floats | None:
         """What images of each class look like, read-only; None: unknown.
 
-        (classes, 1 + directions, height, width): their mean, and the directions in which they
-        differ most from it, of length 1 and orthogonal, or 0; on a grid of at most 16x16, 0 for
-        background and 1 for ink. Takes real numbers, finite in float32, or None.
+        (classes, 1 + directions, height, width), or (classes, 1 + directions, channels, height,
+        width): their mean, and the directions in which they differ most from it, of length 1 and
+        orthogonal, or 0; on a grid of at most 256 values, 0 for background and 1 for ink. Takes
+        real numbers, finite in float32, or None.
         """
         return None if self._subspaces is None else self._subspaces.view()
 
@@ -190,11 +189,11 @@ class Network:
 
         array = checks.numbers("subspaces", values)
         classes, grid = self.architecture.classes, calibration.grid(self.architecture)
-        directions = array.shape[1] if array.ndim == 4 else 0
+        directions = array.shape[1] if array.ndim == 2 + len(grid) else 0
         if not directions or array.shape != (classes, directions, *grid):
             raise ValueError(
-                f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, {grid[0]}, "
-                f"{grid[1]}), as calibrate makes them"
+                f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, "
+                f"{', '.join(map(str, grid))}), as calibrate makes them"
             )
         checked = checks.floats("subspaces", array)
         checked.flags.writeable = False
@@ -284,11 +283,11 @@ class Network:
         rule = "-" * max(map(len, text))
         text.insert(1, rule)
         text.insert(-1, rule)
-        height, width = self.architecture.input_shape
         if self.class_names is not None:
             names = ", ".join(self.class_names)
             text.append(f"classes: {names if len(names) <= 80 else names[:77] + '...'}")
-        return "\n".join([f"{self.architecture.name}, input {height} x {width}", *text])
+        sides = " x ".join(map(str, self.architecture.input_shape))
+        return "\n".join([f"{self.architecture.name}, input {sides}", *text])
 
     def _snapshot(self) -> Floats:
         """Copy the parameters: between two updates, if a `Trainer` trains in another thread."""

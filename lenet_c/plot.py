@@ -248,7 +248,8 @@ def filters(network: LeNet5, layer: str = "C1", ax: Axes | None = None) -> Axes:
 def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None) -> Figure:
     """Draw what every layer makes of one image, from left to right.
 
-    Dark is ink in the image and above zero in a layer; each layer has a scale of its own. The
+    Dark is ink in the image and above zero in a layer; each layer has a scale of its own. Three
+    channels are drawn as red, green and blue, others side by side. The
     units of a layer of the codes' length lie as in a code.
 
     Parameters
@@ -264,17 +265,19 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     """
     checks.instance("network", network, LeNet5, "a LeNet5")
     shown = checks.numbers("image", image)
-    if shown.ndim == 3 and len(shown) == 1:
+    axes = len(network.architecture.input_shape)
+    if shown.ndim == axes + 1 and len(shown) == 1:
         shown = shown[0]
-    if shown.ndim != 2:
-        raise ValueError(f"image: shape {shown.shape}, want one image (height, width)")
+    if shown.ndim != axes:
+        wanted = "(height, width)" if axes == 2 else "(channels, height, width)"
+        raise ValueError(f"image: shape {shown.shape}, want one image {wanted}")
     outputs = {name: array[0] for name, array in network.activations(shown).items()}
     last = network.architecture.layers[-1].name
     mosaics = [(layer, _laid_out(array)) for layer, array in outputs.items() if layer != last]
     widths = [1.0, *(_width(m) for _, m in mosaics), 0.7]
     figure = figure or new_figure(1.1 * sum(widths) + 0.5, 4.2)
     axes = figure.subplots(1, len(outputs) + 1, width_ratios=widths)
-    _image(axes[0], shown, "gray_r")
+    _image(axes[0], _pictures(shown[None])[0], "gray_r")
     axes[0].set_title("input", size=9)
     for ax, (layer, mosaic) in zip(axes[1:], mosaics, strict=False):
         limit = float(np.nanmax(np.abs(mosaic))) or 1.0
@@ -332,7 +335,8 @@ def misclassified(
 
     Parameters
     ----------
-    images : array (N, height, width)
+    images : array (N, height, width) or (N, channels, height, width)
+        Three channels are drawn as red, green and blue, others side by side.
     labels : integer array (N,)
         The right classes.
     answers : integer array (N,)
@@ -421,11 +425,15 @@ def _image(
 
 
 def _mosaic(tiles: NDArray[Any], per_row: int, gap: int = 1, below: int = 0) -> NDArray[np.float32]:
-    """Lay tiles (n, h, w) out in rows, a gap between them, and room below each; NaN is empty."""
-    n, height, width = tiles.shape
+    """Lay tiles (n, h, w) out in rows, a gap between them, and room below each.
+
+    NaN is empty; or white, of colours (n, h, w, 3).
+    """
+    n, height, width, *colours = tiles.shape
     rows = -(-n // per_row)
     down, across = height + gap + below, width + gap
-    mosaic = np.full((rows * down - gap, per_row * across - gap), np.nan, np.float32)
+    empty = 1.0 if colours else np.nan
+    mosaic = np.full((rows * down - gap, per_row * across - gap, *colours), empty, np.float32)
     for i, tile in enumerate(tiles):
         top, left = i // per_row * down, i % per_row * across
         mosaic[top : top + height, left : left + width] = tile
@@ -454,6 +462,20 @@ def _laid_out(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     return _mosaic(units.reshape(-1, 1, 1), columns, gap=0)
 
 
+def _pictures(images: NDArray[Any]) -> NDArray[Any]:
+    """Give grey images (n, h, w) as they are, three channels as colours, others in a row."""
+    if images.ndim == 3:
+        return images
+    if images.shape[1] != 3:
+        return np.concatenate(list(images.swapaxes(0, 1)), axis=-1)
+    colours = np.moveaxis(images, 1, -1).astype(np.float32)
+    if images.dtype == np.uint8:
+        return colours / 255
+    low, high = colours.min(), colours.max()
+    scaled: NDArray[np.float32] = (colours - low) / (high - low if low < high else 1)
+    return scaled
+
+
 def _width(mosaic: NDArray[np.float32]) -> float:
     height, width = mosaic.shape
     return float(min(1.0, max(0.4, 3.2 * width / height)))
@@ -480,12 +502,13 @@ def _gallery(
     per_row: int = 20,
     inch: float = 0.45,
 ) -> Axes:
-    """Draw pictures (n, h, w) in rows, a text below each."""
+    """Draw pictures (n, h, w) or (n, channels, h, w) in rows, a text below each."""
     if not len(images):
         ax = _axes(ax, 3.0, 1.0)
         ax.axis("off")
         return ax
-    height, width = images.shape[1:]
+    images = _pictures(images)
+    height, width = images.shape[1:3]
     below = round(0.5 * width)
     per_row = min(per_row, len(images))
     gap = max(2, width // 8)
@@ -525,8 +548,11 @@ def _batch(
     images: ArrayLike, labels: ArrayLike, answers: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     pictures = checks.numbers("images", images)
-    if pictures.ndim != 3:
-        raise ValueError(f"images: shape {pictures.shape}, want (N, height, width)")
+    if pictures.ndim not in (3, 4):
+        raise ValueError(
+            f"images: shape {pictures.shape}, want (N, height, width) or (N, channels, height, "
+            "width)"
+        )
     classes = []
     for name, given in (("labels", labels), ("answers", answers)):
         array = checks.numbers(name, given, "iu")

@@ -37,7 +37,7 @@ class Reader:
         Parameters
         ----------
         images : uint8 (N, 28, 28) or (N, 32, 32), or float32 (N, H, W) normalised
-            Other networks: see the notes on the class.
+            Other networks, also of several channels: see the notes on the class.
         num_threads : int, optional
 
         Returns
@@ -330,7 +330,7 @@ class Reader:
             return np.full(len(classes), np.nan)
         from lenet_c import calibration
 
-        if images.ndim == 2:
+        if images.ndim == len(self._architecture.input_shape):
             images = images[None]
         flat = subspaces.reshape(*subspaces.shape[:2], -1)
         found = np.empty(len(classes))

@@ -32,7 +32,8 @@ static int32_t stop(void *asked) { return ++*(int32_t *)asked; }
 
 static lenet_status make_plan(const lenet_layer *layers, int32_t n, lenet_plan **plan)
 {
-    return lenet_plan_create(layers, n, SIDE, SIDE, -0.1f, 1.175f, NULL, plan);
+    const lenet_input input = {1, SIDE, SIDE, {-0.1f}, {1.175f}};
+    return lenet_plan_create(layers, n, &input, NULL, plan);
 }
 
 /* What a kind of layer ignores may be anything, and nothing else. */
@@ -68,9 +69,11 @@ static int check_padding(void)
         CHECK(make_plan(layers, 2, &plan) == LENET_BAD_ARGUMENT && plan == NULL);
     }
     layers[0].padding = 4;
-    CHECK(lenet_plan_create(layers, 2, 1016, 8, 0, 1, NULL, &plan) == LENET_OK);
+    lenet_input input = {.channels = 1, .height = 1016, .width = 8, .foreground = {1.0f}};
+    CHECK(lenet_plan_create(layers, 2, &input, NULL, &plan) == LENET_OK);
     lenet_plan_free(plan);
-    CHECK(lenet_plan_create(layers, 2, 1017, 8, 0, 1, NULL, &plan) == LENET_BAD_ARGUMENT);
+    input.height = 1017;
+    CHECK(lenet_plan_create(layers, 2, &input, NULL, &plan) == LENET_BAD_ARGUMENT);
     return 0;
 }
 
@@ -83,8 +86,9 @@ static int check_large_plan(void)
                                   {.kind = LENET_CONV, .maps = 1, .kernel = LARGE},
                                   {.kind = LENET_DENSE, .maps = CLASSES}};
     const int64_t values = (int64_t)MAPS * LARGE * LARGE;
+    const lenet_input input = {1, LARGE, LARGE, {0.0f}, {1.0f}};
     lenet_plan *plan = NULL;
-    CHECK(lenet_plan_create(layers, 3, LARGE, LARGE, 0, 1, NULL, &plan) == LENET_OK);
+    CHECK(lenet_plan_create(layers, 3, &input, NULL, &plan) == LENET_OK);
     CHECK(lenet_plan_parameters(plan) == 2 * MAPS + values + 1 + 2 * CLASSES);
     const uint64_t least = (uint64_t)values * (uint64_t)lenet_lanes() * sizeof(float);
     for (int training = 0; training < 2; training++) {
@@ -108,8 +112,9 @@ static int check_largest_plan(void)
                                   .activation = LENET_TANH, .table = i ? table : NULL};
     layers[DEEP - 2] = (lenet_layer){.kind = LENET_CONV, .maps = MAPS, .kernel = LARGE - 4};
     layers[DEEP - 1] = (lenet_layer){.kind = LENET_DENSE, .maps = MAPS};
+    const lenet_input input = {1, LARGE, LARGE, {0.0f}, {1.0f}};
     lenet_plan *plan = NULL;
-    CHECK(lenet_plan_create(layers, DEEP, LARGE, LARGE, 0, 1, NULL, &plan) == LENET_OK);
+    CHECK(lenet_plan_create(layers, DEEP, &input, NULL, &plan) == LENET_OK);
     const uint64_t weights = (uint64_t)lenet_plan_parameters(plan);
     CHECK(weights > (uint64_t)MAPS * MAPS * (LARGE - 4) * (LARGE - 4));
     const uint64_t alone = lenet_workspace_size(plan, 1, INT64_MAX, 1);
@@ -121,6 +126,64 @@ static int check_largest_plan(void)
     CHECK(lenet_workspace_size(plan, 1, 0, 1) == 0 && lenet_workspace_size(plan, 0, -5, 1) == 0);
     lenet_plan_free(plan);
     free(table);
+    return 0;
+}
+
+/* An input that cannot be; and bytes of three channels, each with its levels, in small and large batches
+ * give what the same values as floats do. */
+static int check_channels(void)
+{
+    enum { CHANNELS = 3, MANY = 40, PIXELS = SIDE * SIDE };
+    const lenet_layer layers[] = {{.kind = LENET_CONV, .maps = 4, .kernel = 5},
+                                  {.kind = LENET_AVERAGE_POOL},
+                                  {.kind = LENET_DENSE, .maps = CLASSES}};
+    lenet_input input = {CHANNELS, SIDE, SIDE, {-0.5f, 0.0f, 1.0f}, {0.5f, 2.0f, -1.0f}};
+    lenet_plan *plan = NULL;
+    for (int i = 0; i < 4; i++) {
+        lenet_input wrong = input;
+        if (i == 0) wrong.channels = 0;
+        if (i == 1) wrong.channels = LENET_MAX_CHANNELS + 1;
+        if (i == 2) wrong.background[CHANNELS - 1] = NAN;
+        if (i == 3) wrong.foreground[CHANNELS - 1] = INFINITY;
+        CHECK(lenet_plan_create(layers, 3, &wrong, NULL, &plan) == LENET_BAD_ARGUMENT && !plan);
+    }
+    input.background[CHANNELS] = NAN;  /* no channel of its own */
+    CHECK(lenet_plan_create(layers, 3, &input, NULL, &plan) == LENET_OK);
+    const int64_t n = lenet_plan_parameters(plan);
+    CHECK(n == 4 * (CHANNELS * 25 + 1) + CLASSES * (4 * 4 * 4 + 1));
+
+    uint8_t *bytes = malloc((size_t)MANY * CHANNELS * PIXELS);
+    float *values = malloc((size_t)MANY * CHANNELS * PIXELS * sizeof *values);
+    float *parameters = malloc((size_t)n * sizeof *parameters);
+    const size_t size = lenet_workspace_size(plan, 0, MANY, 1);
+    char *memory = malloc(size + 64);
+    CHECK(bytes && values && parameters && memory);
+    for (int64_t i = 0; i < n; i++) parameters[i] = (float)(i * 37 % 101) / 500.0f - 0.1f;
+    for (int i = 0; i < MANY * CHANNELS * PIXELS; i++) {
+        const int c = i / PIXELS % CHANNELS;
+        bytes[i] = (uint8_t)(i * 89 % 251);
+        values[i] = input.background[c]
+                    + (float)bytes[i] / 255.0f * (input.foreground[c] - input.background[c]);
+    }
+    const lenet_run run = {.workspace = memory + (64 - (uintptr_t)memory % 64),
+                           .workspace_size = size,
+                           .n_threads = 1};
+    const lenet_images raw = {.pixels = bytes, .height = SIDE, .width = SIDE};
+    const lenet_images ready = {.pixels = values, .is_float = 1, .height = SIDE, .width = SIDE};
+    static float of_bytes[MANY][CLASSES], of_values[MANY][CLASSES];
+    for (int64_t count = 1; count <= MANY; count += MANY - 1) {
+        CHECK(lenet_forward(plan, parameters, &raw, count, of_bytes[0], &run) == LENET_OK);
+        CHECK(lenet_forward(plan, parameters, &ready, count, of_values[0], &run) == LENET_OK);
+        for (int64_t i = 0; i < count; i++)
+            for (int c = 0; c < CLASSES; c++)
+                CHECK(fabsf(of_bytes[i][c] - of_values[i][c]) < 1e-4f);
+    }
+    CHECK(fabsf(of_bytes[0][0] - of_bytes[1][0]) > 1e-3f);
+    lenet_plan_free(plan);
+    free(bytes);
+    free(values);
+    free(parameters);
+    free(memory);
     return 0;
 }
 
@@ -212,27 +275,28 @@ static int check_appearance(void)
     const lenet_images learnt = {dark, 0, WIDTH, WIDTH, NULL, NULL};
     const lenet_images bytes = {others, 0, WIDTH, WIDTH, NULL, NULL};
     const lenet_images values = {floats, 1, WIDTH, WIDTH, NULL, NULL};
+    const lenet_input input = {1, SIDE, SIDE, {-1.0f}, {1.0f}};
     lenet_appearance look = {0};
-    lenet_appearance_learn(&look, &learnt, N, 100, -1.0f, 1.0f);
+    lenet_appearance_learn(&look, &learnt, N, 100, &input);
     CHECK(look.n == N && look.border[0] == -1.0f && look.border[1] == -1.0f);
     CHECK(look.low[0] == -1.0f && look.low[1] == -1.0f && fabsf(look.high[0] - 1.0f) < 1e-6f);
-    lenet_appearance_compare(&look, &learnt, N, 2, -1.0f, 1.0f, &seen, unlike);
+    lenet_appearance_compare(&look, &learnt, N, 2, &input, &seen, unlike);
     CHECK(seen == 2);
     for (int k = 0; k < LENET_UNLIKE_KINDS; k++) CHECK(unlike[k] == 0);
     for (int i = 0; i < N * PIXELS; i++) others[i] = (uint8_t)(255 - dark[i]);
-    lenet_appearance_compare(&look, &bytes, N, 16, -1.0f, 1.0f, &seen, unlike);
+    lenet_appearance_compare(&look, &bytes, N, 16, &input, &seen, unlike);
     CHECK(seen == N && unlike[LENET_INVERTED] == N);
     for (int i = 0; i < N * PIXELS; i++) others[i] = dark[i] / 255;
-    lenet_appearance_compare(&look, &bytes, N, 16, -1.0f, 1.0f, &seen, unlike);
+    lenet_appearance_compare(&look, &bytes, N, 16, &input, &seen, unlike);
     CHECK(unlike[LENET_ONES] == N);
     for (int i = 0; i < N * PIXELS; i++) others[i] = dark[i] / 16;
-    lenet_appearance_compare(&look, &bytes, N, 16, -1.0f, 1.0f, &seen, unlike);
+    lenet_appearance_compare(&look, &bytes, N, 16, &input, &seen, unlike);
     CHECK(unlike[LENET_FAINT] == N);
     floats[3 * WIDTH + 4] = 1.0f;  /* in a row that is looked at */
-    lenet_appearance_compare(&look, &values, 1, 16, -1.0f, 1.0f, &seen, unlike);
+    lenet_appearance_compare(&look, &values, 1, 16, &input, &seen, unlike);
     CHECK(seen == 1 && unlike[LENET_RANGE] == 1);
     floats[3 * WIDTH + 4] = 255.0f;
-    lenet_appearance_compare(&look, &values, 1, 16, -1.0f, 1.0f, &seen, unlike);
+    lenet_appearance_compare(&look, &values, 1, 16, &input, &seen, unlike);
     CHECK(unlike[LENET_FAR] == 1);
     const float outputs[] = {1, 9, 5, 9, 1, 2};
     CHECK(lenet_count_rejected(outputs, 3, 2, 1, 16, 4.0, 3.0) == 2);
@@ -279,8 +343,8 @@ static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
-    if (check_ignored() || check_padding() || check_large_plan() || check_largest_plan() || check_many_classes()
-        || check_appearance())
+    if (check_ignored() || check_padding() || check_large_plan() || check_largest_plan()
+        || check_many_classes() || check_appearance() || check_channels())
         return 1;
     const lenet_layer layers[] = {
         {.kind = LENET_CONV, .activation = LENET_SCALED_TANH, .maps = 3, .kernel = 5},

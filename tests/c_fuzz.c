@@ -171,7 +171,8 @@ static int close_to(const float *a, const float *b, int64_t n, double tolerance)
 typedef struct network {
     lenet_plan *plan;
     lenet_layer layers[LENET_MAX_LAYERS];
-    int32_t n_layers, height, width, classes;
+    lenet_input input;
+    int32_t n_layers, classes;
     int64_t n_parameters;
     float *parameters, *codes;
 } network;
@@ -187,9 +188,15 @@ static int32_t some_size(int32_t most)
 static int make(network *net)
 {
     memset(net, 0, sizeof *net);
-    net->height = chance(3) ? 28 + 4 * below(2) : some_size(40);
-    net->width = chance(3) ? net->height : some_size(40);
-    int32_t maps = 1, h = net->height, w = net->width, n = 0;
+    lenet_input *input = &net->input;
+    input->channels = chance(3) ? between(2, chance(4) ? LENET_MAX_CHANNELS : 4) : 1;
+    input->height = chance(3) ? 28 + 4 * below(2) : some_size(40);
+    input->width = chance(3) ? input->height : some_size(40);
+    for (int32_t c = 0; c < input->channels; c++) {
+        input->background[c] = c ? real(-0.5f, 0) : -0.1f;
+        input->foreground[c] = c ? real(0.5f, 2) : 1.175f;
+    }
+    int32_t maps = input->channels, h = input->height, w = input->width, n = 0;
     const int32_t depth = below(6);
     while (n < depth) {
         lenet_layer *layer = &net->layers[n];
@@ -248,8 +255,13 @@ static int make(network *net)
         }
     }
     net->n_layers = n;
-    const lenet_status status = lenet_plan_create(net->layers, n, net->height, net->width, -0.1f,
-                                                  1.175f, net->codes, &net->plan);
+    if (chance(40)) {
+        const int32_t values[] = {0, -1, LENET_MAX_SIDE + 1, INT32_MIN, INT32_MAX};
+        int32_t *sizes[] = {&input->channels, &input->height, &input->width};
+        *sizes[below(3)] = values[below(5)];
+    }
+    const lenet_status status
+        = lenet_plan_create(net->layers, n, input, net->codes, &net->plan);
     CHECK((status == LENET_OK) == (net->plan != NULL));
     if (status != LENET_OK) return 0;
     net->classes = lenet_plan_classes(net->plan);
@@ -300,11 +312,11 @@ static void draw_batch(const network *net, batch *b)
     b->n = chance(25) ? between(66, 150) : sizes[below(19)];
     int64_t stored = b->n;
     b->images.is_float = chance(3);
-    b->images.height = net->height;
-    b->images.width = net->width;
+    b->images.height = net->input.height;
+    b->images.width = net->input.width;
     if (!b->images.is_float) {
         const int32_t dh = 2 * below(5), dw = 2 * below(5);
-        if (chance(2) && dh < net->height && dw < net->width) {
+        if (chance(2) && dh < net->input.height && dw < net->input.width) {
             b->images.height -= dh;
             b->images.width -= dw;
         }
@@ -315,7 +327,7 @@ static void draw_batch(const network *net, batch *b)
         for (int64_t i = 0; i < b->n; i++) order[i] = below((int32_t)stored);
         b->images.order = order;
     }
-    const int64_t pixels = stored * b->images.height * b->images.width;
+    const int64_t pixels = stored * net->input.channels * b->images.height * b->images.width;
     if (b->images.is_float) {
         b->images.pixels = noise(pixels, 1.2f);
     } else {
@@ -381,9 +393,16 @@ static void check_forward(const network *net, const batch *b)
         for (int32_t c = 0; c < net->classes; c++) sum += (double)shares[i * net->classes + c];
         CHECK(fabs(sum - 1) < 1e-4);
     }
+    lenet_appearance look = {0};
+    int64_t seen, unlike[LENET_UNLIKE_KINDS];
+    const int64_t first = images.order ? 1 : b->n;  /* so many are there */
+    lenet_appearance_learn(&look, &images, first, between(2, 40), &net->input);
+    lenet_appearance_compare(&look, &images, first, between(2, 40), &net->input, &seen, unlike);
+    CHECK(seen <= first && look.n <= first);
     /* one image of them by itself */
     const int64_t pick = below((int32_t)b->n), at = images.order ? images.order[pick] : pick;
-    const size_t bytes = (size_t)images.height * (size_t)images.width * (images.is_float ? 4 : 1);
+    const size_t bytes = (size_t)net->input.channels * (size_t)images.height * (size_t)images.width
+                         * (images.is_float ? 4 : 1);
     void *pixels = take(bytes, images.is_float ? 4 : 1);
     memcpy(pixels, (const char *)images.pixels + (size_t)at * bytes, bytes);
     lenet_images single = images;

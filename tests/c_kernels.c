@@ -1309,8 +1309,8 @@ static void conv_weights_of_one_case(const lenet_conv_shape *s, int activation)
         int connection = -1;
         if (s->slots && of >= s->slots[group].slots) continue;
         if (s->slots) connection = s->slots[group].connection[of][lane];
-        for (int c = s->first[map < s->out_maps ? map : 0];
-             !s->slots && map < s->out_maps && c < s->first[map + 1]; c++)
+        for (int c = s->begin[map < s->out_maps ? map : 0];
+             !s->slots && map < s->out_maps && c < s->begin[map + 1]; c++)
             if (s->source[c] == of) connection = c;
         const float want = connection < 0 ? 0.0f : weights[(size_t)connection * taps + tap];
         if (out[i] != want) fail("out[%zu] is %g, want %g", i, out[i], want);

@@ -233,7 +233,8 @@ def _run(
     x = np.asarray(x, dtype=np.float64)
     if x.shape[1:] != tuple(architecture.input_shape):
         raise ValueError(f"x has shape {x.shape}, want (N, *{architecture.input_shape})")
-    x = x[:, None]
+    if x.ndim == 3:
+        x = x[:, None]
     steps = []
     for layer in architecture.layers:
         p = {k.split(".")[1]: v for k, v in params.items() if k.split(".")[0] == layer.name}
@@ -265,7 +266,7 @@ def forward(
     x: NDArray[Any],
     codes: NDArray[Any] | None = None,
 ) -> dict[str, Array]:
-    """Every layer's output by name, for normalised images x (N, H, W).
+    """Every layer's output by name, for normalised images x (N, H, W) or (N, C, H, W).
 
     Convolution and pooling layers give (N, maps, h, w), dense and RBF layers (N, K).
     codes, (classes, K), are the weights of an RBF layer that is not trained.

@@ -345,9 +345,13 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"input_shape": [32, 32]},
         TypeError,
-        "input_shape: got [32, 32], want a tuple (height, width)",
+        "input_shape: got [32, 32], want a tuple (height, width), or (channels, height, width)",
     ),
-    ({"input_shape": (32,)}, TypeError, "input_shape: got (32,), want a tuple (height, width)"),
+    (
+        {"input_shape": (32,)},
+        TypeError,
+        "input_shape: got (32,), want a tuple (height, width), or (channels, height, width)",
+    ),
     (
         {"input_shape": (32.0, 32)},
         TypeError,
@@ -750,7 +754,10 @@ HOSTILE: list[tuple[Any, str]] = [
         edited("layers", 6, "trained", to="yes"),
         "layer 'output': trained: got 'yes', want True or False",
     ),
-    (edited("input_shape", to=32), "input_shape: got 32, want a tuple (height, width)"),
+    (
+        edited("input_shape", to=32),
+        "input_shape: got 32, want a tuple (height, width), or (channels, height, width)",
+    ),
     (
         edited("input_shape", to=[32, "32"]),
         "input_shape: side: got '32', want a whole number from 1 to 1024",

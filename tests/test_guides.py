@@ -68,6 +68,10 @@ def test_an_architecture_of_ones_own(tmp_path):
     assert error_rate(pasted.run(pasted.blocks(ARCHITECTURES)[1], tmp_path)) < 8
 
 
+def test_pictures_of_several_channels(tmp_path):
+    assert error_rate(pasted.run(pasted.blocks(ARCHITECTURES)[2], tmp_path)) < 5
+
+
 def test_the_table_of_networks():
     for name, network in (
         ("LENET5_MODERN", LENET5_MODERN),

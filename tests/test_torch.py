@@ -53,10 +53,10 @@ def subsample(x, coefficient, bias):
     return block_sums(x) * coefficient.view(1, maps, 1, 1) + bias.view(1, maps, 1, 1)
 
 
-def by_table(w):
-    """Table I's kernels in a full (16, 6, 5, 5) tensor that is 0 elsewhere."""
-    full = torch.zeros(16, 6, 5, 5, dtype=w.dtype)
-    places = [(o, i) for o, sources in enumerate(C3_TABLE) for i in sources]
+def by_table(w, table, in_maps):
+    """A table's kernels in a full (maps, in_maps, 5, 5) tensor that is 0 elsewhere."""
+    full = torch.zeros(len(table), in_maps, 5, 5, dtype=w.dtype)
+    places = [(o, i) for o, sources in enumerate(table) for i in sources]
     maps, sources = zip(*places, strict=True)
     return full.index_put((torch.tensor(maps), torch.tensor(sources)), w)
 
@@ -64,7 +64,7 @@ def by_table(w):
 def run_1998(p, codes, x):
     c1 = scaled_tanh(F.conv2d(x, p["C1.weight"], p["C1.bias"]))
     s2 = scaled_tanh(subsample(c1, p["S2.coefficient"], p["S2.bias"]))
-    c3 = scaled_tanh(F.conv2d(s2, by_table(p["C3.weight"]), p["C3.bias"]))
+    c3 = scaled_tanh(F.conv2d(s2, by_table(p["C3.weight"], C3_TABLE, 6), p["C3.bias"]))
     s4 = scaled_tanh(subsample(c3, p["S4.coefficient"], p["S4.bias"]))
     c5 = scaled_tanh(F.conv2d(s4, p["C5.weight"], p["C5.bias"]))
     f6 = scaled_tanh(F.linear(c5.flatten(1), p["F6.weight"], p["F6.bias"]))
@@ -194,3 +194,50 @@ def test_losses_and_gradients(rng, architecture, run, loss):
         start += tensor.numel()
     assert start == net.n_parameters
     print(f"{architecture.name}, {loss}: gradients {worst:.1e}")
+
+
+MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
+RGB = ((0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2))
+COLOURS = Architecture(
+    "colours",
+    (
+        Conv("C1", 6, 5, table=RGB, activation="tanh"),
+        AveragePool("S2"),
+        Conv("C3", 16, 5, activation="tanh"),
+        AveragePool("S4"),
+        Dense("F5", 40, activation="tanh"),
+        Dense("output", 10, activation="identity"),
+    ),
+    (3, 32, 32),
+).with_normalization(MEAN, STD)
+
+
+def run_colours(p, x):
+    c1 = by_table(p["C1.weight"], RGB, 3)
+    x = F.avg_pool2d(torch.tanh(F.conv2d(x, c1, p["C1.bias"])), 2)
+    x = F.avg_pool2d(torch.tanh(F.conv2d(x, p["C3.weight"], p["C3.bias"])), 2)
+    x = torch.tanh(F.linear(x.flatten(1), p["F5.weight"], p["F5.bias"]))
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
+@pytest.mark.parametrize("n", [1, 5, 70])
+def test_three_channels(rng, n):
+    """As torchvision's Normalize(mean, std) has them, of batches and of one image."""
+    net = LeNet5(COLOURS, seed=11)
+    images = rng.integers(0, 256, (n, 3, 32, 32), np.uint8)
+    labels = rng.integers(0, 10, n)
+    mean, std = (torch.tensor(each, dtype=torch.float64).view(3, 1, 1) for each in (MEAN, STD))
+    x = (torch.as_tensor(images, dtype=torch.float64) / 255 - mean) / std
+    parameters = {
+        name: torch.tensor(net[name].astype(np.float64), requires_grad=True) for name in net
+    }
+    outputs = run_colours(parameters, x)
+    off = assert_close(net.forward(images), outputs.detach().numpy(), TOLERANCE)
+    assert_close(net.forward(images[0]), outputs[:1].detach().numpy(), TOLERANCE)
+    want = F.cross_entropy(outputs, torch.as_tensor(labels))
+    want.backward()
+    value, gradient = net.loss_and_gradient(images, labels, "cross_entropy")
+    assert value == pytest.approx(want.item(), rel=TOLERANCE)
+    slopes = torch.cat([each.grad.flatten() for each in parameters.values()]).numpy()
+    slope = assert_close(gradient, slopes, TOLERANCE)
+    print(f"colours, {n}: outputs {off:.1e}, gradients {slope:.1e}")

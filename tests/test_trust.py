@@ -603,8 +603,8 @@ calls = [
     lambda: _core.Profile().seconds(None),
     lambda: state.freeze(None),
     lambda: _core.OptimizerState(None, 3),
-    lambda: _core.Network(None, 8, 8, 0.0, 1.0, None),
-    lambda: _core.Network([], 8, 8, 0.0, 1.0, None),
+    lambda: _core.Network(None, (1, 8, 8), (0.0,), (1.0,), None),
+    lambda: _core.Network([], (1, 8, 8), (0.0,), (1.0,), None),
     lambda: net.workspace_size("reading", 0, 1),
 ]
 for i, call in enumerate(calls):
@@ -657,17 +657,17 @@ UNITS = ("rbf", "identity", 3, 0, None, False)
 def test_descriptions_that_do_not_fit(layers: Any, codes: Any) -> None:
     """The core would read tables and codes by the sizes of the layers."""
     with pytest.raises((MemoryError, OverflowError, ValueError)):
-        _core.Network(layers, 8, 8, 0.0, 1.0, codes)
+        _core.Network(layers, (1, 8, 8), (0.0,), (1.0,), codes)
 
 
 def test_descriptions_that_fit() -> None:
     table = np.ones((4, 4), np.uint8)
     pool = ("average_pool", "identity", 0, 0, None, False)
     layers = [CONV, ("conv", "tanh", 4, 3, table, False), pool, UNITS]
-    net = _core.Network(layers, 9, 8, 0.0, 1.0, np.zeros((3, 16), np.float32))
+    net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), np.zeros((3, 16), np.float32))
     assert net.n_parameters == 40 + 4 * 4 * 9 + 4
     order = np.asfortranarray(np.arange(48, dtype=np.float32).reshape(3, 16))
-    _core.Network(layers, 9, 8, 0.0, 1.0, order)
+    _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), order)
 
 
 # ---- limits on bytes -----------------------------------------------------------------------------
@@ -770,7 +770,7 @@ def test_sizes_do_not_overflow(what: str, layers: Any) -> None:
     inputs = layers[0][2] * 1024 * 1024
     if len(layers) < 4 and inputs > 1 << 24:
         layers = [*layers[:-1], *[("average_pool", "identity", 0, 0, None, False)] * 5, LAST]
-    core = _core.Network(layers, 1024, 1024, 0.0, 1.0, None)
+    core = _core.Network(layers, (1, 1024, 1024), (0.0,), (1.0,), None)
     sizes = [core.workspace_size(what, 10**15, threads) for threads in (16, 17, 255, 256)]
     assert sizes[1] - sizes[0] == sizes[3] - sizes[2] > 4 * inputs
     assert sizes[3] > 240 * (sizes[1] - sizes[0])

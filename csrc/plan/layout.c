@@ -31,7 +31,7 @@ static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at
     for (int i = 0; i <= plan->n_layers; i++) {  /* the images, then the outputs of layer i - 1 */
         const net_layer *layer = i ? &plan->layers[i - 1] : NULL;
         const int all = training || i >= plan->first_flat;
-        ptrdiff_t size = (i ? layer->out_size : (ptrdiff_t)plan->height * plan->width) * lanes;
+        ptrdiff_t size = (i ? layer->out_size : plan_image_size(plan)) * lanes;
         if (!all && i && layer->feeds_above)
             size = (ptrdiff_t)layer->out_maps * at->manner[i - 1].rows * layer->out_width * lanes;
         at->buffer[i].stride = all ? size : 0;
@@ -61,9 +61,10 @@ static void lay_out_training(const lenet_plan *plan, lenet_layout *at)
     }
     at->n_lane_sums = n;
     at->lane_sums = reserve(at, n);
-    at->distorted = reserve(at, ((ptrdiff_t)plan->height * plan->width * at->lanes + 3) / 4);
+    const lenet_input *input = &plan->input;
+    at->distorted = reserve(at, (plan_image_size(plan) * at->lanes + 3) / 4);
     at->distorting = reserve(
-        at, ((ptrdiff_t)lenet_distort_workspace(plan->height, plan->width) + 3) / 4);
+        at, ((ptrdiff_t)lenet_distort_workspace(input->height, input->width) + 3) / 4);
 }
 
 static int can_learn_alone(const lenet_plan *plan)
@@ -77,9 +78,12 @@ static int can_learn_alone(const lenet_plan *plan)
 static void lay_out_one(const lenet_plan *plan, int training, lenet_layout *at)
 {
     const int lanes = at->lanes;
+    const lenet_input *input = &plan->input;
     plan_buffer *image = &at->buffer[0];
-    image->layout = plan->first_flat ? layer_whole_vectors(plan->width, lanes) : lenet_rows(plan->width);
-    image->n_one = lenet_map_floats(image->layout, 1, plan->height, plan->width, lanes);
+    image->layout
+        = plan->first_flat ? layer_whole_vectors(input->width, lanes) : lenet_rows(input->width);
+    image->n_one
+        = lenet_map_floats(image->layout, input->channels, input->height, input->width, lanes);
     image->one = reserve(at, image->n_one + LENET_ROW_SLACK);
     for (int l = 0; l < plan->n_layers; l++) {
         const net_layer *layer = &plan->layers[l];

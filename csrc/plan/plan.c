@@ -45,10 +45,10 @@ static void join(lenet_plan *plan)
 
 static lenet_status fill(lenet_plan *plan, const lenet_layer *layers)
 {
-    const net_layer image = {.out_maps = 1,
-                             .out_height = plan->height,
-                             .out_width = plan->width,
-                             .out_size = (ptrdiff_t)plan->height * plan->width};
+    const net_layer image = {.out_maps = plan->input.channels,
+                             .out_height = plan->input.height,
+                             .out_width = plan->input.width,
+                             .out_size = plan_image_size(plan)};
     const net_layer *below = &image;
     for (int32_t i = 0; i < plan->n_layers; i++) {
         net_layer *layer = &plan->layers[i];
@@ -81,24 +81,28 @@ static lenet_status copy_codes(lenet_plan *plan, const float *codes)
     return LENET_OK;
 }
 
-lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int32_t height,
-                               int32_t width, float background, float foreground,
+static int input_is_valid(const lenet_input *input)
+{
+    if (input->channels < 1 || input->channels > LENET_MAX_CHANNELS || input->height < 1
+        || input->height > LENET_MAX_SIDE || input->width < 1 || input->width > LENET_MAX_SIDE)
+        return 0;
+    for (int32_t c = 0; c < input->channels; c++)
+        if (!isfinite(input->background[c]) || !isfinite(input->foreground[c])) return 0;
+    return 1;
+}
+
+lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, const lenet_input *input,
                                const float *codes, lenet_plan **out)
 {
     *out = NULL;
     lenet_status ready = lenet_init();
     if (ready != LENET_OK) return ready;
-    if (n_layers < 1 || n_layers > LENET_MAX_LAYERS || height < 1 || width < 1
-        || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE || !isfinite(background)
-        || !isfinite(foreground))
+    if (n_layers < 1 || n_layers > LENET_MAX_LAYERS || !input_is_valid(input))
         return LENET_BAD_ARGUMENT;
     lenet_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return LENET_NO_MEMORY;
     plan->n_layers = n_layers;
-    plan->height = height;
-    plan->width = width;
-    plan->background = background;
-    plan->foreground = foreground;
+    plan->input = *input;
     lenet_status status = fill(plan, layers);
     if (status == LENET_OK) status = copy_codes(plan, codes);
     if (status != LENET_OK) {

@@ -41,9 +41,9 @@ struct lenet_plan {
     /* Layers from here on have one value a map and all-to-all weights: they run through the
      * dense kernels, several groups of lanes at once. Those before run group by group. */
     int32_t first_flat;
-    int32_t height, width, classes;
+    lenet_input input;
+    int32_t classes;
     int32_t gives_penalties;         /* otherwise logits */
-    float background, foreground;
     double work;                     /* of all layers */
     ptrdiff_t n_parameters;
     net_layer layers[LENET_MAX_LAYERS];
@@ -57,6 +57,12 @@ void lenet_lay_out(lenet_plan *plan);
  * it holds, on failure too. */
 lenet_status lenet_make_layer(const lenet_layer *from, const net_layer *below, net_layer *layer);
 void lenet_free_layer(net_layer *layer);
+
+/* Values of an image. */
+static inline ptrdiff_t plan_image_size(const lenet_plan *plan)
+{
+    return (ptrdiff_t)plan->input.channels * plan->input.height * plan->input.width;
+}
 
 /* Floats of a buffer to whole cache lines, and one more that keeps it from the next. */
 static inline ptrdiff_t plan_padded(ptrdiff_t floats) { return (floats + 15) / 16 * 16 + 16; }

@@ -6,12 +6,42 @@
 
 enum { BORDER = 64, LANES = 4, PADDED = 32, PADDING = 2 };
 
-/* One image, in its own units. */
+/* One image: of one channel in its own units, of several in the network's. */
 typedef struct view {
     float low, high;
-    float border[BORDER + 4];  /* of few more, by rounding */
+    float brightest;  /* in its own units */
+    int is_blank;     /* each channel is of one level */
+    float border[BORDER + 4 * LENET_MAX_CHANNELS];  /* of few more, by rounding */
     int n_border;
 } view;
+
+/* Level v of a channel is zero + unit * v in the network's units. */
+typedef struct scale {
+    float zero, unit;
+} scale;
+
+static scale scale_of(const lenet_images *images, const lenet_input *input, int32_t c)
+{
+    if (images->is_float) return (scale){0.0f, 1.0f};
+    return (scale){input->background[c], (input->foreground[c] - input->background[c]) / 255.0f};
+}
+
+/* The same of a view. */
+static scale scale_of_view(const lenet_images *images, const lenet_input *input)
+{
+    return input->channels > 1 ? (scale){0.0f, 1.0f} : scale_of(images, input, 0);
+}
+
+/* The levels that uint8 images can have, in the network's units. */
+static void levels_of(const lenet_input *input, float *least, float *greatest)
+{
+    *least = fminf(input->background[0], input->foreground[0]);
+    *greatest = fmaxf(input->background[0], input->foreground[0]);
+    for (int32_t c = 1; c < input->channels; c++) {
+        *least = fminf(*least, fminf(input->background[c], input->foreground[c]));
+        *greatest = fmaxf(*greatest, fmaxf(input->background[c], input->foreground[c]));
+    }
+}
 
 static void look_at_bytes(const uint8_t *pixels, int32_t n, view *v)
 {
@@ -50,14 +80,14 @@ static void look_at_floats(const float *pixels, int32_t h, int32_t w, view *v)
     }
 }
 
-/* Of the image without `cut` pixels at each side. */
-static void look_at_border(const lenet_images *images, const void *image, int32_t cut, view *v)
+/* Adds pixels of a channel without `cut` pixels at each side: about BORDER of all channels together. */
+static void look_at_border(const lenet_images *images, const void *image, int32_t channels,
+                           int32_t cut, view *v)
 {
     const int32_t row = images->width, h = images->height - 2 * cut, w = row - 2 * cut;
-    /* about BORDER pixels, evenly apart */
-    const int32_t step = 1 + (2 * (h + w) - 1) / BORDER;
+    const int32_t step = 1 + (2 * (h + w) * channels - 1) / BORDER;  /* evenly apart */
     const int32_t first = cut * row + cut, last = (h - 1) * row;
-    float *b = v->border;
+    float *b = v->border + v->n_border;
 #define COLLECT(type)                                                      \
     do {                                                                   \
         const type *p = (const type *)image + first;                       \
@@ -71,36 +101,74 @@ static void look_at_border(const lenet_images *images, const void *image, int32_
     if (images->is_float) COLLECT(float);
     else COLLECT(uint8_t);
 #undef COLLECT
-    const int n = (int)(b - v->border);
+    v->n_border = (int)(b - v->border);
+}
+
+/* One pixel of an even border tells as much, and takes less time. */
+static void shorten_border(view *v)
+{
     int differ = 0;
-    for (int i = 1; i < n; i++) differ |= v->border[i] != v->border[0];
-    v->n_border = differ ? n : 1;  /* one tells as much, and takes less time */
+    for (int i = 1; i < v->n_border; i++) differ |= v->border[i] != v->border[0];
+    if (!differ) v->n_border = 1;
+}
+
+/* Adds a channel to what was seen of an image of several. */
+static void look_at_channel(const lenet_images *images, const void *channel, int32_t channels,
+                            scale s, view *v)
+{
+    view own;
+    const int begin = v->n_border;
+    if (images->is_float) look_at_floats(channel, images->height, images->width, &own);
+    else look_at_bytes(channel, images->height * images->width, &own);
+    const float ends[2] = {s.zero + s.unit * own.low, s.zero + s.unit * own.high};
+    v->low = fminf(v->low, fminf(ends[0], ends[1]));
+    v->high = fmaxf(v->high, fmaxf(ends[0], ends[1]));
+    v->brightest = fmaxf(v->brightest, own.high);
+    v->is_blank &= !(own.low < own.high);
+    look_at_border(images, channel, channels, 0, v);
+    for (int i = begin; i < v->n_border; i++) v->border[i] = s.zero + s.unit * v->border[i];
 }
 
 /* Looks at the k-th of `looks` images among n, evenly apart: the image, of which look_at_border may
- * tell more. Blank ones have no border taken. */
-static const void *look_at(const lenet_images *images, int64_t k, int64_t looks, int64_t n, view *v)
+ * tell more. Blank ones of one channel have no border taken. */
+static const void *look_at(const lenet_images *images, const lenet_input *input, int64_t k,
+                           int64_t looks, int64_t n, view *v)
 {
-    const int32_t size = images->height * images->width;
+    const int32_t size = images->height * images->width, channels = input->channels;
     const int64_t i = looks < n ? k * (n - 1) / (looks - 1) : k;
-    if (images->is_float) {
-        const float *image = (const float *)images->pixels + i * size;
-        look_at_floats(image, images->height, images->width, v);
-        if (v->low < v->high) look_at_border(images, image, 0, v);
-        return image;
+    const ptrdiff_t bytes = size * (images->is_float ? (ptrdiff_t)sizeof(float) : 1);
+    const char *image = (const char *)images->pixels + i * channels * bytes;
+    v->n_border = 0;
+    if (channels > 1) {
+        v->low = INFINITY;
+        v->high = v->brightest = -INFINITY;
+        v->is_blank = 1;
+        for (int32_t c = 0; c < channels; c++)
+            look_at_channel(images, image + c * bytes, channels, scale_of(images, input, c), v);
     } else {
-        const uint8_t *image = (const uint8_t *)images->pixels + i * size;
-        look_at_bytes(image, size, v);
-        if (v->low < v->high) look_at_border(images, image, 0, v);
-        return image;
+        if (images->is_float)
+            look_at_floats((const float *)(const void *)image, images->height, images->width, v);
+        else
+            look_at_bytes((const uint8_t *)image, size, v);
+        v->brightest = v->high;
+        v->is_blank = !(v->low < v->high);
+        if (!v->is_blank) look_at_border(images, image, 1, 0, v);
     }
+    shorten_border(v);
+    return image;
 }
 
-/* An image of 28x28 that was padded may hide its own border: looks at that, if so. */
-static int look_within(const lenet_images *images, const void *image, view *v)
+/* An image of 28x28 that was padded may hide its own border: looks at that, if so. Not of several
+ * channels: people do not pad those by hand. */
+static int look_within(const lenet_images *images, const lenet_input *input, const void *image,
+                       view *v)
 {
-    if (images->height != PADDED || images->width != PADDED || v->n_border > 1) return 0;
-    look_at_border(images, image, PADDING, v);
+    if (input->channels > 1 || images->height != PADDED || images->width != PADDED
+        || v->n_border > 1)
+        return 0;
+    v->n_border = 0;
+    look_at_border(images, image, 1, PADDING, v);
+    shorten_border(v);
     return 1;
 }
 
@@ -137,25 +205,27 @@ static void widen(float range[2], float value, int is_first)
 }
 
 void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, int64_t n, int64_t looks,
-                      float background, float foreground)
+                            const lenet_input *input)
 {
-    const float zero = images->is_float ? 0.0f : background;
-    const float unit = images->is_float ? 1.0f : (foreground - background) / 255.0f;
+    const scale s = scale_of_view(images, input);
+    const float zero = s.zero, unit = s.unit;
+    float least, greatest;
     view v;
+    levels_of(input, &least, &greatest);
     if (looks > n) looks = n;
     for (int64_t k = 0; k < looks; k++) {
-        const void *image = look_at(images, k, looks, n, &v);
-        if (!(v.low < v.high)) continue;
+        const void *image = look_at(images, input, k, looks, n, &v);
+        if (v.is_blank) continue;
         const float ends[2] = {zero + unit * v.low, zero + unit * v.high};
         const int is_first = look->n == 0;
         widen(look->border, zero + unit * median(v.border, v.n_border), is_first);
-        if (look_within(images, image, &v))
+        if (look_within(images, input, image, &v))
             widen(look->border, zero + unit * median(v.border, v.n_border), 0);
         widen(look->low, fminf(ends[0], ends[1]), is_first);
         widen(look->high, fmaxf(ends[0], ends[1]), is_first);
         if (!images->is_float) {  /* how light and dark they can be is known */
-            widen(look->low, fminf(background, foreground), 0);
-            widen(look->high, fmaxf(background, foreground), 0);
+            widen(look->low, least, 0);
+            widen(look->high, greatest, 0);
         }
         look->n++;
     }
@@ -170,19 +240,18 @@ static int border_beyond(const view *v, float limit, int above)
 }
 
 void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *images, int64_t n,
-                        int64_t looks, float background, float foreground, int64_t *n_seen,
-                        int64_t unlike[LENET_UNLIKE_KINDS])
+                              int64_t looks, const lenet_input *input, int64_t *n_seen,
+                              int64_t unlike[LENET_UNLIKE_KINDS])
 {
     /* what was learnt from, in the units of these images */
-    const float zero = images->is_float ? 0.0f : background;
-    const float unit = images->is_float ? 1.0f : (foreground - background) / 255.0f;
-    const float scale = unit != 0.0f ? 1.0f / unit : 0.0f;
-    const int turned = scale < 0.0f;  /* a network whose foreground is the lower value */
+    const scale s = scale_of_view(images, input);
+    const float zero = s.zero, factor = s.unit != 0.0f ? 1.0f / s.unit : 0.0f;
+    const int turned = factor < 0.0f;  /* a network whose foreground is the lower value */
     float border[2], low[2], high[2];
     for (int k = 0; k < 2; k++) {
-        border[k] = (look->border[k ^ turned] - zero) * scale;
-        low[k] = ((turned ? look->high : look->low)[k ^ turned] - zero) * scale;
-        high[k] = ((turned ? look->low : look->high)[k ^ turned] - zero) * scale;
+        border[k] = (look->border[k ^ turned] - zero) * factor;
+        low[k] = ((turned ? look->high : look->low)[k ^ turned] - zero) * factor;
+        high[k] = ((turned ? look->low : look->high)[k ^ turned] - zero) * factor;
     }
     const float range = high[1] - low[0], slack = 0.04f * range;
     const float middle = 0.5f * (low[0] + high[1]);
@@ -191,10 +260,10 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
     memset(unlike, 0, LENET_UNLIKE_KINDS * sizeof *unlike);
     if (looks > n) looks = n;
     for (int64_t k = 0; k < looks; k++) {
-        const void *image = look_at(images, k, looks, n, &v);
-        if (!(v.low < v.high)) continue;
+        const void *image = look_at(images, input, k, looks, n, &v);
+        if (v.is_blank) continue;
         ++*n_seen;
-        if (!images->is_float && v.high == 1.0f) {
+        if (!images->is_float && v.brightest == 1.0f) {
             unlike[LENET_ONES]++;
             continue;
         }
@@ -207,7 +276,7 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
         const float third = (v.high - v.low) / 3;
         int is_inverted = 0, is_beyond = 0;  /* by either border */
         for (int within = 0; within < 2 && !is_inverted; within++) {
-            if (within && !look_within(images, image, &v)) break;
+            if (within && !look_within(images, input, image, &v)) break;
             const int above = border_beyond(&v, border[1] + slack, 1);
             const int below = !above && border_beyond(&v, border[0] - slack, 0);
             is_beyond |= above || below;

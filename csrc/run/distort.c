@@ -155,8 +155,8 @@ lenet_status lenet_distortion_check(const lenet_distortion *d)
 }
 
 void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t *const *images,
-                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace,
-                        lenet_watch *watch, int is_caller)
+                        int n, int32_t channels, int32_t height, int32_t width, uint8_t *out,
+                        void *workspace, lenet_watch *watch, int is_caller)
 {
     const int is_elastic = d->elastic != 0.0f;
     const float spacing = is_elastic ? grid_spacing(d->smoothness) : 0.0f;
@@ -165,14 +165,17 @@ void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t
     const int corrupts = d->chance > 0.0f;
     void *room = (char *)workspace + corrupting(height, width);
     if (is_elastic) fill_weights(&c);
-    for (int i = 0; i < n; i++, out += (ptrdiff_t)height * width) {
+    const ptrdiff_t size = (ptrdiff_t)height * width;
+    for (int i = 0; i < n; i++) {
         const uint64_t image = lenet_hash(sequence, d->first + first + (uint64_t)i);
         const lenet_transform t = draw_transform(d, image);
         const lenet_affine a = invert(&t, height, width);
-        if (lenet_stopped(watch, is_caller, work_of(height, width))) break;
+        if (lenet_stopped(watch, is_caller, channels * work_of(height, width))) break;
         if (is_elastic) draw_grid(&c, d->elastic, image);
-        lenet_kernels_active()->distort(&c, &a, images[i], out);
-        if (corrupts) lenet_kernels_active()->corrupt(d, image, height, width, out, room);
+        for (int32_t channel = 0; channel < channels; channel++, out += size) {
+            lenet_kernels_active()->distort(&c, &a, images[i] + channel * size, out);
+            if (corrupts) lenet_kernels_active()->corrupt(d, image, height, width, out, room);
+        }
     }
 }
 
@@ -198,7 +201,7 @@ lenet_status lenet_distort(const lenet_distortion *d, const uint8_t *images, int
     for (int64_t i = 0; i < n && !lenet_stopped(&watch, 1, 0.0); i++) {
         const ptrdiff_t at = (ptrdiff_t)i * height * width;
         const uint8_t *image = images + at;
-        lenet_distort_some(d, (uint64_t)i, &image, 1, height, width, out + at, workspace, &watch, 1);
+        lenet_distort_some(d, (uint64_t)i, &image, 1, 1, height, width, out + at, workspace, &watch, 1);
     }
     return lenet_stopped(&watch, 1, 0.0) ? LENET_INTERRUPTED : LENET_OK;
 }

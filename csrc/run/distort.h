@@ -4,10 +4,10 @@
 
 #include "sys/watch.h"
 
-/* Distorts images `first` .. of a call to `out`, one behind the other, until the call is to end;
- * checks nothing. */
+/* Distorts images `first` .. of a call to `out`, one behind the other, until the call is to end: all
+ * channels of an image by the same numbers. Checks nothing. */
 void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t *const *images,
-                        int n, int32_t height, int32_t width, uint8_t *out, void *workspace,
-                        lenet_watch *watch, int is_caller);
+                        int n, int32_t channels, int32_t height, int32_t width, uint8_t *out,
+                        void *workspace, lenet_watch *watch, int is_caller);
 
 #endif

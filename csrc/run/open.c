@@ -37,10 +37,11 @@ lenet_status lenet_open_batch(const lenet_plan *plan, const float *parameters,
                               const lenet_images *images, int64_t n, const lenet_run *run,
                               int training, lenet_watch *watch, batch *b)
 {
-    if (n < 1 || images->height < 1 || images->width < 1 || images->height > plan->height
-        || images->width > plan->width)
+    const int32_t height = plan->input.height, width = plan->input.width;
+    if (n < 1 || images->height < 1 || images->width < 1 || images->height > height
+        || images->width > width)
         return LENET_BAD_ARGUMENT;
-    if (images->is_float && (images->height != plan->height || images->width != plan->width))
+    if (images->is_float && (images->height != height || images->width != width))
         return LENET_BAD_ARGUMENT;
     if (run->workspace_size < lenet_workspace_size(plan, training, n, run->n_threads)
         || (uintptr_t)run->workspace % 64)

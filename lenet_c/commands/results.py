@@ -25,6 +25,18 @@ def network_of(model: str) -> LeNet5:
     return LeNet5.load(model)
 
 
+def grey_network_of(model: str) -> LeNet5:
+    """Load a network as `network_of` does, one that reads the grey pictures of the commands."""
+    network = network_of(model)
+    channels = network.architecture.image_shape[0]
+    if channels > 1:
+        raise ValueError(
+            f"{model}: the network reads pictures of {channels} channels, want one of grey "
+            "pictures; others are read from Python: lenet_c.LeNet5.load(path).predict(images)"
+        )
+    return network
+
+
 def report(network: LeNet5, test: Split, criterion: Criterion, what: str = "test") -> None:
     """Print what a network makes of images whose classes are known."""
     loss, j, temperature = criterion

@@ -116,7 +116,7 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
     for option in ("architecture", "activation"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option} is for a new network, and --from has one")
-    network = results.network_of(arguments.start)
+    network = results.grey_network_of(arguments.start)
     if arguments.codes is not None and network.codes is None:
         raise ValueError(f"--codes is for RBF outputs, and {arguments.start} has none")
     return network

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet_c import checks
-from lenet_c.preprocess._arrays import images
+from lenet_c.preprocess._arrays import channels_first, images
 from lenet_c.preprocess._pictures import Characters, character, characters, load_image
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Characters",
     "centre",
+    "channels_first",
     "character",
     "characters",
     "images",
@@ -97,14 +98,14 @@ def pad(images: npt.NDArray[np.uint8], size: int = 32) -> npt.NDArray[np.uint8]:
 
     Parameters
     ----------
-    images : ndarray of uint8, (N, H, W) or (H, W)
-        Raw grey images.
+    images : ndarray of uint8, (N, H, W), (H, W) or (N, C, H, W)
+        Raw images.
     size : int
         The side of the result.
 
     Returns
     -------
-    ndarray of uint8, (N, size, size) or (size, size)
+    ndarray of uint8, (N, size, size), (size, size) or (N, C, size, size)
         Padded images; an odd row or column goes to the bottom or the right.
     """
     _check_raw(images)
@@ -117,17 +118,20 @@ def pad(images: npt.NDArray[np.uint8], size: int = 32) -> npt.NDArray[np.uint8]:
 
 
 def normalize(
-    images: npt.NDArray[np.uint8], background: float = -0.1, foreground: float = 1.175
+    images: npt.NDArray[np.uint8],
+    background: float | tuple[float, ...] = -0.1,
+    foreground: float | tuple[float, ...] = 1.175,
 ) -> npt.NDArray[np.float32]:
-    """Map raw grey values to the network's input range.
+    """Map raw values to the network's input range.
 
     Parameters
     ----------
-    images : ndarray of uint8, (N, H, W) or (H, W)
-        Raw grey images.
-    background, foreground : float
-        What 0 and 255 become. By default the paper's values (section II.B), which give MNIST
-        a mean of about 0 and a variance of about 1.
+    images : ndarray of uint8, (N, H, W), (H, W) or (N, C, H, W)
+        Raw images.
+    background, foreground : float or tuple of float
+        What 0 and 255 become: the same in all channels, or a tuple of one for each. By default
+        the paper's values (section II.B), which give MNIST a mean of about 0 and a variance of
+        about 1.
 
     Returns
     -------
@@ -135,11 +139,20 @@ def normalize(
         The normalised images.
     """
     _check_raw(images)
-    for name, grey in (("background", background), ("foreground", foreground)):
-        checks.real(name, grey, -math.inf, closed="neither", in_float32=True)
-    low, high = float(background), float(foreground)  # numpy's scalars could overflow
-    table = low + (high - low) * np.arange(256) / 255
-    return table.astype(np.float32)[images]
+    channels = images.shape[1] if images.ndim == 4 else 1
+    pairs = zip(
+        _each("background", background, channels),
+        _each("foreground", foreground, channels),
+        strict=True,
+    )
+    tables = [low + (high - low) * np.arange(256) / 255 for low, high in pairs]
+    out = np.empty(images.shape, np.float32)
+    by_channel = [(images, out)]
+    if images.ndim == 4:
+        by_channel = [(images[:, c], out[:, c]) for c in range(channels)]
+    for table, (given, to) in zip(tables, by_channel, strict=True):
+        to[...] = table.astype(np.float32)[given]
+    return out
 
 
 def normalize_columns(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -150,8 +163,8 @@ def normalize_columns(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
     Parameters
     ----------
-    images : ndarray of uint8, (N, H, W) or (H, W)
-        Raw grey images.
+    images : ndarray of uint8, (N, H, W), (H, W) or (N, C, H, W)
+        Raw images.
 
     Returns
     -------
@@ -168,8 +181,18 @@ def normalize_columns(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 def _check_raw(images: npt.NDArray[np.uint8]) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise TypeError(f"images: {getattr(images, 'dtype', type(images))}, want a uint8 array")
-    if images.ndim not in (2, 3):
-        raise ValueError(f"images: shape {images.shape}, want (N, H, W) or (H, W)")
+    if images.ndim not in (2, 3, 4):
+        raise ValueError(f"images: shape {images.shape}, want (N, H, W), (H, W) or (N, C, H, W)")
+
+
+def _each(name: str, given: float | tuple[float, ...], channels: int) -> list[float]:
+    """Check a level for all channels, or one for each, and give one for each."""
+    levels = given if isinstance(given, tuple) else (given,) * channels
+    if len(levels) != channels:
+        raise ValueError(f"{name}: got {len(levels)} levels, want a number or {channels} of them")
+    return [
+        checks.real(name, level, -math.inf, closed="neither", in_float32=True) for level in levels
+    ]
 
 
 def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:

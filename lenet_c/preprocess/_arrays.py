@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SIDE = 28
+_MAX_CHANNELS = 16
 
 
 def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
@@ -54,6 +55,44 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
     if not is_bool:
         invert = _dark_on_light(raw)
     return 255 - raw if invert else raw
+
+
+def channels_first(x: Any) -> npt.NDArray[Any]:
+    """Turn pictures whose channels come last, as most libraries load them, for the network.
+
+    Parameters
+    ----------
+    x : array, (N, H, W, C) or (H, W, C)
+        Up to 16 channels; uint8 or other numbers, which stay as they are.
+
+    Returns
+    -------
+    ndarray, (N, C, H, W) or (C, H, W)
+        A contiguous copy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no numbers, or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> channels_first(np.zeros((10, 32, 32, 3), np.uint8)).shape
+    (10, 3, 32, 32)
+    """
+    given = checks.numbers("x", x)
+    if given.ndim not in (3, 4) or not 1 <= given.shape[-1] <= _MAX_CHANNELS:
+        hint = ""
+        if given.ndim in (3, 4) and 1 <= given.shape[-3] <= _MAX_CHANNELS:
+            hint = ": channels first already? take x as it is"
+        elif given.ndim in (2, 3):
+            hint = ": grey? x = x[..., None] gives it one channel"
+        raise ValueError(
+            f"x: shape {given.shape}, want (N, height, width, channels) or (height, width, "
+            f"channels), at most {_MAX_CHANNELS} channels{hint}"
+        )
+    return np.ascontiguousarray(np.moveaxis(given, -1, -3))
 
 
 def other_shape(shape: tuple[int, ...], given: Any, name: str) -> tuple[str, str] | None:

@@ -496,7 +496,7 @@ def entries() -> list[Entry]:
             {
                 "name": name,
                 "layers": one((Conv("C", 1, 3), Dense("D", 2, "identity"))),
-                "input_shape": one((8, 8), (5, 9)),
+                "input_shape": one((8, 8), (5, 9), (2, 8, 8)),
                 "background": real(-1, 0),
                 "foreground": real(1, 2),
             },
@@ -513,6 +513,11 @@ def entries() -> list[Entry]:
             lambda o: TINY[0].with_classes,
             {"classes": one(2, 5), "code_length": one(None, 7)},
             may_refuse=True,
+        ),
+        Entry(
+            "with_normalization",
+            lambda o: TINY[3].with_normalization,
+            {"mean": one(0.5, (0.1, 0.2, 0.3)), "std": one(0.25, [0.5, 0.5, 1])},
         ),
         Entry("with_activation", lambda o: TINY[0].with_activation, {"activation": activation}),
         Entry(
@@ -587,6 +592,11 @@ def entries() -> list[Entry]:
             {"images": images, "background": real(-1, 0), "foreground": real(0, 1)},
             (),
             is_array(np.float32),
+        ),
+        Entry(
+            "channels_first",
+            lambda o: preprocess.channels_first,
+            {"x": array("u1", 3, 8, 8, 3, most=255.0)},
         ),
         Entry(
             "normalize_columns",

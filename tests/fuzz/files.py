@@ -52,6 +52,12 @@ TINY = [
         ),
         input_shape=(12, 10),
     ),
+    Architecture(
+        "colours",
+        (Conv("C1", 2, 3, ((0, 2), (1,))), Subsample("S2"), Dense("OUT", 3, activation="identity")),
+        input_shape=(3, 8, 9),
+        background=(-0.5, 0.0, -1.0),
+    ),
 ]
 
 
@@ -153,10 +159,9 @@ class Files:
             expect(isinstance(net, ModelFileError), f"not a ModelFileError: {net!r}")
             return
         expect(np.isfinite(net.parameters).all(), "parameters that are not finite were loaded")
-        height, width = net.architecture.input_shape
         try:
             with case.timed():
-                classes = net.predict(np.zeros((height, width), np.uint8))
+                classes = net.predict(np.zeros(net.architecture.input_shape, np.uint8))
             expect(0 <= classes[0] < net.architecture.classes, "a class out of range")
         except FloatingPointError:
             pass

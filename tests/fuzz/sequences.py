@@ -37,7 +37,7 @@ class World:
         self.notes = dict(self.net.notes)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, ...]:
         """The network's image."""
         return self.net.architecture.input_shape
 
