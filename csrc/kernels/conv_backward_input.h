@@ -8,98 +8,109 @@
 
 /* ---- images in lanes ------------------------------------------------------------------------- */
 
-/* One row of one input map at a time, all its columns in registers. Each output map that the
- * input map feeds scatters its deltas: the delta at column x belongs to the sums x .. x + K-1.
- * No multiply-add is spent on the border. Widths not listed below gather instead. */
+/* A row of an input map's gradient is a row of sums. Each output map that the input map feeds scatters
+ * its deltas: the delta at column x belongs to the sums x .. x + K-1, so that no multiply-add is spent
+ * on the border. A tile is some columns of deltas times some taps, with their sums in registers: a
+ * kernel of up to SCATTER_TAPS hands the K-1 sums that the next tile adds to over to it; the sums of a
+ * wider one, with several tiles for its taps, wait in memory until the row is done. */
 
-/* d_row: OUT_WIDTH deltas, `step` floats apart. */
-INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, ptrdiff_t step,
-                         const float *w_row, vf *sum)
+enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12 };
+
+/* The most that the sums of so many taps leave room for */
+#define SCATTER_COLUMNS_OF(TAPS) \
+    (SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
+
+/* COLUMNS deltas, `step` floats apart, times a kernel row's taps. */
+INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, ptrdiff_t step,
+                         const float *w, vf *sum)
 {
-    PIN(d_row); PIN(w_row);
-    vf held[11];
+    PIN(delta); PIN(w);
+    vf held[SCATTER_COLUMNS];
     UNROLL
-    for (int x = 0; HOLD_WEIGHTS && x < OUT_WIDTH; x++)
-        held[x] = vf_in_register(vf_load(d_row + x * step));
+    for (int x = 0; HOLD_WEIGHTS && x < COLUMNS; x++)
+        held[x] = vf_in_register(vf_load(delta + x * step));
     UNROLL
-    for (int j = 0; j < K; j++) {
-        vf weight = vf_in_register(vf_set(w_row[j]));
+    for (int j = 0; j < TAPS; j++) {
+        vf weight = vf_in_register(vf_set(w[j]));
         UNROLL
-        for (int x = 0; x < OUT_WIDTH; x++) {
-            vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * step);
+        for (int x = 0; x < COLUMNS; x++) {
+            vf here = HOLD_WEIGHTS ? held[x] : vf_load(delta + x * step);
             vf_accumulate(&sum[x + j], here, weight);
         }
     }
     FORGET();
 }
 
-INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape *s,
-                        const float *weights, const float *delta, int map, int row,
-                        int in_activation, float *in)
-{
-    vf sum[16];
-    const int in_width = OUT_WIDTH + K - 1;
-    UNROLL
-    for (int x = 0; x < in_width; x++) sum[x] = vf_set(0.0f);
-    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * OUT_WIDTH * LANES;
-    int lowest = row - (s->out_height - 1) > 0 ? row - (s->out_height - 1) : 0;
-    int highest = row < K - 1 ? row : K - 1;
+/* One row of one input map. */
+typedef struct {
+    const lenet_conv_shape *s;
+    int map, row, in_activation;
+    int in_parts;  /* the kernel has several tiles */
+} scatter_terms;
 
+/* From the first of its deltas and taps on. sums: all that it adds to if in_parts, else those that the
+ * tile before has begun. */
+INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
+                         const float *weights, const float *delta, int is_last, float *sums, float *in)
+{
+    const lenet_conv_shape *s = c->s;
+    const int K = s->kernel;
+    const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES, out_map = s->out_height * out_row;
+    const int above = c->row - (s->out_height - 1), lowest = above > 0 ? above : 0;
+    const int highest = c->row < K - 1 ? c->row : K - 1;
+    vf sum[SCATTER_SUMS];
+    UNROLL
+    for (int k = 0; k < COLUMNS + TAPS - 1; k++)
+        sum[k] = k < TAPS - 1 || c->in_parts ? vf_load(sums + k * LANES) : vf_set(0.0f);
     for (int i = lowest; i <= highest; i++) {
-        const float *d = delta + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
-        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
-            scatter_taps(K, OUT_WIDTH, d + s->target[t] * out_map, LANES,
+        const float *d = delta + (c->row - i) * out_row;
+        for (int t = s->first_target[c->map]; t < s->first_target[c->map + 1]; t++)
+            scatter_taps(TAPS, COLUMNS, d + s->target[t] * out_map, LANES,
                          weights + ((ptrdiff_t)s->connection[t] * K + i) * K, sum);
     }
-    store_delta(in_activation, sum, in_width, in);
+    const int done = c->in_parts ? 0 : COLUMNS;
+    UNROLL
+    for (int k = 0; k < COLUMNS + TAPS - 1; k++)
+        if (k >= done && !(is_last && done)) vf_store(sums + (k - done) * LANES, sum[k]);
+    if (!done) return;
+    store_delta(c->in_activation, sum, COLUMNS, in);
+    if (is_last) store_delta(c->in_activation, sum + COLUMNS, TAPS - 1, in + COLUMNS * LANES);
 }
 
-OUTLINE void gather_row(const lenet_conv_shape *s, const float *weights, const float *delta,
-                       int map, int row, int in_activation, float *in)
+OUTLINE void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
 {
-    enum { COLUMNS = 4 };
-    const int K = s->kernel;
-    for (int x0 = 0; x0 < s->in_width; x0 += COLUMNS) {
-        vf sum[COLUMNS];
-        int columns = s->in_width - x0 < COLUMNS ? s->in_width - x0 : COLUMNS;
-        for (int x = 0; x < COLUMNS; x++) sum[x] = vf_set(0.0f);
-        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
-            const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
-            const float *d = delta
-                             + (ptrdiff_t)s->target[t] * s->out_height * s->out_width * LANES;
-            for (int i = 0; i < K; i++) {
-                int y = row - i;
-                if (y < 0 || y >= s->out_height) continue;
-                const float *d_row = d + (ptrdiff_t)y * s->out_width * LANES;
-                for (int j = 0; j < K; j++) {
-                    vf weight = vf_set(w[i * K + j]);
-                    for (int x = 0; x < COLUMNS; x++) {
-                        int from = x0 + x - j;
-                        if (from < 0 || from >= s->out_width) continue;
-                        sum[x] = vf_fma(vf_load(d_row + from * LANES), weight, sum[x]);
-                    }
-                }
-            }
+    _Alignas(64) float sums[LENET_MAX_SIDE * LANES];
+    const lenet_conv_shape *s = c->s;
+    const int n = c->in_parts ? s->in_width : s->kernel - 1;
+    for (int x = 0; x < n; x++) vf_store(sums + x * LANES, vf_set(0.0f));
+    const lenet_pieces taps = lenet_cut(s->kernel, SCATTER_TAPS);
+    lenet_pieces x = lenet_cut(s->out_width, SCATTER_COLUMNS_OF(taps.size));
+    for (; x.size; x = lenet_next(x)) {
+        const int is_last = x.left == 1;
+        for (lenet_pieces j = taps; j.size; j = lenet_next(j)) {
+            float *at = sums + (c->in_parts ? x.start + j.start : 0) * LANES;
+            WITH_SIZE(TAPS, j.size, SCATTER_TAPS,
+                      WITH_SIZE(COLUMNS, x.size, SCATTER_COLUMNS_OF(TAPS),
+                                scatter_tile(TAPS, COLUMNS, c, weights + j.start,
+                                             delta + x.start * LANES, is_last, at,
+                                             in + x.start * LANES)))
         }
-        for (int x = 0; x < columns; x++)
-            store_delta(in_activation, sum + x, 1, in + (x0 + x) * LANES);
+    }
+    for (int k = 0; c->in_parts && k < n; k++) {
+        const vf sum = vf_load(sums + k * LANES);
+        store_delta(c->in_activation, &sum, 1, in + k * LANES);
     }
 }
 
+/* Row by row, so that all input maps find a row's deltas in the L2 cache. */
 static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in)
 {
-    for (int map = 0; map < s->in_maps; map++) {
-        for (int row = 0; row < s->in_height; row++, in += (ptrdiff_t)s->in_width * LANES) {
-            /* C3 of a 32 x 32 image, of 28 x 28, and of 28 x 28 with 3 x 3 kernels */
-            if (s->kernel == 5 && s->out_width == 10)
-                scatter_row(5, 10, s, weights, delta, map, row, in_activation, in);
-            else if (s->kernel == 5 && s->out_width == 8)
-                scatter_row(5, 8, s, weights, delta, map, row, in_activation, in);
-            else if (s->kernel == 3 && s->out_width == 11)
-                scatter_row(3, 11, s, weights, delta, map, row, in_activation, in);
-            else
-                gather_row(s, weights, delta, map, row, in_activation, in);
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    for (int row = 0; row < s->in_height; row++) {
+        for (int map = 0; map < s->in_maps; map++) {
+            const scatter_terms c = {s, map, row, in_activation, s->kernel > SCATTER_TAPS};
+            scatter_row(&c, weights, delta, in + ((ptrdiff_t)map * s->in_height + row) * in_row);
         }
     }
 }

@@ -14,6 +14,8 @@
  * one kernel row, some of its taps and some of the output maps that the input map feeds: a
  * position's inputs serve all those maps and its deltas all those taps. */
 
+enum { WEIGHT_TAPS = 5 };
+
 INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
                         int tap, int n_rows, const float *in, const float *delta,
                         float *dweights)
@@ -60,19 +62,24 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
 }
 
 /* All that one input map feeds, from some rows of deltas. */
-INLINE void weight_rows(const int TAPS, const lenet_conv_shape *s, int map, int n_rows,
-                        const float *in, const float *delta, float *dweights, float *dbias)
+OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                         const float *delta, float *dweights, float *dbias)
 {
-    const int K = TAPS > 1 ? TAPS : s->kernel;
+    const int K = s->kernel;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     int n = s->first_target[map + 1] - s->first_target[map];
     if (n == 0) return;  /* a map that feeds nothing */
     for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
         int first = s->first_target[map] + p.start;
-        for (int tap = 0; tap < K * K; tap += TAPS) {
-            const float *from = in + ((ptrdiff_t)(tap / K) * s->in_width + tap % K) * LANES;
-            WITH_SIZE(N, p.size, WEIGHT_MAPS,
-                      weight_tile(TAPS, N, s, first, tap, n_rows, from, delta, dweights))
+        for (int i = 0; i < K; i++) {
+            for (lenet_pieces j = lenet_cut(K, WEIGHT_TAPS); j.size; j = lenet_next(j)) {
+                const float *from = in + ((ptrdiff_t)i * s->in_width + j.start) * LANES;
+                const int tap = i * K + j.start;
+                WITH_SIZE(TAPS, j.size, WEIGHT_TAPS,
+                          WITH_SIZE(MAPS, p.size, WEIGHT_MAPS,
+                                    weight_tile(TAPS, MAPS, s, first, tap, n_rows, from, delta,
+                                                dweights)))
+            }
         }
         /* while the deltas are in the cache; once for each output map */
         for (int t = first; t < first + p.size; t++) {
@@ -82,12 +89,6 @@ INLINE void weight_rows(const int TAPS, const lenet_conv_shape *s, int map, int 
                          dbias + o * LANES);
         }
     }
-}
-
-OUTLINE void weight_rows_of_map(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                                const float *delta, float *dweights, float *dbias)
-{
-    WITH_TAPS(TAPS, s->kernel, weight_rows(TAPS, s, map, n_rows, in, delta, dweights, dbias))
 }
 
 static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
@@ -103,7 +104,7 @@ static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
         for (int y = 0, n; y < s->out_height; y += n) {
             n = s->out_height - y < at_once ? s->out_height - y : at_once;
             const float *from = in + y * in_row, *d = delta + y * out_row;
-            weight_rows_of_map(s, map, n, from, d, dweights, dbias);
+            weight_rows(s, map, n, from, d, dweights, dbias);
         }
     }
 }

@@ -17,6 +17,7 @@
 enum {
     LENET_MAX_LANES = 16,
     LENET_MAX_THREADS = 256,
+    LENET_MAX_SIDE = 1024,  /* of an image */
     LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see the kernels for one image */
     LENET_MAX_SLOTS = 8
 };
