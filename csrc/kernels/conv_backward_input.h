@@ -10,11 +10,12 @@
 
 /* A row of an input map's gradient is a row of sums. Each output map that the input map feeds scatters
  * its deltas: the delta at column x belongs to the sums x .. x + K-1, so that no multiply-add is spent
- * on the border. A tile is some columns of deltas times some taps, with their sums in registers: a
- * kernel of up to SCATTER_TAPS hands the K-1 sums that the next tile adds to over to it; the sums of a
- * wider one, with several tiles for its taps, wait in memory until the row is done. */
+ * on the border. A tile is some columns of deltas times some taps, with their sums in registers. Of a
+ * kernel of up to SCATTER_TAPS it hands the K-1 sums that the next tile adds to over to it. A wider one
+ * has several tiles for its taps: the sums of some columns wait in memory, with a margin for what
+ * belongs to their neighbours and is done again there. */
 
-enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12 };
+enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1 };
 
 /* The most that the sums of so many taps leave room for */
 #define SCATTER_COLUMNS_OF(TAPS) \
@@ -45,7 +46,7 @@ INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, 
 typedef struct {
     const lenet_conv_shape *s;
     int map, row, in_activation;
-    int in_parts;  /* the kernel has several tiles */
+    int in_parts;  /* the kernel has several tiles: nothing is done before the last */
 } scatter_terms;
 
 /* From the first of its deltas and taps on. sums: all that it adds to if in_parts, else those that the
@@ -77,28 +78,46 @@ INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms 
     if (is_last) store_delta(c->in_activation, sum + COLUMNS, TAPS - 1, in + COLUMNS * LANES);
 }
 
-OUTLINE void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
+OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
+                             const float *delta, int is_last, float *sums, float *in)
 {
-    _Alignas(64) float sums[LENET_MAX_SIDE * LANES];
+    WITH_SIZE(TAPS, taps, SCATTER_TAPS,
+              WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
+                        scatter_tile(TAPS, COLUMNS, c, weights, delta, is_last, sums, in)))
+}
+
+static void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
+{
+    _Alignas(64) float sums[SCATTER_MARGIN * LANES] = {0};
+    const int K = c->s->kernel;
+    lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
+    for (; x.size; x = lenet_next(x))
+        scatter_tile_of(K, x.size, c, weights, delta + x.start * LANES, x.left == 1, sums,
+                        in + x.start * LANES);
+}
+
+static void scatter_row_in_parts(const scatter_terms *c, const float *weights, const float *delta,
+                                 float *in)
+{
     const lenet_conv_shape *s = c->s;
-    const int n = c->in_parts ? s->in_width : s->kernel - 1;
-    for (int x = 0; x < n; x++) vf_store(sums + x * LANES, vf_set(0.0f));
-    const lenet_pieces taps = lenet_cut(s->kernel, SCATTER_TAPS);
-    lenet_pieces x = lenet_cut(s->out_width, SCATTER_COLUMNS_OF(taps.size));
-    for (; x.size; x = lenet_next(x)) {
-        const int is_last = x.left == 1;
-        for (lenet_pieces j = taps; j.size; j = lenet_next(j)) {
-            float *at = sums + (c->in_parts ? x.start + j.start : 0) * LANES;
-            WITH_SIZE(TAPS, j.size, SCATTER_TAPS,
-                      WITH_SIZE(COLUMNS, x.size, SCATTER_COLUMNS_OF(TAPS),
-                                scatter_tile(TAPS, COLUMNS, c, weights + j.start,
-                                             delta + x.start * LANES, is_last, at,
-                                             in + x.start * LANES)))
+    for (lenet_pieces w = lenet_cut(s->in_width, SCATTER_WINDOW); w.size; w = lenet_next(w)) {
+        _Alignas(64) float sums[(SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES] = {0};
+        for (lenet_pieces j = lenet_cut(s->kernel, SCATTER_TAPS); j.size; j = lenet_next(j)) {
+            /* what delta x and these taps give begins at sum x + at */
+            const int at = SCATTER_MARGIN + j.start - w.start, from = w.start - (j.start + j.size - 1);
+            const int begin = from > 0 ? from : 0, to = w.start + w.size - j.start;
+            const int end = to < s->out_width ? to : s->out_width;
+            if (begin >= end) continue;
+            lenet_pieces x = lenet_cut(end - begin, SCATTER_COLUMNS_OF(j.size));
+            for (; x.size; x = lenet_next(x))
+                scatter_tile_of(j.size, x.size, c, weights + j.start,
+                                delta + (begin + x.start) * LANES, 0,
+                                sums + (begin + x.start + at) * LANES, NULL);
         }
-    }
-    for (int k = 0; c->in_parts && k < n; k++) {
-        const vf sum = vf_load(sums + k * LANES);
-        store_delta(c->in_activation, &sum, 1, in + k * LANES);
+        for (int k = 0; k < w.size; k++) {
+            const vf sum = vf_load(sums + (SCATTER_MARGIN + k) * LANES);
+            store_delta(c->in_activation, &sum, 1, in + (w.start + k) * LANES);
+        }
     }
 }
 
@@ -110,7 +129,11 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
     for (int row = 0; row < s->in_height; row++) {
         for (int map = 0; map < s->in_maps; map++) {
             const scatter_terms c = {s, map, row, in_activation, s->kernel > SCATTER_TAPS};
-            scatter_row(&c, weights, delta, in + ((ptrdiff_t)map * s->in_height + row) * in_row);
+            float *to = in + ((ptrdiff_t)map * s->in_height + row) * in_row;
+            if (c.in_parts)
+                scatter_row_in_parts(&c, weights, delta, to);
+            else
+                scatter_row(&c, weights, delta, to);
         }
     }
 }

@@ -17,7 +17,6 @@
 enum {
     LENET_MAX_LANES = 16,
     LENET_MAX_THREADS = 256,
-    LENET_MAX_SIDE = 1024,  /* of an image */
     LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see the kernels for one image */
     LENET_MAX_SLOTS = 8
 };
@@ -155,10 +154,10 @@ static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
     return LENET_WINOGRAD_PRODUCTS + 6 * (size_t)s->in_maps * tiles;
 }
 
-/* to_input: whether its gradient for the input is wanted too, which is written for the sizes of C3. */
 static inline int lenet_can_winograd_back(const lenet_conv_shape *s, int to_input)
 {
-    return lenet_can_winograd(s) && (!to_input || s->out_height == 10 || s->out_height == 8);
+    (void)to_input;
+    return lenet_can_winograd(s);
 }
 
 static inline size_t lenet_winograd_back_scratch(const lenet_conv_shape *s)

@@ -7,6 +7,7 @@
 
 enum {
     LENET_MAX_MAPS = 4096,   /* bounds that keep every product below far from overflow */
+    LENET_MAX_SIDE = 1024,
     LENET_MAX_INPUTS = 1 << 24  /* of a layer that runs through the dense kernels */
 };
 
