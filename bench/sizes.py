@@ -56,8 +56,9 @@ MAPS = (
     *((16, 1), (16, 16), (16, 64), (32, 32), (64, 1), (64, 16), (64, 64)),
 )
 PICTURES_OF_MAPS = ((20, 20), (36, 36), (32, 64))
-SECONDS, FEWEST = 0.1, 10  # of calls for one size
-LONG = 2e-3  # seconds, that seldom pass without another process
+SECONDS, FEWEST, FEWEST_DISTURBED = 0.1, 7, 25  # of calls for one size
+CALM = 0.95  # processor time by wall time of calls that other processes leave alone
+LONG = 2e-3  # seconds, that seldom pass without one
 PEAK_ROUNDS = 5_000
 WANTED, WANTED_OF_FEW = 0.7, 0.6
 FEW_COLUMNS, FEW_MAPS = 8, 4
@@ -67,16 +68,30 @@ METHOD = """\
 `python -m bench.sizes --write` printed this. A network of a 1x1 layer, the convolution (ReLU, all
 maps connected) and a dense layer predicts and trains on {images} random pictures, on one thread.
 The core's profile says how long the convolution took: forward in reading and in training, backward
-to its input and to its weights. The core's loop of multiply-adds runs in turns with it. Other
-processes may have the processor meanwhile: of each the shortest of many times counts, and of what
-takes more than {long:.0f} ms the share of the call's time times the call's processor time.
+to its input and to its weights. The core's loop of multiply-adds runs in turns with it. The
+shortest of many times counts. Where other processes leave this one no {long:.0f} ms alone, what
+takes longer is its share of the calls' time, times their processor time: that may be off by a
+fifth.
 
 Cells are the fraction of that peak, and in parentheses the ratio to the reference: the same kernel
 and direction with 16 maps over 16 maps on 32x32, which goes by direct sums. "Picture" is what the
 convolution sees. Multiply-adds are counted as direct sums have them, everywhere; what goes by
-Winograd makes do with three fifths of them, and may exceed 1. At least {wanted} of the reference is
-wanted, {wanted_of_few} where outputs have fewer than {few_columns} columns or one side has fewer
-than {few_maps} maps; less is in bold."""
+Winograd makes do with three fifths of them, and may exceed 1. At least {wanted} of the reference
+is wanted, {wanted_of_few} where outputs have fewer than {few_columns} columns or one side has
+fewer than {few_maps} maps; less is in bold.
+
+Where it is lowest, and why:
+
+- One output map, 3x3: a tile has three to nine multiply-adds for each input that it reads and each
+  output that it writes, and three sums are too few for multiply-adds that take four cycles.
+- Few input maps, forward: what an output takes besides, storing it and ReLU, is as much as there
+  are multiply-adds for it.
+- Few outputs, to the weights (7x7 on 8x8): each sum, of which there is one a lane, is read and
+  written for four products.
+- Wide pictures and many maps, 3x3: maps that no cache holds come from memory for few
+  multiply-adds. Blocks of columns and of rows keep what is read again in the second-level cache.
+- AVX2 to the input: its sixteen registers leave none for the deltas, and a load for each
+  multiply-add is as much as the processor can do; 0.6 of the peak for all sizes."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,12 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - began, time.thread_time() - busy
 
 
+def is_enough(walls: Sequence[float], own: Sequence[float], seconds: float) -> bool:
+    """Say whether so many calls will do, of whose time so much was this process's."""
+    calm = sum(own) > CALM * sum(walls)
+    return len(walls) >= (FEWEST if calm else FEWEST_DISTURBED) and seconds > SECONDS
+
+
 def fractions(size: Size) -> list[float]:
     """Measure what a size reaches of the peak in each of DIRECTIONS."""
     layers = (
@@ -145,20 +166,22 @@ def fractions(size: Size) -> list[float]:
     reached = []
     for call, parts in ((read, DIRECTIONS[:1]), (train, DIRECTIONS[1:])):
         call()
-        walls, busy, began = [], [], time.perf_counter()
-        while len(walls) < FEWEST or time.perf_counter() - began < SECONDS:
+        walls: list[float] = []
+        own: list[float] = []
+        began = time.perf_counter()
+        while not is_enough(walls, own, time.perf_counter() - began):
             peaks.append(timed(partial(_core.multiply_adds, PEAK_ROUNDS, False))[0])
             profile = network._network.profile = _core.Profile()
-            wall, own = timed(call)
+            wall, busy = timed(call)
             network._network.profile = None
             walls.append(wall)
-            busy.append(own)
+            own.append(busy)
             for name in parts:
                 times[name].append(profile.seconds(PARTS[name], 1))
         for name in parts:
             seconds = min(times[name])
-            if seconds > LONG:
-                seconds = sum(times[name]) / sum(walls) * median(busy)
+            if seconds > LONG and sum(own) < CALM * sum(walls):
+                seconds = min(seconds, sum(times[name]) / sum(walls) * median(own))
             reached.append(size.multiply_adds * len(images) / seconds)
     peak = _core.multiply_adds(PEAK_ROUNDS, False) / min(peaks)
     return [speed / peak for speed in reached]
@@ -169,7 +192,8 @@ def measure() -> list[tuple[Size, list[float]]]:
     sizes = grid()
     references, others = sizes[: len(KERNELS)], sizes[len(KERNELS) :]
     thirds = [others[i::3] for i in range(3)]
-    found, several = {}, {size: [] for size in references}
+    found: dict[Size, list[float]] = {}
+    several: dict[Size, list[list[float]]] = {size: [] for size in references}
     for third in thirds:
         for size in references:
             several[size].append(fractions(size))

@@ -42,58 +42,73 @@ INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, 
     FORGET();
 }
 
+/* Where a tile stands in its row: what it finds in memory and what it leaves there. */
+enum { SCATTER_FIRST = 1, SCATTER_LAST = 2, SCATTER_IN_PARTS = 4 };
+
 /* One row of one input map. */
 typedef struct {
     const lenet_conv_shape *s;
     int map, row, in_activation;
-    int in_parts;  /* the kernel has several tiles: nothing is done before the last */
 } scatter_terms;
 
-/* From the first of its deltas and taps on. sums: all that it adds to if in_parts, else those that the
+/* From the first of its deltas and taps on. sums: all that it adds to if in parts, else those that the
  * tile before has begun. */
 INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
-                         const float *weights, const float *delta, int is_last, float *sums, float *in)
+                         const float *weights, const float *delta, int place, float *sums, float *in)
 {
     const lenet_conv_shape *s = c->s;
-    const int K = s->kernel;
+    const int K = s->kernel, kernel = K * K;
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES, out_map = s->out_height * out_row;
     const int above = c->row - (s->out_height - 1), lowest = above > 0 ? above : 0;
     const int highest = c->row < K - 1 ? c->row : K - 1;
     vf sum[SCATTER_SUMS];
     UNROLL
-    for (int k = 0; k < COLUMNS + TAPS - 1; k++)
-        sum[k] = k < TAPS - 1 || c->in_parts ? vf_load(sums + k * LANES) : vf_set(0.0f);
+    for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
+    if (place & SCATTER_IN_PARTS) {
+        UNROLL
+        for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+    } else if (!(place & SCATTER_FIRST)) {
+        UNROLL
+        for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+    }
     for (int i = lowest; i <= highest; i++) {
-        const float *d = delta + (c->row - i) * out_row;
+        const float *d = delta + (c->row - i) * out_row, *w = weights + i * K;
         for (int t = s->first_target[c->map]; t < s->first_target[c->map + 1]; t++)
             scatter_taps(TAPS, COLUMNS, d + s->target[t] * out_map, LANES,
-                         weights + ((ptrdiff_t)s->connection[t] * K + i) * K, sum);
+                         w + (ptrdiff_t)s->connection[t] * kernel, sum);
     }
-    const int done = c->in_parts ? 0 : COLUMNS;
-    UNROLL
-    for (int k = 0; k < COLUMNS + TAPS - 1; k++)
-        if (k >= done && !(is_last && done)) vf_store(sums + (k - done) * LANES, sum[k]);
-    if (!done) return;
+    if (place & SCATTER_IN_PARTS) {
+        UNROLL
+        for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
+        return;
+    }
+    if (place & SCATTER_LAST) {
+        store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
+        return;
+    }
     store_delta(c->in_activation, sum, COLUMNS, in);
-    if (is_last) store_delta(c->in_activation, sum + COLUMNS, TAPS - 1, in + COLUMNS * LANES);
+    UNROLL
+    for (int k = 0; k < TAPS - 1; k++) vf_store(sums + k * LANES, sum[COLUMNS + k]);
 }
 
 OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
-                             const float *delta, int is_last, float *sums, float *in)
+                             const float *delta, int place, float *sums, float *in)
 {
     WITH_SIZE(TAPS, taps, SCATTER_TAPS,
               WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
-                        scatter_tile(TAPS, COLUMNS, c, weights, delta, is_last, sums, in)))
+                        scatter_tile(TAPS, COLUMNS, c, weights, delta, place, sums, in)))
 }
 
 static void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
 {
-    _Alignas(64) float sums[SCATTER_MARGIN * LANES] = {0};
+    _Alignas(64) float sums[SCATTER_MARGIN * LANES];
     const int K = c->s->kernel;
     lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
-    for (; x.size; x = lenet_next(x))
-        scatter_tile_of(K, x.size, c, weights, delta + x.start * LANES, x.left == 1, sums,
+    for (; x.size; x = lenet_next(x)) {
+        const int place = (x.start ? 0 : SCATTER_FIRST) | (x.left == 1 ? SCATTER_LAST : 0);
+        scatter_tile_of(K, x.size, c, weights, delta + x.start * LANES, place, sums,
                         in + x.start * LANES);
+    }
 }
 
 static void scatter_row_in_parts(const scatter_terms *c, const float *weights, const float *delta,
@@ -111,7 +126,7 @@ static void scatter_row_in_parts(const scatter_terms *c, const float *weights, c
             lenet_pieces x = lenet_cut(end - begin, SCATTER_COLUMNS_OF(j.size));
             for (; x.size; x = lenet_next(x))
                 scatter_tile_of(j.size, x.size, c, weights + j.start,
-                                delta + (begin + x.start) * LANES, 0,
+                                delta + (begin + x.start) * LANES, SCATTER_IN_PARTS,
                                 sums + (begin + x.start + at) * LANES, NULL);
         }
         for (int k = 0; k < w.size; k++) {
@@ -121,19 +136,24 @@ static void scatter_row_in_parts(const scatter_terms *c, const float *weights, c
     }
 }
 
-/* Row by row, so that all input maps find a row's deltas in the L2 cache. */
+/* Map by map; row by row where all deltas are more than the L2 cache holds, so that the maps find a
+ * row's there. */
 static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in)
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
-    for (int row = 0; row < s->in_height; row++) {
+    const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
+    const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
+    for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            const scatter_terms c = {s, map, row, in_activation, s->kernel > SCATTER_TAPS};
-            float *to = in + ((ptrdiff_t)map * s->in_height + row) * in_row;
-            if (c.in_parts)
-                scatter_row_in_parts(&c, weights, delta, to);
-            else
-                scatter_row(&c, weights, delta, to);
+            for (int row = first; row < first + strip; row++) {
+                const scatter_terms c = {s, map, row, in_activation};
+                float *to = in + ((ptrdiff_t)map * s->in_height + row) * in_row;
+                if (s->kernel > SCATTER_TAPS)
+                    scatter_row_in_parts(&c, weights, delta, to);
+                else
+                    scatter_row(&c, weights, delta, to);
+            }
         }
     }
 }
