@@ -90,8 +90,8 @@ Where it is lowest, and why:
   written for four products.
 - Wide pictures and many maps, 3x3: maps that no cache holds come from memory for few
   multiply-adds. Blocks of columns and of rows keep what is read again in the second-level cache.
-- AVX2 to the input: its sixteen registers leave none for the deltas, and a load for each
-  multiply-add is as much as the processor can do; 0.6 of the peak for all sizes."""
+- AVX2: its sixteen registers hold fewer sums, so that they wait for one another more often, and one
+  output map has too few for two multiply-adds a cycle."""
 
 
 @dataclass(frozen=True)

@@ -21,25 +21,28 @@ enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARG
 #define SCATTER_COLUMNS_OF(TAPS) \
     (SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
 
-/* COLUMNS deltas, `step` floats apart, times a kernel row's taps. */
+/* COLUMNS deltas, `step` floats apart, times a kernel row's taps. The deltas are in registers: all of
+ * them or, for want of registers, a half at a time; the last one first, for each sum to get its taps in
+ * their order. */
 INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, ptrdiff_t step,
                          const float *w, vf *sum)
 {
+    const int PARTS = HOLD_WEIGHTS ? 1 : 2;
     PIN(delta); PIN(w);
-    vf held[SCATTER_COLUMNS];
     UNROLL
-    for (int x = 0; HOLD_WEIGHTS && x < COLUMNS; x++)
-        held[x] = vf_in_register(vf_load(delta + x * step));
-    UNROLL
-    for (int j = 0; j < TAPS; j++) {
-        vf weight = vf_in_register(vf_set(w[j]));
+    for (int part = PARTS - 1; part >= 0; part--) {
+        const int first = part * COLUMNS / PARTS, end = (part + 1) * COLUMNS / PARTS;
+        vf held[SCATTER_COLUMNS];
         UNROLL
-        for (int x = 0; x < COLUMNS; x++) {
-            vf here = HOLD_WEIGHTS ? held[x] : vf_load(delta + x * step);
-            vf_accumulate(&sum[x + j], here, weight);
+        for (int x = first; x < end; x++) held[x] = vf_in_register(vf_load(delta + x * step));
+        UNROLL
+        for (int j = 0; j < TAPS; j++) {
+            vf weight = vf_in_register(vf_set(w[j]));
+            UNROLL
+            for (int x = first; x < end; x++) vf_accumulate(&sum[x + j], held[x], weight);
         }
+        FORGET();
     }
-    FORGET();
 }
 
 /* Where a tile stands in its row: what it finds in memory and what it leaves there. */
