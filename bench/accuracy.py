@@ -21,7 +21,8 @@ import numpy as np
 
 from bench import elsewhere, tutorials
 from bench.common import Data, Images, by_recipe, mnist, need, parser
-from lenet_c import LeNet5, _core, cli, distort
+from lenet_c import LeNet5, _core
+from lenet_c.recipes import DISTORTED, RECIPES
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy.md"
 
@@ -61,15 +62,8 @@ def trained(
     epochs: int | None = None,
 ) -> LeNet5:
     """Train as `lenet-c train` does, with or without --distort and --epochs."""
-    return by_recipe(
-        (cli.DISTORTED if distorted else cli.RECIPES)[name],
-        cli.ARCHITECTURES[name],
-        train,
-        epochs=epochs,
-        distortion=distort.AFFINE if distorted else None,
-        seed=seed,
-        threads=threads,
-    )
+    recipe = (DISTORTED if distorted else RECIPES)[name]
+    return by_recipe(recipe, train, epochs=epochs, seed=seed, threads=threads)
 
 
 def by_command(name: str, distorted: bool = False, epochs: int | None = None) -> Measure:
@@ -80,7 +74,7 @@ def by_command(name: str, distorted: bool = False, epochs: int | None = None) ->
     return measure
 
 
-def by_tutorial(recipe: tutorials.Recipe) -> Measure:
+def by_tutorial(recipe: tutorials.Tutorial) -> Measure:
     def measure(data: Data, seed: int, threads: int | None) -> float:
         return 1 - tutorials.accuracy(recipe, *data, seed, threads)
 
@@ -100,7 +94,7 @@ PUBLISHED = {"lenet5-modern": "about 1 to 1.5%", "lenet-3x3": "1.64%"}
 
 def _tutorial_rows() -> dict[str, Row]:
     rows = {}
-    for recipe in tutorials.RECIPES:
+    for recipe in tutorials.TUTORIALS:
         name, target = recipe.architecture.name, 100 - recipe.target
         for suffix, chosen, how in (
             ("", recipe, "Keras's default rate"),

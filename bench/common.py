@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet_c import Architecture, Distortion, LeNet5, Trainer, _core, cli, datasets
+from lenet_c import LeNet5, _core, datasets
+from lenet_c.recipes import Recipe
 
 HELD_OUT = 10_000  # the last of MNIST's training images, on which settings are chosen
 
@@ -86,26 +87,15 @@ def hold_out(train: Images) -> Data:
 
 
 def by_recipe(
-    recipe: cli.Recipe,
-    architecture: Architecture,
+    recipe: Recipe,
     train: Images,
     *,
     epochs: int | None = None,
-    distortion: Distortion | None = None,
     seed: int = 0,
     threads: int | None = None,
 ) -> LeNet5:
-    """Train with Adam as `lenet-c train` does by this recipe."""
-    network = LeNet5(architecture, seed=seed)
-    trainer = Trainer(
-        network,
-        recipe.optimizers["adam"],
-        recipe.loss,
-        j=recipe.j,
-        batch_size=recipe.batch_size,
-        distort=distortion,
-        seed=seed,
-        num_threads=threads,
-    )
+    """Train a new network as `lenet-c train` does by this recipe."""
+    network = LeNet5(recipe.architecture, seed=seed)
+    trainer = recipe.trainer(network, seed=seed, num_threads=threads)
     trainer.fit(*train, epochs or recipe.epochs)
     return network

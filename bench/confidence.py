@@ -21,7 +21,7 @@ import numpy as np
 from bench.common import Images, by_recipe, hold_out, markdown, mnist, need, parser
 from bench.printed import fonts, printed
 from lenet_c import LENET5_1998, LENET5_MODERN, InputWarning, LeNet5, Rejection, preprocess
-from lenet_c.cli import RECIPES
+from lenet_c.recipes import RECIPES
 
 LETTERS = "AEFHKMNPRTUVWXY"
 FOUR = ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "cmtt10")
@@ -115,7 +115,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # what is no digit looks like none
         for architecture in (LENET5_1998, LENET5_MODERN):
-            net = by_recipe(RECIPES[architecture.name], architecture, train)
+            net = by_recipe(RECIPES[architecture.name], train)
             net.calibrate(*others, reject=SHARE)
             rows.append(row(f"`lenet-c train`, {architecture.name}", net, test))
             for by in ("penalty", "margin"):

@@ -7,11 +7,11 @@ docs/distortions.md.
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from bench.common import Data, by_recipe, hold_out, mnist, parser
 from lenet_c import LENET5_1998, Distortion
-from lenet_c.cli import RECIPES
+from lenet_c.recipes import RECIPES
 
 CANDIDATES: dict[str, Distortion | None] = {
     "none": None,
@@ -31,15 +31,8 @@ def error_rate(
     distortion: Distortion | None, data: Data, seed: int, epochs: int, threads: int
 ) -> float:
     train, others = data
-    net = by_recipe(
-        RECIPES[LENET5_1998.name],
-        LENET5_1998,
-        train,
-        epochs=epochs,
-        distortion=distortion,
-        seed=seed,
-        threads=threads,
-    )
+    recipe = replace(RECIPES[LENET5_1998.name], distortion=distortion)
+    net = by_recipe(recipe, train, epochs=epochs, seed=seed, threads=threads)
     return net.evaluate(*others, num_threads=threads).error_rate
 
 

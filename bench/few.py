@@ -1,10 +1,9 @@
 """From how many images on a group of lanes wins over one by one: python -m bench.few [--isa ISA].
 
-A call with few images runs them one by one (csrc/kernels/kernels.h, `few`), and so does the
-last block of a training batch. A group costs the same however many of its lanes are full, so few is
-best just below the ratio printed here: the time of a full group over that of one image. For
-training it is the time of the gradient that counts, without what a call costs however many images
-it has.
+A call with few images runs them one by one (csrc/kernels/kernels.h, `few`), and so does the last
+block of a training batch. A group costs the same however many of its lanes are full, so few is best
+just below the ratio printed here: the time of a full group over that of one image. For training it
+is the time of the gradient that counts, without what a call costs however many images it has.
 """
 
 from __future__ import annotations

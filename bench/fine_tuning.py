@@ -30,7 +30,8 @@ import numpy as np
 
 from bench.common import HELD_OUT, Images, mnist, need, parser
 from bench.printed import fonts, printed
-from lenet_c import Adam, LeNet5, Trainer, cli, codes, datasets, distort
+from lenet_c import Adam, LeNet5, Trainer, codes, datasets, distort
+from lenet_c.recipes import DISTORTED
 
 LETTERS = "ABCDEFGHIJ"
 DIGITS = "0123456789"
@@ -177,10 +178,9 @@ def students() -> Domain | None:
     series, writers = series_and_writers("train", y).T
     is_students = series == 4
     base = LeNet5(seed=0)
-    recipe = cli.DISTORTED[base.architecture.name]
-    Trainer(
-        base, recipe.optimizers["adam"], batch_size=recipe.batch_size, distort=distort.AFFINE
-    ).fit(x[~is_students], y[~is_students], CLERKS_EPOCHS)
+    DISTORTED[base.architecture.name].trainer(base).fit(
+        x[~is_students], y[~is_students], CLERKS_EPOCHS
+    )
     everybody = np.unique(writers[is_students])
     np.random.default_rng(0).shuffle(everybody)
     learnt = is_students & np.isin(writers, everybody[:150])

@@ -44,7 +44,8 @@ from bench.paths import (
     run,
     training_set,
 )
-from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, cli, get_threading
+from lenet_c import LENET5_1998, Adam, LeNet5, Trainer, __version__, _core, get_threading
+from lenet_c.recipes import RECIPES
 
 OUTPUT = ROOT / "docs" / "limit.md"
 SQUASH_SLOTS = 12
@@ -218,10 +219,10 @@ def fits(isa: str, peak: float) -> list[list[str]]:
             times.append(time.perf_counter() - began)
         return median(times)
 
-    recipe = cli.RECIPES[LENET5_1998.name]
+    recipe = RECIPES[LENET5_1998.name]
     trainer = Trainer(LeNet5(), Adam(1e-3), recipe.loss, batch_size=BATCH, num_threads=2)
     one_pass = middle(lambda: trainer.fit(*train, 1))
-    training = middle(lambda: by_recipe(recipe, LENET5_1998, train, threads=2))
+    training = middle(lambda: by_recipe(recipe, train, threads=2))
     return [
         [
             f"1998: a pass over MNIST, Adam, batch {BATCH}, two threads",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bench.common import Images, by_recipe, hold_out, load, mnist, parser
 from lenet_c import LENET5_1998, LeNet5
-from lenet_c.cli import RECIPES
+from lenet_c.recipes import RECIPES
 
 WANTED = (0.005, 0.0025, 0.001)
 EPOCHS = 16
@@ -49,7 +49,7 @@ def main() -> None:
     shares(net, test)
     print()
     train, validation = hold_out(everything)
-    net = by_recipe(RECIPES[LENET5_1998.name], LENET5_1998, train, epochs=EPOCHS)
+    net = by_recipe(RECIPES[LENET5_1998.name], train, epochs=EPOCHS)
     print(f"trained on {len(train[0]):,} images: test error {net.evaluate(*test).error_rate:.2%}\n")
     thresholds(validation, test, net)
 

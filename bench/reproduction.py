@@ -20,6 +20,7 @@ import numpy as np
 import lenet_c
 from bench.common import HELD_OUT, hold_out, mnist, need, parser
 from lenet_c import SDLM, Callback, LeNet5, Trainer
+from lenet_c.losses import DEFAULT_J
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -326,7 +327,7 @@ def write(
         paper_test=PAPER_TEST,
         paper_training=PAPER_TRAINING,
         isa=lenet_c.cpu_info()["isa"],
-        j=lenet_c.model.DEFAULT_J,
+        j=DEFAULT_J,
         starts="".join(
             f"| {s.update} | {s.loss:.1f} | {s.f6:.2f} | {s.promise:.2f} |\n" for s in starts
         ),

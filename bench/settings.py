@@ -19,6 +19,7 @@ from lenet_c import (
     Trainer,
     distort,
 )
+from lenet_c.losses import DEFAULT_J
 
 STRONG = Distortion(1.5, 0.15, 0.15, 0.3, rotation=12)
 MILD = Distortion(0.5, 0.05, 0.05, 0.1, rotation=5)
@@ -35,6 +36,8 @@ class Settings:
     distortion: Distortion | None = distort.AFFINE
     then: Distortion | None = None  # in the last fifth of the passes
     architecture: Architecture = LENET5_1998
+    j: float = DEFAULT_J
+    temperature: float = 1.0
     seeds: int = 1
 
     def __str__(self) -> str:
@@ -47,6 +50,8 @@ class Settings:
         what = shown.get(self.distortion, "AFFINE, elastic 0.7")
         if self.then is not None:
             what += ", mild in the last fifth"
+        if (self.j, self.temperature) != (DEFAULT_J, 1.0):
+            what += f"; MAP's j {self.j:g}, temperature {self.temperature:g}"
         return (
             f"{self.architecture.name} | {what} | {self.rate:g} | {self.decay:g} "
             f"| {self.batch_size} | {self.epochs}"
@@ -56,6 +61,7 @@ class Settings:
 PLAIN = Settings(10, distortion=None, seeds=3)
 FORTY = Settings(40)
 WORLD = Settings(250, decay=0.01, batch_size=128, distortion=distort.WORLD)
+SHORT = replace(WORLD, epochs=60, rate=6e-3, decay=0.03)
 CANDIDATES = (
     replace(PLAIN, epochs=6, seeds=1),
     replace(PLAIN, epochs=8),
@@ -76,6 +82,18 @@ CANDIDATES = (
     replace(WORLD, decay=0.08),
     replace(WORLD, epochs=500),
     replace(WORLD, epochs=600, rate=6e-3, decay=0.03),
+    SHORT,
+    replace(SHORT, j=40.0),
+    replace(SHORT, j=10.0, temperature=4.0),
+    replace(SHORT, j=2.0, temperature=10.0),
+    replace(SHORT, temperature=10.0),
+    replace(SHORT, j=8.0, temperature=10.0, seeds=2),
+    replace(SHORT, j=14.0, temperature=10.0),
+    replace(SHORT, temperature=15.0),
+    replace(SHORT, j=3.0, temperature=20.0),
+    replace(SHORT, j=6.0, temperature=20.0),
+    replace(SHORT, j=8.0, temperature=10.0, decay=0.01),
+    replace(SHORT, j=8.0, temperature=10.0, epochs=600),
     replace(WORLD, epochs=60, rate=3e-3, decay=0.05, batch_size=64, architecture=LENET5_MODERN),
     replace(WORLD, epochs=200, rate=4e-3, decay=0.05, architecture=LENET5_MODERN),
 )
@@ -98,6 +116,8 @@ def error_rate(settings: Settings, data: Data, seed: int, threads: int | None) -
     trainer = Trainer(
         net,
         Adam(settings.rate, schedule="one_cycle", weight_decay=settings.decay),
+        j=settings.j,
+        temperature=settings.temperature,
         batch_size=settings.batch_size,
         distort=settings.distortion,
         seed=seed,

@@ -1,4 +1,4 @@
-"""The pieces of tanh in csrc/kernels/tanh_table.h: python -m bench.tanh_table prints its numbers.
+"""The pieces of tanh: python -m bench.tanh_table prints the numbers of csrc/kernels/tanh_table.h.
 
 Each piece is a cubic in |a| that has the least relative error on its interval. The coefficients are
 rounded to float32 from the highest power down, and what is left of them fitted again each time.

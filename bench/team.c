@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "kernels/kernels.h"
+#include "sys/loop.h"
 
 enum { THREADS = 2, TASK_MICROSECONDS = 100, WARM = 1000, ASLEEP = 20, NAP = 50, IDLE = 2 };
 
@@ -208,7 +209,7 @@ static training make_training(void)
     }
     t.optimizer = (lenet_optimizer){.kind = LENET_ADAM, .rate = 1e-5f, .beta1 = 0.9f,
                                     .beta2 = 0.999f, .epsilon = 1e-8f,
-                                    .first = floats(n), .second = floats(n)};
+                                    .first_moment = floats(n), .second_moment = floats(n)};
     set_workspace(t.plan, BATCH, THREADS, &t.run);
     for (int i = 0; i < THREADS; i++) {
         t.partial[i] = floats(n);

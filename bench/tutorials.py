@@ -38,7 +38,7 @@ def raw(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Tutorial:
     """How a tutorial trains its network, and what it reports.
 
     Attributes
@@ -66,13 +66,13 @@ class Recipe:
     normalize: Callable[[NDArray[np.uint8]], NDArray[np.generic]] = raw
 
 
-RECIPES = (
+TUTORIALS = (
     # Tutorials differ in its batch and epochs: these are those of the 28x28 network.
-    Recipe(
+    Tutorial(
         lenet_c.LENET5_MODERN, epochs=10, batch_size=128, published="about 98.5 to 99%", target=98.5
     ),
-    Recipe(lenet_c.LENET5_28, epochs=10, batch_size=128, published="-", target=98.8),
-    Recipe(
+    Tutorial(lenet_c.LENET5_28, epochs=10, batch_size=128, published="-", target=98.8),
+    Tutorial(
         lenet_c.LENET_3X3,
         epochs=10,
         batch_size=32,
@@ -84,7 +84,7 @@ RECIPES = (
 
 
 def accuracy(
-    recipe: Recipe,
+    recipe: Tutorial,
     train: datasets.Arrays,
     test: datasets.Arrays,
     seed: int,
@@ -94,7 +94,7 @@ def accuracy(
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Tutorial
     train, test : (images, labels)
         Raw images.
     seed : int
@@ -120,12 +120,12 @@ def accuracy(
     return result.accuracy
 
 
-def row(recipe: Recipe, accuracies: list[float], seconds: float) -> str:
+def row(recipe: Tutorial, accuracies: list[float], seconds: float) -> str:
     """Format a line of the table.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Tutorial
     accuracies : list of float
         One a seed, in [0, 1].
     seconds : float
@@ -156,7 +156,7 @@ def row(recipe: Recipe, accuracies: list[float], seconds: float) -> str:
 def main(argv: list[str] | None = None) -> None:
     command = parser("tutorials", __doc__)
     command.add_argument("--seeds", type=int, default=5, metavar="N", help="default: 5")
-    command.add_argument("--only", choices=[r.architecture.name for r in RECIPES])
+    command.add_argument("--only", choices=[r.architecture.name for r in TUTORIALS])
     command.add_argument("--relu", action="store_true", help='ReLU and "he" in place of tanh')
     rates = command.add_mutually_exclusive_group()
     rates.add_argument("--annealed", action="store_true", help="a rate that rises and falls")
@@ -171,7 +171,7 @@ def main(argv: list[str] | None = None) -> None:
         "| network | parameters | recipe | accuracy, median (range) | published | to reach "
         "| training |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
-    for recipe in RECIPES:
+    for recipe in TUTORIALS:
         if arguments.only not in (None, recipe.architecture.name):
             continue
         if arguments.relu:
@@ -189,19 +189,19 @@ def main(argv: list[str] | None = None) -> None:
         print(row(recipe, accuracies, statistics.median(seconds)), flush=True)
 
 
-def with_relu(recipe: Recipe) -> Recipe:
+def with_relu(recipe: Tutorial) -> Tutorial:
     """Give the same recipe with ReLU in place of tanh, and initial weights that suit it."""
     architecture = recipe.architecture.with_activation("relu")
     return dataclasses.replace(recipe, architecture=architecture, init="he")
 
 
-def annealed(recipe: Recipe) -> Recipe:
+def annealed(recipe: Tutorial) -> Tutorial:
     """Give the same recipe with a rate that rises and falls, larger for larger batches."""
     rate = ANNEALED_ADAM.lr * (recipe.batch_size / 32) ** 0.5
     return dataclasses.replace(recipe, optimizer=dataclasses.replace(ANNEALED_ADAM, lr=rate))
 
 
-def decayed(recipe: Recipe) -> Recipe:
+def decayed(recipe: Tutorial) -> Tutorial:
     """Give the annealed recipe with weight decay, which the tutorials have not."""
     recipe = annealed(recipe)
     optimizer = dataclasses.replace(recipe.optimizer, weight_decay=DECAY)

@@ -42,19 +42,29 @@ typedef enum lenet_status {
 
 /* ---- the plan ------------------------------------------------------------------------- */
 
+/* Bounds that keep every product of sizes far from overflow. */
+enum {
+    LENET_MAX_LAYERS = 64,
+    LENET_MAX_MAPS = 4096,      /* of a layer; units and classes too */
+    LENET_MAX_SIDE = 1024,      /* of an image */
+    LENET_MAX_INPUTS = 1 << 24  /* of a dense or RBF layer */
+};
+
 typedef enum lenet_layer_kind {
-    LENET_CONV,          /* valid convolution, stride 1, a bias per map */
+    LENET_CONV,          /* convolution, stride 1, a bias per map; valid, or with zeros around */
     LENET_SUBSAMPLE,     /* 2x2 sum times a trainable coefficient plus a trainable bias */
     LENET_AVERAGE_POOL,  /* plain 2x2 mean */
     LENET_DENSE,         /* every input to every unit, a bias per unit */
-    LENET_RBF            /* squared distances to one code per class; the last layer */
+    LENET_RBF,           /* squared distances to one code per class; the last layer */
+    LENET_LAYER_KINDS    /* how many there are */
 } lenet_layer_kind;
 
 typedef enum lenet_activation {
     LENET_IDENTITY,
     LENET_SCALED_TANH,   /* 1.7159 tanh(2/3 a) */
     LENET_TANH,
-    LENET_RELU
+    LENET_RELU,
+    LENET_ACTIVATIONS    /* how many there are */
 } lenet_activation;
 
 /* Convolutions and 2x2 layers, then dense layers; the last is dense with LENET_IDENTITY, or RBF.
@@ -62,18 +72,20 @@ typedef enum lenet_activation {
 typedef struct lenet_layer {
     int32_t kind;          /* lenet_layer_kind */
     int32_t activation;    /* lenet_activation; ignored by LENET_AVERAGE_POOL and LENET_RBF */
-    int32_t maps;          /* output maps, units or classes, up to 4096; not of the 2x2 layers */
-    int32_t kernel;        /* side of a convolution's kernel, up to its input's */
+    int32_t maps;          /* output maps, units or classes; not of the 2x2 layers */
+    int32_t kernel;        /* side of a convolution's kernel, up to its padded input's */
     const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */
     int32_t trained;       /* LENET_RBF: 1 if the codes are parameters, 0 if they are fixed */
+    int32_t padding;       /* convolution: zeros on each side of its input, 0 .. kernel - 1; of the
+                            * first layer's images after normalising. With them an input's sides are
+                            * LENET_MAX_SIDE at most */
 } lenet_layer;
 
 typedef struct lenet_plan lenet_plan;
 
-/* Checks the layers, copies them and derives shapes; *plan is NULL unless it is LENET_OK. There are
- * up to LENET_MAX_LAYERS layers; an image's sides are up to 1024, a dense or RBF layer's inputs up
- * to 2^24. codes: [classes][inputs] of a fixed RBF layer, else NULL. Grey level g of a uint8 image
- * becomes background + g/255 (foreground - background), and pixels outside a smaller image become
+/* Checks the layers, copies them and derives shapes; *plan is NULL unless it is LENET_OK. codes:
+ * [classes][inputs] of a fixed RBF layer, else NULL. Grey level g of a uint8 image becomes
+ * background + g/255 (foreground - background), and pixels outside a smaller image become
  * background. */
 lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, int32_t height,
                                int32_t width, float background, float foreground,
@@ -154,8 +166,6 @@ typedef struct lenet_images {
     const lenet_distortion *distortion;
 } lenet_images;
 
-enum { LENET_MAX_LAYERS = 64 };
-
 typedef enum lenet_part {
     LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS,
     LENET_UPDATE, LENET_PARTS
@@ -190,9 +200,12 @@ typedef enum lenet_loss_kind {
     LENET_CROSS_ENTROPY   /* softmax over logits, or over negated penalties */
 } lenet_loss_kind;
 
+/* MAP and cross-entropy take outputs divided by a temperature: above 1, wrong classes count while they
+ * are farther behind. */
 typedef struct lenet_loss {
     int32_t kind;         /* lenet_loss_kind */
     double j;             /* LENET_MAP only; > 0 */
+    double temperature;   /* not MSE; > 0 */
 } lenet_loss;
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;
@@ -206,8 +219,9 @@ typedef struct lenet_optimizer {
     float beta1, beta2, epsilon;  /* Adam */
     float weight_decay;       /* decoupled: p -= rate * weight_decay * p; not SDLM's */
     int64_t step;             /* steps taken so far; lenet_step adds one */
-    float *first, *second;    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m, v;
-                               * SDLM's rates, by parameter: eta / (mu + h) */
+    /* [parameters] each: SGD's v (NULL when momentum is 0); Adam's m and v; SDLM's rates in place of
+     * the first, by parameter: eta / (mu + h) */
+    float *first_moment, *second_moment;
     const int64_t *frozen;    /* [n_frozen][2]: parameters first .. end - 1 and what is remembered of
                                * them stay as they are; ascending, apart; NULL when n_frozen is 0 */
     int32_t n_frozen;
@@ -238,6 +252,37 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
                                const lenet_images *images, int64_t n, float *const *outputs,
                                const lenet_run *run);
 
+/* ---- a packed model: parameters that are only read ----------------------------------------
+ *
+ * lenet_forward arranges weights for the kernels anew in each call, for the caller may have changed
+ * them. A model holds a copy of the parameters and has them arranged once: its calls give the bits of
+ * lenet_forward and lenet_activations with those parameters, and do not see what the caller's become.
+ *
+ * It lies in memory of the caller's, aligned to 64 bytes, of lenet_model_size(plan) bytes or more. Nothing
+ * but that memory is to be freed. It may not be moved, copied or written to while it is used, and its
+ * plan must outlive it. It does not change, so several threads may use it at once, each with a workspace
+ * of its own, which is as large as for the plan (lenet_workspace_size). What it holds is for the
+ * instruction set in use: do not store it, but the parameters, and make it anew. */
+typedef struct lenet_model lenet_model;
+
+size_t lenet_model_size(const lenet_plan *plan);
+
+/* *model is NULL unless it is LENET_OK. LENET_NO_MEMORY: too little, or not aligned. The parameters are
+ * not needed any more. */
+lenet_status lenet_model_create(const lenet_plan *plan, const float *parameters, void *memory,
+                                size_t size, const lenet_model **model);
+
+/* Its copy, as long as the model is there: [parameters]. */
+const float *lenet_model_parameters(const lenet_model *model);
+
+/* As lenet_forward and lenet_activations. */
+lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *images, int64_t n,
+                                 float *outputs, const lenet_run *run);
+lenet_status lenet_model_activations(const lenet_model *model, const lenet_images *images, int64_t n,
+                                     float *const *outputs, const lenet_run *run);
+
+/* ---- training it ------------------------------------------------------------------------- */
+
 /* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,
  * may run one by one if they are few, so that with the order of a batch its sums change in the last
  * bits. labels are indexed as the images are, through
@@ -248,10 +293,8 @@ lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_run *run);
 
 /* The diagonal h of the Gauss-Newton matrix of the mean loss (appendix C), [parameters], by which
- * SDLM sets its rates; never negative. It has a workspace size of its own; lenet_curvature_blocks:
- * as lenet_blocks. */
+ * SDLM sets its rates; never negative. It has a workspace size of its own; its blocks are training's. */
 size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads);
-int64_t lenet_curvature_blocks(int64_t n);
 lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
                              const lenet_images *images, const int64_t *labels, int64_t n,
                              const lenet_loss *loss, float *curvature, const lenet_run *run);
@@ -307,51 +350,30 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
 int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,
                             int64_t looks, double penalty, double margin);
 
-/* ---- single kernels, on rows of (maps, height, width): for study and for tests ----------
+/* ---- single layers, on rows of (maps, height, width): for study and for tests -------------
  *
- * n rows of x, and of y or its gradient dy; gradients are summed over the rows. workspace: aligned
- * to 64 bytes, with at least the bytes that the function above says, which is 0 for sizes that
- * cannot be. Weights, coefficients and codes lie as in a plan's parameters. */
+ * n rows of x, of inputs of that shape (a dense or RBF layer may follow any), and of y; gradients are
+ * summed over the rows. Weights and biases lie as in a plan's parameters, and are NULL where a kind has
+ * none. workspace: aligned to 64 bytes, of at least lenet_layer_sizes.workspace bytes. */
 
-typedef struct lenet_conv_call {
-    int32_t in_maps, height, width, out_maps, kernel;
-    const uint8_t *table;    /* as in lenet_layer */
-} lenet_conv_call;
+typedef struct lenet_layer_sizes {
+    size_t workspace;             /* bytes */
+    int64_t n_weights, n_biases;
+    int32_t shape[3];             /* of the outputs: maps, height, width */
+} lenet_layer_sizes;
 
-size_t lenet_conv_workspace(const lenet_conv_call *call);
-lenet_status lenet_conv(const lenet_conv_call *call, const float *x, const float *weights,
-                        const float *bias, int64_t n, float *y, void *workspace, size_t size);
-/* dx, dw, db: gradients for x, weights and bias, given dy; dx may be NULL. */
-lenet_status lenet_conv_backward(const lenet_conv_call *call, const float *x,
-                                 const float *weights, const float *dy, int64_t n, float *dx,
-                                 float *dw, float *db, void *workspace, size_t size);
-
-size_t lenet_subsample_workspace(int32_t maps, int32_t height, int32_t width);
-/* y = coefficient[map] * (2x2 sum) + bias[map], before the squashing function. */
-lenet_status lenet_subsample(int32_t maps, int32_t height, int32_t width, const float *x,
-                             const float *coefficient, const float *bias, int64_t n, float *y,
-                             void *workspace, size_t size);
-lenet_status lenet_subsample_backward(int32_t maps, int32_t height, int32_t width,
-                                      const float *x, const float *coefficient,
-                                      const float *dy, int64_t n, float *dx,
-                                      float *dcoefficient, float *dbias, void *workspace,
-                                      size_t size);
-
-size_t lenet_dense_workspace(int32_t inputs, int32_t outputs);
-/* y = weights x + bias, before the squashing function; up to 4096 inputs and outputs. */
-lenet_status lenet_dense(int32_t inputs, int32_t outputs, const float *x, const float *weights,
-                         const float *bias, int64_t n, float *y, void *workspace, size_t size);
-lenet_status lenet_dense_backward(int32_t inputs, int32_t outputs, const float *x,
-                                  const float *weights, const float *dy, int64_t n, float *dx,
-                                  float *dw, float *db, void *workspace, size_t size);
-
-size_t lenet_rbf_workspace(int32_t inputs, int32_t classes);
-/* y = squared distances of x to the codes; up to 4096 inputs. */
-lenet_status lenet_rbf(int32_t inputs, int32_t classes, const float *x, const float *codes,
-                       int64_t n, float *y, void *workspace, size_t size);
-lenet_status lenet_rbf_backward(int32_t inputs, int32_t classes, const float *x,
-                                const float *codes, const float *dy, int64_t n, float *dx,
-                                float *dcodes, void *workspace, size_t size);
+/* LENET_BAD_ARGUMENT for a layer that cannot be. */
+lenet_status lenet_layer_describe(const lenet_layer *layer, const int32_t shape[3],
+                                  lenet_layer_sizes *sizes);
+lenet_status lenet_layer_forward(const lenet_layer *layer, const int32_t shape[3], const float *weights,
+                                 const float *biases, const float *x, int64_t n, float *y,
+                                 void *workspace, size_t size);
+/* Gradients for x, which may be NULL, weights and biases, given that for the sums that the layer
+ * squashes, dy. Codes of a fixed RBF layer have none. */
+lenet_status lenet_layer_backward(const lenet_layer *layer, const int32_t shape[3],
+                                  const float *weights, const float *x, const float *dy, int64_t n,
+                                  float *dx, float *dweights, float *dbiases, void *workspace,
+                                  size_t size);
 
 /* y = f(a). NaN gives NaN. */
 lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y);
@@ -368,7 +390,7 @@ lenet_status lenet_squash_backward(int32_t activation, const float *y, const flo
  * LENET_BAD_THREADING, and those without a status speak of the portable ones and the default. */
 lenet_status lenet_init(void);
 
-/* What the calls without a lenet_run, distortions and single kernels, ask as lenet_run.interrupted is
+/* What the calls without a lenet_run, distortions and single layers, ask as lenet_run.interrupted is
  * asked, on whichever thread calls; NULL, as at first: nothing. Call it before there are threads. */
 void lenet_set_interrupted(int32_t (*interrupted)(void *context), void *context);
 

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lenet_c import codes, datasets, distort, kernels, plot, preprocess
-    from lenet_c.architectures import (
-        LENET5_28,
-        LENET5_1998,
-        LENET5_MODERN,
-        LENET_3X3,
-        RBF,
-        Architecture,
-        AveragePool,
-        Conv,
-        Dense,
-        Subsample,
-    )
+    from lenet_c.architecture import Architecture
+    from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
+    from lenet_c.compiled import CompiledLeNet5
     from lenet_c.cpu import (
         cpu_info,
         get_num_threads,
@@ -27,14 +18,18 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.evaluation import Evaluation
+    from lenet_c.history import History
     from lenet_c.inputs import InputWarning
+    from lenet_c.layers import RBF, AveragePool, Conv, Dense, Subsample
     from lenet_c.memory import get_memory_limit, set_memory_limit
-    from lenet_c.model import Evaluation, LeNet5
+    from lenet_c.model import LeNet5
+    from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
     from lenet_c.serialization import ModelFileError
-    from lenet_c.trainer import BestWeights, Callback, EarlyStopping, History, Trainer
+    from lenet_c.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -51,6 +46,7 @@ __all__ = [
     "AveragePool",
     "BestWeights",
     "Callback",
+    "CompiledLeNet5",
     "Constant",
     "Conv",
     "Dense",
@@ -87,45 +83,52 @@ __all__ = [
 # Everything is imported, each from its module, when it is first asked for: importing is quick, and
 # the command hears Ctrl-C before it has numpy.
 _LATE = {
-    **dict.fromkeys(
-        (
-            *("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"),
-            *("RBF", "Architecture", "AveragePool", "Conv", "Dense", "Subsample"),
-        ),
-        "architectures",
-    ),
+    "Architecture": "architecture",
     **dict.fromkeys(
         ("cpu_info", "get_num_threads", "get_threading", "set_num_threads", "set_threading"),
         "cpu",
     ),
+    **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping"), "callbacks"),
+    "CompiledLeNet5": "compiled",
     "Distortion": "distort",
+    "History": "history",
     "InputWarning": "inputs",
+    **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
-    **dict.fromkeys(("Evaluation", "LeNet5"), "model"),
+    "Evaluation": "evaluation",
+    "LeNet5": "model",
+    **dict.fromkeys(("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"), "networks"),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
     "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
     "ModelFileError": "serialization",
-    **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping", "History", "Trainer"), "trainer"),
+    "Trainer": "trainer",
 }
 _MODULES = (
-    *(
-        "architectures",
-        "codes",
-        "cpu",
-        "datasets",
-        "distort",
-        "inputs",
-        "kernels",
-        "memory",
-        "model",
-    ),
-    *("optimizers", "plot", "preprocess", "rejection", "serialization", "trainer"),
+    *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "datasets"),
+    *("distort", "history", "inputs", "kernels", "layers", "losses", "memory", "model"),
+    *("networks", "optimizers", "plot", "preprocess", "recipes", "rejection", "serialization"),
+    *("tables", "trainer"),
 )
+
+
+def _compiled() -> Any:
+    try:
+        return importlib.import_module(f"{__name__}._core")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}._core":
+            raise
+        raise ImportError(
+            "lenet_c._core, the C core, is not built for this Python; where setup.py is, "
+            "pip install -e . builds it"
+        ) from None
+
 
 if not TYPE_CHECKING:  # a checker would take any name for one of these
 
     def __getattr__(name: str) -> Any:
+        if name == "_core":
+            return _compiled()
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
         if name not in _LATE:

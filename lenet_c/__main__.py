@@ -29,8 +29,11 @@ def main() -> int:
     try:
         if listens:
             signal.signal(signal.SIGINT, _quit)
-        from lenet_c import cli
-
+        try:
+            from lenet_c import cli
+        except ImportError as error:  # say of the C core, in a checkout that was not built
+            print(f"lenet-c: error: {error}", file=sys.stderr)
+            return 2
         if listens:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

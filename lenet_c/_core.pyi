@@ -12,12 +12,16 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Appearance = tuple[int, tuple[float, float], tuple[float, float], tuple[float, float]]
-Layer = tuple[str, str, int, int, Bytes | None, bool]
+Layer = tuple[str, str, int, int, Bytes | None, bool, int]
 
 KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
 OPTIMIZERS: dict[str, int]
+MAX_LAYERS: int
+MAX_MAPS: int
+MAX_SIDE: int
+MAX_INPUTS: int
 UNLIKE: tuple[str, ...]
 PARTS: tuple[str, ...]
 CALLS: tuple[str, ...]
@@ -47,7 +51,7 @@ class Samples:
     def is_grey(self) -> bool: ...
     def __init__(
         self,
-        network: Network,
+        network: Plan,
         images: ArrayLike,
         labels: ArrayLike | None = None,
         learn: int = 0,
@@ -88,19 +92,8 @@ class OptimizerState:
 class Profile:
     def seconds(self, part: str, layer: int = 0) -> float: ...
 
-class Network:
+class Plan:
     profile: Profile | None
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        height: int,
-        width: int,
-        background: float,
-        foreground: float,
-        codes: Floats | None,
-    ) -> None: ...
-    @property
-    def parameters(self) -> Floats: ...
     @property
     def n_parameters(self) -> int: ...
     @property
@@ -150,11 +143,35 @@ class Network:
         samples: Samples,
         loss: str,
         j: float,
+        temperature: float,
         num_threads: int | None = None,
         rejection: Rejection | None = None,
     ) -> tuple[float, int, Integers]: ...
+
+class Model(Plan):
+    def __init__(self, network: Network, parameters: Floats) -> None: ...
+    @property
+    def parameters(self) -> Floats: ...
+
+class Network(Plan):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        height: int,
+        width: int,
+        background: float,
+        foreground: float,
+        codes: Floats | None,
+    ) -> None: ...
+    @property
+    def parameters(self) -> Floats: ...
     def gradient(
-        self, samples: Samples, loss: str, j: float, num_threads: int | None = None
+        self,
+        samples: Samples,
+        loss: str,
+        j: float,
+        temperature: float,
+        num_threads: int | None = None,
     ) -> tuple[float, int, Floats]: ...
     def curvature(
         self,
@@ -162,6 +179,7 @@ class Network:
         order: Integers | None,
         loss: str,
         j: float,
+        temperature: float,
         num_threads: int | None = None,
     ) -> Floats: ...
     def step(
@@ -170,6 +188,7 @@ class Network:
         order: Integers | None,
         loss: str,
         j: float,
+        temperature: float,
         state: OptimizerState,
         rate: float,
         num_threads: int | None = None,
@@ -181,28 +200,29 @@ def distort(
     strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes
 ) -> None: ...
 def transform(parameters: Sequence[float], images: Bytes, out: Bytes) -> None: ...
-def conv(
-    x: Floats, weights: Floats, bias: Floats, kernel: int, table: Bytes | None, y: Floats
-) -> None: ...
-def conv_backward(
-    x: Floats,
-    weights: Floats,
+def layer_forward(
+    kind: str,
+    maps: int,
     kernel: int,
-    table: Bytes | None,
+    table: NDArray[np.uint8] | None,
+    x: Floats,
+    weights: Floats | None,
+    biases: Floats | None,
+    y: Floats,
+    padding: int = 0,
+) -> None: ...
+def layer_backward(
+    kind: str,
+    maps: int,
+    kernel: int,
+    table: NDArray[np.uint8] | None,
+    x: Floats,
+    weights: Floats | None,
     dy: Floats,
     dx: Floats,
-    dw: Floats,
-    db: Floats,
+    dweights: Floats | None,
+    dbiases: Floats | None,
+    padding: int = 0,
 ) -> None: ...
-def subsample(x: Floats, coefficient: Floats, bias: Floats, y: Floats) -> None: ...
-def subsample_backward(
-    x: Floats, coefficient: Floats, dy: Floats, dx: Floats, dcoefficient: Floats, dbias: Floats
-) -> None: ...
-def dense(x: Floats, weights: Floats, bias: Floats, y: Floats) -> None: ...
-def dense_backward(
-    x: Floats, weights: Floats, dy: Floats, dx: Floats, dw: Floats, db: Floats
-) -> None: ...
-def rbf(x: Floats, codes: Floats, y: Floats) -> None: ...
-def rbf_backward(x: Floats, codes: Floats, dy: Floats, dx: Floats, dcodes: Floats) -> None: ...
 def squash(a: Floats, activation: str, y: Floats) -> None: ...
 def squash_backward(y: Floats, dy: Floats, activation: str, da: Floats) -> None: ...

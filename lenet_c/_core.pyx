@@ -3,8 +3,8 @@
 """The only file that calls C: checks arrays, drops the GIL, turns status codes into exceptions.
 
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
-as the object lives; `Network` is a plan with its parameter vector; `OptimizerState` is what an
-optimizer remembers. Every call borrows a workspace that its Python thread keeps.
+as the object lives; `Network` is a plan with its parameter vector, `Model` one that only reads and
+has its parameters packed; `OptimizerState` is what an optimizer remembers. Every call borrows a workspace that its Python thread keeps.
 
 Sizes are C integers, taken once. What Python may change, an array's shape or dtype, its content
 while C runs, is never trusted as one: memory that C writes to between calls is the core's own
@@ -36,9 +36,11 @@ cdef extern from "lenet.h" nogil:
         LENET_OK, LENET_BAD_ARGUMENT, LENET_BAD_LABEL, LENET_NO_MEMORY, LENET_NOT_FINITE
         LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA, LENET_BAD_THREADING
     ctypedef struct lenet_layer:
-        int32_t kind, activation, maps, kernel, trained
+        int32_t kind, activation, maps, kernel, trained, padding
         const uint8_t *table
     ctypedef struct lenet_plan:
+        pass
+    ctypedef struct lenet_model:
         pass
     ctypedef struct lenet_transform:
         float dx, dy, scale, squeeze, shear, rotation
@@ -52,8 +54,13 @@ cdef extern from "lenet.h" nogil:
         const int64_t *order
         const lenet_distortion *distortion
     enum:
-        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL
-        LENET_PARTS, LENET_MAX_LAYERS
+        LENET_CONV, LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_DENSE, LENET_RBF
+        LENET_IDENTITY, LENET_SCALED_TANH, LENET_TANH, LENET_RELU
+        LENET_MSE, LENET_MAP, LENET_CROSS_ENTROPY
+        LENET_SGD, LENET_ADAM, LENET_SDLM
+        LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS
+        LENET_UPDATE, LENET_PARTS
+        LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE, LENET_MAX_INPUTS
     ctypedef struct lenet_profile:
         double seconds[LENET_PARTS][LENET_MAX_LAYERS]
     ctypedef struct lenet_run:
@@ -65,22 +72,22 @@ cdef extern from "lenet.h" nogil:
         lenet_profile *profile
     ctypedef struct lenet_loss:
         int32_t kind
-        double j
+        double j, temperature
     ctypedef struct lenet_optimizer:
         int32_t kind
         float rate, momentum, beta1, beta2, epsilon, weight_decay
         int64_t step
-        float *first
-        float *second
+        float *first_moment
+        float *second_moment
         const int64_t *frozen
         int32_t n_frozen
     ctypedef struct lenet_report:
         double loss
         int64_t n_errors
-    ctypedef struct lenet_conv_call:
-        int32_t in_maps, height, width, out_maps, kernel
-        const uint8_t *table
-
+    ctypedef struct lenet_layer_sizes:
+        size_t workspace
+        int64_t n_weights, n_biases
+        int32_t shape[3]
     lenet_status lenet_plan_create(const lenet_layer *, int32_t, int32_t, int32_t, float, float,
                                    const float *, lenet_plan **)
     void lenet_plan_free(lenet_plan *)
@@ -99,6 +106,14 @@ cdef extern from "lenet.h" nogil:
                                float *, const lenet_run *)
     lenet_status lenet_activations(const lenet_plan *, const float *, const lenet_images *,
                                    int64_t, float **, const lenet_run *)
+    size_t lenet_model_size(const lenet_plan *)
+    lenet_status lenet_model_create(const lenet_plan *, const float *, void *, size_t,
+                                    const lenet_model **)
+    const float *lenet_model_parameters(const lenet_model *)
+    lenet_status lenet_model_forward(const lenet_model *, const lenet_images *, int64_t, float *,
+                                     const lenet_run *)
+    lenet_status lenet_model_activations(const lenet_model *, const lenet_images *, int64_t,
+                                         float **, const lenet_run *)
     lenet_status lenet_gradient(const lenet_plan *, const float *, const lenet_images *,
                                 const int64_t *, int64_t, const lenet_loss *, float *,
                                 lenet_report *, const lenet_run *)
@@ -106,7 +121,6 @@ cdef extern from "lenet.h" nogil:
                             int64_t, const lenet_loss *, lenet_optimizer *, lenet_report *,
                             const lenet_run *)
     size_t lenet_curvature_workspace_size(const lenet_plan *, int64_t, int32_t)
-    int64_t lenet_curvature_blocks(int64_t)
     lenet_status lenet_curvature(const lenet_plan *, const float *, const lenet_images *,
                                  const int64_t *, int64_t, const lenet_loss *, float *,
                                  const lenet_run *)
@@ -116,29 +130,12 @@ cdef extern from "lenet.h" nogil:
     void lenet_probabilities(const lenet_plan *, const float *, int64_t, double, float *)
     int64_t lenet_first_not_finite(const float *, int64_t)
 
-    size_t lenet_conv_workspace(const lenet_conv_call *)
-    lenet_status lenet_conv(const lenet_conv_call *, const float *, const float *, const float *,
-                            int64_t, float *, void *, size_t)
-    lenet_status lenet_conv_backward(const lenet_conv_call *, const float *, const float *,
-                                     const float *, int64_t, float *, float *, float *, void *,
-                                     size_t)
-    size_t lenet_subsample_workspace(int32_t, int32_t, int32_t)
-    lenet_status lenet_subsample(int32_t, int32_t, int32_t, const float *, const float *,
-                                 const float *, int64_t, float *, void *, size_t)
-    lenet_status lenet_subsample_backward(int32_t, int32_t, int32_t, const float *,
-                                          const float *, const float *, int64_t, float *,
-                                          float *, float *, void *, size_t)
-    size_t lenet_dense_workspace(int32_t, int32_t)
-    lenet_status lenet_dense(int32_t, int32_t, const float *, const float *, const float *,
-                             int64_t, float *, void *, size_t)
-    lenet_status lenet_dense_backward(int32_t, int32_t, const float *, const float *,
-                                      const float *, int64_t, float *, float *, float *, void *,
-                                      size_t)
-    size_t lenet_rbf_workspace(int32_t, int32_t)
-    lenet_status lenet_rbf(int32_t, int32_t, const float *, const float *, int64_t, float *,
-                           void *, size_t)
-    lenet_status lenet_rbf_backward(int32_t, int32_t, const float *, const float *,
-                                    const float *, int64_t, float *, float *, void *, size_t)
+    lenet_status lenet_layer_describe(const lenet_layer *, const int32_t *, lenet_layer_sizes *)
+    lenet_status lenet_layer_forward(const lenet_layer *, const int32_t *, const float *,
+                                     const float *, const float *, int64_t, float *, void *, size_t)
+    lenet_status lenet_layer_backward(const lenet_layer *, const int32_t *, const float *,
+                                      const float *, const float *, int64_t, float *, float *,
+                                      float *, void *, size_t)
     lenet_status lenet_squash(int32_t, const float *, int64_t, float *)
     lenet_status lenet_squash_backward(int32_t, const float *, const float *, int64_t, float *)
 
@@ -160,7 +157,7 @@ cdef extern from "lenet.h" nogil:
         float low[2]
         float high[2]
     enum:
-        LENET_UNLIKE_KINDS
+        LENET_ONES, LENET_FAR, LENET_INVERTED, LENET_RANGE, LENET_FAINT, LENET_UNLIKE_KINDS
     void lenet_appearance_learn(lenet_appearance *, const lenet_images *, int64_t, int64_t, float, float)
     void lenet_appearance_compare(const lenet_appearance *, const lenet_images *, int64_t, int64_t, float,
                             float, int64_t *, int64_t *)
@@ -168,13 +165,24 @@ cdef extern from "lenet.h" nogil:
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
 
-# The numbers of lenet.h's enums, by the names that Python uses.
-KINDS = {"conv": 0, "subsample": 1, "average_pool": 2, "dense": 3, "rbf": 4}
-ACTIVATIONS = {"identity": 0, "scaled_tanh": 1, "tanh": 2, "relu": 3}
-LOSSES = {"mse": 0, "map": 1, "cross_entropy": 2}
-OPTIMIZERS = {"sgd": 0, "adam": 1, "sdlm": 2}
-UNLIKE = ("ones", "far", "inverted", "range", "faint")
-PARTS = ("load", "forward", "loss", "backward_input", "backward_weights", "update")
+cdef tuple _in_order(dict names):
+    return tuple(names[i] for i in range(len(names)))
+
+
+# The numbers and limits of lenet.h, by the names that Python uses.
+KINDS = {"conv": LENET_CONV, "subsample": LENET_SUBSAMPLE, "average_pool": LENET_AVERAGE_POOL,
+         "dense": LENET_DENSE, "rbf": LENET_RBF}
+ACTIVATIONS = {"identity": LENET_IDENTITY, "scaled_tanh": LENET_SCALED_TANH, "tanh": LENET_TANH,
+               "relu": LENET_RELU}
+LOSSES = {"mse": LENET_MSE, "map": LENET_MAP, "cross_entropy": LENET_CROSS_ENTROPY}
+OPTIMIZERS = {"sgd": LENET_SGD, "adam": LENET_ADAM, "sdlm": LENET_SDLM}
+MAX_LAYERS, MAX_MAPS, MAX_SIDE = LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE
+MAX_INPUTS = LENET_MAX_INPUTS
+UNLIKE = _in_order({LENET_ONES: "ones", LENET_FAR: "far", LENET_INVERTED: "inverted",
+                    LENET_RANGE: "range", LENET_FAINT: "faint"})
+PARTS = _in_order({LENET_LOAD: "load", LENET_FORWARD: "forward", LENET_LOSS: "loss",
+                   LENET_BACKWARD_INPUT: "backward_input",
+                   LENET_BACKWARD_WEIGHTS: "backward_weights", LENET_UPDATE: "update"})
 
 cdef int64_t SIZE_LIMIT = <int64_t>1 << 46  # floats; more is a mistake, and products stay exact
 
@@ -454,7 +462,7 @@ cdef class Samples:
 
     Parameters
     ----------
-    network : Network
+    network : Network or Model
     images : array, uint8 (N, h, w) raw grey or float32 (N, H, W) normalised; or one image
     labels : integer array (N,), optional
     learn : int
@@ -481,7 +489,7 @@ cdef class Samples:
     cdef bint is_unlike          # what was learnt from, and that is told
     cdef object given            # as the caller has them
 
-    def __cinit__(self, Network network not None, images, labels=None, int64_t learn=0,
+    def __cinit__(self, Plan network not None, images, labels=None, int64_t learn=0,
                   str name="images", bint look=True):
         cdef int64_t bad
         self.height, self.width = network.height, network.width
@@ -542,7 +550,7 @@ cdef class Samples:
         PyBuffer_Release(&self.view)
         return False
 
-    cdef int _describe(self, Network network, object given) except -1:
+    cdef int _describe(self, Plan network, object given) except -1:
         cdef bint is_float = self.view.itemsize == 4
         cdef Py_ssize_t *shape
         cdef int32_t h = network.height, w = network.width
@@ -571,7 +579,7 @@ cdef class Samples:
         self.images.distortion = NULL
         return 0
 
-    cdef int _read_label(self, Network network, object label) except -1:
+    cdef int _read_label(self, Plan network, object label) except -1:
         """What _read_labels does, without making an array."""
         if not 0 <= label < network.classes:
             raise ValueError(f"labels: row 0 is {checks.short(label)}, want 0 to "
@@ -580,7 +588,7 @@ cdef class Samples:
         self.first_label = &self.label
         return 0
 
-    cdef int _read_labels(self, Network network, object labels) except -1:
+    cdef int _read_labels(self, Plan network, object labels) except -1:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
         try:
@@ -724,10 +732,10 @@ cdef class OptimizerState:
         self.settings.weight_decay = weight_decay
         if kind != "sgd" or momentum != 0.0:
             self.first_values = _Floats(n)
-            self.settings.first = self.first_values.values
+            self.settings.first_moment = self.first_values.values
         if kind != "sgd":
             self.second_values = _Floats(n)
-            self.settings.second = self.second_values.values
+            self.settings.second_moment = self.second_values.values
 
     @property
     def first(self):
@@ -794,16 +802,17 @@ cdef enum:
 CALLS = ("reading", "training", "curvature")
 
 
-cdef class Network:
-    """A plan and its parameters.
+cdef class _OwnedPlan:
+    """Frees a plan when nobody uses it any more."""
 
-    Parameters
-    ----------
-    layers : list of (kind, activation, maps, kernel, table or None, trained), the numbers and
-        names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
-    height, width : int
-    background, foreground : float
-    codes : float32 array (classes, inputs), or None
+    cdef lenet_plan *plan
+
+    def __dealloc__(self):
+        lenet_plan_free(self.plan)
+
+
+cdef class Plan:
+    """A plan, and what is done with images: `Network` and `Model` have its parameters.
 
     Attributes
     ----------
@@ -811,10 +820,9 @@ cdef class Network:
         Calls with one thread add to it; for measurements, and not from several threads at once.
     """
 
+    cdef _OwnedPlan owner
     cdef lenet_plan *plan
     cdef public Profile profile
-    cdef _Floats memory
-    cdef float *values
     cdef readonly int64_t n_parameters
     cdef readonly int32_t height, width, classes
     cdef readonly float background, foreground
@@ -824,11 +832,17 @@ cdef class Network:
     cdef int64_t unturned  # images to come of which a quarter may be rejected
     cdef readonly bint assumed  # `seen` is what the architecture's range says, not what was seen
 
-    def __cinit__(self, layers, int32_t height, int32_t width, float background,
-                  float foreground, codes):
+    def __cinit__(self):
+        if type(self) is Plan:
+            raise TypeError("a plan by itself has no parameters: want a Network or a Model")
+
+    cdef int _make(self, object layers, int32_t height, int32_t width, float background,
+                   float foreground, object codes) except -1:
         cdef lenet_layer specs[LENET_MAX_LAYERS]
         cdef const uint8_t[:, ::1] table
         cdef const float[:, ::1] code_values
+        cdef lenet_layer_sizes sizes
+        cdef int32_t shape[3]
         cdef lenet_status status
         cdef Py_ssize_t i
         _check_init()
@@ -838,62 +852,61 @@ cdef class Network:
         memset(specs, 0, sizeof(specs))
         tables = []  # copies, kept until the plan has taken theirs
         # what the next layer gets: the core trusts the sizes of tables and codes to fit it
-        inputs, rows, columns = 1, height, width
+        shape[:] = [1, height, width]
         for i in range(len(layers)):
-            kind, activation, maps, kernel, connections, trained = layers[i]
+            kind, activation, maps, kernel, connections, trained, padding = layers[i]
             specs[i].kind = KINDS[kind]
             specs[i].activation = ACTIVATIONS[activation]
             specs[i].maps = maps
             specs[i].kernel = kernel
             specs[i].trained = trained
+            specs[i].padding = padding
             if connections is not None:
                 table = connections
                 own = np.array(table)
                 tables.append(own)
                 table = own
                 _fit(f"layers: table {i}", (table.shape[0], table.shape[1]),
-                     (specs[i].maps, inputs))
+                     (specs[i].maps, shape[0]))
                 specs[i].table = &table[0, 0]
-            if i + 1 == len(layers):
-                break
-            if specs[i].kind == LENET_CONV:
-                inputs = specs[i].maps
-                rows, columns = rows - specs[i].kernel + 1, columns - specs[i].kernel + 1
-            elif specs[i].kind == LENET_SUBSAMPLE or specs[i].kind == LENET_AVERAGE_POOL:
-                rows, columns = rows // 2, columns // 2
-            else:
-                inputs, rows, columns = specs[i].maps, 1, 1
+            if i + 1 < len(layers):
+                _check(lenet_layer_describe(&specs[i], shape, &sizes))
+                shape = sizes.shape
         if codes is not None:
             code_values = np.array(codes, np.float32, order="C", ndmin=2)
             _fit("codes", (code_values.shape[0], code_values.shape[1]),
-                 (specs[len(layers) - 1].maps, inputs * rows * columns))
+                 (specs[len(layers) - 1].maps, <int64_t>shape[0] * shape[1] * shape[2]))
+        self.owner = _OwnedPlan()
         status = lenet_plan_create(specs, <int32_t>len(layers), height, width, background,
                                    foreground, &code_values[0, 0] if codes is not None else NULL,
-                                   &self.plan)
+                                   &self.owner.plan)
         _check(status)
+        self.plan = self.owner.plan
         self.height = height
         self.width = width
         self.background = background
         self.foreground = foreground
-        self.is_rbf = specs[len(layers) - 1].kind == KINDS["rbf"]
+        self.is_rbf = specs[len(layers) - 1].kind == LENET_RBF
         self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
         self.n_parameters = lenet_plan_parameters(self.plan)
-        self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
-        self.values = self.memory.values
+        return 0
 
-    def __dealloc__(self):
-        lenet_plan_free(self.plan)
+    cdef int _share(self, Plan other) except -1:
+        """Takes another's plan, and what its images looked like."""
+        self.owner = other.owner
+        self.plan = other.plan
+        self.height, self.width, self.classes = other.height, other.width, other.classes
+        self.background, self.foreground = other.background, other.foreground
+        self.is_rbf, self.n_layers = other.is_rbf, other.n_layers
+        self.n_parameters = other.n_parameters
+        self.seen, self.assumed = other.seen, other.assumed
+        return 0
 
     cdef str sizes(self):
         cdef int32_t h = self.height, w = self.width
         smaller = f"{h - 4}x{w - 4} or " if h > 4 and w > 4 else ""
         return f"{smaller}{h}x{w} (at most 8 pixels smaller, by an even number)"
-
-    @property
-    def parameters(self):
-        """float32 array (n_parameters,): a new one each time, onto the same memory."""
-        return self.memory.array()
 
     # ---- what images look like ----
 
@@ -990,8 +1003,7 @@ cdef class Network:
                              lenet_run *run):
         """Says with what a call for n images runs, and borrows its workspace, if the call takes no
         more than the limit; results: bytes of the arrays that it makes."""
-        cdef int64_t blocks = (lenet_curvature_blocks(n) if what == CURVATURE
-                               else lenet_blocks(what == TRAINING, n))
+        cdef int64_t blocks = lenet_blocks(what != READING, n)
         cdef int32_t threads = _threads(num_threads, blocks)
         cdef size_t size = self._workspace_size(what, n, threads)
         cdef _Workspace workspace
@@ -1030,11 +1042,15 @@ cdef class Network:
 
     # ---- calls ----
 
+    cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
+        return LENET_BAD_ARGUMENT  # it has no parameters
+
+    cdef lenet_status _run_all(self, Samples samples, float **outputs,
+                               const lenet_run *run) noexcept:
+        return LENET_BAD_ARGUMENT
+
     cdef int _read(self, Samples samples, float *outputs, const lenet_run *run) except -1:
-        cdef lenet_status status
-        with nogil:
-            status = lenet_forward(self.plan, self.values, &samples.images, samples.n, outputs, run)
-        _check(status)
+        _check(self._run(samples, outputs, run))
         return 0
 
     cdef object _forward(self, Samples samples, object num_threads, double others=0.0,
@@ -1139,7 +1155,6 @@ cdef class Network:
         cdef int32_t shape[3]
         cdef float[:, :, :, ::1] values
         cdef double features = 0.0
-        cdef lenet_status status
         cdef lenet_run run
         cdef int32_t i
         for i in range(self.n_layers):
@@ -1153,17 +1168,14 @@ cdef class Network:
             values = np.empty((samples.n, shape[0], shape[1], shape[2]), np.float32)
             arrays.append(values.base)
             pointers[i] = &values[0, 0, 0, 0]
-        with nogil:
-            status = lenet_activations(self.plan, self.values, &samples.images, samples.n,
-                                       pointers, &run)
-        _check(status)
+        _check(self._run_all(samples, pointers, &run))
         _give_back(workspace)
         return arrays
 
-    def evaluate(self, Samples samples not None, loss, double j, num_threads=None,
-                 rejection=None):
+    def evaluate(self, Samples samples not None, loss, double j, double temperature,
+                 num_threads=None, rejection=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_report report
         cdef lenet_status status
         self._check_samples(samples, True)
@@ -1179,9 +1191,99 @@ cdef class Network:
             self._check_framing(samples, outputs, rejection)
         return report.loss, report.n_errors, classes
 
-    def gradient(self, Samples samples not None, loss, double j, num_threads=None):
+
+cdef class Model(Plan):
+    """A plan that only reads, with a copy of parameters that is packed once.
+
+    Parameters
+    ----------
+    network : Network, whose plan it shares
+    parameters : float32 array (n_parameters,)
+    """
+
+    cdef _Workspace memory
+    cdef const lenet_model *model
+
+    def __cinit__(self, Network network not None, const float[::1] parameters not None):
+        cdef size_t size = lenet_model_size(network.plan)
+        cdef lenet_status status
+        self._share(network)
+        _fit("parameters", (parameters.shape[0],), (self.n_parameters,))
+        check_memory(f"a compiled network of {self.n_parameters:,} parameters", size)
+        self.memory = _Workspace(size)
+        with nogil:
+            status = lenet_model_create(self.plan, &parameters[0] if parameters.shape[0] else NULL,
+                                        self.memory.aligned, size, &self.model)
+        _check(status)
+
+    @property
+    def parameters(self):
+        """float32 array (n_parameters,): a copy."""
+        copy = np.empty(self.n_parameters, np.float32)
+        cdef float[::1] to = copy
+        if self.n_parameters:
+            memcpy(&to[0], lenet_model_parameters(self.model),
+                   <size_t>self.n_parameters * sizeof(float))
+        return copy
+
+    cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_model_forward(self.model, &samples.images, samples.n, outputs, run)
+        return status
+
+    cdef lenet_status _run_all(self, Samples samples, float **outputs,
+                               const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_model_activations(self.model, &samples.images, samples.n, outputs, run)
+        return status
+
+
+cdef class Network(Plan):
+    """A plan and its parameters.
+
+    Parameters
+    ----------
+    layers : list of (kind, activation, maps, kernel, table or None, trained, padding), the numbers
+        and names as in KINDS and ACTIVATIONS; a table is a uint8 array (maps, input maps)
+    height, width : int
+    background, foreground : float
+    codes : float32 array (classes, inputs), or None
+    """
+
+    cdef _Floats memory
+    cdef float *values
+
+    def __cinit__(self, layers, int32_t height, int32_t width, float background,
+                  float foreground, codes):
+        self._make(layers, height, width, background, foreground, codes)
+        self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
+        self.values = self.memory.values
+
+    @property
+    def parameters(self):
+        """float32 array (n_parameters,): a new one each time, onto the same memory."""
+        return self.memory.array()
+
+    cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_forward(self.plan, self.values, &samples.images, samples.n, outputs, run)
+        return status
+
+    cdef lenet_status _run_all(self, Samples samples, float **outputs,
+                               const lenet_run *run) noexcept:
+        cdef lenet_status status
+        with nogil:
+            status = lenet_activations(self.plan, self.values, &samples.images, samples.n, outputs,
+                                       run)
+        return status
+
+    def gradient(self, Samples samples not None, loss, double j, double temperature,
+                 num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
@@ -1198,9 +1300,9 @@ cdef class Network:
         return report.loss, report.n_errors, gradient
 
     def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
-                  num_threads=None):
+                  double temperature, num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_status status
@@ -1219,15 +1321,15 @@ cdef class Network:
         return curvature
 
     def step(self, Samples samples not None, const int64_t[::1] order, loss, double j,
-             OptimizerState state not None, float rate, num_threads=None, distortion=None,
-             const float[::1] fallback=None):
+             double temperature, OptimizerState state not None, float rate, num_threads=None,
+             distortion=None, const float[::1] fallback=None):
         """One update on the samples that `order` names (None: all); mean loss, errors.
 
         distortion: (strengths, seed), as for `distort` with images numbered as training saw them,
         or None. fallback: the parameters are set to these when the update is not finite.
         """
         cdef lenet_distortion distorted
-        cdef lenet_loss criterion = [LOSSES[loss], j]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_report report
@@ -1320,212 +1422,95 @@ def transform(parameters, const uint8_t[:, :, ::1] images not None,
     _give_back(workspace)
 
 
-# ---- single kernels ------------------------------------------------------------------------------
+# ---- single layers -------------------------------------------------------------------------------
 
-cdef object _conv_call(const float[:, :, :, ::1] x, Py_ssize_t maps, int32_t kernel,
-                       const uint8_t[:, ::1] table, Py_ssize_t n_weights, lenet_conv_call *call):
-    """Checks and describes a convolution; gives what holds its table, a copy that stays as it is
-    while C counts the connections."""
-    cdef const uint8_t[:, ::1] own
-    call.in_maps = _size("x", x.shape[1])
-    call.height = _size("x", x.shape[2])
-    call.width = _size("x", x.shape[3])
-    call.out_maps = _size("maps", maps)
-    call.kernel = _size("kernel", kernel)
-    call.table = NULL
-    held, connections = None, int(call.in_maps) * call.out_maps
-    if table is not None:
-        _fit("table", (table.shape[0], table.shape[1]), (call.out_maps, call.in_maps))
-        held = np.array(table)
-        own = held
-        connections = np.count_nonzero(held)
-        call.table = &own[0, 0]
-    _fit("weights", (n_weights,), (int(connections) * kernel * kernel,))
-    return held
+cdef class _OneLayer:
+    """A layer by itself on rows like x (n, maps, height, width), and what it takes.
 
+    Holds a copy of the table, which stays as it is while C counts the connections.
+    """
 
-cdef tuple _convolved(int64_t n, const lenet_conv_call *call):
-    """The shape of n outputs."""
-    return (n, call.out_maps, <int64_t>call.height - call.kernel + 1,
-            <int64_t>call.width - call.kernel + 1)
+    cdef lenet_layer layer
+    cdef int32_t shape[3]
+    cdef int64_t n
+    cdef lenet_layer_sizes sizes
+    cdef object table
+
+    def __cinit__(self, kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
+                  const float[:, :, :, ::1] x not None, int32_t padding):
+        cdef const uint8_t[:, ::1] own
+        cdef int k
+        _check_init()
+        self.n = _some("x", x.shape[0])
+        for k in range(3):
+            self.shape[k] = _size("x", x.shape[k + 1])
+        memset(&self.layer, 0, sizeof(lenet_layer))
+        self.layer.kind = KINDS[kind]
+        self.layer.maps = maps
+        self.layer.kernel = kernel
+        self.layer.trained = True
+        self.layer.padding = padding
+        if table is not None:
+            _fit("table", (table.shape[0], table.shape[1]), (maps, self.shape[0]))
+            self.table = np.array(table)
+            own = self.table
+            self.layer.table = &own[0, 0]
+        _check(lenet_layer_describe(&self.layer, self.shape, &self.sizes))
+
+    cdef int _fit_outputs(self, str name, const float[:, :, :, ::1] y) except -1:
+        cdef int32_t *out = self.sizes.shape
+        return _fit(name, _shape4(y), (self.n, out[0], out[1], out[2]))
+
+    cdef int _fit_parameters(self, const float[::1] weights, const float[::1] biases) except -1:
+        _fit("weights", (0 if weights is None else weights.shape[0],), (self.sizes.n_weights,))
+        return _fit("biases", (0 if biases is None else biases.shape[0],), (self.sizes.n_biases,))
 
 
 cdef tuple _shape4(const float[:, :, :, ::1] array):
     return (array.shape[0], array.shape[1], array.shape[2], array.shape[3])
 
 
-cdef tuple _shape2(const float[:, ::1] array):
-    return (array.shape[0], array.shape[1])
+cdef const float *_begin(const float[::1] values) noexcept:
+    return &values[0] if values is not None and values.shape[0] else NULL
 
 
-def conv(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
-         const float[::1] bias not None, int32_t kernel, const uint8_t[:, ::1] table,
-         float[:, :, :, ::1] y not None):
-    _check_init()
-    cdef lenet_conv_call call
-    cdef int64_t n = _some("x", x.shape[0])
+def layer_forward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
+                  const float[:, :, :, ::1] x not None, const float[::1] weights,
+                  const float[::1] biases, float[:, :, :, ::1] y not None, int32_t padding=0):
+    """Runs a layer of a kind of KINDS by itself; what it does not have is None, or 0."""
+    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x, padding)
     cdef lenet_status status
-    held = _conv_call(x, bias.shape[0], kernel, table, weights.shape[0], &call)
-    _fit("y", _shape4(y), _convolved(n, &call))
-    _some("y", y.shape[2] * y.shape[3])
-    cdef _Workspace workspace = _workspace_for("conv", lenet_conv_workspace(&call))
+    cdef const float *w = _begin(weights)
+    cdef const float *b = _begin(biases)
+    one._fit_parameters(weights, biases)
+    one._fit_outputs("y", y)
+    cdef _Workspace workspace = _workspace_for(kind, one.sizes.workspace)
     with nogil:
-        status = lenet_conv(&call, &x[0, 0, 0, 0], &weights[0], &bias[0], n, &y[0, 0, 0, 0],
-                            workspace.aligned, workspace.size)
+        status = lenet_layer_forward(&one.layer, one.shape, w, b, &x[0, 0, 0, 0], one.n,
+                                     &y[0, 0, 0, 0], workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 
 
-def conv_backward(const float[:, :, :, ::1] x not None, const float[::1] weights not None,
-                  int32_t kernel, const uint8_t[:, ::1] table,
-                  const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
-                  float[::1] dw not None, float[::1] db not None):
-    _check_init()
-    cdef lenet_conv_call call
-    cdef int64_t n = _some("x", x.shape[0])
+def layer_backward(kind, int32_t maps, int32_t kernel, const uint8_t[:, ::1] table,
+                   const float[:, :, :, ::1] x not None, const float[::1] weights,
+                   const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
+                   float[::1] dweights, float[::1] dbiases, int32_t padding=0):
+    """Gradients through it."""
+    cdef _OneLayer one = _OneLayer(kind, maps, kernel, table, x, padding)
     cdef lenet_status status
-    held = _conv_call(x, db.shape[0], kernel, table, weights.shape[0], &call)
-    _fit("dy", _shape4(dy), _convolved(n, &call))
-    _some("dy", dy.shape[2] * dy.shape[3])
+    cdef const float *w = _begin(weights)
+    cdef float *dw = <float *>_begin(dweights)
+    cdef float *db = <float *>_begin(dbiases)
+    one._fit_parameters(weights, dbiases)
+    one._fit_parameters(dweights, dbiases)
+    one._fit_outputs("dy", dy)
     _fit("dx", _shape4(dx), _shape4(x))
-    _fit("dw", (dw.shape[0],), (weights.shape[0],))
-    cdef _Workspace workspace = _workspace_for("conv_backward", lenet_conv_workspace(&call))
+    cdef _Workspace workspace = _workspace_for(f"{kind} backward", one.sizes.workspace)
     with nogil:
-        status = lenet_conv_backward(&call, &x[0, 0, 0, 0], &weights[0], &dy[0, 0, 0, 0], n,
-                                     &dx[0, 0, 0, 0], &dw[0], &db[0], workspace.aligned,
-                                     workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-cdef lenet_conv_call _maps_of(const float[:, :, :, ::1] x) except *:
-    """What 2x2 blocks are taken of."""
-    cdef lenet_conv_call sizes
-    _some("x", x.shape[0])
-    sizes.in_maps = _size("x", x.shape[1])
-    sizes.height = _size("x", x.shape[2])
-    sizes.width = _size("x", x.shape[3])
-    if sizes.height < 2 or sizes.width < 2:
-        raise ValueError(f"x: maps of {sizes.height}x{sizes.width}, want at least 2x2")
-    return sizes
-
-
-def subsample(const float[:, :, :, ::1] x not None, const float[::1] coefficient not None,
-              const float[::1] bias not None, float[:, :, :, ::1] y not None):
-    _check_init()
-    cdef lenet_conv_call of = _maps_of(x)
-    cdef int32_t maps = of.in_maps, h = of.height, w = of.width
-    cdef lenet_status status
-    _fit("coefficient", (coefficient.shape[0],), (maps,))
-    _fit("bias", (bias.shape[0],), (maps,))
-    _fit("y", _shape4(y), (x.shape[0], maps, h // 2, w // 2))
-    cdef _Workspace workspace = _workspace_for("subsample", lenet_subsample_workspace(maps, h, w))
-    with nogil:
-        status = lenet_subsample(maps, h, w, &x[0, 0, 0, 0], &coefficient[0], &bias[0],
-                                 x.shape[0], &y[0, 0, 0, 0], workspace.aligned, workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def subsample_backward(const float[:, :, :, ::1] x not None,
-                       const float[::1] coefficient not None,
-                       const float[:, :, :, ::1] dy not None, float[:, :, :, ::1] dx not None,
-                       float[::1] dcoefficient not None, float[::1] dbias not None):
-    _check_init()
-    cdef lenet_conv_call of = _maps_of(x)
-    cdef int32_t maps = of.in_maps, h = of.height, w = of.width
-    cdef lenet_status status
-    _fit("coefficient", (coefficient.shape[0],), (maps,))
-    _fit("dy", _shape4(dy), (x.shape[0], maps, h // 2, w // 2))
-    _fit("dx", _shape4(dx), _shape4(x))
-    _fit("dcoefficient", (dcoefficient.shape[0],), (maps,))
-    _fit("dbias", (dbias.shape[0],), (maps,))
-    cdef _Workspace workspace = _workspace_for(
-        "subsample_backward", lenet_subsample_workspace(maps, h, w))
-    with nogil:
-        status = lenet_subsample_backward(maps, h, w, &x[0, 0, 0, 0], &coefficient[0],
-                                          &dy[0, 0, 0, 0], x.shape[0], &dx[0, 0, 0, 0],
-                                          &dcoefficient[0], &dbias[0], workspace.aligned,
-                                          workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def dense(const float[:, ::1] x not None, const float[:, ::1] weights not None,
-          const float[::1] bias not None, float[:, ::1] y not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("weights", weights.shape[1])
-    cdef int32_t outputs = _size("weights", weights.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("bias", (bias.shape[0],), (outputs,))
-    _fit("y", _shape2(y), (n, outputs))
-    cdef _Workspace workspace = _workspace_for("dense", lenet_dense_workspace(inputs, outputs))
-    with nogil:
-        status = lenet_dense(inputs, outputs, &x[0, 0], &weights[0, 0], &bias[0], n, &y[0, 0],
-                             workspace.aligned, workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def dense_backward(const float[:, ::1] x not None, const float[:, ::1] weights not None,
-                   const float[:, ::1] dy not None, float[:, ::1] dx not None,
-                   float[:, ::1] dw not None, float[::1] db not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("weights", weights.shape[1])
-    cdef int32_t outputs = _size("weights", weights.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("dy", _shape2(dy), (n, outputs))
-    _fit("dx", _shape2(dx), (n, inputs))
-    _fit("dw", _shape2(dw), (outputs, inputs))
-    _fit("db", (db.shape[0],), (outputs,))
-    cdef _Workspace workspace = _workspace_for(
-        "dense_backward", lenet_dense_workspace(inputs, outputs))
-    with nogil:
-        status = lenet_dense_backward(inputs, outputs, &x[0, 0], &weights[0, 0], &dy[0, 0], n,
-                                      &dx[0, 0], &dw[0, 0], &db[0], workspace.aligned,
+        status = lenet_layer_backward(&one.layer, one.shape, w, &x[0, 0, 0, 0], &dy[0, 0, 0, 0],
+                                      one.n, &dx[0, 0, 0, 0], dw, db, workspace.aligned,
                                       workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def rbf(const float[:, ::1] x not None, const float[:, ::1] codes not None,
-        float[:, ::1] y not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("codes", codes.shape[1])
-    cdef int32_t classes = _size("codes", codes.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("y", _shape2(y), (n, classes))
-    cdef _Workspace workspace = _workspace_for("rbf", lenet_rbf_workspace(inputs, classes))
-    with nogil:
-        status = lenet_rbf(inputs, classes, &x[0, 0], &codes[0, 0], n, &y[0, 0],
-                           workspace.aligned, workspace.size)
-    _check(status)
-    _give_back(workspace)
-
-
-def rbf_backward(const float[:, ::1] x not None, const float[:, ::1] codes not None,
-                 const float[:, ::1] dy not None, float[:, ::1] dx not None,
-                 float[:, ::1] dcodes not None):
-    _check_init()
-    cdef int64_t n = _some("x", x.shape[0])
-    cdef int32_t inputs = _size("codes", codes.shape[1])
-    cdef int32_t classes = _size("codes", codes.shape[0])
-    cdef lenet_status status
-    _fit("x", _shape2(x), (n, inputs))
-    _fit("dy", _shape2(dy), (n, classes))
-    _fit("dx", _shape2(dx), (n, inputs))
-    _fit("dcodes", _shape2(dcodes), (classes, inputs))
-    cdef _Workspace workspace = _workspace_for(
-        "rbf_backward", lenet_rbf_workspace(inputs, classes))
-    with nogil:
-        status = lenet_rbf_backward(inputs, classes, &x[0, 0], &codes[0, 0], &dy[0, 0], n,
-                                    &dx[0, 0], &dcodes[0, 0], workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
 

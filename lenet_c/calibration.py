@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import _core
-from lenet_c.architectures import Architecture
+from lenet_c.architecture import Architecture
 from lenet_c.rejection import Rejection
 
 Floats = NDArray[np.float32]
@@ -119,8 +119,8 @@ def temperature(outputs: Floats, is_rbf: bool, labels: Integers) -> float:
     def too_cold(log_temperature: float) -> bool:
         # the loss is convex in 1 / temperature, and this is the sign of its slope there
         scaled = values / math.exp(log_temperature)
-        shares = np.exp(scaled)
-        expected = (shares * values).sum(axis=1) / shares.sum(axis=1)
+        exponentials = np.exp(scaled)
+        expected = (exponentials * values).sum(axis=1) / exponentials.sum(axis=1)
         return float(np.mean(expected)) > wanted
 
     low, high = (math.log(limit) for limit in TEMPERATURES)

@@ -16,11 +16,14 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from lenet_c import checks, serialization
+from lenet_c.callbacks import remembering
 from lenet_c.distort import Distortion
+from lenet_c.history import History
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, Optimizer, PaperSteps
+from lenet_c.run import Run, digest_of
 from lenet_c.serialization import ModelFileError
-from lenet_c.trainer import History, Run, Trainer, digest_of, remembering
+from lenet_c.trainer import Trainer
 
 __all__ = ["KIND", "load", "save"]
 
@@ -57,6 +60,7 @@ def _snapshot(trainer: Trainer) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "optimizer": _optimizer_to_dict(trainer.optimizer),
         "loss": trainer.loss,
         "j": trainer.j,
+        "temperature": trainer.temperature,
         "batch_size": trainer.batch_size,
         "distort": None if trainer.distort is None else dataclasses.asdict(trainer.distort),
         "frozen": trainer._frozen,
@@ -186,6 +190,7 @@ def load(
             "optimizer": _optimizer_from_dict(metadata["optimizer"]),
             "loss": metadata["loss"],
             "j": metadata["j"],
+            "temperature": metadata.get("temperature", 1.0),
             "batch_size": metadata["batch_size"],
             "distort": _distortion_from_dict(metadata["distort"]),
             "freeze": metadata["frozen"],
@@ -227,8 +232,8 @@ def _restore(
     trainer._since_good = checks.whole("since_good", metadata["since_good"], 0, _MOST)
     if "good" in arrays:
         trainer._good = _floats("good", arrays["good"], n)
-    trainer.validates = _truth("validates", metadata["validates"])
-    trainer.stop = _truth("stop", metadata["stop"])
+    trainer.validates = checks.truth("validates", metadata["validates"])
+    trainer.stop = checks.truth("stop", metadata["stop"])
     trainer.history = _history_from_array(metadata["history"], arrays["history"])
     trainer._callback_states = []
     for number, saved in enumerate(metadata["callbacks"]):
@@ -237,7 +242,9 @@ def _restore(
         for name, values in arrays.items():
             if name.startswith(beginning):
                 plain[name[len(beginning) :]] = values
-        trainer._callback_states.append((_text("callbacks", saved["kind"]), plain))
+        trainer._callback_states.append(
+            (checks.instance("callbacks", saved["kind"], str, "text"), plain)
+        )
     if metadata.get("run") is not None:
         trainer._run = _run_from_dict(metadata["run"], arrays.get("order"), trainer)
 
@@ -271,7 +278,7 @@ def _random_from_dict(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _history_from_array(keys: list[Any], bits: np.ndarray) -> History:
-    names = [_text("history", key) for key in keys]
+    names = [checks.instance("history", key, str, "text") for key in keys]
     if bits.dtype != np.int64 or bits.ndim != 2 or bits.shape[1] != len(names):
         raise ValueError(f"history: {bits.dtype} {bits.shape}, want int64 (N, {len(names)})")
     epochs = []
@@ -291,7 +298,7 @@ def _run_from_dict(saved: Mapping[str, Any], order: np.ndarray | None, trainer: 
     run = Run(
         epochs=checks.whole("epochs", saved["epochs"], 1, _MOST),
         n_images=checks.whole("n_images", saved["n_images"], 1, _MOST),
-        calibrate=_truth("calibrate", saved["calibrate"]),
+        calibrate=checks.truth("calibrate", saved["calibrate"]),
         seconds=checks.number("seconds", saved["seconds"]),
     )
     if saved["digest"] is not None:
@@ -317,20 +324,6 @@ def _run_from_dict(saved: Mapping[str, Any], order: np.ndarray | None, trainer: 
             checks.whole("errors", saved["errors"], 0, n),
         )
     return run
-
-
-def _checked(name: str, value: Any, kind: type, what: str) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"{name}: got {checks.short(value)}, want {what}")
-    return value
-
-
-def _text(name: str, value: Any) -> str:
-    return str(_checked(name, value, str, "text"))
-
-
-def _truth(name: str, value: Any) -> bool:
-    return bool(_checked(name, value, bool, "true or false"))
 
 
 def _floats(name: str, values: np.ndarray, n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,21 +55,75 @@ def rounded(name: str, value: object) -> float:
         return float(np.float32(number(name, value)))
 
 
+def real(
+    name: str,
+    value: object,
+    low: float,
+    high: float = math.inf,
+    closed: str = "left",
+    *,
+    in_float32: bool = False,
+) -> float:
+    """Give a finite number of an interval as a float; else raise TypeError or ValueError.
+
+    `closed` says which of its ends belong to it: "left", "both" or "neither". `in_float32`: the
+    number has to be there as the core computes with it, too.
+    """
+    given = number(name, value)
+    seen = rounded(name, value) if in_float32 else given
+    if low < seen < high or (closed != "neither" and seen == low):
+        return given
+    if closed == "both" and seen == high:
+        return given
+    least = f"above {low:g}" if closed == "neither" else f"of at least {low:g}"
+    if low == -math.inf:
+        wanted = "a finite number"
+    elif high == math.inf:
+        wanted = f"a finite number {least}"
+    elif closed == "both":
+        wanted = f"a number from {low:g} to {high:g}"
+    else:
+        wanted = f"a number {least} and below {high:g}"
+    if in_float32:
+        wanted += ", in float32"
+    raise ValueError(f"{name}: got {short(value)}, want {wanted}")
+
+
 def whole(name: str, value: object, least: int, most: int | None = None) -> int:
-    """Give a whole number within the limits as an int; else raise ValueError."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        given = int(value)
+    """Give a whole number within the limits as an int; else raise TypeError or ValueError."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_whole:
+        given = int(value)  # type: ignore[call-overload]
         if given >= least and (most is None or given <= most):
-            return given
+            return int(given)
     limit = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise ValueError(f"{name}: got {short(value)}, want a whole number {limit}")
+    error = ValueError if is_whole else TypeError
+    raise error(f"{name}: got {short(value)}, want a whole number {limit}")
 
 
 def one_of(name: str, value: object, choices: Iterable[str]) -> str:
-    """Give a name that is among the choices; else raise ValueError."""
+    """Give a name that is among the choices; else raise TypeError or ValueError."""
     choices = list(choices)
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
+    if isinstance(value, str) and value in choices:
+        return value
+    error = ValueError if isinstance(value, str) else TypeError
+    raise error(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
+
+
+def truth(name: str, value: object) -> bool:
+    """Give True or False; raise TypeError for anything else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: got {short(value)}, want True or False")
+    return value
+
+
+Kind = TypeVar("Kind")
+
+
+def instance(name: str, value: object, kind: type[Kind], wanted: str) -> Kind:
+    """Give an object of this class; raise TypeError, with what is wanted, for others."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {short(value)}, want {wanted}")
     return value
 
 
@@ -80,6 +134,24 @@ def items(name: str, value: object, what: str) -> Iterator[Any]:
         with suppress(TypeError):
             return iter(value)  # type: ignore[call-overload, no-any-return]
     raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
+
+
+def numbers(name: str, value: ArrayLike, kinds: str = "fiub") -> NDArray[Any]:
+    """Give an array of real numbers; raise TypeError for others. `kinds` are numpy's letters."""
+    given = array(name, value)
+    if given.dtype.kind not in kinds:
+        what = "real numbers" if "f" in kinds else "integers"
+        raise TypeError(f"{name}: dtype {given.dtype}, want {what}")
+    return given
+
+
+def floats(name: str, given: NDArray[Any]) -> NDArray[np.float32]:
+    """Give real numbers as the core computes with them, a copy, all of them finite."""
+    with np.errstate(over="ignore"):  # what overflows is infinite, and told below
+        values = np.array(given, np.float32, order="C")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: some are NaN or infinite in float32, want finite values")
+    return values
 
 
 def array(name: str, value: ArrayLike) -> NDArray[Any]:

@@ -60,13 +60,12 @@ def of(text: str) -> NDArray[np.float32]:
     TypeError
         If `text` is no str.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text is a {type(text).__name__}, want a str")
+    checks.instance("text", text, str, "a str")
     if not text:
-        raise ValueError("text is empty, want printable ASCII characters")
+        raise ValueError("text: got none, want printable ASCII characters")
     for c in text:
         if c not in CHARACTERS:
-            raise ValueError(f"text has {c!r}, want printable ASCII characters, ' ' to '~'")
+            raise ValueError(f"text: got {c!r}, want printable ASCII characters, ' ' to '~'")
     return ASCII[[CHARACTERS.index(c) for c in text]]
 
 
@@ -114,19 +113,19 @@ def show(code: int | str | ArrayLike) -> str:
     """
     if isinstance(code, str):
         if len(code) != 1 or code not in CHARACTERS:
-            raise ValueError(f"code is {code!r}, want one printable ASCII character, ' ' to '~'")
+            raise ValueError(
+                f"code: got {checks.short(code)}, want one printable ASCII character, ' ' to '~'"
+            )
         code = of(code)[0]
     if isinstance(code, (int, np.integer)) and not isinstance(code, bool):
-        if not 0 <= code < len(DIGITS):
-            raise ValueError(f"code is {code}, want a digit, 0 to {len(DIGITS) - 1}")
-        code = DIGITS[code]
+        code = DIGITS[checks.whole("code", code, 0, len(DIGITS) - 1)]
     values = checks.array("code", code)
     if values.shape != (ROWS * COLUMNS,):
         raise ValueError(
-            f"code has shape {values.shape}, want a character, a digit or ({ROWS * COLUMNS},)"
+            f"code: shape {values.shape}, want a character, a digit or ({ROWS * COLUMNS},)"
         )
     if values.dtype.kind not in "fiu":
-        raise TypeError(f"code has dtype {values.dtype}, want real numbers")
+        raise TypeError(f"code: dtype {values.dtype}, want real numbers")
     return "\n".join(
         "".join("#" if v > 0 else "." for v in row) for row in values.reshape(ROWS, COLUMNS)
     )

@@ -7,6 +7,8 @@ import platform
 
 from lenet_c import _core
 
+MAX_THREADS = 4096  # a call, as the core has it
+
 
 def set_num_threads(n: int | None) -> None:
     """Set how many threads a call uses when it does not say.

@@ -96,7 +96,7 @@ def mnist(
         if paths is None:
             named = f"LENET_C_DATA={given}" if folder is None else given
             raise FileNotFoundError(
-                f"MNIST is not in {named}; wanted there, in mnist or in MNIST/raw, gzipped or not: "
+                f"MNIST is not in {named}, want there, in mnist or in MNIST/raw, gzipped or not: "
                 f"{', '.join(_FILES)}; found: {_found_in(given)}"
             )
         return _load_pair(*map(_load, paths[:2])), _load_pair(*map(_load, paths[2:]))
@@ -321,29 +321,29 @@ def _read_idx(
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise ValueError(
-            f"{name}: not an IDX file (it begins with {magic!r}, wanted two zero bytes, "
+            f"{name}: not an IDX file (it begins with {magic!r}, want two zero bytes, "
             "the type and the number of dimensions)"
         )
     if magic[2] != 0x08:
-        raise ValueError(f"{name}: values of type 0x{magic[2]:02x}; wanted 0x08, unsigned bytes")
+        raise ValueError(f"{name}: values of type 0x{magic[2]:02x}, want 0x08, unsigned bytes")
     wanted = range(1, 5) if ndim is None else (ndim,)
     if magic[3] not in wanted:
         raise ValueError(
-            f"{name}: {magic[3]} dimensions; wanted {'1 to 4' if ndim is None else ndim}"
+            f"{name}: {magic[3]} dimensions, want {'1 to 4' if ndim is None else ndim}"
         )
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise ValueError(f"{name}: truncated in its header")
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
     if item_shape is not None and shape[1:] != item_shape:
-        raise ValueError(f"{name}: items of {shape[1:]}; wanted {item_shape}")
+        raise ValueError(f"{name}: items of {shape[1:]}, want {item_shape}")
     count = 1
     for size in shape:
         count *= size
     if count == 0:
         raise ValueError(f"{name}: its header says {shape}, which is empty")
     if count > max_bytes:
-        raise ValueError(f"{name}: its header says {shape}; wanted at most {max_bytes} bytes")
+        raise ValueError(f"{name}: its header says {shape}, want at most {max_bytes} bytes")
     available -= len(magic) + len(header)
     if count > available or (exact and count != available):
         raise ValueError(
@@ -377,7 +377,7 @@ def _load(path: str, sha256: str | None = None) -> tuple[str, npt.NDArray[np.uin
     values = _read_idx_file(path, **shape, digest=digest)
     if digest is not None and digest.hexdigest() != sha256:
         raise ValueError(
-            f"{path}: SHA-256 of its content is {digest.hexdigest()}, wanted {sha256}; "
+            f"{path}: SHA-256 of its content is {digest.hexdigest()}, want {sha256}; "
             "remove it, and it is downloaded again"
         )
     return path, values
@@ -391,7 +391,7 @@ def _load_pair(
             f"{images[0]} has {len(images[1])} images but {labels[0]} {len(labels[1])} labels"
         )
     if labels[1].max() > 9:
-        raise ValueError(f"{labels[0]}: label {labels[1].max()}; wanted 0 to 9")
+        raise ValueError(f"{labels[0]}: label {labels[1].max()}, want 0 to 9")
     return images[1], labels[1]
 
 
@@ -566,7 +566,7 @@ def _check(file: BinaryIO, sha256: str) -> None:
         except _DamagedGzip as error:
             raise ValueError(f"damaged gzip file ({error})") from None
     if digest.hexdigest() != sha256:
-        raise ValueError(f"SHA-256 of the content is {digest.hexdigest()}, wanted {sha256}")
+        raise ValueError(f"SHA-256 of the content is {digest.hexdigest()}, want {sha256}")
 
 
 def _stratified(labels: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.bool_]:

@@ -14,27 +14,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.architectures import MAX_SIDE
+from lenet_c.layers import MAX_SIDE
 
 __all__ = ["AFFINE", "SLIGHT", "WORLD", "Distortion", "preview", "transform"]
 
 _LEAST_SMOOTHNESS = 2.0
-# How large a strength may be, and whether it may be just that.
-_FIELDS: dict[str, tuple[float, bool]] = {
-    "translation": (MAX_SIDE, False),
-    "scaling": (1, False),
-    "squeezing": (1, False),
-    "shearing": (MAX_SIDE, False),
-    "rotation": (180, True),
-    "elastic": (MAX_SIDE, False),
-    "elastic_smoothness": (MAX_SIDE, False),
-    "thickness": (16, False),
-    "lines": (64, True),
-    "blur": (5, False),
-    "contrast": (1, False),
-    "noise": (1, False),
-    "impulses": (1, False),
-    "chance": (1, True),
+# How large a strength may be, and which ends it may have (see `checks.real`).
+_FIELDS: dict[str, tuple[float, str]] = {
+    "translation": (MAX_SIDE, "left"),
+    "scaling": (1, "left"),
+    "squeezing": (1, "left"),
+    "shearing": (MAX_SIDE, "left"),
+    "rotation": (180, "both"),
+    "elastic": (MAX_SIDE, "left"),
+    "elastic_smoothness": (MAX_SIDE, "left"),
+    "thickness": (16, "left"),
+    "lines": (64, "both"),
+    "blur": (5, "left"),
+    "contrast": (1, "left"),
+    "noise": (1, "left"),
+    "impulses": (1, "left"),
+    "chance": (1, "both"),
 }
 
 
@@ -106,12 +106,9 @@ class Distortion:
         checks.whole("lines", self.lines, 0, 64)
         for field in fields(self):
             value = getattr(self, field.name)
-            high, inclusive = _FIELDS[field.name]
+            high, closed = _FIELDS[field.name]
             low = _LEAST_SMOOTHNESS if field.name == "elastic_smoothness" else 0.0
-            rounded = checks.rounded(field.name, value)
-            if not (low <= rounded < high or (inclusive and rounded == high)):
-                limit = f"{low:g} to {high}" if inclusive else f"at least {low:g} and below {high}"
-                raise ValueError(f"{field.name}: got {checks.short(value)}, want {limit}")
+            checks.real(field.name, value, low, high, closed, in_float32=True)
 
 
 AFFINE = Distortion(translation=1, scaling=0.1, squeezing=0.1, shearing=0.2, rotation=10)
@@ -160,8 +157,7 @@ def preview(
         If the images take more memory than `lenet_c.set_memory_limit` allows.
     """
     grey = _grey(images)
-    if not isinstance(distortion, Distortion):
-        raise TypeError(f"distortion: got {checks.short(distortion)}, want a Distortion")
+    checks.instance("distortion", distortion, Distortion, "a Distortion")
     checks.whole("n", n, 1)
     checks.whole("seed", seed, 0, 2**64 - 1)
     _core.check_memory(
@@ -218,11 +214,9 @@ def transform(
         "dx": dx, "dy": dy, "scale": scale, "squeeze": squeeze, "shear": shear, "rotation": rotation
     }  # fmt: skip
     values = [checks.rounded(name, value) for name, value in parameters.items()]
-    for (name, given), value in zip(parameters.items(), values, strict=True):
-        if not math.isfinite(value):
-            raise ValueError(f"{name}: got {checks.short(given)}, want a finite number")
-        if name in ("scale", "squeeze") and value <= 0:
-            raise ValueError(f"{name}: got {checks.short(given)}, want a number above 0")
+    for name, given in parameters.items():
+        low = 0.0 if name in ("scale", "squeeze") else -math.inf
+        checks.real(name, given, low, closed="neither", in_float32=True)
     out = np.empty_like(grey)
     shape = (-1, *grey.shape[-2:])
     _core.transform(values, grey.reshape(shape), out.reshape(shape))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lenet_c import _core, checks, files
+from lenet_c.classes import checked_names, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,8 +121,7 @@ class Pictures(tuple[Any, Any]):
         Pictures by one hand are alike: where a few people wrote many, a part with people of its own
         tells more (a folder of their pictures, ``folder(path, class_names=...)``).
         """
-        if not 0.0 < checks.number("share", share) < 1.0:
-            raise ValueError(f"share: got {checks.short(share)}, want a number between 0 and 1")
+        checks.real("share", share, 0.0, 1.0, "neither")
         # RandomState's stream never changes between numpy versions; default_rng's may.
         random = np.random.RandomState(checks.whole("seed", seed, 0, 2**32 - 1))
         aside = np.zeros(len(self.labels), bool)
@@ -569,34 +569,6 @@ def _bar(total: int, progress: bool | None) -> Any:
     from lenet_c.datasets import progress_bar
 
     return progress_bar("reading pictures", total, progress, unit=" pictures")
-
-
-# ---- names ----
-
-
-def checked_names(argument: str, given: object) -> tuple[str, ...]:
-    """Give class names as a tuple of distinct, non-empty texts."""
-    names = []
-    for name in checks.items(argument, given, "names"):
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"{argument}: got {checks.short(name)}, want texts that are not empty")
-        if not checks.is_plain(name):
-            raise ValueError(
-                f"{argument}: got {checks.short(name)}, want no control characters, line ends or "
-                "halves of surrogate pairs"
-            )
-        if name in names:
-            raise ValueError(f"{argument}: {name!r} twice, want a name of its own for each class")
-        names.append(name)
-    if not names:
-        raise ValueError(f"{argument}: none, want a name for each class")
-    return tuple(names)
-
-
-def shortened(names: Sequence[str], most: int = 8) -> str:
-    """List the first of some names."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _slashes(file: str) -> str:

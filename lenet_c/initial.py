@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks
-from lenet_c.architectures import Architecture, Dense, Subsample
+from lenet_c.architecture import Architecture
 
 INITS = ("paper", "he", "glorot")
 
@@ -59,12 +59,12 @@ def draw(
         limit = 2.4 / fan_in
     elif name.endswith(".bias"):
         return np.zeros(shape)
-    elif isinstance(layer, Subsample):
+    elif name.endswith(".coefficient"):
         return np.full(shape, 1 / 4)
     elif init == "he":
         limit = np.sqrt(6.0 / fan_in)
     else:
         inputs = architecture.input_shapes[layer.name]
-        fan_out = math.prod(shape) / (math.prod(inputs) if isinstance(layer, Dense) else inputs[0])
+        fan_out = math.prod(shape) / (math.prod(inputs) if layer.flat else inputs[0])
         limit = np.sqrt(6.0 / (fan_in + fan_out))
     return limit * rng.uniform(-1.0, 1.0, shape)

@@ -87,7 +87,7 @@ class Appearance(NamedTuple):
 
 
 def tell(
-    network: _core.Network,
+    network: _core.Plan,
     images: NDArray[Any],
     kind: str,
     name: str = "images",
@@ -98,7 +98,7 @@ def tell(
 
     Parameters
     ----------
-    network : lenet_c._core.Network
+    network : lenet_c._core.Plan
     images : uint8 or float32 array (N, height, width)
         Some of them.
     kind : str
@@ -110,7 +110,7 @@ def tell(
     given : object, optional
         The images as the caller has them.
     """
-    first = _as_array(given)
+    conversion = _as_array(given)
     inner = _within(network, images)
     low, high = float(images.min()), float(images.max())
     learnt = _learnt(network)
@@ -118,12 +118,12 @@ def tell(
     if kind == "ones":
         raise ValueError(
             f"{name}: uint8 whose largest value is 1, want 0 (background) to 255 (ink): "
-            f"{first}images = images * 255"
+            f"{conversion}images = images * 255"
         )
     if kind == "far":
         raise ValueError(
             f"{name}: {what}, want values around {learnt.low[0]:.4g} to {learnt.high[1]:.4g}: "
-            + _mended(network, images, learnt, first=first)
+            + _mended(network, images, learnt, conversion=conversion)
         )
     before = "it learnt before from" if is_training else "the network learnt from"
     own = learnt.low[0], learnt.high[1]
@@ -132,25 +132,25 @@ def tell(
     if inner is not None and _is_alike(network, inner, learnt):
         text = f"{name}: padded with {_edge(images):.4g}, where {before} images "
         text += f"{_around(network, images, learnt)} around: "
-        text += first + _unpadded(network, images, inner, learnt)
+        text += conversion + _unpadded(network, images, inner, learnt)
     elif kind == "inverted":
         is_light = np.median(_border(images if inner is None else inner)) > (low + high) / 2
         border, others = ("light", "dark") if is_light else ("dark", "light")
         if inner is not None:
             border = f"padded with {_edge(images):.4g}, and {border}"
         text = f"{name}: {border} around, where {before} images {others} around: "
-        text += first + _turned(network, images, learnt)
+        text += conversion + _turned(network, images, learnt)
     elif kind == "faint":
         text = (
             f"{name}: {what}, nearly blank, where {before} {own[0]:.4g} to {own[1]:.4g}: "
-            + _mended(network, images, learnt, first=first)
+            + _mended(network, images, learnt, conversion=conversion)
         )
     else:
         border = f"{np.median(_border(images if inner is None else inner)):.4g} around"
         text = (
             f"{name}: {what}, {border}, where {before} {own[0]:.4g} to {own[1]:.4g}, "
             f"{_around(network, images, learnt)} around: "
-            + _mended(network, images, learnt, first=first)
+            + _mended(network, images, learnt, conversion=conversion)
         )
     _warn(text)
 
@@ -174,13 +174,13 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 
 
 def tell_framing(
-    network: _core.Network, images: NDArray[Any], rejection: Rejection, given: Any = None
+    network: _core.Plan, images: NDArray[Any], rejection: Rejection, given: Any = None
 ) -> bool:
     """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
 
     Parameters
     ----------
-    network : lenet_c._core.Network
+    network : lenet_c._core.Plan
     images : uint8 or float32 array (N, height, width)
         Some of them.
     rejection : Rejection
@@ -216,7 +216,7 @@ def tell_framing(
     return True
 
 
-def _rejected(network: _core.Network, images: NDArray[Any], rejection: Rejection) -> float:
+def _rejected(network: _core.Plan, images: NDArray[Any], rejection: Rejection) -> float:
     from lenet_c import _core
     from lenet_c.rejection import Rejection, best_two
 
@@ -239,12 +239,12 @@ def _warn(text: str) -> None:
 # ---- lines of code -----------------------------------------------------------------------------
 
 
-def refused(network: _core.Network, given: Any) -> str:
+def refused(network: _core.Plan, given: Any) -> str:
     """Say how images whose dtype or shape was refused are brought into a form that is taken.
 
     Parameters
     ----------
-    network : lenet_c._core.Network
+    network : lenet_c._core.Plan
     given : array or what makes one
 
     Returns
@@ -259,13 +259,13 @@ def refused(network: _core.Network, given: Any) -> str:
             "the characters on picture files: images = lenet_c.preprocess.characters(images).images"
         )
     array = np.asarray(given)
-    first = _as_array(given)
+    conversion = _as_array(given)
     if array.dtype == object and array.ndim:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             return ""
-        first = 'images = np.asarray(images, "float64"); '
+        conversion = 'images = np.asarray(images, "float64"); '
     if not array.size or array.dtype.kind not in "buif":
         return ""
     sizes = [(network.height, network.width)]
@@ -275,7 +275,7 @@ def refused(network: _core.Network, given: Any) -> str:
         shaped, base = _shaped(array, height, width)
         if shaped is not None:
             is_28 = (height, width) == (_SIDE, _SIDE)
-            return _line(network, array, shaped, base, is_28, first)
+            return _line(network, array, shaped, base, is_28, conversion)
     if not _takes_28(network):
         return f"images of {network.height}x{network.width} are wanted, one channel"
     if (other := other_shape(array.shape, given, "images")) is not None:
@@ -287,7 +287,7 @@ def refused(network: _core.Network, given: Any) -> str:
     if array.ndim == 2 or (array.ndim == 3 and channels):
         return (
             f"{forms}for the character on one picture of another size: "
-            f"{first}images = lenet_c.preprocess.character(images)"
+            f"{conversion}images = lenet_c.preprocess.character(images)"
         )
     pictures = "images"
     if array.ndim == 4 and not channels:
@@ -295,7 +295,7 @@ def refused(network: _core.Network, given: Any) -> str:
     if array.ndim in (3, 4) and pictures:
         return (
             f"{forms}for the character on each picture of another size: "
-            f"{first}images = lenet_c.preprocess.characters({pictures}).images"
+            f"{conversion}images = lenet_c.preprocess.characters({pictures}).images"
         )
     return forms.removesuffix("; ")
 
@@ -314,7 +314,7 @@ def _as_array(given: Any) -> str:
     return "images = np.asarray(images); "
 
 
-def _takes_28(network: _core.Network) -> bool:
+def _takes_28(network: _core.Plan) -> bool:
     spare = network.height - _SIDE, network.width - _SIDE
     return all(0 <= side <= 8 and side % 2 == 0 for side in spare)
 
@@ -331,47 +331,47 @@ def _shaped(array: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any] 
 
 
 def _line(
-    network: _core.Network,
+    network: _core.Plan,
     array: NDArray[Any],
     shaped: NDArray[Any],
     base: str,
     is_28: bool,
-    first: str,
+    conversion: str,
 ) -> str:
     learnt = _learnt(network)
     low, high = float(shaped.min()), float(shaped.max())
     if not np.isfinite([low, high]).all():
         shaped = np.nan_to_num(shaped, posinf=0, neginf=0)
-        return f"{first}{FINITE}; {_line(network, shaped, shaped, base, is_28, '')}"
+        return f"{conversion}{FINITE}; {_line(network, shaped, shaped, base, is_28, '')}"
     is_own_size = shaped.shape[1:] == (network.height, network.width)
     if shaped.dtype.kind == "f" and is_own_size and _fits(shaped, low, high, learnt):
-        return f'{first}images = {base}.astype("float32")'
+        return f'{conversion}images = {base}.astype("float32")'
     if shaped.dtype == np.uint8 and high > 1 and not is_28:
-        return f"{first}images = {base}"
+        return f"{conversion}images = {base}"
     if is_28 and _is_documented(network, learnt) and low >= 0 and (high <= 1 or 32 <= high <= 255):
         return "images = lenet_c.preprocess.images(images)"
     if array.dtype.kind == "b":
-        return f'{first}images = {base}.astype("uint8") * 255'
+        return f'{conversion}images = {base}.astype("uint8") * 255'
     is_narrow = shaped.dtype.kind in "iu" and not (low >= 0 and 32 <= high <= 255)
     if is_narrow or shaped.dtype == np.float16:  # which would overflow
-        first += f'images = {base}.astype("float32"); '
+        conversion += f'images = {base}.astype("float32"); '
         shaped, base = shaped.astype(np.float32), "images"
-    return _mended(network, shaped, learnt, base, first)
+    return _mended(network, shaped, learnt, base, conversion)
 
 
 def _mended(
-    network: _core.Network,
+    network: _core.Plan,
     images: NDArray[Any],
     learnt: Appearance,
     base: str = "images",
-    first: str = "",
+    conversion: str = "",
 ) -> str:
     """Write the line that brings images of the right size into the range that is wanted."""
     if images.dtype == np.uint8 and not _is_documented(network, learnt):
         if images.shape[1:] != (network.height, network.width):
             base = f"lenet_c.preprocess.pad({base}, {network.height})"
         return (
-            f"{first}images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
+            f"{conversion}images = lenet_c.preprocess.normalize({base}, {learnt.low[0]:.6g}, "
             f"{learnt.high[1]:.6g})"
         )
     low, high = float(images.min()), float(images.max())
@@ -379,22 +379,22 @@ def _mended(
         # blank ones become background
         factor = (learnt.high[1] - learnt.low[0]) / (high - low) if low < high else 1.0
         return (
-            f"{first}images = (({base} - {low:.6g}) * {factor:.6g} + "
+            f"{conversion}images = (({base} - {low:.6g}) * {factor:.6g} + "
             f'{learnt.low[0]:.6g}).astype("float32")'
         )
     if images.dtype == np.uint8:
         if high < 128:
-            return f'{first}images = ({base} * (255 / {base}.max())).round().astype("uint8")'
+            return f'{conversion}images = ({base} * (255 / {base}.max())).round().astype("uint8")'
         if _within(network, images) is not None:
             base += _CUT
         return (
             "what takes the background out: "
-            f"{first}images = lenet_c.preprocess.characters({base}).images"
+            f"{conversion}images = lenet_c.preprocess.characters({base}).images"
         )
-    return f"{first}images = {_bytes(network, images, base)}"
+    return f"{conversion}images = {_bytes(network, images, base)}"
 
 
-def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
+def _bytes(network: _core.Plan, images: NDArray[Any], base: str) -> str:
     """Write the expression that makes uint8 of other numbers, 0 of the lowest."""
     # what was put around images after they were scaled goes: the core puts background there
     inner = _within(network, images)
@@ -419,7 +419,7 @@ def _bytes(network: _core.Network, images: NDArray[Any], base: str) -> str:
     return f'{scaled}.round().clip(0, 255).astype("uint8")'
 
 
-def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
+def _turned(network: _core.Plan, images: NDArray[Any], learnt: Appearance) -> str:
     """Write the line that makes dark light."""
     inner = _within(network, images)
     cut = "images" if inner is None else "images" + _CUT
@@ -446,7 +446,7 @@ def _turned(network: _core.Network, images: NDArray[Any], learnt: Appearance) ->
 _CUT = "[..., 2:-2, 2:-2]"
 
 
-def _within(network: _core.Network, images: NDArray[Any]) -> NDArray[Any] | None:
+def _within(network: _core.Plan, images: NDArray[Any]) -> NDArray[Any] | None:
     """Give images of 28x28 without the padding, if most have one that is not their background."""
     if images.shape[1:] != (_PADDED, _PADDED) or not _takes_28(network):
         return None
@@ -458,7 +458,7 @@ def _within(network: _core.Network, images: NDArray[Any]) -> NDArray[Any] | None
     return inner if is_padded.mean() > 0.5 else None
 
 
-def _is_alike(network: _core.Network, inner: NDArray[Any], learnt: Appearance) -> bool:
+def _is_alike(network: _core.Plan, inner: NDArray[Any], learnt: Appearance) -> bool:
     """Whether the background of images without their padding is the one that was learnt."""
     background = float(np.median(_border(inner)))
     if inner.dtype == np.uint8:
@@ -469,7 +469,7 @@ def _is_alike(network: _core.Network, inner: NDArray[Any], learnt: Appearance) -
 
 
 def _unpadded(
-    network: _core.Network, images: NDArray[Any], inner: NDArray[Any], learnt: Appearance
+    network: _core.Plan, images: NDArray[Any], inner: NDArray[Any], learnt: Appearance
 ) -> str:
     """Write the line that takes a wrong padding away."""
     if inner.dtype == np.uint8:
@@ -494,7 +494,7 @@ def _edge(images: NDArray[Any]) -> float:
 # ---- what was learnt from ----------------------------------------------------------------------
 
 
-def _learnt(network: _core.Network) -> Appearance:
+def _learnt(network: _core.Plan) -> Appearance:
     """Give what was learnt from; if it is not known, the range of the architecture."""
     found = network.learnt_from
     if found is not None:
@@ -503,7 +503,7 @@ def _learnt(network: _core.Network) -> Appearance:
     return Appearance(0, (network.background,) * 2, (low, low), (high, high))
 
 
-def _is_documented(network: _core.Network, learnt: Appearance) -> bool:
+def _is_documented(network: _core.Plan, learnt: Appearance) -> bool:
     """Whether uint8 images have the range that was learnt from."""
     low, high = sorted((network.background, network.foreground))
     slack = _SLACK * (high - low)
@@ -515,7 +515,7 @@ def _fits(images: NDArray[Any], low: float, high: float, learnt: Appearance) -> 
     return learnt.low[0] - slack <= low <= learnt.low[1] + slack and high <= learnt.high[1] + slack
 
 
-def _around(network: _core.Network, images: NDArray[Any], learnt: Appearance) -> str:
+def _around(network: _core.Plan, images: NDArray[Any], learnt: Appearance) -> str:
     low, high = learnt.border
     if images.dtype == np.uint8 and _is_documented(network, learnt):
         unit = (network.foreground - network.background) / 255

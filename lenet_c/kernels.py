@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.architectures import MAX_MAPS, MAX_SIDE, check_table, table_matrix
+from lenet_c._core import MAX_MAPS, MAX_SIDE
+from lenet_c.tables import check_table, table_matrix
 
 _FEWER = "fewer rows at a time take less; "
 
@@ -87,7 +88,7 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
 
 
 def _conv_arguments(
-    x: ArrayLike, w: ArrayLike, maps: int, table: TableLike | None
+    x: ArrayLike, w: ArrayLike, maps: int, table: TableLike | None, padding: int
 ) -> tuple[Floats, Floats, NDArray[np.uint8] | None]:
     x = _floats("x", x, 4)
     in_maps = x.shape[1]
@@ -100,13 +101,20 @@ def _conv_arguments(
         _expect("w", w, (maps, in_maps, kernel, kernel))
     else:
         _expect("w", w, (int(matrix.sum()), kernel, kernel))
-    if kernel > min(x.shape[2:]):
-        raise ValueError(f"w: kernel of {kernel}x{kernel} does not fit x of {x.shape[2:]}")
+    checks.whole("padding", padding, 0, max(kernel - 1, 0))
+    sides = tuple(side + 2 * padding for side in x.shape[2:])
+    if kernel > min(sides):
+        around = " with its padding" if padding else ""
+        raise ValueError(f"w: kernel of {kernel}x{kernel} does not fit x of {sides}{around}")
+    if max(sides) > MAX_SIDE:
+        raise ValueError(f"padding: got {padding}, which makes x {sides}, want at most {MAX_SIDE}")
     return x, w, matrix
 
 
-def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = None) -> Floats:
-    """Convolve: valid, stride 1 (LeCun et al. 1998, section II.A), before squashing.
+def conv(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = None, padding: int = 0
+) -> Floats:
+    """Convolve with stride 1 (LeCun et al. 1998, section II.A), before squashing.
 
     Parameters
     ----------
@@ -116,28 +124,31 @@ def conv(x: ArrayLike, w: ArrayLike, b: ArrayLike, table: TableLike | None = Non
     b : float array (O,)
     table : optional
         For each output map the input maps that it reads (Table I), or a 0/1 array (O, C).
+    padding : int
+        Rows and columns of zeros on each side of the maps, p = 0 to k - 1.
 
     Returns
     -------
-    float32 array (N, O, H - k + 1, W - k + 1)
+    float32 array (N, O, H + 2 p - k + 1, W + 2 p - k + 1)
     """
     b = _floats("b", b, 1)
-    x, w, matrix = _conv_arguments(x, w, len(b), table)
+    x, w, matrix = _conv_arguments(x, w, len(b), table, padding)
     kernel = w.shape[-1]
-    y = _room("y", (len(x), len(b), x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
-    _core.conv(x, w.reshape(-1), b, kernel, matrix, y)
+    height, width = (side + 2 * padding - kernel + 1 for side in x.shape[2:])
+    y = _room("y", (len(x), len(b), height, width))
+    _core.layer_forward("conv", len(b), kernel, matrix, x, w.reshape(-1), b, y, padding)
     return y
 
 
 def conv_backward(
-    x: ArrayLike, w: ArrayLike, dy: ArrayLike, table: TableLike | None = None
+    x: ArrayLike, w: ArrayLike, dy: ArrayLike, table: TableLike | None = None, padding: int = 0
 ) -> tuple[Floats, Floats, Floats]:
     """Gradients of a loss through `conv`.
 
     Parameters
     ----------
-    x, w, table : as for `conv`
-    dy : float array (N, O, H - k + 1, W - k + 1)
+    x, w, table, padding : as for `conv`
+    dy : float array (N, O, H + 2 p - k + 1, W + 2 p - k + 1)
         Gradient for the output.
 
     Returns
@@ -146,11 +157,13 @@ def conv_backward(
     """
     dy = _floats("dy", dy, 4)
     maps = dy.shape[1]
-    x, w, matrix = _conv_arguments(x, w, maps, table)
+    x, w, matrix = _conv_arguments(x, w, maps, table, padding)
     kernel = w.shape[-1]
-    _expect("dy", dy, (len(x), maps, x.shape[2] - kernel + 1, x.shape[3] - kernel + 1))
+    height, width = (side + 2 * padding - kernel + 1 for side in x.shape[2:])
+    _expect("dy", dy, (len(x), maps, height, width))
     dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(maps, np.float32)
-    _core.conv_backward(x, w.reshape(-1), kernel, matrix, dy, dx, dw.reshape(-1), db)
+    dx_dw_db = dx, dw.reshape(-1), db
+    _core.layer_backward("conv", maps, kernel, matrix, x, w.reshape(-1), dy, *dx_dw_db, padding)
     return dx, dw, db
 
 
@@ -174,7 +187,7 @@ def subsample(x: ArrayLike, coefficient: ArrayLike, bias: ArrayLike) -> Floats:
     if min(x.shape[2:]) < 2:
         raise ValueError(f"x: maps of {x.shape[2:]}, want at least 2x2")
     y = _room("y", (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2))
-    _core.subsample(x, coefficient, bias, y)
+    _core.layer_forward("subsample", 0, 0, None, x, coefficient, bias, y)
     return y
 
 
@@ -197,7 +210,7 @@ def subsample_backward(
     _expect("coefficient", coefficient, x.shape[1:2])
     _expect("dy", dy, (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2))
     dx, dc, db = np.empty_like(x), np.empty_like(coefficient), np.empty_like(coefficient)
-    _core.subsample_backward(x, coefficient, dy, dx, dc, db)
+    _core.layer_backward("subsample", 0, 0, None, x, coefficient, dy, dx, dc, db)
     return dx, dc, db
 
 
@@ -207,6 +220,22 @@ def _matrix_arguments(x: ArrayLike, name: str, w: ArrayLike) -> tuple[Floats, Fl
     if max(w.shape) > MAX_MAPS:
         raise ValueError(f"{name}: shape {w.shape}, want at most {MAX_MAPS} by {MAX_MAPS}")
     return x, w
+
+
+def _as_maps(rows: Floats) -> Floats:
+    """Each value a map of its own, (N, K, 1, 1)."""
+    return rows.reshape(*rows.shape, 1, 1)
+
+
+def _forward(kind: str, x: Floats, w: Floats, b: Floats | None, y: Floats) -> None:
+    _core.layer_forward(kind, len(w), 0, None, _as_maps(x), w.reshape(-1), b, _as_maps(y))
+
+
+def _backward(
+    kind: str, x: Floats, w: Floats, dy: Floats, dx: Floats, dw: Floats, db: Floats | None
+) -> None:
+    shapes = _as_maps(x), w.reshape(-1), _as_maps(dy), _as_maps(dx), dw.reshape(-1)
+    _core.layer_backward(kind, len(w), 0, None, *shapes, db)
 
 
 def dense(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> Floats:
@@ -226,7 +255,7 @@ def dense(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> Floats:
     b = _floats("b", b, 1)
     _expect("b", b, w.shape[:1])
     y = _room("y", (len(x), len(w)))
-    _core.dense(x, w, b, y)
+    _forward("dense", x, w, b, y)
     return y
 
 
@@ -246,7 +275,7 @@ def dense_backward(x: ArrayLike, w: ArrayLike, dy: ArrayLike) -> tuple[Floats, F
     dy = _floats("dy", dy, 2)
     _expect("dy", dy, (len(x), len(w)))
     dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(len(w), np.float32)
-    _core.dense_backward(x, w, dy, dx, dw, db)
+    _backward("dense", x, w, dy, dx, dw, db)
     return dx, dw, db
 
 
@@ -265,7 +294,7 @@ def rbf(x: ArrayLike, codes: ArrayLike) -> Floats:
     """
     x, codes = _matrix_arguments(x, "codes", codes)
     y = _room("y", (len(x), len(codes)))
-    _core.rbf(x, codes, y)
+    _forward("rbf", x, codes, None, y)
     return y
 
 
@@ -285,7 +314,7 @@ def rbf_backward(x: ArrayLike, codes: ArrayLike, dy: ArrayLike) -> tuple[Floats,
     dy = _floats("dy", dy, 2)
     _expect("dy", dy, (len(x), len(codes)))
     dx, dcodes = np.empty_like(x), np.empty_like(codes)
-    _core.rbf_backward(x, codes, dy, dx, dcodes)
+    _backward("rbf", x, codes, dy, dx, dcodes, None)
     return dx, dcodes
 
 

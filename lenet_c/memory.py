@@ -21,7 +21,7 @@ def set_memory_limit(limit: int | None) -> None:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         Unless `limit` is a whole number from 1 on, or None.
 
     Examples

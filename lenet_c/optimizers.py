@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, Protocol
 
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import _core, checks
+
+MEASURE_EVERY = 100  # steps between two estimates of the curvature outside of fit
+
+Curvature = Callable[[NDArray[np.int64] | None], NDArray[np.float32]]
 
 
 class Schedule(Protocol):
@@ -60,13 +65,9 @@ class OneCycle:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= checks.number("warm_up", self.warm_up) < 1.0:
-            raise ValueError(
-                f"warm_up: got {checks.short(self.warm_up)}, want at least 0 and below 1"
-            )
-        for name, value in (("start", self.start), ("end", self.end)):
-            if not 0.0 <= checks.number(name, value) <= 1.0:
-                raise ValueError(f"{name}: got {checks.short(value)}, want 0 to 1")
+        checks.real("warm_up", self.warm_up, 0.0, 1.0)
+        checks.real("start", self.start, 0.0, 1.0, "both")
+        checks.real("end", self.end, 0.0, 1.0, "both")
 
     def __call__(self, step: int, n_steps: int, epoch: int) -> float:
         """Give the factor for update `step` of `n_steps`."""
@@ -83,16 +84,6 @@ SCHEDULES: dict[str, Schedule] = {
     "paper": PaperSteps(),
     "one_cycle": OneCycle(),
 }
-
-
-def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not low <= checks.rounded(name, value) < high:
-        limit = (
-            f"{low} or more, finite in float32"
-            if high == math.inf
-            else f"at least {low} and below {high}"
-        )
-        raise ValueError(f"{name}: got {checks.short(value)}, want {limit}")
 
 
 @dataclass(frozen=True)
@@ -118,11 +109,12 @@ class Optimizer:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("lr", self.lr, 0.0)
-        _check("weight_decay", self.weight_decay, 0.0)
+        checks.real("lr", self.lr, 0.0, in_float32=True)
+        checks.real("weight_decay", self.weight_decay, 0.0, in_float32=True)
         known = isinstance(self.schedule, str) and self.schedule in SCHEDULES
         if not known and not callable(self.schedule):
-            raise ValueError(
+            error = ValueError if isinstance(self.schedule, str) else TypeError
+            raise error(
                 f"schedule: got {checks.short(self.schedule)}, want one of {', '.join(SCHEDULES)}, "
                 "or a callable (step, n_steps, epoch)"
             )
@@ -131,16 +123,43 @@ class Optimizer:
         """Give the rate of update `step` of `n_steps` (from 0), in pass `epoch` (from 1)."""
         if isinstance(self.schedule, str):
             return self.lr * SCHEDULES[self.schedule](step, n_steps, epoch)
-        factor = checks.number("schedule's factor", self.schedule(step, n_steps, epoch))
-        if not 0.0 <= factor < math.inf:
-            raise ValueError(
-                f"schedule's factor: got {factor!r}, want a finite number of at least 0"
-            )
+        factor = checks.real("schedule's factor", self.schedule(step, n_steps, epoch), 0.0)
         return self.lr * factor
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
         raise TypeError(f"optimizer: got {type(self).__name__}, want SGD, Adam or SDLM")
+
+    def prepare(
+        self,
+        state: _core.OptimizerState,
+        n: int,
+        curvature: Curvature,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.float32], int] | None:
+        """Measure what updates need beside the gradient: before a pass, and before a single step.
+
+        Parameters
+        ----------
+        state : OptimizerState
+            What the optimizer remembers; not changed here.
+        n : int
+            Images of the pass, or of the step's batch.
+        curvature : callable
+            Gives the curvature, float32 (n_parameters,), over the images of the rows that it gets;
+            None: over all.
+        rng : numpy.random.Generator, optional
+            Chooses among the images of a pass; None: a step.
+
+        Returns
+        -------
+        (float32 array, int) or None
+            The curvature to go on with and how many images it stands for; None: as before.
+        """
+        return None
+
+    def set_rates(self, state: _core.OptimizerState, rate: float) -> None:
+        """Give each parameter its rate in the update to come, where the optimizer has such."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +182,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("momentum", self.momentum, 0.0, 1.0)
+        checks.real("momentum", self.momentum, 0.0, 1.0, in_float32=True)
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
@@ -196,9 +215,9 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("beta1", self.beta1, 0.0, 1.0)
-        _check("beta2", self.beta2, 0.0, 1.0)
-        _check("epsilon", self.epsilon, 0.0)
+        checks.real("beta1", self.beta1, 0.0, 1.0, in_float32=True)
+        checks.real("beta2", self.beta2, 0.0, 1.0, in_float32=True)
+        checks.real("epsilon", self.epsilon, 0.0, in_float32=True)
 
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
@@ -251,9 +270,7 @@ class SDLM(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("mu", self.mu, 0.0)
-        if np.float32(self.mu) == 0.0:
-            raise ValueError(f"mu: got {self.mu!r}, want a number above 0")
+        checks.real("mu", self.mu, 0.0, closed="neither", in_float32=True)
         if self.weight_decay != 0.0:
             raise ValueError(f"weight_decay: got {self.weight_decay!r}, want 0: SDLM has none")
         checks.whole("samples", self.samples, 1)
@@ -261,6 +278,35 @@ class SDLM(Optimizer):
     def new_state(self, n_parameters: int) -> _core.OptimizerState:
         """Make what the optimizer remembers, for so many parameters, before the first update."""
         return _core.OptimizerState("sdlm", n_parameters)
+
+    def prepare(
+        self,
+        state: _core.OptimizerState,
+        n: int,
+        curvature: Curvature,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.float32], int] | None:
+        """Estimate the curvature: anew by chance before a pass, in a running mean at a step."""
+        if rng is not None:
+            pick = rng.choice(n, min(self.samples, n), replace=False)
+            return curvature(pick), self.samples
+        if state.n_measured and state.n_updates % MEASURE_EVERY:
+            return None
+        n_measured = min(state.n_measured + n, self.samples)
+        share = min(n / n_measured, 1.0)
+        measured = curvature(None)
+        if share < 1.0:
+            assert state.second is not None
+            measured = state.second + np.float32(share) * (measured - state.second)
+        return measured, n_measured
+
+    def set_rates(self, state: _core.OptimizerState, rate: float) -> None:
+        """Give each parameter its rate, unless it has it from the update before."""
+        if state.rate != rate:
+            assert state.first is not None
+            assert state.second is not None
+            state.first[...] = self.rates(rate, state.second)
+            state.rate = rate
 
     def rates(self, lr: float, curvature: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give each parameter's rate, lr / (mu + h)."""

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks, files
-from lenet_c.architectures import Conv
 from lenet_c.codes import COLUMNS, ROWS
-from lenet_c.model import Evaluation, LeNet5
+from lenet_c.evaluation import Evaluation
+from lenet_c.history import History
+from lenet_c.layers import Conv
+from lenet_c.model import LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
-from lenet_c.trainer import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +114,7 @@ def learning_curves(
     ImportError
         If matplotlib is not installed.
     """
-    _check_type("history", history, History)
+    checks.instance("history", history, History, "a History")
     ax = _axes(ax, 6.0, 4.0)
     passes = [record["epoch"] for record in history.epochs]
     for key, label in (("error_rate", "training"), ("val_error_rate", validation)):
@@ -142,7 +143,7 @@ def rejection_curve(curve: RejectionCurve, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
-    _check_type("curve", curve, RejectionCurve)
+    checks.instance("curve", curve, RejectionCurve, "a RejectionCurve")
     ax = _axes(ax, 6.0, 4.0)
     # the axis is logarithmic: what is gained is gained with the first few percent
     ax.step(100 * curve.rejected, 100 * curve.error_rate, where="post", label=f"by {curve.by}")
@@ -173,7 +174,8 @@ def confusion_matrix(
     -------
     matplotlib Axes
     """
-    counts = _integers("result", result.confusion if isinstance(result, Evaluation) else result)
+    given = result.confusion if isinstance(result, Evaluation) else result
+    counts = checks.numbers("result", given, "iu")
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not len(counts):
         raise ValueError(f"result: shape {counts.shape}, want (classes, classes)")
     classes = len(counts)
@@ -220,7 +222,7 @@ def filters(network: LeNet5, layer: str = "C1", ax: Axes | None = None) -> Axes:
     ValueError
         If the network has no convolution of this name.
     """
-    _check_type("network", network, LeNet5)
+    checks.instance("network", network, LeNet5, "a LeNet5")
     layers = network.architecture.layers
     convolutions = {each.name: each for each in layers if isinstance(each, Conv)}
     conv = convolutions[checks.one_of("layer", layer, convolutions)]
@@ -260,8 +262,8 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     matplotlib Figure
         With an axes for the image and one for each layer, in order.
     """
-    _check_type("network", network, LeNet5)
-    shown = _numbers("image", image)
+    checks.instance("network", network, LeNet5, "a LeNet5")
+    shown = checks.numbers("image", image)
     if shown.ndim == 3 and len(shown) == 1:
         shown = shown[0]
     if shown.ndim != 2:
@@ -311,7 +313,7 @@ def codes(
         if codes.codes is None:
             raise ValueError(f"codes: {codes!r} has none, want a network with an RBF output")
         codes = codes.codes
-    array = _numbers("codes", codes).astype(np.float32)
+    array = checks.numbers("codes", codes).astype(np.float32)
     if array.ndim != 2 or array.shape[1] != ROWS * COLUMNS or not len(array):
         raise ValueError(f"codes: shape {array.shape}, want (classes, {ROWS * COLUMNS})")
     names = _checked_names(names, len(array))
@@ -387,25 +389,6 @@ def predictions(
 
 
 # ---- what the functions share ----
-
-
-def _check_type(name: str, value: object, wanted: type) -> None:
-    if not isinstance(value, wanted):
-        raise TypeError(f"{name}: got {checks.short(value)}, want a {wanted.__name__}")
-
-
-def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
-    array = checks.array(name, value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: dtype {array.dtype}, want numbers")
-    return array
-
-
-def _integers(name: str, value: ArrayLike) -> NDArray[Any]:
-    array = checks.array(name, value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: dtype {array.dtype}, want integers")
-    return array
 
 
 def _axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -541,12 +524,12 @@ def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
 def _batch(
     images: ArrayLike, labels: ArrayLike, answers: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    pictures = _numbers("images", images)
+    pictures = checks.numbers("images", images)
     if pictures.ndim != 3:
         raise ValueError(f"images: shape {pictures.shape}, want (N, height, width)")
     classes = []
     for name, given in (("labels", labels), ("answers", answers)):
-        array = _integers(name, given)
+        array = checks.numbers(name, given, "iu")
         if array.shape != pictures.shape[:1]:
             raise ValueError(f"{name}: shape {array.shape}, want ({len(pictures)},)")
         classes.append(array)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,17 +66,13 @@ class Rejection:
     def __post_init__(self) -> None:
         """Check the thresholds, and keep them as floats."""
         penalty = checks.number("penalty", self.penalty)
-        margin = checks.number("margin", self.margin)
+        margin = checks.real("margin", self.margin, 0.0)
         distance = checks.number("distance", self.distance)
         for name, value in (("penalty", penalty), ("distance", distance)):
             if not value >= 0.0:
                 raise ValueError(
                     f"{name}: got {checks.short(getattr(self, name))}, want a number of at least 0"
                 )
-        if not 0.0 <= margin < math.inf:
-            raise ValueError(
-                f"margin: got {checks.short(self.margin)}, want a finite number of at least 0"
-            )
         object.__setattr__(self, "penalty", penalty)
         object.__setattr__(self, "margin", margin)
         object.__setattr__(self, "distance", distance)
@@ -92,12 +88,10 @@ class Rejection:
     @classmethod
     def from_dict(cls, thresholds: object) -> Rejection:
         """Make one of what `to_dict` gives; raise TypeError or ValueError for anything else."""
-        if not isinstance(thresholds, dict):
-            raise TypeError(f"rejection: got {checks.short(thresholds)}, want a dict")
-        known = [field.name for field in fields(cls)]
-        for name in thresholds:
-            checks.one_of("rejection", name, known)
-        return cls(**thresholds)
+        given: dict[Any, Any] = checks.instance("rejection", thresholds, dict, "a dict")
+        for name in given:
+            checks.one_of("rejection", name, [field.name for field in fields(cls)])
+        return cls(**given)
 
     def __call__(
         self, penalty: Reals, margin: Reals, distance: Reals | None = None
@@ -179,8 +173,7 @@ class RejectionCurve:
         ValueError
             If no threshold reaches it.
         """
-        if not 0.0 <= checks.number("error_rate", error_rate) <= 1.0:
-            raise ValueError(f"error_rate: got {checks.short(error_rate)}, want 0 to 1")
+        checks.real("error_rate", error_rate, 0.0, 1.0, "both")
         reached = np.flatnonzero(self.error_rate <= error_rate)
         if not len(reached):
             raise ValueError(
@@ -207,8 +200,7 @@ class RejectionCurve:
         ValueError
             If the share is none.
         """
-        if not 0.0 <= checks.number("share", share) <= 1.0:
-            raise ValueError(f"share: got {checks.short(share)}, want 0 to 1")
+        checks.real("share", share, 0.0, 1.0, "both")
         # 0.07 of 100 images are 7 of them, however their share is rounded
         return self._point(int(np.flatnonzero(self.rejected <= share + 1e-12)[-1]))
 
@@ -305,3 +297,8 @@ def curve(by: str, scores: Reals, wrong: NDArray[np.bool_]) -> RejectionCurve:
         1.0 - accepted / len(scores),
         n_wrong[last] / accepted,
     )
+
+
+def checked(name: str, value: object) -> Rejection:
+    """Give a Rejection; raise TypeError for anything else."""
+    return checks.instance(name, value, Rejection, "Rejection(penalty=..., margin=...)")

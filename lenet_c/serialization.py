@@ -220,7 +220,8 @@ def _whole(value: int) -> int:
     return value
 
 
-def _json(metadata: Mapping[str, Any]) -> bytes:
+def encode(metadata: Mapping[str, Any]) -> bytes:
+    """Give metadata as JSON, or an error where it does not fit or would come back otherwise."""
     import json
 
     about = {}
@@ -244,14 +245,14 @@ def _pack(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> byte
 
     if len(arrays) > LIMITS.members - len(_RESERVED):
         raise ValueError(f"{len(arrays)} arrays; at most {LIMITS.members - len(_RESERVED)} fit")
-    members = {"metadata": np.frombuffer(_json(metadata), np.uint8)}
+    members = {"metadata": np.frombuffer(encode(metadata), np.uint8)}
     for name, array in arrays.items():
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise ValueError(f"array name {name!r} cannot be stored")
         array = np.asarray(array)
         little = array.dtype.newbyteorder("<")
         if little.str not in _DTYPES:
-            raise ValueError(f"{name}: dtype {array.dtype}; wanted float32, int64 or uint8")
+            raise ValueError(f"{name}: dtype {array.dtype}, want float32, int64 or uint8")
         # a copy, or another thread might change it between the checksum and the file
         members[name] = array.astype(little, order="C", copy=True)
     members["checksum"] = np.frombuffer(_digest(members), np.uint8)
@@ -309,7 +310,7 @@ def _members(source: str, content: bytes, limits: Limits) -> dict[str, bytes]:
             entries = archive.infolist()
             if len(entries) > limits.members:
                 raise ModelFileError(
-                    f"{source}: {len(entries)} members, wanted <= {limits.members}"
+                    f"{source}: {len(entries)} members, want at most {limits.members}"
                 )
             if any(e.compress_type or e.compress_size != e.file_size for e in entries):
                 raise ModelFileError(f"{source}: has compressed members; a model file has none")
@@ -346,7 +347,7 @@ def _array(what: str, content: bytes) -> np.ndarray:
     dtype = _DTYPES.get(header[1])
     if dtype is None:
         raise ModelFileError(
-            f"{what} has dtype {header[1]!r}; wanted little-endian float32, int64 or uint8"
+            f"{what} has dtype {header[1]!r}, want little-endian float32, int64 or uint8"
         )
     sizes = [size.strip() for size in header[3].split(",") if size.strip()]
     if len(sizes) > LIMITS.dimensions or any(len(s) > 12 or not s.isdecimal() for s in sizes):
@@ -390,7 +391,7 @@ def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
     version = about.get("version")
     if type(version) is not int or version < 1:
         raise ModelFileError(
-            f"{source}: version {checks.short(version)}; wanted a whole number from 1 on"
+            f"{source}: version {checks.short(version)}, want a whole number from 1 on"
         )
     if version > VERSION:
         raise ModelFileError(

@@ -1,4 +1,4 @@
-"""Training: passes, order, rates, callbacks. Calls the model and the core's update only."""
+"""Training: passes over images in a new order each, their rates, and who is told of them."""
 
 from __future__ import annotations
 
@@ -6,329 +6,37 @@ import copy
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lenet_c import _core, calibration, checks
+from lenet_c import callbacks as callbacks_
+from lenet_c._moved import getter
 from lenet_c.distort import Distortion
-from lenet_c.model import DEFAULT_J, LeNet5, loss_for
-from lenet_c.optimizers import SDLM, Adam, Optimizer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-MEASURE_EVERY = 100  # steps between two estimates of the curvature outside of fit
-
-
-@dataclass
-class History:
-    """What a training run recorded.
-
-    Attributes
-    ----------
-    epochs : list of dict
-        One a pass: "epoch" (from 1), "loss" and "error_rate" (over the pass, each batch before
-        its update), "rate" (of the last update; SDLM's eta), "seconds" (without the validation)
-        and "images_per_second"; with validation data also "val_loss" and "val_error_rate".
-    """
-
-    epochs: list[dict[str, float]] = field(default_factory=list)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"epochs": [dict(record) for record in list(self.epochs)]}
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the learning curves with matplotlib (extra "plot").
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-
-        Returns
-        -------
-        matplotlib Axes
-        """
-        from lenet_c import plot
-
-        return plot.learning_curves(self, ax)
-
-
-RECORD = ("epoch", "loss", "error_rate", "rate", "seconds", "images_per_second")
-VALIDATION_RECORD = ("val_loss", "val_error_rate")
-
-
-class Callback:
-    """What a training run tells its callbacks. Any object with some of these methods will do.
-
-    Attributes
-    ----------
-    adds : tuple of str
-        Keys that its `on_epoch_end` puts into the record, for callbacks after it to monitor.
-    """
-
-    adds: tuple[str, ...] = ()
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        """Before the first pass; `trainer.validates` tells whether there is validation data."""
-
-    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
-        """After an update: "step" and "n_steps" of the run, "images", "loss", "errors"."""
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        """After a pass, with its record in the history."""
-
-    def on_fit_end(self, trainer: Trainer, history: History) -> None:
-        """After the last pass, however the run ended: early, by an error, or interrupted."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give what it remembers of the run, for `Trainer.save`: what JSON holds, and arrays."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Remember that again, in `Trainer.resume`, after `on_fit_begin`."""
-
-
-_EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
-
-
-class _Monitor(Callback):
-    """Has a lowest value of something in the epoch's record, since the run began."""
-
-    def __init__(self, monitor: str) -> None:
-        if not isinstance(monitor, str):
-            raise TypeError(
-                f"monitor: got {checks.short(monitor)}, want a key of the record, say 'val_loss'"
-            )
-        self.monitor = monitor
-        self.best = np.inf
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget the run before; raise ValueError if the records will not have what is wanted."""
-        if self.monitor in VALIDATION_RECORD and not trainer.validates:
-            raise ValueError(f"monitor: {self.monitor!r} needs validation_data in fit")
-        names = trainer.record_keys(before=self)
-        if self.monitor not in names:
-            raise ValueError(
-                f"monitor: no {self.monitor!r} among {', '.join(names)}; a callback that puts more "
-                "into the record stands before this one and names it in its attribute `adds`"
-            )
-        self.best = np.inf
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give the lowest value so far; None: there is none."""
-        return {"monitor": self.monitor, "best": None if self.best == np.inf else self.best}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there; raise ValueError if it was the lowest value of something else."""
-        if state["monitor"] != self.monitor:
-            raise ValueError(f"monitor: got {self.monitor!r}, want {state['monitor']!r} as before")
-        best = state["best"]
-        self.best = np.inf if best is None else checks.number("best", best)
-
-    def _value(self, record: dict[str, float]) -> float:
-        if self.monitor not in record:
-            raise ValueError(f"monitor: no {self.monitor!r} among {', '.join(record)}")
-        return record[self.monitor]
-
-
-class EarlyStopping(_Monitor):
-    """Ends training when the monitored value has not fallen for some passes.
-
-    Parameters
-    ----------
-    monitor : str
-        A key of the epoch's record.
-    patience : int
-        Passes without a new lowest value before the run ends, at least 1.
-    min_delta : float
-        How much lower a new lowest value must be, at least 0.
-    """
-
-    def __init__(
-        self, monitor: str = "val_error_rate", patience: int = 3, min_delta: float = 0.0
-    ) -> None:
-        super().__init__(monitor)
-        self.patience = checks.whole("patience", patience, 1)
-        self.min_delta = checks.number("min_delta", min_delta)
-        if not 0.0 <= self.min_delta < np.inf:
-            raise ValueError(
-                f"min_delta: got {checks.short(min_delta)}, want a finite number of at least 0"
-            )
-        self.since = 0
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget the run before."""
-        super().on_fit_begin(trainer)
-        self.since = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give the lowest value so far, and the passes since."""
-        return {**super().state_dict(), "since": self.since}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        super().load_state_dict(state)
-        self.since = checks.whole("since", state["since"], 0)
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        """Ask the trainer to stop if the value has not fallen."""
-        value = self._value(record)
-        if value < self.best - self.min_delta:
-            self.best, self.since = value, 0
-        else:
-            self.since += 1
-        if self.since >= self.patience:
-            trainer.stop = True
-
-
-class BestWeights(_Monitor):
-    """Keeps the weights of the pass with the lowest monitored value.
-
-    Parameters
-    ----------
-    path : str or path, optional
-        A model file to write at each new lowest value.
-    monitor : str
-        A key of the epoch's record.
-    restore : bool
-        Put the best weights back into the network at the end of the run, however it ends: also
-        after Ctrl-C, or when the loss is no longer finite.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        monitor: str = "val_error_rate",
-        restore: bool = True,
-    ) -> None:
-        super().__init__(monitor)
-        if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path: got {checks.short(path)}, want a path")
-        self.path = path
-        self.restore = restore
-        self.epoch: int | None = None
-        self._parameters: np.ndarray | None = None
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget the run before."""
-        super().on_fit_begin(trainer)
-        self.epoch = self._parameters = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give the best weights so far, and their pass."""
-        state = {**super().state_dict(), "epoch": self.epoch}
-        return state if self._parameters is None else {**state, "parameters": self._parameters}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        super().load_state_dict(state)
-        parameters = state.get("parameters")
-        if parameters is not None and not (
-            isinstance(parameters, np.ndarray)
-            and parameters.dtype == np.float32
-            and np.isfinite(parameters).all()
-        ):
-            raise ValueError("parameters: want a float32 array of finite values")
-        self.epoch, self._parameters = state["epoch"], parameters
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        """Copy and save the weights if this pass is the best so far."""
-        value = self._value(record)
-        if value < self.best:
-            # One copy, for the file too; and kept in one step, for who pickles it meanwhile.
-            network = copy.copy(trainer.network)
-            vars(self).update(
-                best=value, epoch=int(record["epoch"]), _parameters=network.parameters.copy()
-            )
-            if self.path is not None:
-                network.save(self.path)
-
-    def on_fit_end(self, trainer: Trainer, history: History) -> None:
-        """Put the best weights back."""
-        if self.restore and self._parameters is not None:
-            trainer._put_back(self._parameters)
-
-
-# images that are looked at, to record what the network learns from
-LOOKS_OF_FIT = 1024
-LOOKS_OF_STEP = 16
-
-
-@dataclass
-class Run:
-    """Where a `fit` stands: what `Trainer.resume` goes on from.
-
-    Attributes
-    ----------
-    epochs : int
-        Passes that it was asked for.
-    n_images : int
-    calibrate : bool
-        Whether the network is calibrated when it ends.
-    digest : bytes or None
-        Of the images, the labels and the validation data; None until it is asked for.
-    order : int64 array (n_images,) or None
-        Of the pass under way; None between two passes.
-    done : tuple (int, int, float, int)
-        Updates of that pass, the trainer's count of updates then, and over the pass the sum of the
-        losses and the errors. One tuple: who interrupts sees all of it or nothing.
-    seconds : float
-        Of that pass until `began`.
-    began : float
-    random : dict or None
-        State of the random numbers before a pass whose order is just being drawn: a signal's
-        handler may save in between.
-    told : int or None
-        Callbacks that have been told of the last pass; None: all of them.
-    """
-
-    epochs: int
-    n_images: int
-    calibrate: bool = False
-    digest: bytes | None = None
-    order: np.ndarray | None = None
-    done: tuple[int, int, float, int] = (0, 0, 0.0, 0)
-    seconds: float = 0.0
-    began: float = 0.0
-    random: Mapping[str, Any] | None = None
-    told: int | None = None
-
-
-KEEP_EVERY = 64  # images between two copies of the weights, in case the loss becomes infinite
-
-
-def digest_of(data: Iterable[ArrayLike]) -> bytes:
-    """Give the SHA-256 of some arrays: shapes, dtypes and values."""
-    from hashlib import sha256  # slow to import
-
-    digest = sha256()
-    for given in data:
-        array = np.asarray(given)
-        if array.dtype.kind in "iu" and array.ndim < 2:
-            array = array.astype(np.int64)  # labels are the same in any dtype
-        digest.update(f"{array.dtype.str} {array.shape}\0".encode())
-        flat = array.reshape(1) if array.ndim == 0 else array
-        for first in range(0, len(flat), 4096):  # a view that is not contiguous is copied in parts
-            digest.update(np.ascontiguousarray(flat[first : first + 4096]).data)
-    return digest.digest()
-
-
-def remembering(callbacks: Iterable[Any]) -> list[Any]:
-    """Give the callbacks that have something for `Trainer.save`."""
-    empty = Callback.state_dict
-    return [one for one in callbacks if getattr(type(one), "state_dict", empty) is not empty]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-class Trainer:
+from lenet_c.history import RECORD, VALIDATION_RECORD, History
+from lenet_c.losses import DEFAULT_J
+from lenet_c.model import LeNet5
+from lenet_c.optimizers import Optimizer
+from lenet_c.run import Run
+from lenet_c.updates import Updates
+
+LOOKS_OF_FIT = 1024  # images that are looked at, to record what the network learns from
+
+__getattr__ = getter(
+    __name__,
+    {
+        **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping"), "lenet_c.callbacks"),
+        **dict.fromkeys(("KEEP_EVERY", "LOOKS_OF_STEP"), "lenet_c.updates"),
+        "MEASURE_EVERY": "lenet_c.optimizers",
+    },
+)
+
+
+class Trainer(Updates):
     """Trains a network: passes over shuffled batches, or one batch at a time.
 
     Parameters
@@ -342,6 +50,9 @@ class Trainer:
         outputs, else "cross_entropy".
     j : float
         The constant of "map" (eq. 9), above 0.
+    temperature : float
+        What "map" and "cross_entropy" divide penalties or logits by (see
+        `LeNet5.loss_and_gradient`).
     batch_size : int, optional
         Images an update. None: 64, and 1 for SDLM.
     distort : Distortion, optional
@@ -386,6 +97,7 @@ class Trainer:
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
+        temperature: float = 1.0,
         batch_size: int | None = None,
         distort: Distortion | None = None,
         seed: int | None = 0,
@@ -393,59 +105,23 @@ class Trainer:
         callbacks: Iterable[Any] = (),
         num_threads: int | None = None,
     ) -> None:
-        if not isinstance(network, LeNet5):
-            raise TypeError(f"network: got {checks.short(network)}, want a LeNet5")
-        if optimizer is None:
-            optimizer = Adam(1e-3)
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"optimizer: got {checks.short(optimizer)}, want SGD(...), Adam(...) or SDLM(...)"
-            )
+        super().__init__(
+            network, optimizer, loss, j, temperature, distort, seed, freeze, num_threads
+        )
         if batch_size is None:
-            batch_size = optimizer.batch_size
-        if distort is not None and not isinstance(distort, Distortion):
-            raise TypeError(f"distort: got {checks.short(distort)}, want a Distortion or None")
-        self.network = network
-        self.optimizer = optimizer
-        self.loss, self.j = loss_for(network, loss, j)
+            batch_size = self.optimizer.batch_size
         self.batch_size = checks.whole("batch_size", batch_size, 1)
-        self.distort = distort
-        self.callbacks: list[Any] = []
-        for callback in checks.items("callbacks", callbacks, "callbacks"):
-            hears = any(hasattr(callback, event) for event in _EVENTS)
-            if isinstance(callback, type) or not hears:
-                raise TypeError(
-                    f"callbacks: got {checks.short(callback)}, want objects with some of "
-                    + ", ".join(_EVENTS)
-                )
-            self.callbacks.append(callback)
-        _core.check_num_threads(num_threads)
-        self.num_threads = num_threads
-        self.validates = False
+        self.callbacks = callbacks_.checked(callbacks)
         self.history = History()
+        self.validates = False
         self.stop = False
-        if seed is not None:
-            checks.whole("seed", seed, 0)
-        seeds = np.random.SeedSequence(seed)
-        self._rng = np.random.default_rng(seeds)
-        self._distort_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
-        self._frozen = network._names_of(freeze, "freeze")
-        if len(self._frozen) == len(network):
-            raise ValueError("freeze: got every layer that has parameters, want some left to train")
-        self._state = optimizer.new_state(network.n_parameters)
-        self._state.freeze([network._ranges[name] for name in self._frozen])
-        # weights whose loss was finite, kept when KEEP_EVERY images have been learnt since
-        self._good: np.ndarray | None = None
-        self._spare = np.empty_like(network.parameters)
-        self._since_good = 0
-        self._run: Run | None = None
         self._data: tuple[Any, ...] = ()  # what the fit under way got, for its digest
         self._callback_states: list[tuple[str, dict[str, Any]]] | None = None  # loaded
 
     def __repr__(self) -> str:
         return (
             f"Trainer({self.network!r}, {self.optimizer!r}, loss={self.loss!r}, j={self.j:g}, "
-            f"batch_size={self.batch_size})"
+            f"temperature={self.temperature:g}, batch_size={self.batch_size})"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -474,11 +150,6 @@ class Trainer:
         vars(other).update(vars(self))  # of the same network, which is not written to
         other._run = copy.copy(self._run)
         return other
-
-    @property
-    def n_updates(self) -> int:
-        """How many updates were made."""
-        return self._state.n_updates
 
     def fit(
         self,
@@ -608,40 +279,14 @@ class Trainer:
             raise ValueError(f"validation_data: the fit under way {had} validation data")
         data = (images, labels, *(validation_data or ()))
         run = copy.copy(self._run)
-        if samples.n != run.n_images:
-            raise ValueError(
-                f"images: got {samples.n:,}, the fit under way has {run.n_images:,}: want the same"
-            )
-        if run.digest is not None and run.digest != digest_of(data):
-            raise ValueError(
-                "images: these, their labels or the validation data are not those that the fit "
-                "under way began with: want the same, in the same order"
-            )
+        run.check(samples.n, data)
         if run.told is not None and run.told > len(self.callbacks):
             raise ValueError(
                 f"callbacks: got {len(self.callbacks)}, want those that the fit under way had"
             )
-        states = self._callback_states
-        with_memory = remembering(self.callbacks)
-        if states is not None:
-            kinds = [type(callback).__name__ for callback in with_memory]
-            if kinds != [kind for kind, _ in states]:
-                raise ValueError(
-                    f"callbacks: the fit under way had {_listed(kind for kind, _ in states)}, got "
-                    f"{_listed(kinds)}: want the same, Trainer.load(path, callbacks=[...])"
-                )
-        memories = [state for _, state in states] if states is not None else []
-        if states is None:  # a pickled or copied trainer has its callbacks with it
-            memories = [copy.deepcopy(callback.state_dict()) for callback in with_memory]
+        memories = callbacks_.memories(self.callbacks, self._callback_states)
         self._tell("on_fit_begin")
-        for callback, memory in zip(with_memory, memories, strict=True):
-            try:
-                callback.load_state_dict(memory)
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"callbacks: {type(callback).__name__} cannot go on from what was saved "
-                    f"({error})"
-                ) from error
+        callbacks_.remind(memories)
         self._callback_states = None
         with self._under_way(run, data):
             run.began = time.perf_counter()
@@ -777,7 +422,7 @@ class Trainer:
                 break
             record = self._run_epoch(samples, run, threads)
             if others is not None:
-                result = self.network._evaluate(others, self.loss, self.j, threads)
+                result = self.network._evaluate(others, self._criterion, threads)
                 record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
             with self.network._turns.changing:
                 epochs.append(record)
@@ -802,54 +447,12 @@ class Trainer:
             keys += getattr(callback, "adds", ())
         return keys
 
-    def step(
-        self, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
-    ) -> float:
-        """Make one update on one batch, at the optimizer's rate without its schedule.
-
-        Parameters
-        ----------
-        images : as for `LeNet5.forward`
-        labels : integer array (N,), or an integer for one image
-        num_threads : int, optional
-            None: the trainer's.
-
-        Returns
-        -------
-        float
-            The batch's mean loss before the update.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss is no longer finite; the network then has the last weights whose loss was
-            finite, those before the last update (with less than 64 images an update, from up to 64
-            images earlier).
-        """
-        threads = self._threads(num_threads)
-        samples = self._samples(images, labels, LOOKS_OF_STEP)
-        if not self._state.n_measured or self.n_updates % MEASURE_EVERY == 0:
-            self._measure(samples, threads)
-        return self._update(samples, None, self.optimizer.lr, threads)[0]
-
-    def _threads(self, num_threads: int | None) -> int | None:
-        if num_threads is None:
-            return self.num_threads
-        _core.check_num_threads(num_threads)
-        return num_threads
-
-    def _samples(self, images: ArrayLike, labels: ArrayLike, learn: int) -> _core.Samples:
-        samples = _core.Samples(self.network._network, images, labels, learn)
-        if self.distort is not None and not samples.is_grey:
-            raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
-        return samples
-
     def _begin_epoch(self, samples: _core.Samples, run: Run, threads: int | None) -> np.ndarray:
         """Measure the curvature and draw the order, between two copies and as a whole."""
         with self.network._turns.changing:
             run.began = time.perf_counter()
             run.random = self._rng.bit_generator.state
-            self._measure(samples, threads, anew=True)
+            self._prepare(samples, threads, self._rng)
             order = self._rng.permutation(samples.n)
             run.seconds = 0.0
             run.done = (0, self.n_updates, 0.0, 0)
@@ -894,103 +497,6 @@ class Trainer:
             "seconds": seconds,
             "images_per_second": samples.n / seconds,
         }
-
-    def _measure(self, samples: _core.Samples, threads: int | None, anew: bool = False) -> None:
-        """Estimate the curvature, if the optimizer uses it: in a running mean, or anew by chance.
-
-        The running mean is over the images measured so far, at most `optimizer.samples` of them.
-        """
-        optimizer, state = self.optimizer, self._state
-        if not isinstance(optimizer, SDLM):
-            return
-        pick, share = None, 1.0
-        if anew:
-            n = min(optimizer.samples, samples.n)
-            pick = self._rng.choice(samples.n, n, replace=False)
-            n_measured = optimizer.samples
-        else:
-            n_measured = min(state.n_measured + samples.n, optimizer.samples)
-            share = min(samples.n / n_measured, 1.0)
-        try:
-            measured = self.network._network.curvature(samples, pick, self.loss, self.j, threads)
-        except FloatingPointError:
-            with self.network._turns.changing:
-                if self._good is not None:  # the weights at hand may be what made the loss infinite
-                    self.network.parameters[...] = self._good
-                state.forget_if_bad()
-            raise FloatingPointError(
-                f"the curvature is not finite before update {self.n_updates + 1}; the network has "
-                "the last weights again whose loss was finite"
-            ) from None
-        assert state.second is not None
-        if share < 1.0:
-            measured = state.second + np.float32(share) * (measured - state.second)
-        with self.network._turns.changing:
-            state.rate = None
-            state.second[...] = measured
-            state.n_measured = n_measured
-
-    def _set_rates(self, rate: float) -> None:
-        """Give each parameter its rate, if the optimizer has such and they are of another one."""
-        if isinstance(self.optimizer, SDLM) and self._state.rate != rate:
-            assert self._state.first is not None
-            assert self._state.second is not None
-            self._state.first[...] = self.optimizer.rates(rate, self._state.second)
-            self._state.rate = rate
-
-    def _put_back(self, parameters: np.ndarray) -> None:
-        if parameters.shape != self.network.parameters.shape:
-            raise ValueError(
-                f"parameters: the best weights are {parameters.shape}, the network has "
-                f"{self.network.parameters.shape}"
-            )
-        with self.network._turns.changing:
-            self.network.parameters[...] = parameters
-
-    def _update(
-        self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
-    ) -> tuple[float, int]:
-        turns = self.network._turns
-        if turns.asked:
-            turns.give_way()
-        with turns.changing:
-            keep = self._good is None or self._since_good >= KEEP_EVERY
-            if keep:
-                np.copyto(self._spare, self.network.parameters)
-            self._set_rates(rate)
-            distortion = None
-            if self.distort is not None:
-                distortion = (astuple(self.distort), self._distort_seed)
-            # the weights at hand may be what makes the loss infinite: an older copy, if any
-            fallback = self._spare if self._good is None else self._good
-            try:
-                result = self.network._network.step(
-                    samples,
-                    batch,
-                    self.loss,
-                    self.j,
-                    self._state,
-                    rate,
-                    threads,
-                    distortion,
-                    fallback,
-                )
-            except FloatingPointError:
-                raise FloatingPointError(
-                    f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
-                    "the network has the last weights again whose loss was finite"
-                ) from None
-            if keep:
-                spare = np.empty_like(self._spare) if self._good is None else self._good
-                self._good, self._spare, self._since_good = self._spare, spare, 0
-            self._since_good += samples.n if batch is None else len(batch)
-            if (run := self._run) is not None:
-                k, _, total_loss, n_errors = run.done
-                if batch is not None:
-                    k, n_errors = k + 1, n_errors + result[1]
-                    total_loss += result[0] * len(batch)
-                run.done = k, self.n_updates, total_loss, n_errors
-            return result
 
     def _tell(self, event: str, *what: object) -> None:
         for callback in self.callbacks:

@@ -51,6 +51,29 @@ static int check_ignored(void)
     return 0;
 }
 
+/* As many zeros around as the kernel reaches over, and an input of no more than the largest side. */
+static int check_padding(void)
+{
+    lenet_layer layers[] = {{.kind = LENET_CONV, .maps = 2, .kernel = 5, .padding = 4},
+                            {.kind = LENET_DENSE, .maps = CLASSES, .padding = -1}};
+    int32_t shape[3];
+    lenet_plan *plan = NULL;
+    CHECK(make_plan(layers, 2, &plan) == LENET_OK);
+    lenet_plan_shape(plan, 0, shape);
+    CHECK(shape[1] == SIDE + 4 && shape[2] == SIDE + 4);
+    lenet_plan_free(plan);
+    const int32_t wrong[] = {5, -1, INT32_MAX, INT32_MIN};
+    for (int i = 0; i < 4; i++) {
+        layers[0].padding = wrong[i];
+        CHECK(make_plan(layers, 2, &plan) == LENET_BAD_ARGUMENT && plan == NULL);
+    }
+    layers[0].padding = 4;
+    CHECK(lenet_plan_create(layers, 2, 1016, 8, 0, 1, NULL, &plan) == LENET_OK);
+    lenet_plan_free(plan);
+    CHECK(lenet_plan_create(layers, 2, 1017, 8, 0, 1, NULL, &plan) == LENET_BAD_ARGUMENT);
+    return 0;
+}
+
 /* A convolution over a whole map of 2^31 values has too many inputs for a dense layer's kernels; its
  * plan must not count them in 32 bits. */
 static int check_large_plan(void)
@@ -124,7 +147,7 @@ static int check_many_classes(void)
     const lenet_run run = {.workspace = memory + (64 - (uintptr_t)memory % 64),
                            .workspace_size = size,
                            .n_threads = 1};
-    const lenet_loss loss = {.kind = LENET_MAP, .j = 1.0};
+    const lenet_loss loss = {.kind = LENET_MAP, .j = 1.0, .temperature = 1.0};
     lenet_optimizer optimizer = {.kind = LENET_SGD, .rate = 1e-3f};
     lenet_report report, scored;
     CHECK(lenet_forward(plan, parameters, &images, N, outputs, &run) == LENET_OK);
@@ -160,14 +183,16 @@ static int check_many_classes(void)
 static int check_without_isa(lenet_status why)
 {
     const lenet_layer layer = {.kind = LENET_DENSE, .maps = CLASSES};
-    const lenet_conv_call call = {1, 1, 1, 1, 1, NULL};
+    const int32_t shape[3] = {1, 1, 1};
+    lenet_layer_sizes sizes;
     lenet_plan *plan = NULL;
     const lenet_transform as_it_is = {.scale = 1.0f, .squeeze = 1.0f};
     const uint8_t pixel = 1;
     float one = 1.0f, y, room[512];
     uint8_t out;
     CHECK(make_plan(&layer, 1, &plan) == why && plan == NULL);
-    CHECK(lenet_conv(&call, &one, &one, &one, 1, &y, NULL, 0) == why);
+    CHECK(lenet_layer_describe(&layer, shape, &sizes) == why);
+    CHECK(lenet_layer_forward(&layer, shape, &one, &one, &one, 1, &y, NULL, 0) == why);
     CHECK(lenet_squash(LENET_TANH, &one, 1, &y) == why);
     CHECK(lenet_squash_backward(LENET_TANH, &one, &one, 1, &y) == why);
     CHECK(lenet_distort_workspace(1, 1) <= sizeof room);
@@ -215,11 +240,46 @@ static int check_appearance(void)
     return 0;
 }
 
+/* A model gives the plan's bits, and goes on giving them when the parameters change. */
+static int check_model(const lenet_plan *plan, float *parameters, const lenet_images *images,
+                       const lenet_run *run)
+{
+    static float outputs[IMAGES][CLASSES], packed[IMAGES][CLASSES];
+    const size_t size = lenet_model_size(plan), n = (size_t)lenet_plan_parameters(plan);
+    char *memory = malloc(size + 64);
+    float *kept = malloc(n * sizeof *kept);
+    CHECK(memory && kept);
+    memcpy(kept, parameters, n * sizeof *kept);
+    char *aligned = memory + (64 - (uintptr_t)memory % 64);
+    const lenet_model *model = NULL;
+    CHECK(lenet_model_create(plan, parameters, aligned, size - 1, &model) == LENET_NO_MEMORY);
+    CHECK(lenet_model_create(plan, parameters, aligned - 4, size, &model) == LENET_NO_MEMORY);
+    CHECK(model == NULL);
+    CHECK(lenet_model_create(plan, parameters, aligned, size, &model) == LENET_OK);
+    const int64_t some[] = {1, 5, 33, IMAGES};
+    for (int i = 0; i < 4; i++) {
+        CHECK(lenet_forward(plan, parameters, images, some[i], &outputs[0][0], run) == LENET_OK);
+        memset(parameters, 0, n * sizeof *parameters);
+        CHECK(lenet_model_forward(model, images, some[i], &packed[0][0], run) == LENET_OK);
+        memcpy(parameters, kept, n * sizeof *parameters);
+        CHECK(memcmp(outputs, packed, (size_t)some[i] * sizeof *outputs) == 0);
+    }
+    float *activations[] = {NULL, NULL, &packed[0][0]}, *others[] = {NULL, NULL, &outputs[0][0]};
+    memset(packed, 0, sizeof packed);
+    CHECK(lenet_model_activations(model, images, IMAGES, activations, run) == LENET_OK);
+    CHECK(lenet_activations(plan, parameters, images, IMAGES, others, run) == LENET_OK);
+    CHECK(memcmp(outputs, packed, sizeof outputs) == 0);
+    CHECK(memcmp(lenet_model_parameters(model), kept, n * sizeof *kept) == 0);
+    free(memory);
+    free(kept);
+    return 0;
+}
+
 static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
-    if (check_ignored() || check_large_plan() || check_largest_plan() || check_many_classes()
+    if (check_ignored() || check_padding() || check_large_plan() || check_largest_plan() || check_many_classes()
         || check_appearance())
         return 1;
     const lenet_layer layers[] = {
@@ -252,9 +312,9 @@ static int check_all(void)
     }
 
     const lenet_images images = {.pixels = pixels, .height = SIDE, .width = SIDE};
-    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY};
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0};
     lenet_optimizer optimizer = {
-        .kind = LENET_SGD, .rate = 0.05f, .momentum = 0.9f, .first = velocity};
+        .kind = LENET_SGD, .rate = 0.05f, .momentum = 0.9f, .first_moment = velocity};
     lenet_report report;
     size_t size = lenet_workspace_size(plan, 1, IMAGES, 2);
     char *memory = malloc(size + 64);
@@ -277,7 +337,9 @@ static int check_all(void)
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
-    const lenet_loss no_loss = {.kind = 3}, no_j = {.kind = LENET_MAP};
+    const lenet_loss no_loss = {.kind = 3, .temperature = 1.0};
+    const lenet_loss no_j = {.kind = LENET_MAP, .temperature = 1.0};
+    const lenet_loss no_temperature = {.kind = LENET_MAP, .j = 1.0};
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &no_loss, &report)
           == LENET_BAD_ARGUMENT);
 
@@ -288,6 +350,8 @@ static int check_all(void)
     CHECK(lenet_activations(plan, parameters, &images, IMAGES, activations, &run) == LENET_OK);
     lenet_classify(plan, &outputs[0][0], IMAGES, classes);
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
+
+    if (check_model(plan, parameters, &images, &run)) return 1;
 
     /* what is frozen stays as it is */
     const int64_t frozen[] = {1, n};
@@ -345,14 +409,14 @@ static int check_all(void)
     lenet_run wide = {.workspace = more + (64 - (uintptr_t)more % 64),
                       .workspace_size = size,
                       .n_threads = 2};
-    CHECK(lenet_curvature_blocks(IMAGES) > 1);
+    CHECK(lenet_blocks(1, IMAGES) > 1);
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)
           == LENET_OK);
     for (int64_t i = 0; i < n; i++) {
         CHECK(rates[i] >= 0.0f);
         rates[i] = 0.01f / (0.1f + rates[i]);
     }
-    sdlm.first = rates;
+    sdlm.first_moment = rates;
     double before = 0.0;
     for (int i = 0; i < 2; i++) {
         before = report.loss;
@@ -367,6 +431,8 @@ static int check_all(void)
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_loss, rates, &wide)
           == LENET_BAD_ARGUMENT);
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_j, rates, &wide)
+          == LENET_BAD_ARGUMENT);
+    CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &no_temperature, rates, &wide)
           == LENET_BAD_ARGUMENT);
     wide.workspace_size = size - 1;
     CHECK(lenet_curvature(plan, parameters, &images, labels, IMAGES, &loss, rates, &wide)

@@ -211,7 +211,9 @@ static int make(network *net)
                 layer->table = table;
             }
             maps = layer->maps;
-            h -= layer->kernel - 1, w -= layer->kernel - 1;
+            if (chance(3)) layer->padding = chance(2) ? layer->kernel / 2 : below(layer->kernel);
+            h += 2 * layer->padding - layer->kernel + 1;
+            w += 2 * layer->padding - layer->kernel + 1;
         }
         n++;
     }
@@ -236,10 +238,11 @@ static int make(network *net)
     if (chance(40)) {  /* something that cannot be */
         lenet_layer *wrong = &net->layers[below(n)];
         const int32_t values[] = {-1, 0, 4097, 1 << 30, INT32_MIN, INT32_MAX};
-        switch (below(4)) {
+        switch (below(5)) {
         case 0: wrong->kind = values[below(6)]; break;
         case 1: wrong->activation = values[below(6)]; break;
         case 2: wrong->maps = values[below(3)]; break;
+        case 3: wrong->padding = values[below(6)]; break;
         default: wrong->kernel = values[below(6)];
         }
     }
@@ -409,9 +412,52 @@ static void check_activations(const network *net, const batch *b)
     check_canaries();
 }
 
+/* A model, which nothing writes to, gives the bits of the parameters that it was made of. */
+static void check_model(const network *net, const batch *b)
+{
+    const int64_t outputs = b->n * net->classes, n = net->n_parameters;
+    const size_t size = lenet_model_size(net->plan);
+    lenet_images images = b->images;
+    images.distortion = NULL;
+    float *live = floats(outputs), *packed = floats(outputs), *moved = floats(n);
+    memcpy(moved, net->parameters, (size_t)n * sizeof *moved);
+    void *memory = take(size, 64);
+    const struct buffer pages = buffers[n_buffers - 1];
+    const lenet_model *model;
+    CHECK(lenet_model_create(net->plan, moved, memory, size - 1 - (size_t)below(64), &model)
+          == LENET_NO_MEMORY);
+    CHECK(model == NULL);
+    CHECK(lenet_model_create(net->plan, moved, memory, size, &model) == LENET_OK);
+    check_canaries();
+    memset(moved, 0xFF, (size_t)n * sizeof *moved);
+    if (mprotect(pages.mapped + pages.page, pages.room, PROT_READ)) found("no page to protect");
+    const int32_t threads = between(1, 4);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 0, b->n, threads), threads);
+    CHECK(lenet_forward(net->plan, net->parameters, &images, b->n, live, &run) == LENET_OK);
+    run = a_run(lenet_workspace_size(net->plan, 0, b->n, threads), threads);
+    CHECK(lenet_model_forward(model, &images, b->n, packed, &run) == LENET_OK);
+    CHECK(memcmp(live, packed, (size_t)outputs * sizeof *live) == 0);
+    CHECK(memcmp(lenet_model_parameters(model), net->parameters, (size_t)n * sizeof *moved) == 0);
+    float *one[LENET_MAX_LAYERS] = {NULL}, *other[LENET_MAX_LAYERS] = {NULL};
+    const int32_t layer = below(net->n_layers);
+    int32_t shape[3];
+    lenet_plan_shape(net->plan, layer, shape);
+    const int64_t values = b->n * shape[0] * shape[1] * shape[2];
+    one[layer] = floats(values);
+    other[layer] = floats(values);
+    run = a_run(lenet_workspace_size(net->plan, 1, b->n, threads), threads);
+    CHECK(lenet_activations(net->plan, net->parameters, &images, b->n, one, &run) == LENET_OK);
+    CHECK(lenet_model_activations(model, &images, b->n, other, &run) == LENET_OK);
+    CHECK(memcmp(one[layer], other[layer], (size_t)values * sizeof(float)) == 0);
+    if (mprotect(pages.mapped + pages.page, pages.room, PROT_READ | PROT_WRITE))
+        found("no page to give back");
+    check_canaries();
+}
+
 static lenet_loss a_loss(void)
 {
-    return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f)};
+    return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f),
+                        .temperature = (double)real(0.1f, 20.0f)};
 }
 
 static void check_gradient(const network *net, const batch *b)
@@ -493,15 +539,15 @@ static void check_steps(const network *net, const batch *b)
     optimizer.epsilon = 1e-8f;
     optimizer.weight_decay = chance(3) ? real(0, 0.1f) : 0;
     if (optimizer.kind != LENET_SGD || optimizer.momentum > 0) {
-        optimizer.first = floats(n);
-        memset(optimizer.first, 0, (size_t)n * sizeof(float));
+        optimizer.first_moment = floats(n);
+        memset(optimizer.first_moment, 0, (size_t)n * sizeof(float));
     }
     if (optimizer.kind == LENET_ADAM) {
-        optimizer.second = floats(n);
-        memset(optimizer.second, 0, (size_t)n * sizeof(float));
+        optimizer.second_moment = floats(n);
+        memset(optimizer.second_moment, 0, (size_t)n * sizeof(float));
     }
     if (optimizer.kind == LENET_SDLM)
-        for (int64_t i = 0; i < n; i++) optimizer.first[i] = real(0, 0.01f);
+        for (int64_t i = 0; i < n; i++) optimizer.first_moment[i] = real(0, 0.01f);
     if (chance(3)) {
         const int32_t most = n < 8 ? 1 : between(1, 4);
         int64_t *frozen = take((size_t)most * 2 * sizeof *frozen, 8), at = 0;
@@ -579,61 +625,56 @@ static void check_distort(void)
     check_canaries();
 }
 
-static void check_single_kernels(void)
+/* Any layer by itself, there and back; its workspace is as large as it says. */
+static void check_layer(lenet_layer layer, const int32_t shape[3], int32_t n)
+{
+    lenet_layer_sizes s;
+    CHECK(lenet_layer_describe(&layer, shape, &s) == LENET_OK);
+    const int64_t in = (int64_t)n * shape[0] * shape[1] * shape[2];
+    const int64_t outputs = (int64_t)n * s.shape[0] * s.shape[1] * s.shape[2];
+    const float *x = noise(in, 1), *dy = noise(outputs, 1);
+    const float *weights = s.n_weights ? noise(s.n_weights, 0.3f) : NULL;
+    const float *biases = s.n_biases ? noise(s.n_biases, 1) : NULL;
+    float *y = floats(outputs), *dx = chance(3) ? NULL : floats(in);
+    float *dw = s.n_weights ? floats(s.n_weights) : NULL, *db = s.n_biases ? floats(s.n_biases) : NULL;
+    void *workspace = take(s.workspace, 64);
+    CHECK(lenet_layer_forward(&layer, shape, weights, biases, x, n, y, workspace, s.workspace)
+          == LENET_OK);
+    CHECK(all_finite(y, outputs));
+    if (layer.kind == LENET_RBF)
+        for (int64_t i = 0; i < outputs; i++) CHECK(y[i] >= -1e-3f);
+    CHECK(lenet_layer_backward(&layer, shape, weights, x, dy, n, dx, dw, db, workspace, s.workspace)
+          == LENET_OK);
+    if (dx) CHECK(all_finite(dx, in));
+    const int fixed = layer.kind == LENET_RBF && !layer.trained;
+    if (dw && !fixed) CHECK(all_finite(dw, s.n_weights));
+    if (db) CHECK(all_finite(db, s.n_biases));
+    CHECK(lenet_layer_forward(&layer, shape, weights, biases, x, n, y, workspace, s.workspace - 1)
+          == LENET_NO_MEMORY);
+    check_canaries();
+}
+
+static void check_single_layers(void)
 {
     const int32_t h = between(2, 20), w = between(2, 20), maps = some_size(17), n = between(1, 20);
     const int32_t out = some_size(33), side = h < w ? h : w;
-    const int64_t in = (int64_t)n * maps * h * w;
-    const float *x = noise(in, 1);
-    lenet_conv_call call = {.in_maps = maps, .height = h, .width = w, .out_maps = out,
-                            .kernel = between(1, side < 7 ? side : 7)};
-    int64_t connected = (int64_t)maps * out;
+    const int32_t shape[3] = {maps, h, w}, units[3] = {some_size(200), 1, 1};
+    lenet_layer conv = {.kind = LENET_CONV, .maps = out, .kernel = between(1, side < 7 ? side : 7)};
     if (chance(2)) {
-        uint8_t *table = take((size_t)connected, 1);
+        uint8_t *table = take((size_t)maps * (size_t)out, 1);
         for (int32_t i = 0; i < out * maps; i++) table[i] = !chance(2);
         for (int32_t i = 0; i < out; i++) table[i * maps + below(maps)] = 1;
-        connected = 0;
-        for (int32_t i = 0; i < out * maps; i++) connected += table[i];
-        call.table = table;
+        conv.table = table;
     }
-    const int64_t weights = connected * call.kernel * call.kernel;
-    const int64_t outputs = (int64_t)n * out * (h - call.kernel + 1) * (w - call.kernel + 1);
-    size_t size = lenet_conv_workspace(&call);
-    float *w1 = noise(weights, 0.3f), *y = floats(outputs), *bias = noise(out, 1);
-    CHECK(lenet_conv(&call, x, w1, bias, n, y, take(size, 64), size) == LENET_OK);
-    CHECK(all_finite(y, outputs));
-    const float *dy = noise(outputs, 1);
-    float *dx = floats(in), *dw = floats(weights), *db = floats(out);
-    CHECK(lenet_conv_backward(&call, x, w1, dy, n, chance(3) ? NULL : dx, dw, db, take(size, 64),
-                              size) == LENET_OK);
-    CHECK(all_finite(dw, weights) && all_finite(db, out));
-    check_canaries();
-
-    const int64_t halved = (int64_t)n * maps * (h / 2) * (w / 2);
-    size = lenet_subsample_workspace(maps, h, w);
-    float *c = noise(maps, 1), *b = noise(maps, 1), *half = floats(halved);
-    CHECK(lenet_subsample(maps, h, w, x, c, b, n, half, take(size, 64), size) == LENET_OK);
-    CHECK(all_finite(half, halved));
-    CHECK(lenet_subsample_backward(maps, h, w, x, c, noise(halved, 1), n, floats(in), floats(maps),
-                                   floats(maps), take(size, 64), size) == LENET_OK);
-    check_canaries();
-
-    const int32_t units = some_size(130), inputs = some_size(200);
-    size = lenet_dense_workspace(inputs, units);
-    float *matrix = noise((int64_t)units * inputs, 0.3f), *rows = noise((int64_t)n * inputs, 1);
-    float *answers = floats((int64_t)n * units);
-    CHECK(lenet_dense(inputs, units, rows, matrix, noise(units, 1), n, answers, take(size, 64),
-                      size) == LENET_OK);
-    CHECK(all_finite(answers, (int64_t)n * units));
-    const float *back = noise((int64_t)n * units, 1);
-    CHECK(lenet_dense_backward(inputs, units, rows, matrix, back, n, floats((int64_t)n * inputs),
-                               floats((int64_t)units * inputs), floats(units), take(size, 64),
-                               size) == LENET_OK);
-    size = lenet_rbf_workspace(inputs, units);
-    CHECK(lenet_rbf(inputs, units, rows, matrix, n, answers, take(size, 64), size) == LENET_OK);
-    for (int64_t i = 0; i < (int64_t)n * units; i++) CHECK(answers[i] >= -1e-3f);
-    CHECK(lenet_rbf_backward(inputs, units, rows, matrix, back, n, floats((int64_t)n * inputs),
-                             floats((int64_t)units * inputs), take(size, 64), size) == LENET_OK);
+    if (chance(2)) conv.padding = below(conv.kernel);
+    check_layer(conv, shape, n);
+    check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(130)}, units, n);
+    check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(13)}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_RBF, .maps = some_size(130), .trained = chance(2)}, units,
+                n);
+    const int32_t inputs = units[0];
     const int32_t kind = below(4);
     float *a = noise(inputs, 9), *squashed = floats(inputs);
     CHECK(lenet_squash(kind, a, inputs, squashed) == LENET_OK);
@@ -649,7 +690,7 @@ static void check_plan(uint64_t seed)
     alarm(60);
     if (chance(6)) {
         check_distort();
-        check_single_kernels();
+        check_single_layers();
         return;
     }
     network net;
@@ -659,9 +700,9 @@ static void check_plan(uint64_t seed)
     const int kept = n_buffers;
     void (*const checks[])(const network *, const batch *) = {
         check_forward, check_gradient, check_steps, check_curvature, check_activations,
-        check_refusals};
+        check_refusals, check_model};
     for (int k = 0; k < 3; k++) {
-        checks[k == 0 ? 0 : below(6)](&net, &b);
+        checks[k == 0 ? 0 : below(7)](&net, &b);
         n_buffers = kept;
     }
     lenet_plan_free(net.plan);

@@ -382,7 +382,7 @@ static lenet_conv_shape conv_shape(int in_maps, int out_height, int out_width, i
                                    int side, int kind)
 {
     static int32_t first[MOST_MAPS + 1], source[MOST_CONNECTIONS];
-    static int32_t first_target[MOST_MAPS + 1], connection[MOST_CONNECTIONS];
+    static int32_t target_begin[MOST_MAPS + 1], connection[MOST_CONNECTIONS];
     static int32_t target[MOST_CONNECTIONS];
     int32_t number[MOST_MAPS][MOST_MAPS], n = 0;
     for (int o = 0; o < out_maps; o++) {
@@ -396,21 +396,21 @@ static lenet_conv_shape conv_shape(int in_maps, int out_height, int out_width, i
     first[out_maps] = n;
     n = 0;
     for (int c = 0; c < in_maps; c++) {
-        first_target[c] = n;
+        target_begin[c] = n;
         for (int o = 0; o < out_maps; o++) {
             if (!connected(kind, c, o, in_maps)) continue;
             connection[n] = number[c][o];
             target[n++] = o;
         }
     }
-    first_target[in_maps] = n;
+    target_begin[in_maps] = n;
     describe("%d -> %d maps of %d x %d, kernel %d x %d", in_maps, out_maps, out_height, out_width,
              side, side);
     lenet_conv_shape s = {
         .in_maps = in_maps, .in_height = out_height + side - 1, .in_width = out_width + side - 1,
         .out_maps = out_maps, .out_height = out_height, .out_width = out_width, .kernel = side,
-        .first = first, .source = source,
-        .first_target = first_target, .connection = connection, .target = target};
+        .begin = first, .source = source,
+        .target_begin = target_begin, .connection = connection, .target = target};
     static lenet_slots slots[MOST_MAPS];
     if (lenet_deal(&s, L, slots)) s.slots = slots;
     return s;
@@ -486,7 +486,7 @@ static size_t n_outputs(const lenet_conv_shape *s)
 
 static size_t n_weights(const lenet_conv_shape *s)
 {
-    return (size_t)(s->first[s->out_maps] * s->kernel * s->kernel);
+    return (size_t)(s->begin[s->out_maps] * s->kernel * s->kernel);
 }
 
 /* At no particular address, and not so large that most sums leave the curved part of tanh. */
@@ -524,7 +524,7 @@ static expected conv_products(const conv_operands *c)
                                           : n_inputs(s) / L)
                            * lanes);
     for (int o = 0; o < s->out_maps; o++)
-        for (int t = s->first[o]; t < s->first[o + 1]; t++)
+        for (int t = s->begin[o]; t < s->begin[o + 1]; t++)
             for (int y = 0; y < s->out_height; y++)
                 for (int x = 0; x < s->out_width; x++)
                     for (int i = 0; i < K; i++)
@@ -1208,6 +1208,33 @@ static conv_operands in_rows(const lenet_conv_shape *s)
                            .delta_stride = row_stride(s->out_width + s->kernel - 1)};
 }
 
+/* [group][slot or input map][tap][lane], 0 where a lane's map has no connection there. */
+static void conv_weights_of_one_case(const lenet_conv_shape *s, int activation)
+{
+    (void)activation;
+    const size_t n = lenet_arranged_of_one(s, L), taps = (size_t)(s->kernel * s->kernel);
+    if (n == 0) return;
+    const int groups = (s->out_maps + L - 1) / L;
+    const float *weights = conv_weights(s);
+    float *out = floats(n);
+    CALL(table->conv_weights_of_one(s, weights, out));
+    for (size_t i = 0; i < n; i++) {
+        const int lane = (int)(i % (size_t)L), of = (int)(i / taps / (size_t)L) % s->in_maps;
+        const int group = (int)(i / taps / (size_t)L) / s->in_maps, map = group + lane * groups;
+        const size_t tap = i / (size_t)L % taps;
+        int connection = -1;
+        if (s->slots && of >= s->slots[group].slots) continue;
+        if (s->slots) connection = s->slots[group].connection[of][lane];
+        for (int c = s->begin[map < s->out_maps ? map : 0];
+             !s->slots && map < s->out_maps && c < s->begin[map + 1]; c++)
+            if (s->source[c] == of) connection = c;
+        const float want = connection < 0 ? 0.0f : weights[(size_t)connection * taps + tap];
+        if (out[i] != want) fail("out[%zu] is %g, want %g", i, out[i], want);
+        n_compared += connection >= 0;
+        n_not_zero += connection >= 0 && out[i] != 0.0f;
+    }
+}
+
 static void conv_of_one_case(const lenet_conv_shape *s, int activation)
 {
     conv_operands c = in_rows(s);
@@ -1223,15 +1250,24 @@ static void conv_of_one_case(const lenet_conv_shape *s, int activation)
     for (int i = 0; i < 3; i++) {
         float *out = floats((size_t)(rows * strides[i]) + LENET_ROW_SLACK);
         out[strides[i] - 1] = NAN;  /* as memory may be */
-        CALL(table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride,
+        CALL(table->conv_of_one(s, c.weights, NULL, bias, activation, c.in, c.in_stride,
                                 lenet_rows(strides[i]), scratch, out));
         compare_rows("out", out, rows, strides[i], want);
+        if (!lenet_arranged_of_one(s, L)) continue;
+        const size_t n = (size_t)(rows * strides[i]);
+        const float *before = copy_of(out, n);
+        float *arranged = floats(lenet_arranged_of_one(s, L));
+        table->conv_weights_of_one(s, c.weights, arranged);
+        out[0] = NAN;
+        table->conv_of_one(s, NULL, arranged, bias, activation, c.in, c.in_stride,
+                           lenet_rows(strides[i]), scratch, out);
+        if (memcmp(before, out, n * sizeof *out)) fail("other bits with arranged weights");
     }
     if (!lenet_keeps_maps(s, L)) return;
     const ptrdiff_t size = s->out_height * s->out_width;
     float *out = floats(n_in_lanes(s->out_maps, size) + LENET_ROW_SLACK);
     out[0] = NAN;
-    table->conv_of_one(s, c.weights, bias, activation, c.in, c.in_stride, lenet_maps_in_lanes(),
+    table->conv_of_one(s, c.weights, NULL, bias, activation, c.in, c.in_stride, lenet_maps_in_lanes(),
                        scratch, out);
     compare_lanes("out in lanes", out, s->out_maps, size, want);
 }
@@ -1605,8 +1641,8 @@ static void update_case(int (*update)(const lenet_optimizer *, const float *, pt
     float *gradient = floats(all), *parameters = floats(all);
     float *moment1 = floats(all), *moment2 = floats(all);
     expected want = expect(all), want1 = expect(all), want2 = expect(all);
-    o.first = has_first ? moment1 : NULL;
-    o.second = moment2;
+    o.first_moment = has_first ? moment1 : NULL;
+    o.second_moment = moment2;
     for (size_t i = 0; i < all; i++) {
         double g = gradient[i], p = parameters[i], m = moment1[i], v;
         moment2[i] = fabsf(moment2[i]);
@@ -1859,6 +1895,7 @@ CASES(each_conv, winograd_backward_weights)
 CASES(each_conv, winograd_gradient)
 CASES(each_conv, conv_backward_input)
 CASES(each_conv, conv_backward_weights)
+CASES(each_conv, conv_weights_of_one)
 CASES(each_conv, conv_of_one)
 CASES(each_conv, conv_backward_input_of_one)
 CASES(each_conv, conv_backward_weights_of_one)

@@ -1,7 +1,7 @@
 """The network in plain float64 NumPy: slow, obvious, and what everything else is held against.
 
 Nothing here touches the C core. Shapes: images and maps are (N, C, H, W), flat layers (N, K).
-An architecture is anything with the attributes of `lenet_c.architectures.Architecture`.
+An architecture is anything with the attributes of `lenet_c.Architecture`.
 """
 
 from __future__ import annotations
@@ -70,12 +70,18 @@ def _full_weights(w: Array, in_maps: int, table: Table | None) -> Array:
     return full
 
 
-def conv(x: Array, w: Array, b: Array, table: Table | None = None) -> Array:
-    """Valid convolution (N, C, H, W) -> (N, maps, H-k+1, W-k+1), before the activation.
+def _pad(x: Array, padding: int) -> Array:
+    """So many rows and columns of zeros around each map."""
+    return np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+
+
+def conv(x: Array, w: Array, b: Array, table: Table | None = None, padding: int = 0) -> Array:
+    """Convolution (N, C, H, W) -> (N, maps, H+2p-k+1, W+2p-k+1), before the activation.
 
     w is (maps, C, k, k), or with a table (connected pairs, k, k).
     """
     w = _full_weights(w, x.shape[1], table)
+    x = _pad(x, padding)
     n, _, height, width = x.shape
     maps, _, k, _ = w.shape
     height, width = height - k + 1, width - k + 1
@@ -88,10 +94,12 @@ def conv(x: Array, w: Array, b: Array, table: Table | None = None) -> Array:
 
 
 def conv_backward(
-    x: Array, w: Array, dout: Array, table: Table | None = None
+    x: Array, w: Array, dout: Array, table: Table | None = None, padding: int = 0
 ) -> tuple[Array, Array, Array]:
     """Gradients (dx, dw, db) of `conv`, each with the shape of what it is for."""
     full = _full_weights(w, x.shape[1], table)
+    rows, columns = x.shape[2:]
+    x = _pad(x, padding)
     dx, dfull = np.zeros(x.shape), np.zeros(full.shape)
     k = full.shape[2]
     height, width = dout.shape[2:]
@@ -103,6 +111,7 @@ def conv_backward(
                 "nohw,oc->nchw", dout, full[:, :, i, j]
             )
     dw = dfull if table is None else dfull[_pairs(table)]
+    dx = dx[:, :, padding : padding + rows, padding : padding + columns]
     return dx, dw, dout.sum(axis=(0, 2, 3))
 
 
@@ -201,7 +210,7 @@ def _run(
         if layer.kind in ("dense", "rbf"):
             x = x.reshape(len(x), -1)
         if layer.kind == "conv":
-            a = conv(x, p["weight"], p["bias"], layer.table)
+            a = conv(x, p["weight"], p["bias"], layer.table, layer.padding)
         elif layer.kind == "subsample":
             a = subsample(x, p["coefficient"], p["bias"])
         elif layer.kind == "average_pool":
@@ -242,15 +251,22 @@ def _log_sum_exp(v: Array) -> Array:
 
 
 def loss(
-    outputs: NDArray[Any], labels: NDArray[Any], kind: str, j: float = 0.1, is_rbf: bool = True
+    outputs: NDArray[Any],
+    labels: NDArray[Any],
+    kind: str,
+    j: float = 0.1,
+    is_rbf: bool = True,
+    temperature: float = 1.0,
 ) -> float:
     """Mean loss over the images of outputs (N, classes): RBF penalties, or logits.
 
     "mse" is eq. (8) on penalties; on logits the squared distance to +1 for the right class and
-    -1 for the others. "map" is eq. (9), "cross_entropy" that of the softmax; a logit is a
-    negated penalty.
+    -1 for the others. "map" is eq. (9), "cross_entropy" that of the softmax, both of outputs
+    divided by a temperature; a logit is a negated penalty.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
+    if kind != "mse":
+        outputs = outputs / temperature
     n = len(outputs)
     if kind == "mse" and not is_rbf:
         return float(((outputs - _targets(outputs, labels)) ** 2).sum() / n)
@@ -266,10 +282,17 @@ def loss(
 
 
 def loss_derivative(
-    outputs: NDArray[Any], labels: NDArray[Any], kind: str, j: float = 0.1, is_rbf: bool = True
+    outputs: NDArray[Any],
+    labels: NDArray[Any],
+    kind: str,
+    j: float = 0.1,
+    is_rbf: bool = True,
+    temperature: float = 1.0,
 ) -> Array:
     """The derivative of `loss` by the outputs, (N, classes)."""
     outputs = np.asarray(outputs, dtype=np.float64)
+    if temperature != 1.0 and kind != "mse":
+        return loss_derivative(outputs / temperature, labels, kind, j, is_rbf) / temperature
     n = len(outputs)
     if kind == "mse" and not is_rbf:
         return 2 * (outputs - _targets(outputs, labels)) / n
@@ -304,14 +327,15 @@ def loss_and_gradient(
     loss: str = "map",
     j: float = 0.1,
     codes: NDArray[Any] | None = None,
+    temperature: float = 1.0,
 ) -> tuple[float, Array]:
     """The mean loss of images x (N, H, W), and its gradient by the flat parameter vector."""
     params = unflatten(architecture, vector)
     steps = _run(architecture, params, x, codes)
     is_rbf = architecture.layers[-1].kind == "rbf"
     outputs = steps[-1][2]
-    value = _mean_loss(outputs, labels, loss, j, is_rbf)
-    dx = loss_derivative(outputs, labels, loss, j, is_rbf)
+    value = _mean_loss(outputs, labels, loss, j, is_rbf, temperature)
+    dx = loss_derivative(outputs, labels, loss, j, is_rbf, temperature)
     grads: dict[str, Array] = {}
     for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
         name = layer.name
@@ -319,7 +343,8 @@ def loss_and_gradient(
             getattr(layer, "activation", "identity"), a
         )
         if layer.kind == "conv":
-            dx, dw, db = conv_backward(xin, params[f"{name}.weight"], da, layer.table)
+            w = params[f"{name}.weight"]
+            dx, dw, db = conv_backward(xin, w, da, layer.table, layer.padding)
             grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
             dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da)
@@ -349,30 +374,39 @@ def _shares(outputs: Array, kind: str, j: float, is_rbf: bool) -> Array:
     return np.exp(-y - _log_sum_exp(exponents)[:, None])
 
 
-def logits_curvature(outputs: NDArray[Any], kind: str, j: float = 0.1) -> Array:
+def logits_curvature(
+    outputs: NDArray[Any], kind: str, j: float = 0.1, temperature: float = 1.0
+) -> Array:
     """Second derivatives of each image's loss by its logits, the diagonal (N, classes)."""
     outputs = np.asarray(outputs, dtype=np.float64)
     if kind == "mse":
         return np.full(outputs.shape, 2.0)
-    p = _shares(outputs, kind, j, False)
-    return p * (1 - p)
+    p = _shares(outputs / temperature, kind, j, False)
+    return p * (1 - p) / temperature**2
 
 
 def rbf_curvature(
-    x: Array, w: Array, labels: NDArray[Any], kind: str, j: float = 0.1
+    x: Array,
+    w: Array,
+    labels: NDArray[Any],
+    kind: str,
+    j: float = 0.1,
+    temperature: float = 1.0,
 ) -> tuple[Array, Array]:
     """Second derivatives of each image's loss by the inputs x and by the codes w of RBF units.
 
     The diagonals, (N, K) and (N, classes, K). With E = y_D + log(e^-j + sum_i e^-y_i), shares p_i
     and slopes g_i = dy_i/dx: d2E/dx2 = 2 + sum p g^2 - (sum p g)^2 - 2 sum p. By w_i it is
     p_i (1 - p_i) g_i^2 - 2 p_i, and 2 more for the label's class; what is negative in that, the
-    -2 p_i of the other classes, is left out.
+    -2 p_i of the other classes, is left out. With a temperature T, penalties are y_i = |x - w_i|^2
+    / T, slopes g_i are divided by T, and so are the 2, which are second derivatives of y_i.
     """
-    p = _shares(rbf(x, w), kind, j, True)[:, :, None]
-    g = 2 * (x[:, None, :] - w)
-    by_x = 2 + (p * g**2).sum(axis=1) - (p * g).sum(axis=1) ** 2 - 2 * p.sum(axis=1)
+    t = 1.0 if kind == "mse" else temperature
+    p = _shares(rbf(x, w) / t, kind, j, True)[:, :, None]
+    g = 2 * (x[:, None, :] - w) / t
+    by_x = 2 / t * (1 - p.sum(axis=1)) + (p * g**2).sum(axis=1) - (p * g).sum(axis=1) ** 2
     is_label = (np.arange(len(w)) == np.asarray(labels)[:, None])[:, :, None]
-    return by_x, p * (1 - p) * g**2 + is_label * (2 - 2 * p)
+    return by_x, p * (1 - p) * g**2 + is_label * (1 - p) * 2 / t
 
 
 def curvature(
@@ -383,6 +417,7 @@ def curvature(
     loss: str = "map",
     j: float = 0.1,
     codes: NDArray[Any] | None = None,
+    temperature: float = 1.0,
 ) -> Array:
     """The mean over images x (N, H, W) of h_kk, for the flat parameter vector (appendix C).
 
@@ -393,18 +428,20 @@ def curvature(
     params = unflatten(architecture, vector)
     steps = _run(architecture, params, x, codes)
     h: dict[str, Array] = {}
-    d2 = logits_curvature(steps[-1][2], loss, j)
+    d2 = logits_curvature(steps[-1][2], loss, j, temperature)
     for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
         name = layer.name
         if layer.kind == "rbf":
-            d2, by_codes = rbf_curvature(xin, _rbf_weights(layer, params, codes), labels, loss, j)
+            w = _rbf_weights(layer, params, codes)
+            d2, by_codes = rbf_curvature(xin, w, labels, loss, j, temperature)
             if layer.trained:
                 h[f"{name}.weight"] = by_codes.sum(axis=0)
             continue
         slope = activate_derivative(getattr(layer, "activation", "identity"), a)
         d2 = d2.reshape(out.shape) * slope**2
         if layer.kind == "conv":
-            d2, dw, db = conv_backward(xin**2, params[f"{name}.weight"] ** 2, d2, layer.table)
+            w2 = params[f"{name}.weight"] ** 2
+            d2, dw, db = conv_backward(xin**2, w2, d2, layer.table, layer.padding)
             h[f"{name}.weight"], h[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
             d2, dc, db = subsample_backward(xin**2, params[f"{name}.coefficient"] ** 2, d2)

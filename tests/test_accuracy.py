@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import accuracy, elsewhere, tutorials
-from lenet_c import cli, datasets, distort
+from lenet_c import datasets, recipes
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 
@@ -60,8 +60,8 @@ def test_each_row_trains_as_it_says(monkeypatch):
         def evaluate(self, *test):
             return type("Result", (), {"error_rate": 0.25})
 
-    def by_recipe(recipe, architecture, train, *, epochs, distortion, seed, threads):
-        asked.append((recipe, architecture.name, train, epochs, distortion, seed, threads))
+    def by_recipe(recipe, train, *, epochs, seed, threads):
+        asked.append((recipe, train, epochs, seed, threads))
         return Trained()
 
     def by_tutorial(recipe, train, test, seed, threads):
@@ -73,17 +73,17 @@ def test_each_row_trains_as_it_says(monkeypatch):
     rows = {name: row for name, row in accuracy.ROWS.items() if row.seeded}
     for row in rows.values():
         assert row.measure(("train", ("test", "labels")), 7, 2) == 0.25
-    plain, distorted = cli.RECIPES, cli.DISTORTED
+    plain, distorted = recipes.RECIPES, recipes.DISTORTED
     old, modern = "lenet5-1998", "lenet5-modern"
     of = dict(zip(rows, asked, strict=True))
-    for name, recipe, network, epochs, distortion in (
-        ("quick", plain[old], old, None, None),
-        ("plain", plain[old], old, 20, None),
-        ("distorted", distorted[old], old, None, distort.AFFINE),
-        ("modern", distorted[modern], modern, None, distort.AFFINE),
+    for name, recipe, epochs in (
+        ("quick", plain[old], None),
+        ("plain", plain[old], 20),
+        ("distorted", distorted[old], None),
+        ("modern", distorted[modern], None),
     ):
-        assert of[name] == (recipe, network, "train", epochs, distortion, 7, 2), name
-    for recipe in tutorials.RECIPES:
+        assert of[name] == (recipe, "train", epochs, 7, 2), name
+    for recipe in tutorials.TUTORIALS:
         name = f"tutorial-{recipe.architecture.name}"
         for row, wanted in (
             (name, recipe),

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lenet_c.architectures import (
-    C3_TABLE,
+from lenet_c import (
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
@@ -22,12 +21,12 @@ from lenet_c.architectures import (
     AveragePool,
     Conv,
     Dense,
-    Layer,
-    LayerRow,
     Subsample,
-    table_art,
-    table_from_art,
+    _core,
 )
+from lenet_c.layers import ACTIVATIONS, KINDS, Layer, LayerRow
+from lenet_c.networks import C3_TABLE
+from lenet_c.tables import table_art, table_from_art
 
 ALL = [LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3]
 
@@ -55,9 +54,9 @@ def test_c3_table_is_table_i() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "text is empty, want a line for each input map"),
-        ("X .\nX", "text: row 1 has 1 cells, want 2"),
-        ("X . x", "text: row 0 has a cell 'x', want 'X' or '.'"),
+        ("", "text: got none, want a line for each input map"),
+        ("X .\nX", "text: got 1 cells in row 1, want 2"),
+        ("X . x", "text: got 'x' in row 0, want 'X' or '.'"),
     ],
 )
 def test_table_from_art_refuses(text: str, message: str) -> None:
@@ -77,7 +76,7 @@ def test_a_table_is_drawn_or_refused() -> None:
 @pytest.mark.parametrize(("classes", "length"), [(False, None), (np.zeros(0), None), (3, "x")])
 def test_with_classes_names_the_number_that_is_wrong(classes: object, length: object) -> None:
     name = "classes" if length is None else "code_length"
-    with pytest.raises(TypeError, match=f"^{name} is"):
+    with pytest.raises(TypeError, match=f"^{name}: got"):
         LENET5_1998.with_classes(classes, length)  # type: ignore[arg-type]
 
 
@@ -188,6 +187,26 @@ def test_trained_rbf_has_840_parameters() -> None:
     assert trained.fan_in["output.weight"] == (84,) * 10
 
 
+def test_padding_keeps_sizes_and_is_counted() -> None:
+    same = build(Conv("a", 4, 5, padding=2), Conv("b", 3, 3, padding=1), END, input_shape=(9, 6))
+    assert list(same.output_shapes.values())[:2] == [(4, 9, 6), (3, 9, 6)]
+    assert same.rows()[0].n_connections == 9 * 6 * 4 * 26  # zeros too
+    assert same.n_parameters == build(Conv("a", 4, 5), Conv("b", 3, 3), END).n_parameters - (
+        (3 * 26 * 26 - 3 * 9 * 6) * 10
+    )
+    # as many as H1 of LeCun et al. 1989, whose 5x5 kernels reach over the border of the image
+    assert build(Conv("H1", 12, 5, padding=4), END, input_shape=(4, 4)).rows()[0] == LayerRow(
+        "H1", "conv", (12, 8, 8), 12 * 26, 19_968
+    )
+    whole = build(Conv("c", 1, 6, padding=5), END, input_shape=(1, 1))  # larger than its input
+    assert whole.output_shapes["c"] == (1, 6, 6)
+
+
+def test_padding_forbids_sweeping() -> None:
+    assert all(architecture.sweepable for architecture in ALL)
+    assert not build(Conv("a", 4, 5), Conv("b", 3, 3, padding=1), END).sweepable
+
+
 def test_fan_in_follows_the_table() -> None:
     fan_in = LENET5_1998.fan_in
     assert fan_in["C1.weight"] == fan_in["C1.bias"] == (25,) * 6
@@ -259,57 +278,57 @@ class Custom(Dense):
 
 
 ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"name": 3}, TypeError, "architecture name is 3, want a str"),
-    ({"name": ""}, ValueError, "architecture name is '', want 1 to 64 printable characters"),
+    ({"name": 3}, TypeError, "architecture: name: got 3, want a str"),
+    ({"name": ""}, ValueError, "architecture: name: got '', want 1 to 64 printable characters"),
     (
         {"name": "a\nb"},
         ValueError,
-        "architecture name is 'a\\nb', want 1 to 64 printable characters",
+        "architecture: name: got 'a\\nb', want 1 to 64 printable characters",
     ),
-    ({"layers": [END]}, TypeError, "layers is a list, want a tuple of layers"),
-    ({"layers": ()}, ValueError, "layers has 0 layers, want 1 to 64"),
+    ({"layers": [END]}, TypeError, "layers: got a list, want a tuple of layers"),
+    ({"layers": ()}, ValueError, "layers: got 0, want 1 to 64"),
     (
         {"layers": (*(Dense(f"d{i}", 1) for i in range(64)), END)},
         ValueError,
-        "layers has 65 layers, want 1 to 64",
+        "layers: got 65, want 1 to 64",
     ),
     (
         {"layers": ("conv", END)},
         TypeError,
-        "layers[0] is a str, want a Conv, Subsample, AveragePool, Dense or RBF",
+        "layers[0]: got a str, want one of Conv, Subsample, AveragePool, Dense, RBF",
     ),
     (
         {"layers": (Custom("c", 3), END)},
         TypeError,
-        "layers[0] is a Custom, want a Conv, Subsample, AveragePool, Dense or RBF",
+        "layers[0]: got a Custom, want one of Conv, Subsample, AveragePool, Dense, RBF",
     ),
-    ({"layers": (DenseOf(None, 3), END)}, TypeError, "layers[0]: name is None, want a str"),
+    ({"layers": (DenseOf(None, 3), END)}, TypeError, "layers[0].name: got None, want a str"),
     (
         {"layers": (Dense("", 3), END)},
         ValueError,
-        "layers[0]: name is '', want 1 to 64 printable characters",
+        "layers[0].name: got '', want 1 to 64 printable characters",
     ),
     (
         {"layers": (Dense("\ud800", 3), END)},
         ValueError,
-        "layers[0]: name is '\\ud800', want 1 to 64 printable characters",
+        "layers[0].name: got '\\ud800', want 1 to 64 printable characters",
     ),
     (
         {"layers": (Dense("a.b", 3), END)},
         ValueError,
-        "layers[0]: name is 'a.b', want no '.' in it",
+        "layers[0].name: got 'a.b', want no '.' in it",
     ),
     (
         {"layers": (Dense("out", 3), END)},
         ValueError,
-        "layers[1]: name 'out' is taken, want another",
+        "layers[1].name: got 'out' again, want another",
     ),
-    ({"layers": (RBF("r"), END)}, ValueError, "layer 'r': RBF before the end, want it last"),
+    ({"layers": (RBF("r"), END)}, ValueError, "layer 'r': got RBF before the end, want it last"),
     (
         {"layers": (Dense("d", 10),)},
         ValueError,
         (
-            "layer 'd': last layer is dense, activation 'scaled_tanh', "
+            "layer 'd': got dense for the last layer, activation 'scaled_tanh', "
             "want RBF, or Dense with activation 'identity'"
         ),
     ),
@@ -317,149 +336,234 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
         {"layers": (AveragePool("p"),)},
         ValueError,
         (
-            "layer 'p': last layer is average_pool, activation None, "
+            "layer 'p': got average_pool for the last layer, activation None, "
             "want RBF, or Dense with activation 'identity'"
         ),
     ),
-    ({"layers": (RBF("r"),)}, ValueError, "layer 'r': input is (1, 32, 32), want flat, (n, 1, 1)"),
-    ({"input_shape": [32, 32]}, TypeError, "input_shape is [32, 32], want a tuple (height, width)"),
-    ({"input_shape": (32,)}, TypeError, "input_shape is (32,), want a tuple (height, width)"),
-    ({"input_shape": (32.0, 32)}, TypeError, "input_shape: side is 32.0, want an int"),
-    ({"input_shape": (32, True)}, TypeError, "input_shape: side is True, want an int"),
-    ({"input_shape": (0, 32)}, ValueError, "input_shape: side is 0, want 1 to 1024"),
-    ({"input_shape": (32, 1025)}, ValueError, "input_shape: side is 1025, want 1 to 1024"),
-    ({"background": "0"}, TypeError, "background is '0', want a number"),
-    ({"foreground": True}, TypeError, "foreground is True, want a number"),
+    ({"layers": (RBF("r"),)}, ValueError, "layer 'r': got input (1, 32, 32), want flat, (n, 1, 1)"),
+    (
+        {"input_shape": [32, 32]},
+        TypeError,
+        "input_shape: got [32, 32], want a tuple (height, width)",
+    ),
+    ({"input_shape": (32,)}, TypeError, "input_shape: got (32,), want a tuple (height, width)"),
+    (
+        {"input_shape": (32.0, 32)},
+        TypeError,
+        "input_shape: side: got 32.0, want a whole number from 1 to 1024",
+    ),
+    (
+        {"input_shape": (32, True)},
+        TypeError,
+        "input_shape: side: got True, want a whole number from 1 to 1024",
+    ),
+    (
+        {"input_shape": (0, 32)},
+        ValueError,
+        "input_shape: side: got 0, want a whole number from 1 to 1024",
+    ),
+    (
+        {"input_shape": (32, 1025)},
+        ValueError,
+        "input_shape: side: got 1025, want a whole number from 1 to 1024",
+    ),
+    ({"background": "0"}, TypeError, "background: got '0', want a number"),
+    ({"foreground": True}, TypeError, "foreground: got True, want a number"),
     (
         {"background": float("nan")},
         ValueError,
-        "background is nan, want a finite number within +-1e+06",
+        "background: got nan, want a number from -1e+06 to 1e+06",
     ),
     (
         {"foreground": float("inf")},
         ValueError,
-        "foreground is inf, want a finite number within +-1e+06",
+        "foreground: got inf, want a number from -1e+06 to 1e+06",
     ),
     (
         {"foreground": 10**5000},
         ValueError,
-        "foreground is an integer of 16610 bits, want a finite number within +-1e+06",
+        "foreground: got an integer of 16610 bits, want a number from -1e+06 to 1e+06",
     ),
     (
         {"background": 0.1, "foreground": 0.1 + 1e-9},
         ValueError,
-        "background and foreground are both 0.1 in float32, want two",
+        "foreground: got 0.100000001, in float32 the background, want another grey",
     ),
     (
         {"background": 1, "foreground": 1.0},
         ValueError,
-        "background and foreground are both 1 in float32, want two",
+        "foreground: got 1.0, in float32 the background, want another grey",
     ),
-    ({"layers": (ConvOf("c", "6", 5), END)}, TypeError, "layer 'c': maps is '6', want an int"),
-    ({"layers": (Conv("c", 0, 5), END)}, ValueError, "layer 'c': maps is 0, want 1 to 4096"),
-    ({"layers": (Conv("c", 4097, 5), END)}, ValueError, "layer 'c': maps is 4097, want 1 to 4096"),
-    ({"layers": (ConvOf("c", 6, 5.0), END)}, TypeError, "layer 'c': kernel is 5.0, want an int"),
-    ({"layers": (Conv("c", 6, 0), END)}, ValueError, "layer 'c': kernel is 0, want 1 to 32"),
-    ({"layers": (Conv("c", 6, 33), END)}, ValueError, "layer 'c': kernel is 33, want 1 to 32"),
+    (
+        {"layers": (ConvOf("c", "6", 5), END)},
+        TypeError,
+        "layer 'c': maps: got '6', want a whole number from 1 to 4096",
+    ),
+    (
+        {"layers": (Conv("c", 0, 5), END)},
+        ValueError,
+        "layer 'c': maps: got 0, want a whole number from 1 to 4096",
+    ),
+    (
+        {"layers": (Conv("c", 4097, 5), END)},
+        ValueError,
+        "layer 'c': maps: got 4097, want a whole number from 1 to 4096",
+    ),
+    (
+        {"layers": (ConvOf("c", 6, 5.0), END)},
+        TypeError,
+        "layer 'c': kernel: got 5.0, want a whole number from 1 to 32",
+    ),
+    (
+        {"layers": (Conv("c", 6, 0), END)},
+        ValueError,
+        "layer 'c': kernel: got 0, want a whole number from 1 to 32",
+    ),
+    (
+        {"layers": (Conv("c", 6, 33), END)},
+        ValueError,
+        "layer 'c': kernel: got 33, want a whole number from 1 to 32",
+    ),
+    (
+        {"layers": (Conv("c", 6, 5, padding=5), END)},
+        ValueError,
+        "layer 'c': padding: got 5, want a whole number from 0 to 4",
+    ),
+    (
+        {"layers": (Conv("c", 6, 5, padding=-1), END)},
+        ValueError,
+        "layer 'c': padding: got -1, want a whole number from 0 to 1024",
+    ),
+    (
+        {"layers": (ConvOf("c", 6, 5, padding="same"), END)},
+        TypeError,
+        "layer 'c': padding: got 'same', want a whole number from 0 to 1024",
+    ),
+    (
+        {"layers": (ConvOf("c", 6, 5, padding=False), END)},
+        TypeError,
+        "layer 'c': padding: got False, want a whole number from 0 to 1024",
+    ),
+    (
+        {"layers": (Conv("c", 6, 37, padding=2), END)},
+        ValueError,
+        "layer 'c': kernel: got 37, want a whole number from 1 to 36",
+    ),
+    (
+        {"layers": (Conv("c", 6, 5, padding=1), END), "input_shape": (8, 1024)},
+        ValueError,
+        (
+            "layer 'c': padding: got 1, which makes the input (1, 10, 1026), want sides of at most "
+            "1024 and at most 268,435,456 values"
+        ),
+    ),
     (
         {"layers": (Conv("c", 6, 5, activation="gelu"), END)},
         ValueError,
-        "layer 'c': activation is 'gelu', want one of scaled_tanh, tanh, relu, identity",
+        "layer 'c': activation: got 'gelu', want one of identity, scaled_tanh, tanh, relu",
     ),
     (
         {"layers": (SubsampleOf("s", None), END)},
-        ValueError,
-        "layer 's': activation is None, want one of scaled_tanh, tanh, relu, identity",
+        TypeError,
+        "layer 's': activation: got None, want one of identity, scaled_tanh, tanh, relu",
     ),
     (
         {"layers": (DenseOf("d", 3, ["tanh"]), END)},
-        ValueError,
-        "layer 'd': activation is ['tanh'], want one of scaled_tanh, tanh, relu, identity",
+        TypeError,
+        "layer 'd': activation: got ['tanh'], want one of identity, scaled_tanh, tanh, relu",
     ),
     (
         {"layers": (DenseOf("d", 3, np.array(["tanh"])), END)},
-        ValueError,
+        TypeError,
         (
-            "layer 'd': activation is array(['tanh'], dtype='<U4'), "
-            "want one of scaled_tanh, tanh, relu, identity"
+            "layer 'd': activation: got array(['tanh'], dtype='<U4'), "
+            "want one of identity, scaled_tanh, tanh, relu"
         ),
     ),
-    ({"layers": (Dense("d", -1), END)}, ValueError, "layer 'd': units is -1, want 1 to 4096"),
-    ({"layers": (DenseOf("d", None), END)}, TypeError, "layer 'd': units is None, want an int"),
+    (
+        {"layers": (Dense("d", -1), END)},
+        ValueError,
+        "layer 'd': units: got -1, want a whole number from 1 to 4096",
+    ),
+    (
+        {"layers": (DenseOf("d", None), END)},
+        TypeError,
+        "layer 'd': units: got None, want a whole number from 1 to 4096",
+    ),
     (
         {"layers": (Dense("d", 3), RBF("r", 0))},
         ValueError,
-        "layer 'r': classes is 0, want 1 to 4096",
+        "layer 'r': classes: got 0, want a whole number from 1 to 4096",
     ),
     (
         {"layers": (Dense("d", 3), RBFOf("r", 2, 1))},
         TypeError,
-        "layer 'r': trained is 1, want True or False",
+        "layer 'r': trained: got 1, want True or False",
     ),
     (
         {"layers": (Dense("d", 3), Subsample("s"), END)},
         ValueError,
-        "layer 's': subsample above the dense layer 'd', want Dense or RBF",
+        "layer 's': got subsample above the dense layer 'd', want Dense or RBF",
     ),
     (
         {"layers": (Conv("c", 3, 32), AveragePool("p"), END)},
         ValueError,
-        "layer 'p': input is (3, 1, 1), want maps of at least 2x2",
+        "layer 'p': got input (3, 1, 1), want maps of at least 2x2",
     ),
     (
         {"layers": (ConvOf("c", 1, 5, [[0]]), END)},
         TypeError,
-        "layer 'c': table is a list, want a tuple of tuples of int",
+        "layer 'c': table: got a list, want a tuple of tuples of int",
     ),
     (
         {"layers": (Conv("c", 2, 5, ((0,),)), END)},
         ValueError,
-        "layer 'c': table has 1 entries, want one per map, 2",
+        "layer 'c': table: got 1 entries, want 2, one for each map",
     ),
     (
         {"layers": (ConvOf("c", 1, 5, ([0],)), END)},
         TypeError,
-        "layer 'c': table[0] is a list, want a tuple of int",
+        "layer 'c': table[0]: got a list, want a tuple of int",
     ),
     (
         {"layers": (Conv("c", 2, 5, ((0,), ())), END)},
         ValueError,
-        "layer 'c': table[1] is empty, want at least one input map",
+        "layer 'c': table[1]: got none, want at least one input map",
     ),
     (
         {"layers": (Conv("c", 1, 5, ((False,),)), END)},
         TypeError,
-        "layer 'c': table[0] has False, want an int",
+        "layer 'c': table[0]: got False, want a whole number from 0 to 0",
     ),
     (
         {"layers": (Conv("c", 1, 5, ((1,),)), END)},
         ValueError,
-        "layer 'c': table[0] has 1, want input maps 0 to 0",
+        "layer 'c': table[0]: got 1, want a whole number from 0 to 0",
     ),
     (
         {"layers": (Conv("c", 1, 5, ((-1,),)), END)},
         ValueError,
-        "layer 'c': table[0] has -1, want input maps 0 to 0",
+        "layer 'c': table[0]: got -1, want a whole number from 0 to 0",
     ),
     (
         {"layers": (Conv("b", 3, 5), Conv("c", 1, 5, ((0, 2, 1),)), END)},
         ValueError,
-        "layer 'c': table[0] has 1 after 2, want ascending input maps",
+        "layer 'c': table[0]: got 1 after 2, want ascending input maps",
     ),
     (
         {"layers": (Conv("b", 3, 5), Conv("c", 1, 5, ((1, 1),)), END)},
         ValueError,
-        "layer 'c': table[0] has 1 after 1, want ascending input maps",
+        "layer 'c': table[0]: got 1 after 1, want ascending input maps",
     ),
     (
         {"layers": (Conv("c", 4096, 1), END), "input_shape": (1024, 1024)},
         ValueError,
-        "layer 'c': output is (4096, 1024, 1024), want at most 268435456 values",
+        "layer 'c': got output (4096, 1024, 1024), want at most 268,435,456 values",
     ),
     (
         {"layers": (Dense("d", 4096), END), "input_shape": (1024, 1024)},
         ValueError,
-        "n_parameters is 4295012362, want at most 268435456",
+        "layers: got 4,295,012,362 parameters, want at most 268,435,456",
     ),
 ]
 
@@ -469,6 +573,12 @@ def test_refuses(values: dict[str, Any], kind: type[Exception], message: str) ->
     with pytest.raises(kind) as caught:
         Architecture(**{"name": "n", "layers": (END,), **values})
     assert str(caught.value) == message
+
+
+def test_the_core_has_the_same_kinds_of_layers() -> None:
+    assert list(KINDS) == list(_core.KINDS)
+    activations = [getattr(layer, "activation", None) for layer in LENET5_MODERN.layers]
+    assert {kind for kind in activations if kind} < set(ACTIVATIONS)
 
 
 def test_limits_are_allowed() -> None:
@@ -497,6 +607,7 @@ def test_round_trip_keeps_every_field() -> None:
         "n",
         (
             Conv("a", 2, 3, ((0,), (0,)), "relu"),
+            Conv("p", 3, 4, None, "relu", 2),
             Subsample("b", "tanh"),
             AveragePool("c"),
             Dense("d", 7, "identity"),
@@ -517,6 +628,15 @@ def test_round_trip_keeps_every_field() -> None:
                 "kernel": 3,
                 "table": [[0], [0]],
                 "activation": "relu",
+            },
+            {
+                "kind": "conv",
+                "name": "p",
+                "maps": 3,
+                "kernel": 4,
+                "table": None,
+                "activation": "relu",
+                "padding": 2,
             },
             {"kind": "subsample", "name": "b", "activation": "tanh"},
             {"kind": "average_pool", "name": "c"},
@@ -548,79 +668,97 @@ def edited(*path: Any, to: Any) -> Any:
 
 
 HOSTILE: list[tuple[Any, str]] = [
-    (None, "architecture is a NoneType, want a dict"),
-    ([], "architecture is a list, want a dict"),
-    ({}, "architecture has no key 'name', want one"),
-    ({"name": "n"}, "architecture has no key 'layers', want one"),
+    (None, "architecture: got a NoneType, want a dict"),
+    ([], "architecture: got a list, want a dict"),
+    ({}, "architecture: got no key 'name', want one"),
+    ({"name": "n"}, "architecture: got no key 'layers', want one"),
     (
         edited("extra", to=1),
         (
-            "architecture has a key 'extra', "
+            "architecture: got a key 'extra', "
             "want only name, layers, input_shape, background, foreground"
         ),
     ),
-    (edited("name", to=None), "architecture name is None, want a str"),
-    (edited("layers", to=None), "layers is a NoneType, want a list of layers"),
-    (edited("layers", to="conv"), "layers is a str, want a list of layers"),
-    (edited("layers", to=[]), "layers has 0 layers, want 1 to 64"),
-    (edited("layers", to=[{}] * 65), "layers has 65 layers, want 1 to 64"),
-    (edited("layers", 0, to=5), "layers[0] is a int, want a dict"),
+    (edited("name", to=None), "architecture: name: got None, want a str"),
+    (edited("layers", to=None), "layers: got a NoneType, want a list of layers"),
+    (edited("layers", to="conv"), "layers: got a str, want a list of layers"),
+    (edited("layers", to=[]), "layers: got 0, want 1 to 64"),
+    (edited("layers", to=[{}] * 65), "layers: got 65, want 1 to 64"),
+    (edited("layers", 0, to=5), "layers[0]: got a int, want a dict"),
     (
         edited("layers", 0, to={}),
-        "layers[0]: kind is None, want one of conv, subsample, average_pool, dense, rbf",
+        "layers[0].kind: got None, want one of conv, subsample, average_pool, dense, rbf",
     ),
     (
         edited("layers", 0, "kind", to="exec"),
-        "layers[0]: kind is 'exec', want one of conv, subsample, average_pool, dense, rbf",
+        "layers[0].kind: got 'exec', want one of conv, subsample, average_pool, dense, rbf",
     ),
     (
         edited("layers", 0, "kind", to=["conv"]),
-        "layers[0]: kind is ['conv'], want one of conv, subsample, average_pool, dense, rbf",
+        "layers[0].kind: got ['conv'], want one of conv, subsample, average_pool, dense, rbf",
     ),
     (
         edited("layers", 0, "check", to=1),
-        "layers[0] has a key 'check', want only name, maps, kernel, table, activation",
+        "layers[0]: got a key 'check', want only name, maps, kernel, table, activation, padding",
     ),
     (
         edited("layers", 1, "units", to=1),
-        "layers[1] has a key 'units', want only name, activation",
+        "layers[1]: got a key 'units', want only name, activation",
     ),
     (
         edited("layers", 0, to={"kind": "conv", "name": "C1", "maps": 6}),
-        "layers[0] has no key 'kernel', want one",
+        "layers[0]: got no key 'kernel', want one",
     ),
-    (edited("layers", 0, "maps", to=6.0), "layer 'C1': maps is 6.0, want an int"),
-    (edited("layers", 0, "maps", to=[6]), "layer 'C1': maps is [6], want an int"),
+    (
+        edited("layers", 0, "maps", to=6.0),
+        "layer 'C1': maps: got 6.0, want a whole number from 1 to 4096",
+    ),
+    (
+        edited("layers", 0, "maps", to=[6]),
+        "layer 'C1': maps: got [6], want a whole number from 1 to 4096",
+    ),
     (
         edited("layers", 0, "maps", to=10**5000),
-        "layer 'C1': maps is an integer of 16610 bits, want 1 to 4096",
+        "layer 'C1': maps: got an integer of 16610 bits, want a whole number from 1 to 4096",
     ),
-    (edited("layers", 0, "name", to={}), "layers[0]: name is {}, want a str"),
+    (edited("layers", 0, "name", to={}), "layers[0].name: got {}, want a str"),
     (
         edited("layers", 2, "table", to="X"),
-        "layer 'C3': table is a str, want a tuple of tuples of int",
+        "layer 'C3': table: got a str, want a tuple of tuples of int",
     ),
     (
         edited("layers", 2, "table", to=[[0]]),
-        "layer 'C3': table has 1 entries, want one per map, 16",
+        "layer 'C3': table: got 1 entries, want 16, one for each map",
     ),
     (
         edited("layers", 2, "table", 3, to=None),
-        "layer 'C3': table[3] is a NoneType, want a tuple of int",
+        "layer 'C3': table[3]: got a NoneType, want a tuple of int",
     ),
-    (edited("layers", 2, "table", 3, to=[[0]]), "layer 'C3': table[3] has [0], want an int"),
-    (edited("layers", 2, "table", 3, to=[6]), "layer 'C3': table[3] has 6, want input maps 0 to 5"),
+    (
+        edited("layers", 2, "table", 3, to=[[0]]),
+        "layer 'C3': table[3]: got [0], want a whole number from 0 to 5",
+    ),
+    (
+        edited("layers", 2, "table", 3, to=[6]),
+        "layer 'C3': table[3]: got 6, want a whole number from 0 to 5",
+    ),
     (
         edited("layers", 6, "trained", to="yes"),
-        "layer 'output': trained is 'yes', want True or False",
+        "layer 'output': trained: got 'yes', want True or False",
     ),
-    (edited("input_shape", to=32), "input_shape is 32, want a tuple (height, width)"),
-    (edited("input_shape", to=[32, "32"]), "input_shape: side is '32', want an int"),
-    (edited("input_shape", to=[16, 16]), "layer 'C5': kernel is 5, want 1 to 1"),
-    (edited("background", to=None), "background is None, want a number"),
+    (edited("input_shape", to=32), "input_shape: got 32, want a tuple (height, width)"),
+    (
+        edited("input_shape", to=[32, "32"]),
+        "input_shape: side: got '32', want a whole number from 1 to 1024",
+    ),
+    (
+        edited("input_shape", to=[16, 16]),
+        "layer 'C5': kernel: got 5, want a whole number from 1 to 1",
+    ),
+    (edited("background", to=None), "background: got None, want a number"),
     (
         edited("background", to=float("-inf")),
-        "background is -inf, want a finite number within +-1e+06",
+        "background: got -inf, want a number from -1e+06 to 1e+06",
     ),
 ]
 
@@ -630,6 +768,15 @@ def test_from_dict_refuses(data: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         Architecture.from_dict(data)
     assert str(caught.value) == message
+
+
+def test_numpys_whole_numbers_are_sizes() -> None:
+    """Computed from an array's shape, say; a file has plain numbers."""
+    table = ((np.int64(0),), (np.int32(0),))
+    layer: Any = Conv("c", np.int64(2), np.uint8(3), table)  # type: ignore[arg-type]
+    net = build(layer, END, input_shape=(np.int64(9), 9))  # type: ignore[arg-type]
+    again = Architecture.from_dict(json.loads(json.dumps(net.to_dict())))
+    assert again == net == build(Conv("c", 2, 3, ((0,), (0,))), END, input_shape=(9, 9))
 
 
 def test_long_values_are_cut_in_messages() -> None:
@@ -647,13 +794,13 @@ def test_from_dict_leaves_its_argument_alone() -> None:
 
 def test_only_dense_layers_follow_a_dense_layer() -> None:
     layers = (Dense("D", 9), Conv("C", 3, 1), Dense("o", 3, activation="identity"))
-    with pytest.raises(ValueError, match="layer 'C': conv above the dense layer 'D'"):
+    with pytest.raises(ValueError, match="layer 'C': got conv above the dense layer 'D'"):
         Architecture("a", layers, (8, 8))
 
 
 def test_a_dense_layer_has_a_largest_input() -> None:
     layers = (Conv("C", 17, 1), Dense("o", 3, activation="identity"))
-    with pytest.raises(ValueError, match=r"layer 'o': input is \(17, 1024, 1024\), want at most"):
+    with pytest.raises(ValueError, match=r"layer 'o': got input \(17, 1024, 1024\), want at most"):
         Architecture("a", layers, (1024, 1024))
 
 
@@ -686,12 +833,14 @@ def test_activation_below_an_rbf_layer_stays() -> None:
     assert long.with_activation("relu").name == "n" * 59 + "-relu"
 
 
-@pytest.mark.parametrize("activation", ["gelu", None, ["relu"]])
-def test_with_activation_refuses(activation: Any) -> None:
-    with pytest.raises(ValueError) as caught:
+@pytest.mark.parametrize(
+    ("activation", "error"), [("gelu", ValueError), (None, TypeError), (["relu"], TypeError)]
+)
+def test_with_activation_refuses(activation: Any, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
         LENET5_28.with_activation(activation)
     assert str(caught.value) == (
-        f"activation is {activation!r}, want one of scaled_tanh, tanh, relu, identity"
+        f"activation: got {activation!r}, want one of identity, scaled_tanh, tanh, relu"
     )
 
 
@@ -721,27 +870,27 @@ NARROW = build(Conv("c", 5, 31), AveragePool("p"), RBF("r", 4))
         (
             lambda: LENET5_1998.with_classes(0),
             ValueError,
-            "classes is 0, want 1 to 4096",
+            "classes: got 0, want a whole number from 1 to 4096",
         ),
         (
             lambda: LENET5_28.with_classes(2.0),  # type: ignore[arg-type]
             TypeError,
-            "classes is 2.0, want an int",
+            "classes: got 2.0, want a whole number from 1 to 4096",
         ),
         (
             lambda: LENET5_1998.with_classes(5, -1),
             ValueError,
-            "code_length is -1, want 1 to 4096",
+            "code_length: got -1, want a whole number from 1 to 4096",
         ),
         (
             lambda: LENET5_28.with_classes(5, 84),
             ValueError,
-            "code_length is 84, want None: lenet5-28 has no Dense or Conv layer below an RBF",
+            "code_length: got 84, want None: lenet5-28 has no Dense or Conv layer below an RBF",
         ),
         (
             lambda: NARROW.with_classes(5, 6),
             ValueError,
-            "code_length is 6, want None: n has no Dense or Conv layer below an RBF",
+            "code_length: got 6, want None: n has no Dense or Conv layer below an RBF",
         ),
     ],
 )
@@ -757,19 +906,19 @@ def test_with_classes_refuses(call: Any, kind: type[Exception], message: str) ->
         # The first pooling leaves 14x14, the second convolution 2x2, and the third wants more.
         (
             (Conv("a", 4, 5), AveragePool("b"), Conv("c", 4, 13), Conv("d", 4, 3), END),
-            "layer 'd': kernel is 3, want 1 to 2",
+            "layer 'd': kernel: got 3, want a whole number from 1 to 2",
         ),
         (
             (Conv("a", 4, 31), Subsample("b"), Subsample("c"), END),
-            "layer 'c': input is (4, 1, 1), want maps of at least 2x2",
+            "layer 'c': got input (4, 1, 1), want maps of at least 2x2",
         ),
         (
             (Conv("a", 4, 5), RBF("b", 3)),
-            "layer 'b': input is (4, 28, 28), want flat, (n, 1, 1)",
+            "layer 'b': got input (4, 28, 28), want flat, (n, 1, 1)",
         ),
         (
             (Conv("a", 4, 5), Conv("c", 2, 3, ((0, 1), (3, 4))), END),
-            "layer 'c': table[1] has 4, want input maps 0 to 3",
+            "layer 'c': table[1]: got 4, want a whole number from 0 to 3",
         ),
     ],
 )

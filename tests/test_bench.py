@@ -17,11 +17,12 @@ import time
 import numpy as np
 import pytest
 
-from bench import check, common, counts, limit, pairs, tanh_table, threads
+from bench import check, common, compiled, counts, limit, pairs, tanh_table, threads
 from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, cpu_info, datasets
+from lenet_c.recipes import DISTORTED
 
 STEP = "1998: step 128, Adam"
 ONE = "1998: predict 1"
@@ -59,13 +60,26 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 21
 
 
 @pytest.fixture
 def model(tmp_path):
     LeNet5().save(tmp_path / "model.npz")
     return tmp_path / "model.npz"
+
+
+def test_what_compiled_networks_gain(monkeypatch):
+    images = np.zeros((4, 28, 28), np.uint8)
+    monkeypatch.setattr(compiled, "SIZES", (1, 2))
+    monkeypatch.setattr(compiled, "SECONDS", 0.0)
+    monkeypatch.setattr(compiled, "mnist", lambda: ((images, np.arange(4)), None))
+    monkeypatch.setattr(compiled, "hold_out", lambda train: (train, None))
+    rows = compiled.measure(3)
+    assert [row[1:3] for row in rows] == [
+        [name, n] for name in ("mnist", "mnist-modern") for n in "12"
+    ]
+    assert all(0.1 < float(ratio) < 10 for row in rows for ratio in row[5:])
 
 
 TRAINING = ["accuracy", "confidence", "distortions", "reproduction", "settings", "tutorials"]
@@ -151,10 +165,7 @@ def test_by_recipe_trains_as_the_command_line_does(real_digits, tmp_path, monkey
     arguments = ["--dataset", "digits", "--epochs", "1", "--seed", "3", "--distort", "--quiet"]
     output = tmp_path / "model.npz"
     assert cli.main(["train", *arguments, "--output", str(output)]) == 0
-    recipe = cli.DISTORTED[LENET5_1998.name]
-    ours = common.by_recipe(
-        recipe, LENET5_1998, (x, y), epochs=1, distortion=cli.distort.AFFINE, seed=3
-    )
+    ours = common.by_recipe(DISTORTED[LENET5_1998.name], (x, y), epochs=1, seed=3)
     np.testing.assert_array_equal(ours.parameters, LeNet5.load(output).parameters)
 
 

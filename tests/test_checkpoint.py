@@ -322,8 +322,8 @@ def test_saved_from_a_signals_handler_while_a_pass_begins(
     saved: list[Any] = []
 
     class Interrupted(Trainer):
-        def _measure(self, *arguments: Any, **options: Any) -> None:
-            super()._measure(*arguments, **options)
+        def _prepare(self, *arguments: Any) -> None:
+            super()._prepare(*arguments)
             if len(self.history.epochs) == 1 and not saved:
                 saved.append(None)
                 saved.append(io.BytesIO() if as_file else copy.deepcopy(self))
@@ -520,7 +520,7 @@ NOT_HERE = object()
         ("counts", [1, 2, 3], "not enough values"),
         ("counts", [1, 2, -3, 4], "counts: got -3"),
         ("counts", [1, 2, 1 << 70, 4], "counts: got"),
-        ("stop", 1, "stop: got 1, want true or false"),
+        ("stop", 1, "stop: got 1, want True or False"),
         ("history", ["a"], r"history: int64 \(1, 8\), want int64 \(N, 1\)"),
         ("callbacks", 5, "not iterable"),
         ("callbacks", [{"kind": 3, "state": {}}], "callbacks: got 3, want text"),

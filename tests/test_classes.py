@@ -22,6 +22,7 @@ from lenet_c import (
     cli,
     codes,
     datasets,
+    networks,
 )
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -166,7 +167,7 @@ def test_evaluate(ascii_model: Path, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
-@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+@pytest.mark.parametrize("name", list(networks.NETWORKS))
 def test_train_with_relu(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,5 +177,5 @@ def test_train_with_relu(
     assert cli.main(["train", *arguments, "--epochs", "15", "--quiet"]) == 0
     assert f"training {name}-relu " in capsys.readouterr().out
     net = LeNet5.load("model.npz")
-    assert net.architecture == cli.ARCHITECTURES[name].with_activation("relu")
+    assert net.architecture == networks.NETWORKS[name].with_activation("relu")
     assert net.evaluate(*datasets.digits()[1]).error_rate < 0.1

@@ -16,7 +16,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet_c import LeNet5, __version__, cli, codes, datasets, preprocess, set_num_threads
+from lenet_c import (
+    LENET5_28,
+    LENET5_MODERN,
+    SGD,
+    LeNet5,
+    Trainer,
+    __version__,
+    cli,
+    codes,
+    datasets,
+    preprocess,
+    set_num_threads,
+)
+from lenet_c.networks import NETWORKS
+from lenet_c.recipes import DISTORTED, RECIPES
 
 pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
@@ -108,7 +122,7 @@ def test_digits():
 
 def test_train_on_digits_prints_what_it_promises(trained):
     model, output = trained
-    recipe = cli.RECIPES["lenet5-1998"]
+    recipe = RECIPES["lenet5-1998"]
     epochs = re.findall(
         r"^epoch +(\d+)/(\d+)  loss +([\d.]+)  error +([\d.]+)%  ([\d,]+) images/s$", output, re.M
     )
@@ -160,23 +174,23 @@ def train_here(monkeypatch, capsys, folder, *arguments):
     return LeNet5.load(folder / "model.npz"), capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+@pytest.mark.parametrize("name", list(NETWORKS))
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "sdlm"])
 def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     network, output = train_here(
         monkeypatch, capsys, tmp_path, "--architecture", name, "--optimizer", optimizer
     )
-    recipe = cli.RECIPES[name]
-    assert network.architecture == cli.ARCHITECTURES[name]
+    recipe = RECIPES[name]
+    assert network.architecture == NETWORKS[name]
     assert f"loss {recipe.loss}; " in output
     assert f"; {optimizer}; rate {recipe.optimizers[optimizer].lr:g} " in output
     assert f"; batch {1 if optimizer == 'sdlm' else recipe.batch_size};" in output
 
 
-@pytest.mark.parametrize("name", list(cli.ARCHITECTURES))
+@pytest.mark.parametrize("name", list(NETWORKS))
 def test_distorted_images_have_a_recipe_of_their_own(monkeypatch, capsys, tmp_path, name):
     _, output = train_here(monkeypatch, capsys, tmp_path, "--architecture", name, "--distort")
-    recipe = cli.DISTORTED[name]
+    recipe = DISTORTED[name]
     adam = recipe.optimizers["adam"]
     decay = f"weight decay {adam.weight_decay:g}; " if adam.weight_decay else ""
     wanted = f"adam; rate {adam.lr:g} one_cycle; {decay}batch {recipe.batch_size}; distorted;"
@@ -196,9 +210,9 @@ def test_options_reach_the_training(monkeypatch, capsys, tmp_path):
     assert settings in output
 
     (images, labels), test = datasets.digits()
-    same = LeNet5(cli.LENET5_MODERN, seed=5)
-    optimizer = cli.SGD(0.002, momentum=0.7, weight_decay=0.001)
-    cli.Trainer(same, optimizer, "map", j=0.5, batch_size=100, seed=5).fit(images, labels, 1)
+    same = LeNet5(LENET5_MODERN, seed=5)
+    optimizer = SGD(0.002, momentum=0.7, weight_decay=0.001)
+    Trainer(same, optimizer, "map", j=0.5, batch_size=100, seed=5).fit(images, labels, 1)
     np.testing.assert_array_equal(network.parameters, same.parameters)
     assert f"loss map {same.evaluate(*test, 'map', j=0.5).loss:.4f}\n" in output
 
@@ -435,7 +449,7 @@ def test_predict_names_an_empty_picture_and_a_missing_one(trained, tmp_path):
 
 
 def test_evaluate_names_a_model_of_too_few_classes(tmp_path, monkeypatch, capsys):
-    LeNet5(cli.LENET5_28.with_classes(5)).save(tmp_path / "five.npz")
+    LeNet5(LENET5_28.with_classes(5)).save(tmp_path / "five.npz")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", "five.npz", "--dataset", "digits"]) == 2
     error = capsys.readouterr().err
@@ -485,7 +499,7 @@ def test_summary(trained):
     named = wanted + "classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n"
     assert succeeded(run("summary", trained[0])) == named
     modern = succeeded(run("summary", "--architecture", "lenet5-modern"))
-    assert modern == LeNet5(cli.LENET5_MODERN).summary() + "\n"
+    assert modern == LeNet5(LENET5_MODERN).summary() + "\n"
 
 
 def test_info():

@@ -196,22 +196,26 @@ def test_show_draws_the_sign_of_any_real_values() -> None:
 @pytest.mark.parametrize(
     ("code", "kind", "message"),
     [
-        ("", ValueError, "code is '', want one printable ASCII character, ' ' to '~'"),
-        ("12", ValueError, "code is '12', want one printable ASCII character, ' ' to '~'"),
-        ("\n", ValueError, "code is '\\n', want one printable ASCII character, ' ' to '~'"),
-        ("\x7f", ValueError, "code is '\\x7f', want one printable ASCII character, ' ' to '~'"),
-        ("\u0663", ValueError, "code is '\u0663', want one printable ASCII character, ' ' to '~'"),
-        (10, ValueError, "code is 10, want a digit, 0 to 9"),
-        (-1, ValueError, "code is -1, want a digit, 0 to 9"),
-        (True, ValueError, "code has shape (), want a character, a digit or (84,)"),
-        (3.0, ValueError, "code has shape (), want a character, a digit or (84,)"),
+        ("", ValueError, "code: got '', want one printable ASCII character, ' ' to '~'"),
+        ("12", ValueError, "code: got '12', want one printable ASCII character, ' ' to '~'"),
+        ("\n", ValueError, "code: got '\\n', want one printable ASCII character, ' ' to '~'"),
+        ("\x7f", ValueError, "code: got '\\x7f', want one printable ASCII character, ' ' to '~'"),
+        (
+            "\u0663",
+            ValueError,
+            "code: got '\u0663', want one printable ASCII character, ' ' to '~'",
+        ),
+        (10, ValueError, "code: got 10, want a whole number from 0 to 9"),
+        (-1, ValueError, "code: got -1, want a whole number from 0 to 9"),
+        (True, ValueError, "code: shape (), want a character, a digit or (84,)"),
+        (3.0, ValueError, "code: shape (), want a character, a digit or (84,)"),
         (
             np.zeros((12, 7)),
             ValueError,
-            "code has shape (12, 7), want a character, a digit or (84,)",
+            "code: shape (12, 7), want a character, a digit or (84,)",
         ),
-        (np.zeros(84, complex), TypeError, "code has dtype complex128, want real numbers"),
-        (["#"] * 84, TypeError, "code has dtype <U1, want real numbers"),
+        (np.zeros(84, complex), TypeError, "code: dtype complex128, want real numbers"),
+        (["#"] * 84, TypeError, "code: dtype <U1, want real numbers"),
     ],
 )
 def test_show_refuses(code: Any, kind: type[Exception], message: str) -> None:
@@ -259,10 +263,10 @@ def test_of() -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("", ValueError, "text is empty, want printable ASCII characters"),
-        ("A\n", ValueError, "text has '\\n', want printable ASCII characters, ' ' to '~'"),
-        ("\u00e9", ValueError, "text has '\u00e9', want printable ASCII characters, ' ' to '~'"),
-        (7, TypeError, "text is a int, want a str"),
+        ("", ValueError, "text: got none, want printable ASCII characters"),
+        ("A\n", ValueError, "text: got '\\n', want printable ASCII characters, ' ' to '~'"),
+        ("\u00e9", ValueError, "text: got '\u00e9', want printable ASCII characters, ' ' to '~'"),
+        (7, TypeError, "text: got 7, want a str"),
     ],
 )
 def test_of_refuses(text: Any, kind: type[Exception], message: str) -> None:

@@ -154,7 +154,7 @@ def test_extreme_temperatures(net: LeNet5, held_out: Any) -> None:
 @pytest.mark.parametrize("value", [0, 0.0, -1.0, math.nan, math.inf, 1e31, 1e-31, 10**400])
 def test_temperatures_that_are_none(value: Any) -> None:
     net = LeNet5()
-    with pytest.raises(ValueError, match=r"^temperature: got .*, want a number above 0, from"):
+    with pytest.raises(ValueError, match=r"^temperature: got .*, want a number from 1e-30"):
         net.temperature = value
     assert net.temperature == 1.0
 
@@ -205,7 +205,7 @@ def test_bad_calibrations(real_digits: Digits) -> None:
     with pytest.raises(ValueError, match="labels: none were given"):
         net.calibrate(x[:20], None)  # type: ignore[arg-type]
     for share in (-0.1, 1.0, math.nan):
-        with pytest.raises(ValueError, match=r"reject: got .*, want a share of at least 0 an"):
+        with pytest.raises(ValueError, match=r"reject: got .*, want a number of at least 0 an"):
             net.calibrate(x[:20], y[:20], reject=share)
     with pytest.raises(TypeError, match="reject: got 'all', want a number"):
         net.calibrate(x[:20], y[:20], reject="all")  # type: ignore[arg-type]
@@ -563,7 +563,7 @@ def test_class_names(net: LeNet5, held_out: Any) -> None:
         ([*"ABCDEFGHI", "\0"], ValueError, r"got '\\x00' among them, want no control"),
         ([*"ABCDEFGHI", "\udc80"], ValueError, r"got '\\udc80' among them, want no control"),
         ([*"ABCDEFGHI", "\u2028"], ValueError, r"got '\\u2028' among them, want no control"),
-        ([*"ABCDEFGHIA"], ValueError, "got 'A' twice, want distinct ones"),
+        ([*"ABCDEFGHIA"], ValueError, "got 'A' twice, want a name of its own"),
     ],
 )
 def test_names_that_are_none(names: Any, error: type[Exception], message: str) -> None:
@@ -648,7 +648,7 @@ def test_a_calibrated_file_still_loads() -> None:
 @pytest.mark.parametrize(
     ("changes", "arrays", "message"),
     [
-        ({"temperature": 0}, {}, "temperature: got 0, want a number above 0"),
+        ({"temperature": 0}, {}, "temperature: got 0, want a number from"),
         ({"temperature": -1.5}, {}, "temperature: got -1.5"),
         ({"temperature": "hot"}, {}, "temperature: got 'hot', want a number"),
         ({"temperature": None}, {}, "temperature: got None, want a number"),

@@ -37,10 +37,17 @@ from lenet_c import (
 
 
 def both(
-    net: LeNet5, x: np.ndarray, labels: np.ndarray, loss: str, j: float
+    net: LeNet5,
+    x: np.ndarray,
+    labels: np.ndarray,
+    loss: str,
+    j: float,
+    temperature: float = 1.0,
 ) -> tuple[np.ndarray, ref.Array]:
-    got = net.curvature(x, labels, loss, j=j)
-    want = ref.curvature(net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net))
+    got = net.curvature(x, labels, loss, j=j, temperature=temperature)
+    want = ref.curvature(
+        net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net), temperature
+    )
     return got, want
 
 
@@ -71,6 +78,15 @@ def test_curvature(architecture: Architecture, loss: str) -> None:
     assert_same_curvature(net, *both(net, x[:5], labels, loss, j))
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.name)
+def test_curvature_with_a_temperature(architecture: Architecture, loss: str) -> None:
+    net, x, layers = case(architecture)
+    labels = labels_for(architecture, 5)
+    j = float(np.abs(layers["output"]).min(axis=1).mean()) / 7
+    assert_same_curvature(net, *both(net, x[:5], labels, loss, j, 7.0))
+
+
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 33, 130])
 def test_curvature_of_any_number_of_images(n: int) -> None:
     net, x, _ = case(POOL_FIRST)
@@ -99,7 +115,7 @@ def test_default_loss_and_order() -> None:
         order = np.random.default_rng(1).permutation(40)[:30]
         samples = _core.Samples(net._network, x[:40], labels)
         np.testing.assert_array_equal(
-            net._network.curvature(samples, order, loss, 5.0),
+            net._network.curvature(samples, order, loss, 5.0, 1.0),
             net.curvature(x[order], labels[order], loss),
         )
 
@@ -132,10 +148,10 @@ def test_bad_input_of_curvature() -> None:
         net.curvature(np.full((1, 32, 32), 3e38, np.float32), [0])
     samples = _core.Samples(net._network, images)
     with pytest.raises(ValueError, match="labels: none were given"):
-        net._network.curvature(samples, None, "map", 1.0)
+        net._network.curvature(samples, None, "map", 1.0, 1.0)
     samples = _core.Samples(net._network, images, [0, 1, 2, 3])
     with pytest.raises(IndexError, match="entry 1 is 4, want 0 to 3"):
-        net._network.curvature(samples, np.array([0, 4]), "map", 1.0)
+        net._network.curvature(samples, np.array([0, 4]), "map", 1.0, 1.0)
 
 
 # ---- SDLM ----------------------------------------------------------------------------------------
@@ -189,7 +205,7 @@ def test_fit_estimates_before_each_pass_on_images_chosen_by_the_seed() -> None:
         state.first[...] = optimizer.rates(optimizer.rate(0, 1, epoch), h)
         order = random.permutation(60)
         for k in range(0, 60, 25):
-            other._network.step(samples, order[k : k + 25], "map", 5.0, state, 1.0)
+            other._network.step(samples, order[k : k + 25], "map", 5.0, 1.0, state, 1.0)
     np.testing.assert_array_equal(net.parameters, other.parameters)
     third = LeNet5(seed=1)
     Trainer(third, optimizer, batch_size=25, seed=8).fit(images, labels, epochs=3)
@@ -219,7 +235,7 @@ def test_a_schedule_that_changes_in_a_pass() -> None:
 
 def test_steps_average_the_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the first update and every hundredth; the mean over the last images, then decaying."""
-    monkeypatch.setattr("lenet_c.trainer.MEASURE_EVERY", 2)
+    monkeypatch.setattr("lenet_c.optimizers.MEASURE_EVERY", 2)
     images, labels = grey_images(40, 28, 28), labels_for(LENET5_1998, 40)
     net = LeNet5(seed=2)
     trainer = Trainer(net, SDLM(1e-6, samples=25), "mse")
@@ -301,17 +317,18 @@ def test_weights_that_are_not_finite_before_an_estimate() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mu": 0.0}, r"mu: got 0\.0, want a number above 0"),
+        ({"mu": 0.0}, r"mu: got 0\.0, want a finite number above 0"),
         ({"mu": -1.0}, r"mu: got -1\.0, want"),
         ({"lr": -1.0}, r"lr: got -1\.0, want"),
         ({"samples": 0}, "samples: got 0, want a whole number of at least 1"),
-        ({"samples": 1.5}, r"samples: got 1\.5, want a whole number"),
         ({"weight_decay": 0.1}, r"weight_decay: got 0\.1, want 0: SDLM has none"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SDLM(**settings)
+    with pytest.raises(TypeError, match=r"samples: got 1\.5, want a whole number"):
+        SDLM(samples=1.5)  # type: ignore[arg-type]
 
 
 def test_pickling() -> None:

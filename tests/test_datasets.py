@@ -73,18 +73,18 @@ HOSTILE = {
     "empty": (b"", "not an IDX file"),
     "short magic": (GOOD[:3], "not an IDX file"),
     "html": (b"<!DOCTYPE html>", "not an IDX file"),
-    "float type": (b"\0\0\x0d\x03" + GOOD[4:], "type 0x0d; wanted 0x08"),
-    "no dimensions": (b"\0\0\x08\x00\x01", "0 dimensions; wanted 3"),
-    "labels": (idx(np.zeros(5, np.uint8)), "1 dimensions; wanted 3"),
-    "255 dimensions": (b"\0\0\x08\xff" + bytes(2000), "255 dimensions; wanted 3"),
+    "float type": (b"\0\0\x0d\x03" + GOOD[4:], "type 0x0d, want 0x08"),
+    "no dimensions": (b"\0\0\x08\x00\x01", "0 dimensions, want 3"),
+    "labels": (idx(np.zeros(5, np.uint8)), "1 dimensions, want 3"),
+    "255 dimensions": (b"\0\0\x08\xff" + bytes(2000), "255 dimensions, want 3"),
     "short header": (GOOD[:13], "truncated in its header"),
     "empty dimension": (idx(np.zeros((0, 28, 28), np.uint8)), "which is empty"),
     "one byte short": (GOOD[:-1], r"\(2, 3, 4\), 24 bytes"),
     "no content": (GOOD[:16], r"\(2, 3, 4\), 24 bytes"),
     "one byte more": (GOOD + b"\0", r"\(2, 3, 4\), 24 bytes"),
-    "absurd": (idx(np.zeros(9, np.uint8), (2**32 - 1,) * 3), "wanted at most"),
+    "absurd": (idx(np.zeros(9, np.uint8), (2**32 - 1,) * 3), "want at most"),
     # 65536 * 65536 * 65536 is 0 in 32 bits and 2^48 in truth.
-    "overflow": (idx(np.zeros(9, np.uint8), (65536,) * 3), "wanted at most"),
+    "overflow": (idx(np.zeros(9, np.uint8), (65536,) * 3), "want at most"),
     "below the limit": (idx(np.zeros(9, np.uint8), (1000, 1000, 1000)), "1000000000 bytes"),
 }
 
@@ -108,7 +108,7 @@ def test_hostile_idx(tmp_path, case, packed):
 def test_any_number_of_dimensions_has_a_limit(tmp_path):
     path = tmp_path / "hostile"
     path.write_bytes(idx(np.zeros((1,) * 5, np.uint8)))
-    with pytest.raises(ValueError, match="5 dimensions; wanted 1 to 4"):
+    with pytest.raises(ValueError, match="5 dimensions, want 1 to 4"):
         datasets.read_idx(path)
 
 
@@ -264,7 +264,7 @@ def test_given_folder_is_the_only_one(tmp_path, cache, monkeypatch):
     put(tmp_path / "environment", small_mnist())
     monkeypatch.setenv("LENET_C_DATA", str(tmp_path / "environment"))
     (tmp_path / "given").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"given; wanted.*t10k-labels-idx1-ubyte"):
+    with pytest.raises(FileNotFoundError, match=r"given, want.*t10k-labels-idx1-ubyte"):
         datasets.mnist(tmp_path / "given")
 
 
@@ -303,7 +303,7 @@ def test_nothing_where_mnist_was_said_to_be(tmp_path, cache, monkeypatch, variab
             datasets.mnist(None if variable else data)
         text = str(caught.value)
         name = f"LENET_C_DATA={data}" if variable else str(data)
-        assert text.startswith(f"MNIST is not in {name}; wanted there, in mnist or in MNIST/raw, ")
+        assert text.startswith(f"MNIST is not in {name}, want there, in mnist or in MNIST/raw, ")
         assert all(name in text for name in NAMES)
         return text.partition("found: ")[2]
 
@@ -331,7 +331,7 @@ def test_the_cache_is_not_believed(cache, mirrors, k, packed):
     changed = [array.copy() for array in arrays]
     changed[k].ravel()[-1] = 9 - changed[k].ravel()[-1] % 10
     put(cache / "mnist", changed, packed)
-    with pytest.raises(ValueError, match=rf"{NAMES[k]}.*: SHA-256 of its content is .* wanted"):
+    with pytest.raises(ValueError, match=rf"{NAMES[k]}.*: SHA-256 of its content is .* want"):
         datasets.mnist(download=False)
     assert first.asked == []
     assert_same(datasets.mnist(), arrays)
@@ -362,20 +362,20 @@ def test_contents_that_do_not_fit(tmp_path, cache):
     bad = yt.copy()
     bad[-1] = 10
     put(tmp_path, [x, y, xt, bad])
-    with pytest.raises(ValueError, match=r"t10k-labels.*label 10; wanted 0 to 9"):
+    with pytest.raises(ValueError, match=r"t10k-labels.*label 10, want 0 to 9"):
         datasets.mnist(tmp_path)
     put(tmp_path, [x[:, 1:], y, xt, yt])
-    with pytest.raises(ValueError, match=r"\(27, 28\); wanted \(28, 28\)"):
+    with pytest.raises(ValueError, match=r"\(27, 28\), want \(28, 28\)"):
         datasets.mnist(tmp_path)
     # told by the header, before memory is taken for what a small file unpacks to
     put(tmp_path, [np.zeros((1, 8192, 8192), np.uint8), y, xt, yt])
     tracemalloc.start()
-    with pytest.raises(ValueError, match=r"\(8192, 8192\); wanted \(28, 28\)"):
+    with pytest.raises(ValueError, match=r"\(8192, 8192\), want \(28, 28\)"):
         datasets.mnist(tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
     put(tmp_path, [y, y, xt, yt])
-    with pytest.raises(ValueError, match="1 dimensions; wanted 3"):
+    with pytest.raises(ValueError, match="1 dimensions, want 3"):
         datasets.mnist(tmp_path)
 
 
@@ -562,7 +562,7 @@ BAD = {  # what the mirror does, and what the message says of it
     "missing": (lambda mirror: lambda handler: handler.send_error(404), "404"),
     "wrong content": (
         lambda mirror: body(gzip.compress(idx(small_mnist(seed=9)[0]))),
-        "SHA-256 of the content is .*, wanted",
+        "SHA-256 of the content is .*, want",
     ),
     "not gzip": (lambda mirror: body(b"<html>please log in</html>"), "damaged gzip file"),
     "short": (lambda mirror: mirror.cut(declared=True), "ended after .* of .* bytes"),

@@ -333,17 +333,17 @@ def test_it_learns_the_digits() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"translation": -1}, r"translation: got -1, want at least 0 and below 1024"),
+        ({"translation": -1}, r"translation: got -1, want a number of at least 0 and below 1024"),
         ({"translation": math.nan}, "translation: got nan"),
         ({"translation": 1024}, "translation: got 1024"),
-        ({"scaling": 1.0}, r"scaling: got 1\.0, want at least 0 and below 1"),
+        ({"scaling": 1.0}, r"scaling: got 1\.0, want a number of at least 0 and below 1"),
         ({"scaling": 1 - 1e-12}, "scaling: got"),
         ({"squeezing": -0.1}, r"squeezing: got -0\.1"),
-        ({"squeezing": 1.0}, r"squeezing: got 1\.0, want at least 0 and below 1"),
+        ({"squeezing": 1.0}, r"squeezing: got 1\.0, want a number of at least 0 and below 1"),
         ({"shearing": math.inf}, "shearing: got inf"),
-        ({"rotation": 180.1}, r"rotation: got 180\.1, want 0 to 180"),
+        ({"rotation": 180.1}, r"rotation: got 180\.1, want a number from 0 to 180"),
         ({"elastic": -2}, "elastic: got -2"),
-        ({"elastic_smoothness": 1.9}, r"elastic_smoothness: got 1\.9, want at least 2"),
+        ({"elastic_smoothness": 1.9}, r"elastic_smoothness: got 1\.9, want a number of at least 2"),
     ],
 )
 def test_bad_strengths(settings: dict[str, Any], message: str) -> None:
@@ -401,13 +401,13 @@ def test_other_bad_arguments(images: np.ndarray) -> None:
     with pytest.raises(TypeError, match="distortion: got 3, want a Distortion"):
         distort.preview(images, 3)
     for n in (0, 1.5, True):
-        with pytest.raises(ValueError, match="n: got"):
+        with pytest.raises(ValueError if n == 0 else TypeError, match="n: got"):
             distort.preview(images, n=n)
     for seed in (-1, 2**64, 0.5):
-        with pytest.raises(ValueError, match="seed: got"):
+        with pytest.raises(TypeError if seed == 0.5 else ValueError, match="seed: got"):
             distort.preview(images, seed=seed)
     for name in ("scale", "squeeze"):
-        with pytest.raises(ValueError, match=f"{name}: got 0, want a number above 0"):
+        with pytest.raises(ValueError, match=f"{name}: got 0, want a finite number above 0"):
             distort.transform(images, **{name: 0})
     for bad in ("1", [1.0], True):
         with pytest.raises(TypeError, match=r"dx: got .*, want a number"):

@@ -83,7 +83,7 @@ def test_the_table_of_networks():
 @pytest.mark.parametrize(
     "name",
     [
-        *("accuracy", "confidence", "distortions", "own_pictures"),
+        *("accuracy", "compiled", "confidence", "distortions", "own_pictures"),
         *("pictures", "plots", "rejection"),
     ],
 )

@@ -69,7 +69,7 @@ def prepared(what: str, threads: int) -> Callable[[], object]:
         "activations": lambda: net.activations(images[:128], num_threads=threads),
         "gradient": lambda: net.loss_and_gradient(images, labels, num_threads=threads),
         "step": step,
-        "curvature": lambda: net._network.curvature(samples, None, "mse", 1.0, threads),
+        "curvature": lambda: net._network.curvature(samples, None, "mse", 1.0, 1.0, threads),
     }
     return calls[what]
 

@@ -11,7 +11,7 @@ from closeness import assert_close
 
 import reference as ref
 from lenet_c import kernels
-from lenet_c.architectures import C3_TABLE
+from lenet_c.networks import C3_TABLE
 
 BATCHES = [1, 2, 7, 15, 16, 17, 33, 100]
 ACTIVATIONS = ["scaled_tanh", "tanh", "relu", "identity"]
@@ -84,6 +84,40 @@ def test_conv(rng: np.random.Generator, case: tuple[Any, ...], n: int) -> None:
     for one, other, tolerance in zip(got, want, (2e-6, 1e-5, 1e-5), strict=True):
         assert one.dtype == np.float32
         assert_close(one, other, tolerance)
+
+
+@pytest.mark.parametrize("n", [1, 16, 33])
+@pytest.mark.parametrize("case", CONVS, ids=conv_name)
+def test_conv_with_padding(rng: np.random.Generator, case: tuple[Any, ...], n: int) -> None:
+    in_maps, maps, height, width, kernel, table = case
+    for padding in sorted({kernel // 2, kernel - 1} - {0}):
+        smaller = (in_maps, maps, max(1, height - padding), max(1, width - padding), kernel, table)
+        x, w, b, _ = conv_arguments(rng, (*smaller[:2], height, width, kernel, table), n)
+        x = x[:, :, : smaller[2], : smaller[3]]
+        if min(x.shape[2:]) + 2 * padding < kernel:
+            continue
+        y = kernels.conv(x, w, b, table, padding=padding)
+        assert_close(y, ref.conv(*wide(x, w, b), table, padding))
+        dy = rng.standard_normal(y.shape).astype(np.float32)
+        got = kernels.conv_backward(x, w, dy, table, padding=padding)
+        want = ref.conv_backward(*wide(x, w, dy), table, padding)
+        for one, other, tolerance in zip(got, want, (2e-6, 1e-5, 1e-5), strict=True):
+            assert_close(one, other, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("padding", "kind", "message"),
+    [
+        (-1, ValueError, "padding: got -1, want a whole number from 0 to 2"),
+        (3, ValueError, "padding: got 3, want a whole number from 0 to 2"),
+        (1.0, TypeError, "padding: got 1.0, want a whole number from 0 to 2"),
+        (1, ValueError, r"padding: got 1, which makes x \(8, 1026\), want at most 1024"),
+    ],
+)
+def test_padding_that_cannot_be(padding: Any, kind: type[Exception], message: str) -> None:
+    x, w = np.zeros((1, 1, 6, 1024), np.float32), np.zeros((2, 1, 3, 3), np.float32)
+    with pytest.raises(kind, match=message):
+        kernels.conv(x, w, np.zeros(2, np.float32), padding=padding)
 
 
 def test_conv_table_as_matrix(rng: np.random.Generator) -> None:
@@ -302,17 +336,17 @@ def with_nan(array: np.ndarray) -> np.ndarray:
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [1], [2], [3]]),
             ValueError,
-            r"table\[3\] has 3, want input maps 0 to 2",
+            r"table\[3\]: got 3, want a whole number from 0 to 2",
         ),
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [1], [2]]),
             ValueError,
-            "table has 3 entries, want one per map, 4",
+            "table: got 3 entries, want 4, one for each map",
         ),
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [], [2], [1]]),
             ValueError,
-            r"table\[1\] is empty, want at least one input map",
+            r"table\[1\]: got none, want at least one input map",
         ),
         (
             lambda: kernels.conv(X, W[:, 0], B, [[0], [0, 1], [2], [1]]),
@@ -409,13 +443,13 @@ def test_lists_that_are_no_arrays_and_tables_that_are_no_tables() -> None:
     for matrix in (np.array([[0, 2]]), np.array([[-1, 1]])):  # input maps, or what else is meant
         with pytest.raises(ValueError, match=r"^table: has .*, want 0 or 1"):
             kernels.conv(np.ones((1, 2, 5, 5)), np.ones((2, 3, 3)), np.ones(1), matrix)
-    with pytest.raises(ValueError, match=r"^activation: got \['tanh'\], want one of"):
+    with pytest.raises(TypeError, match=r"^activation: got \['tanh'\], want one of"):
         kernels.squash([1.0], ["tanh"])
 
 
 def test_a_table_must_be_ascending() -> None:
     x, b = np.ones((1, 3, 3, 3)), np.zeros(2)
-    with pytest.raises(ValueError, match=r"table\[0\] has 0 after 2, want ascending"):
+    with pytest.raises(ValueError, match=r"table\[0\]: got 0 after 2, want ascending"):
         kernels.conv(x, np.ones((3, 2, 2)), b, [[2, 0], [1]])
 
 

@@ -11,19 +11,26 @@ import pytest
 from closeness import assert_close
 
 import reference as ref
-from lenet_c import SGD, Adam, LeNet5, Trainer, _core, kernels
-from lenet_c.architectures import (
+from lenet_c import (
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
     LENET_3X3,
     RBF,
+    SGD,
+    Adam,
     Architecture,
     AveragePool,
     Conv,
     Dense,
+    LeNet5,
     Subsample,
+    Trainer,
+    _core,
+    distort,
+    kernels,
 )
+from lenet_c.networks import C3_TABLE
 
 LOSSES = ["mse", "map", "cross_entropy"]
 BATCHES = [1, 2, 7, 15, 16, 17, 33, 64, 65, 100, 130]
@@ -120,6 +127,42 @@ NO_LISTED_SIZE = Architecture(
     ),
     input_shape=(41, 43),
 )
+SAME_SIZE = Architecture(
+    "zeros around, 5x5, by Winograd where that can be",
+    (
+        Conv("C1", maps=6, kernel=5, padding=2),
+        Subsample("S2"),
+        Conv("C3", maps=16, kernel=5, table=C3_TABLE, padding=2),
+        Subsample("S4"),
+        Conv("C5", maps=9, kernel=5),
+        RBF("output", classes=4),
+    ),
+    input_shape=(20, 20),
+)
+SAME_SIZE_3X3 = Architecture(
+    "zeros around, 3x3",
+    (
+        Conv("C1", maps=6, kernel=3, activation="tanh", padding=1),
+        AveragePool("S2"),
+        Conv("C3", maps=16, kernel=3, activation="tanh", padding=1),
+        AveragePool("S4"),
+        Dense("output", units=5, activation="identity"),
+    ),
+    input_shape=(22, 22),
+)
+MUCH_PADDING = Architecture(
+    "zeros around, as many as can be, kernels larger than their input",
+    (
+        Conv("C1", maps=3, kernel=3, activation="tanh", padding=2),
+        Conv("C2", maps=4, kernel=2, table=((0, 2), (1,), (2,), (0, 1)), padding=1),
+        Subsample("S3"),
+        Conv("C4", maps=5, kernel=7, activation="relu", padding=3),
+        AveragePool("S5"),
+        Conv("C6", maps=4, kernel=5, activation="tanh", padding=1),
+        Dense("output", units=3, activation="identity"),
+    ),
+    input_shape=(9, 11),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -142,6 +185,9 @@ ARCHITECTURES = [
     MANY_POOLS,
     POOLED_TO_ONE,
     NO_LISTED_SIZE,
+    SAME_SIZE,
+    SAME_SIZE_3X3,
+    MUCH_PADDING,
     DENSE_ONLY,
     ONE_LAYER,
 ]
@@ -284,11 +330,16 @@ def assert_same_gradient(
 
 
 def both_gradients(
-    net: LeNet5, x: np.ndarray, labels: np.ndarray, loss: str, j: float = 0.7
+    net: LeNet5,
+    x: np.ndarray,
+    labels: np.ndarray,
+    loss: str,
+    j: float = 0.7,
+    temperature: float = 1.0,
 ) -> tuple[float, np.ndarray, float, ref.Array]:
-    value, gradient = net.loss_and_gradient(x, labels, loss, j=j)
+    value, gradient = net.loss_and_gradient(x, labels, loss, j=j, temperature=temperature)
     want_value, want = ref.loss_and_gradient(
-        net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net)
+        net.architecture, net.parameters, x, labels, loss, j, fixed_codes(net), temperature
     )
     return value, gradient, want_value, want
 
@@ -302,6 +353,23 @@ def test_gradient(architecture: Architecture, loss: str, n: int) -> None:
     value, gradient, want_value, want = both_gradients(net, x[:n], labels, loss)
     assert value == pytest.approx(want_value, rel=2e-6)
     assert_same_gradient(net, gradient, want)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 12.0])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN], ids=lambda a: a.name)
+def test_gradient_with_a_temperature(
+    architecture: Architecture, loss: str, temperature: float
+) -> None:
+    net, x, _ = case(architecture)
+    labels = labels_for(architecture, 33)
+    value, gradient, want_value, want = both_gradients(net, x[:33], labels, loss, 2.0, temperature)
+    assert value == pytest.approx(want_value, rel=2e-6)
+    assert_same_gradient(net, gradient, want)
+    read = net.evaluate(x[:33], labels, loss, j=2.0, temperature=temperature)
+    assert read.loss == pytest.approx(value, rel=2e-6)
+    plain = net.loss_and_gradient(x[:33], labels, loss, j=2.0)[0]
+    assert (value == plain) == (loss == "mse")
 
 
 @pytest.mark.parametrize("n", BATCHES)
@@ -516,6 +584,22 @@ def test_same_bits_for_any_threads(optimizer: Any, batch: int) -> None:
         np.testing.assert_array_equal(outputs, results[0][2])
 
 
+@pytest.mark.parametrize("batch", [1, 50])
+def test_padded_networks_learn_distorted_images_with_any_threads(batch: int) -> None:
+    labels = np.arange(100) % 5
+    brightness = (labels[:, None, None] + 1) / 5
+    images = (grey_images(100, *SAME_SIZE_3X3.input_shape) * brightness).astype(np.uint8)
+    results = []
+    for threads in (1, 2):
+        net = network(SAME_SIZE_3X3)
+        trainer = Trainer(net, Adam(3e-3), batch_size=batch, distort=distort.SLIGHT, seed=4)
+        before = net.evaluate(images, labels).loss
+        trainer.fit(images, labels, epochs=6, num_threads=threads)
+        assert net.evaluate(images, labels).loss < 0.8 * before
+        results.append(net.parameters.copy())
+    np.testing.assert_array_equal(results[0], results[1])
+
+
 @pytest.mark.parametrize("n", [70, 128, 1100])
 def test_same_bits_of_other_calls(n: int) -> None:
     images, labels = grey_images(n, 28, 28), labels_for(LENET5_MODERN, n)
@@ -632,14 +716,14 @@ def test_order_is_checked() -> None:
     state = SGD().new_state(net.n_parameters)
     for order, message in (([0, 4], "entry 1 is 4, want 0 to 3"), ([-1], "entry 0 is -1")):
         with pytest.raises(IndexError, match=message):
-            net._network.step(samples, np.array(order), "map", 1.0, state, 0.01)
+            net._network.step(samples, np.array(order), "map", 1.0, 1.0, state, 0.01)
     with pytest.raises(ValueError, match="order: no indices"):
-        net._network.step(samples, np.array([], np.int64), "map", 1.0, state, 0.01)
+        net._network.step(samples, np.array([], np.int64), "map", 1.0, 1.0, state, 0.01)
     with pytest.raises(ValueError, match="optimizer state: for 3 parameters, want 60000"):
-        net._network.step(samples, None, "map", 1.0, Adam().new_state(3), 0.01)
+        net._network.step(samples, None, "map", 1.0, 1.0, Adam().new_state(3), 0.01)
     unlabelled = _core.Samples(net._network, grey_images(4, 28, 28))
     with pytest.raises(ValueError, match="labels: none were given"):
-        net._network.step(unlabelled, None, "map", 1.0, state, 0.01)
+        net._network.step(unlabelled, None, "map", 1.0, 1.0, state, 0.01)
 
 
 @pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3])

@@ -1,5 +1,6 @@
 """Pictures: what is drawn, not how it looks."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -185,6 +186,17 @@ def test_feature_maps(architecture):
     rendered(figure)
 
 
+def test_feature_maps_of_a_padded_layer():
+    first = dataclasses.replace(LENET5_28.layers[0], padding=2)
+    architecture = dataclasses.replace(LENET5_28, layers=(first, *LENET5_28.layers[1:]))
+    net = LeNet5(architecture, seed=1)
+    axes = plot.feature_maps(net, IMAGES[0]).axes
+    maps = net.activations(IMAGES[0])["C1"][0]
+    assert maps.shape == (6, 28, 28)
+    np.testing.assert_array_equal(picture_of(axes[1])[:28], maps[0])
+    assert plot.filters(net, "C1").figure is not None
+
+
 def test_feature_maps_on_a_figure_of_ones_own():
     figure = Figure()
     assert plot.feature_maps(NET, IMAGES[:1], figure) is figure
@@ -318,8 +330,8 @@ def test_what_cannot_be_drawn(draw, message):
         (lambda: plot.rejection_curve(NET), r"curve: got LeNet5\(.*, want a RejectionCurve"),
         (lambda: plot.filters("C1"), "network: got 'C1', want a LeNet5"),
         (lambda: plot.feature_maps(IMAGES[0], NET), "network: got array.*, want a LeNet5"),
-        (lambda: plot.feature_maps(NET, "7"), "image: dtype <U1, want numbers"),
-        (lambda: plot.codes("A"), "codes: dtype <U1, want numbers"),
+        (lambda: plot.feature_maps(NET, "7"), "image: dtype <U1, want real numbers"),
+        (lambda: plot.codes("A"), "codes: dtype <U1, want real numbers"),
         (lambda: plot.confusion_matrix([["1"]]), "result: dtype <U1, want integers"),
         (lambda: plot.confusion_matrix([[np.nan]]), "result: dtype float64, want integers"),
         (lambda: plot.confusion_matrix(CONFUSION, names=3), "names: got 3, want a list of names"),
@@ -336,7 +348,8 @@ def test_what_is_no_such_thing(draw, message):
 @pytest.mark.parametrize("draw", [plot.misclassified, plot.predictions])
 @pytest.mark.parametrize("most", [-1, 1.5, None])
 def test_most_is_a_count(draw, most):
-    with pytest.raises(ValueError, match=f"most: got {most}, want a whole number of at least 0"):
+    error = ValueError if most == -1 else TypeError
+    with pytest.raises(error, match=f"most: got {most}, want a whole number of at least 0"):
         draw(IMAGES, LABELS, ANSWERS, most=most)
 
 

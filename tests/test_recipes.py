@@ -8,7 +8,8 @@ import numpy as np
 import pasted
 import pytest
 
-from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, datasets
+from lenet_c import LENET5_1998, LENET5_MODERN, SGD, LeNet5, datasets
+from lenet_c.recipes import DISTORTED, RECIPES, fine_tuning
 from lenet_c.recipes import mnist as recipe
 
 SHIPPED = {"mnist": LENET5_1998, "mnist-modern": LENET5_MODERN}
@@ -32,7 +33,7 @@ def test_pretrained_gives_a_network_of_its_own_each_time():
     assert np.abs(LeNet5.pretrained("mnist").parameters).max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["emnist", "", "../mnist", None])
+@pytest.mark.parametrize("name", ["emnist", "", "../mnist"])
 def test_an_unknown_name_tells_the_known_ones(name):
     with pytest.raises(ValueError, match=r"^name: got .*, want one of mnist, mnist-modern$"):
         LeNet5.pretrained(name)
@@ -107,3 +108,34 @@ def test_the_guide_to_fine_tuning(tmp_path):
     before, after, letters = map(float, re.findall(r"error_rate=([\d.]+)%", output))
     assert after < 0.7 * before
     assert letters < 50  # of ten, in a font that it did not see
+
+
+def test_a_trainer_has_the_recipes_settings():
+    for one in (*RECIPES.values(), *DISTORTED.values(), *recipe.RECIPES.values()):
+        trainer = one.trainer(LeNet5(one.architecture), seed=4, freeze=["C1"])
+        assert trainer.optimizer == next(iter(one.optimizers.values())) == one.optimizer
+        assert (trainer.loss, trainer.j) == (one.loss, one.j)
+        assert (trainer.batch_size, trainer.distort) == (one.batch_size, one.distortion)
+        assert trainer._frozen == ["C1.weight", "C1.bias"]
+
+
+def test_passes_over_pictures_of_ones_own():
+    chosen = RECIPES["lenet5-1998"]  # 60 passes over 1437 digits, 23 batches of 64 in each
+    assert chosen.passes(1437) == 60
+    assert chosen.passes(64) == 60 * 23
+    assert chosen.passes(1) == 60 * 23
+    assert chosen.passes(60_000) == chosen.epochs
+    online = chosen.with_optimizer(chosen.optimizers["sdlm"])
+    assert online.batch_size == 1
+    assert online.passes(1000) == -(-60 * 1437 // 1000)
+    assert chosen.with_optimizer(SGD(0.1)).batch_size == chosen.batch_size
+
+
+@pytest.mark.parametrize(("has_new", "rate"), [(False, 1e-3), (True, 3e-3)])
+def test_fine_tuning_keeps_what_is_the_architectures(has_new, rate):
+    chosen = DISTORTED["lenet5-1998"]
+    tuned = fine_tuning(chosen, has_new)
+    assert (tuned.loss, tuned.j, tuned.distortion) == ("map", chosen.j, chosen.distortion)
+    assert tuned.optimizer.lr == rate
+    assert tuned.optimizers["sgd"] == chosen.optimizers["sgd"]
+    assert (tuned.batch_size, tuned.epochs) == (32, 5)

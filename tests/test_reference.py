@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import reference as ref
-from lenet_c.architectures import (
+from lenet_c import (
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
@@ -125,14 +125,21 @@ def check_backward(forward: Any, backward: Any, *arrays: ref.Array) -> None:
         np.testing.assert_allclose(grad.ravel(), slopes, rtol=1e-8, atol=1e-9)
 
 
+def test_padding_is_zeros_around() -> None:
+    x, w, b = np.ones((1, 1, 2, 3)), np.ones((1, 1, 3, 3)), np.array([10.0])
+    np.testing.assert_array_equal(ref.conv(x, w, b, None, 1), [[[[14, 16, 14], [14, 16, 14]]]])
+    assert ref.conv(x, w, b, None, 2).shape == (1, 1, 4, 5)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("table", [None, TABLE])
-def test_conv_backward(table: ref.Table | None) -> None:
+def test_conv_backward(table: ref.Table | None, padding: int) -> None:
     random = rng(1)
     x = random.normal(size=(2, 3, 5, 6))
     w = random.normal(size=(4, 3, 2, 2) if table is None else (7, 2, 2))
     check_backward(
-        lambda x, w, b: ref.conv(x, w, b, table),
-        lambda dout: ref.conv_backward(x, w, dout, table),
+        lambda x, w, b: ref.conv(x, w, b, table, padding),
+        lambda dout: ref.conv_backward(x, w, dout, table, padding),
         x,
         w,
         random.normal(size=4),
@@ -174,15 +181,18 @@ def test_losses_do_not_overflow() -> None:
             assert np.isfinite(ref.loss_derivative(outputs, np.array([1]), kind, 5, is_rbf)).all()
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
 @pytest.mark.parametrize("is_rbf", [True, False])
 @pytest.mark.parametrize("kind", LOSSES)
-def test_loss_derivative(kind: str, is_rbf: bool) -> None:
+def test_loss_derivative(kind: str, is_rbf: bool, temperature: float) -> None:
     outputs, labels = rng(3).uniform(0.2, 3, (4, 5)), np.array([0, 4, 2, 2])
     slopes = ref.four_point_gradient(
-        lambda v: ref.loss(v.reshape(4, 5), labels, kind, 0.5, is_rbf), outputs.ravel(), range(20)
+        lambda v: ref.loss(v.reshape(4, 5), labels, kind, 0.5, is_rbf, temperature),
+        outputs.ravel(),
+        range(20),
     )
     np.testing.assert_allclose(
-        ref.loss_derivative(outputs, labels, kind, 0.5, is_rbf).ravel(),
+        ref.loss_derivative(outputs, labels, kind, 0.5, is_rbf, temperature).ravel(),
         slopes,
         rtol=1e-9,
         atol=1e-11,
@@ -417,10 +427,11 @@ ONE_PATH = [
 ]
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("architecture", ONE_PATH, ids=lambda a: a.name)
 def test_curvature_is_that_of_a_network_without_shared_weights(
-    architecture: Architecture, kind: str
+    architecture: Architecture, kind: str, temperature: float
 ) -> None:
     random = rng(11)
     vector = 3 * random_vector(architecture, 12)
@@ -432,29 +443,32 @@ def test_curvature_is_that_of_a_network_without_shared_weights(
 
         def loss(v: ref.Array, label: int = label) -> float:
             outputs = ref.rbf(v[None], codes) if is_rbf else v[None]
-            return ref.loss(outputs, np.array([label]), kind, 0.3, is_rbf)
+            return ref.loss(outputs, np.array([label]), kind, 0.3, is_rbf, temperature)
 
         want += network.curvature(image, loss) / 2
-    got = ref.curvature(architecture, vector, images, labels, kind, 0.3, codes)
+    got = ref.curvature(architecture, vector, images, labels, kind, 0.3, codes, temperature)
     assert got.min() >= 0
     assert (want > 0).mean() > 0.9
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7 * want.max())
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("kind", LOSSES)
-def test_curvature_of_rbf_units(kind: str) -> None:
+def test_curvature_of_rbf_units(kind: str, temperature: float) -> None:
     """Exact by the inputs; by the codes but for what is negative, -2 p_i of other classes."""
     random = rng(13)
     w, x, label = random.normal(size=(3, 4)), random.normal(size=4), 1
-    by_x, by_w = ref.rbf_curvature(x[None], w, np.array([label]), kind, 0.3)
+    by_x, by_w = ref.rbf_curvature(x[None], w, np.array([label]), kind, 0.3, temperature)
 
     def loss(x: ref.Array, w: ref.Array) -> float:
-        return ref.loss(ref.rbf(x[None], w), np.array([label]), kind, 0.3)
+        return ref.loss(ref.rbf(x[None], w), np.array([label]), kind, 0.3, True, temperature)
 
     want = ref.four_point_curvature(lambda v: loss(v, w), x, range(4))
     np.testing.assert_allclose(by_x[0], want, rtol=1e-5, atol=1e-6)
     want = ref.four_point_curvature(lambda v: loss(x, v.reshape(3, 4)), w.ravel(), range(12))
-    p = -ref.loss_derivative(ref.rbf(x[None], w), np.array([label]), kind, 0.3)[0]
+    p = -ref.loss_derivative(ref.rbf(x[None], w), np.array([label]), kind, 0.3, True, temperature)[
+        0
+    ]
     p[label] = 0
     np.testing.assert_allclose(by_w[0], want.reshape(3, 4) + 2 * p[:, None], rtol=1e-5, atol=1e-6)
     assert by_x.min() > 0

@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from lenet_c import serialization
+from lenet_c import LeNet5, serialization
 from lenet_c.serialization import ModelFileError
 
 METADATA = {"architecture": "lenet5-1998", "accuracy": 0.9904, "codes": [1, 2], "é": None}
@@ -79,7 +79,11 @@ def as_json(**about):
 
 def forge(arrays, **about):
     """Make a file with a right checksum over whatever it says."""
-    members = {"metadata": as_json(**{"format": "lenet_c", "version": 1, **about}), **arrays}
+    return sealed(as_json(**{"format": "lenet_c", "version": 1, **about}), arrays)
+
+
+def sealed(text, arrays):
+    members = {"metadata": text, **arrays}
     members["checksum"] = np.frombuffer(serialization._digest(members), np.uint8)
     return pack({f"{name}.npy": array for name, array in members.items()})
 
@@ -167,7 +171,7 @@ def test_views_and_byte_orders(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "arrays", "error", "message"),
     [
-        ({}, {"a": np.zeros(3)}, ValueError, "a: dtype float64; wanted float32"),
+        ({}, {"a": np.zeros(3)}, ValueError, "a: dtype float64, want float32"),
         ({}, {"a": np.array([None])}, ValueError, "a: dtype object"),
         ({}, {"metadata": np.zeros(3, np.uint8)}, ValueError, "'metadata' cannot be stored"),
         ({}, {"checksum": np.zeros(3, np.uint8)}, ValueError, "'checksum' cannot be stored"),
@@ -323,13 +327,13 @@ def test_newer_version():
 
 @pytest.mark.parametrize("version", [0, -1, "1", 1.0, True, None])
 def test_impossible_version(version):
-    with pytest.raises(ModelFileError, match="wanted a whole number"):
+    with pytest.raises(ModelFileError, match="want a whole number"):
         serialization.read(io.BytesIO(forge({}, version=version)))
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", "<f2", "<i4", "|b1", "|S3", "<c8", "<M8[s]"])
 def test_wrong_dtype(dtype):
-    with pytest.raises(ModelFileError, match=r"a has dtype '.*'; wanted little-endian float32"):
+    with pytest.raises(ModelFileError, match=r"a has dtype '.*', want little-endian float32"):
         serialization.read(io.BytesIO(forge({"a": np.zeros(2, dtype)})))
 
 
@@ -750,3 +754,20 @@ def test_link_stays_a_link(tmp_path):
     serialization.write(link, METADATA, some_arrays())
     assert link.is_symlink()
     assert_same(serialization.read(tmp_path / "models" / "first"))
+
+
+def test_what_loads_can_be_saved(tmp_path):
+    """As the file has it, the text fits; as it would be saved, with escapes, it may not."""
+    network = LeNet5()
+    network.save(tmp_path / "model.npz")
+    metadata, arrays = serialization.read(tmp_path / "model.npz")
+    for length in (100_000, 400_000):
+        metadata["notes"] = {"about": "é" * length}
+        text = json.dumps(metadata, ensure_ascii=False).encode()
+        (tmp_path / "other.npz").write_bytes(sealed(np.frombuffer(text, np.uint8), arrays))
+        if length == 100_000:
+            LeNet5.load(tmp_path / "other.npz").save(tmp_path / "again.npz")
+    with pytest.raises(ModelFileError, match=r"as it would be saved, metadata: 24\d+ bytes"):
+        LeNet5.load(tmp_path / "other.npz")
+    raised = LeNet5.load(tmp_path / "other.npz", max_metadata=2 << 20)
+    assert len(raised.notes["about"]) == length

@@ -36,7 +36,7 @@ LOSSES = ("mse", "map", "cross_entropy")
 MANY_CODES = Architecture(
     "4,096 codes",
     (
-        Conv("C1", maps=2, kernel=5),
+        Conv("C1", maps=2, kernel=5, padding=2),
         Subsample("S2"),
         Dense("F3", units=9),
         RBF("output", 4096, True),

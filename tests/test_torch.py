@@ -1,4 +1,4 @@
-"""The 1998 and the modern network against PyTorch: same weights, images, losses, gradients."""
+"""Three networks, one of them padded, against PyTorch: same weights, losses and gradients."""
 
 from __future__ import annotations
 
@@ -6,11 +6,32 @@ import numpy as np
 import pytest
 from closeness import assert_close
 
-from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5
-from lenet_c.architectures import C3_TABLE
+from lenet_c import (
+    LENET5_1998,
+    LENET5_MODERN,
+    Architecture,
+    AveragePool,
+    Conv,
+    Dense,
+    LeNet5,
+    Subsample,
+)
+from lenet_c.networks import C3_TABLE
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
+
+PADDED = Architecture(
+    "padded",
+    (
+        Conv("C1", maps=6, kernel=5, activation="tanh", padding=2),  # 32x32
+        Subsample("S2"),
+        Conv("C3", maps=16, kernel=5, table=C3_TABLE, padding=1),  # 14x14
+        AveragePool("S4"),
+        Conv("C5", maps=12, kernel=3, activation="tanh", padding=2),  # 9x9
+        Dense("output", units=10, activation="identity"),
+    ),
+)
 
 TOLERANCE = 1e-5  # of the largest entry
 J = 0.6
@@ -58,6 +79,15 @@ def run_modern(p, codes, x):
     return F.linear(x, p["output.weight"], p["output.bias"])
 
 
+def run_padded(p, codes, x):
+    x = torch.tanh(F.conv2d(x, p["C1.weight"], p["C1.bias"], padding=2))
+    x = scaled_tanh(subsample(x, p["S2.coefficient"], p["S2.bias"]))
+    x = scaled_tanh(F.conv2d(x, by_table(p["C3.weight"]), p["C3.bias"], padding=1))
+    x = F.avg_pool2d(x, 2)
+    x = torch.tanh(F.conv2d(x, p["C5.weight"], p["C5.bias"], padding=2)).flatten(1)
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
 def criterion(outputs, labels, loss, is_rbf):
     penalties = outputs if is_rbf else -outputs
     right = penalties.gather(1, labels[:, None])[:, 0]
@@ -74,8 +104,8 @@ def criterion(outputs, labels, loss, is_rbf):
 
 NETWORKS = pytest.mark.parametrize(
     ("architecture", "run"),
-    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern)],
-    ids=["1998", "modern"],
+    [(LENET5_1998, run_1998), (LENET5_MODERN, run_modern), (PADDED, run_padded)],
+    ids=["1998", "modern", "padded"],
 )
 
 

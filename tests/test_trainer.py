@@ -858,10 +858,14 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: SGD(-0.1), ValueError, r"lr: got -0\.1, want 0\.0 or more"),
+        (lambda: SGD(-0.1), ValueError, r"lr: got -0\.1, want a finite number of at"),
         (lambda: SGD(math.nan), ValueError, "lr: got nan, want"),
         (lambda: Adam(math.inf), ValueError, "lr: got inf, want"),
-        (lambda: SGD(momentum=1.0), ValueError, r"momentum: got 1\.0, want at least 0\.0 and bel"),
+        (
+            lambda: SGD(momentum=1.0),
+            ValueError,
+            r"momentum: got 1\.0, want a number of at",
+        ),
         (lambda: SGD(momentum=-0.1), ValueError, r"momentum: got -0\.1"),
         (lambda: SGD(weight_decay=-1.0), ValueError, r"weight_decay: got -1\.0"),
         (lambda: Adam(beta1=1.0), ValueError, r"beta1: got 1\.0"),
@@ -872,22 +876,22 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
             ValueError,
             "schedule: got 'cosine', want one of constant, paper, one_cycle, or a callable",
         ),
-        (lambda: OneCycle(warm_up=1.0), ValueError, r"warm_up: got 1\.0, want at least 0"),
-        (lambda: OneCycle(start=2.0), ValueError, r"start: got 2\.0, want 0 to 1"),
-        (lambda: OneCycle(end=-0.1), ValueError, r"end: got -0\.1, want 0 to 1"),
+        (lambda: OneCycle(warm_up=1.0), ValueError, r"warm_up: got 1\.0, want a number of"),
+        (lambda: OneCycle(start=2.0), ValueError, r"start: got 2\.0, want a number from 0 to 1"),
+        (lambda: OneCycle(end=-0.1), ValueError, r"end: got -0\.1, want a number from 0 to 1"),
         (lambda: SGD("0.1"), TypeError, "lr: got '0.1', want a number"),
         (lambda: SGD(momentum=True), TypeError, "momentum: got True, want a number"),
-        (lambda: Adam(10**400), ValueError, "lr: got an integer of 1329 bits, want 0"),
-        (lambda: Adam(schedule=["paper"]), ValueError, r"schedule: got \['paper'\], want one of"),
+        (lambda: Adam(10**400), ValueError, "lr: got an integer of 1329 bits, want a finite"),
+        (lambda: Adam(schedule=["paper"]), TypeError, r"schedule: got \['paper'\], want one of"),
         (
             lambda: Adam(schedule=np.array(["paper", "constant"])),
-            ValueError,
+            TypeError,
             r"schedule: got array\(.*, want one of",
         ),
         (lambda: OneCycle(warm_up="x"), TypeError, "warm_up: got 'x', want a number"),
         (lambda: OneCycle(end=None), TypeError, "end: got None, want a number"),
         (lambda: EarlyStopping(patience=0), ValueError, "patience: got 0, want a whole number of"),
-        (lambda: EarlyStopping(patience=1.5), ValueError, r"patience: got 1\.5, want a whole"),
+        (lambda: EarlyStopping(patience=1.5), TypeError, r"patience: got 1\.5, want a whole"),
         (lambda: EarlyStopping(min_delta=math.nan), ValueError, "min_delta: got nan, want a fin"),
         (lambda: EarlyStopping(monitor=3), TypeError, "monitor: got 3, want a key of the record"),
         (lambda: BestWeights(3), TypeError, "path: got 3, want a path"),
@@ -895,10 +899,10 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
         (lambda: Trainer(LeNet5(), "adam"), TypeError, r"optimizer: got 'adam', want SGD\("),
         (lambda: Trainer(LeNet5(), Optimizer(0.1)), TypeError, "optimizer: got Optimizer, want"),
         (lambda: Trainer(LeNet5(), batch_size=0), ValueError, "batch_size: got 0, want a whole"),
-        (lambda: Trainer(LeNet5(), batch_size=1.5), ValueError, r"batch_size: got 1\.5, want"),
-        (lambda: Trainer(LeNet5(), batch_size=True), ValueError, "batch_size: got True, want"),
+        (lambda: Trainer(LeNet5(), batch_size=1.5), TypeError, r"batch_size: got 1\.5, want"),
+        (lambda: Trainer(LeNet5(), batch_size=True), TypeError, "batch_size: got True, want"),
         (lambda: Trainer(LeNet5(), seed=-1), ValueError, "seed: got -1, want a whole number of a"),
-        (lambda: Trainer(LeNet5(), seed="x"), ValueError, "seed: got 'x', want a whole number"),
+        (lambda: Trainer(LeNet5(), seed="x"), TypeError, "seed: got 'x', want a whole number"),
         (
             lambda: Trainer(LeNet5(), callbacks=Callback()),
             TypeError,
@@ -908,8 +912,8 @@ def test_interrupting_fit(rng: np.random.Generator, batch_size: int, n_updates: 
         (lambda: Trainer(LeNet5(), freeze=None), TypeError, "freeze: got None, want a list of na"),
         (
             lambda: Trainer(LeNet5(), freeze=[["C1"]]),
-            ValueError,
-            r"freeze: got \['C1'\], want some",
+            TypeError,
+            r"freeze: got \['C1'\], want one",
         ),
     ],
 )
@@ -925,7 +929,7 @@ def test_bad_settings(make: Callable[[], Any], error: type[Exception], message: 
         ("1", TypeError, "got '1', want a number"),
         (math.nan, ValueError, "got nan, want a finite number of at least 0"),
         (math.inf, ValueError, "got inf, want a finite number of at least 0"),
-        (-1, ValueError, r"got -1\.0, want a finite number of at least 0"),
+        (-1, ValueError, "got -1, want a finite number of at least 0"),
     ],
 )
 def test_a_schedule_that_gives_no_factor(
@@ -941,7 +945,8 @@ def test_a_schedule_that_gives_no_factor(
 
 @pytest.mark.parametrize("epochs", [0, -1, 1.5, "3", None, True])
 def test_bad_epochs(images: np.ndarray, epochs: Any) -> None:
-    with pytest.raises(ValueError, match=f"epochs: got {epochs!r}, want a whole number"):
+    error = ValueError if epochs in (0, -1) else TypeError
+    with pytest.raises(error, match=f"epochs: got {epochs!r}, want a whole number"):
         Trainer(LeNet5()).fit(images, LABELS, epochs=epochs)
 
 

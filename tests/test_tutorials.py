@@ -10,13 +10,17 @@ import pytest
 from bench import tutorials
 from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, Adam, LeNet5, Trainer, datasets
 
-MODERN, TWENTY_EIGHT, THREES = tutorials.RECIPES
+MODERN, TWENTY_EIGHT, THREES = tutorials.TUTORIALS
 
 
 def test_the_recipes_are_as_published():
-    assert [r.architecture for r in tutorials.RECIPES] == [LENET5_MODERN, LENET5_28, LENET_3X3]
-    assert [(r.epochs, r.batch_size) for r in tutorials.RECIPES] == [(10, 128), (10, 128), (10, 32)]
-    assert {r.optimizer for r in tutorials.RECIPES} == {Adam(1e-3, epsilon=1e-7)}
+    assert [r.architecture for r in tutorials.TUTORIALS] == [LENET5_MODERN, LENET5_28, LENET_3X3]
+    assert [(r.epochs, r.batch_size) for r in tutorials.TUTORIALS] == [
+        (10, 128),
+        (10, 128),
+        (10, 32),
+    ]
+    assert {r.optimizer for r in tutorials.TUTORIALS} == {Adam(1e-3, epsilon=1e-7)}
     assert (THREES.published, THREES.target) == ("98.36%", 98.36)
 
 
@@ -35,7 +39,7 @@ def test_the_options_change_what_they_say():
         assert tutorials.decayed(recipe) == dataclasses.replace(changed, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("recipe", tutorials.RECIPES, ids=lambda r: r.architecture.name)
+@pytest.mark.parametrize("recipe", tutorials.TUTORIALS, ids=lambda r: r.architecture.name)
 def test_a_recipe_trains_and_is_tested_on_images_normalised_alike(recipe, real_digits, monkeypatch):
     (x, y), (xt, yt) = real_digits
     normalised = []
@@ -91,7 +95,7 @@ def asked(monkeypatch):
 def test_the_command_tests_on_the_test_set(asked, capsys):
     tutorials.main(["--seeds", "2", "--threads", "1"])
     assert [(r.architecture, seed) for r, _, _, seed, _ in asked] == [
-        (r.architecture, seed) for r in tutorials.RECIPES for seed in (0, 1)
+        (r.architecture, seed) for r in tutorials.TUTORIALS for seed in (0, 1)
     ]
     for _, train, test, _, threads in asked:
         assert (len(train), test[-1], threads) == (60_000, -9_999, 1)

@@ -165,9 +165,9 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                       const float *weights, float bias, int map, int columns, const float *in,
                       float *out)
 {
-    const int first = s->first[map];
+    const int first = s->begin[map];
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
-    const conv_terms t = {.connections = s->first[map + 1] - first,
+    const conv_terms t = {.connections = s->begin[map + 1] - first,
                           .kernel = s->kernel,
                           .source = s->source + first,
                           .weights = weights + (ptrdiff_t)first * s->kernel * s->kernel,
@@ -265,8 +265,8 @@ INLINE void conv_column_tile(const int TAPS, const int MAPS, const int ROWS,
                              int map, const float *in, ptrdiff_t in_stride, ptrdiff_t out_stride,
                              int columns, float *out)
 {
-    const int K = TAPS > 1 ? TAPS : s->kernel, first = s->first[map];
-    const int connections = s->first[map + 1] - first;
+    const int K = TAPS > 1 ? TAPS : s->kernel, first = s->begin[map];
+    const int connections = s->begin[map + 1] - first;
     const ptrdiff_t in_map = s->in_height * in_stride, out_map = s->out_height * out_stride;
     vf sum[COLUMN_MAPS][COLUMN_ROWS];
     UNROLL
@@ -317,7 +317,7 @@ INLINE void conv_columns(const int TAPS, const int MAPS, const lenet_conv_shape 
 INLINE int has_twin(const lenet_conv_shape *s, int map)
 {
     if (map + 1 == s->out_maps) return 0;
-    const int32_t *first = s->first + map;
+    const int32_t *first = s->begin + map;
     const int n = first[1] - first[0];
     return n == first[2] - first[1]
            && memcmp(s->source + first[0], s->source + first[1], (size_t)n * sizeof *s->source) == 0;
@@ -334,8 +334,8 @@ INLINE int has_twin(const lenet_conv_shape *s, int map)
 INLINE void connections_to(const lenet_conv_shape *s, int map, const lenet_lane_maps *m,
                            int32_t *connection)
 {
-    const int end = s->first_target[map + 1];
-    int t = s->first_target[map], target = m->first;
+    const int end = s->target_begin[map + 1];
+    int t = s->target_begin[map], target = m->first;
     for (int lane = 0; lane < LANES; lane++, target += m->step) {
         while (t < end && s->target[t] < target) t++;
         connection[lane] = t < end && s->target[t] == target ? s->connection[t] : -1;
@@ -443,9 +443,34 @@ INLINE maps_scratch divide_scratch(const lenet_conv_shape *s, float *scratch)
 {
     maps_scratch room = {.moved = scratch};
     room.weights = room.moved + lenet_moved_sums(s) * LANES;
-    room.pixels = room.weights + (ptrdiff_t)s->in_maps * s->kernel * s->kernel * LANES;
+    room.pixels = room.weights + lenet_map_weights(s) * LANES;
     room.maps = room.pixels + lenet_transposed_pixels(s) * LANES;
     return room;
+}
+
+/* The weights of a group of maps. */
+static void arrange_group(const lenet_conv_shape *s, int group, const float *weights, float *out)
+{
+    const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
+    if (s->slots) {
+        const lenet_slots *d = &s->slots[group];
+        for (int slot = 0; slot < d->slots; slot++)
+            transpose_weights(d->connection[slot], taps, weights, out + slot * taps * LANES);
+        return;
+    }
+    const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
+    for (int map = 0; map < s->in_maps; map++) {
+        int32_t connection[LANES];
+        connections_to(s, map, &m, connection);
+        transpose_weights(connection, taps, weights, out + map * taps * LANES);
+    }
+}
+
+static void conv_weights_of_one(const lenet_conv_shape *s, const float *weights, float *out)
+{
+    if (!lenet_prefers_maps(s, LANES)) return;
+    for (int group = 0; group < lenet_groups(s->out_maps, LANES); group++)
+        arrange_group(s, group, weights, out + group * lenet_map_weights(s) * LANES);
 }
 
 INLINE void conv_in_slots(const lenet_conv_shape *s, const lenet_slots *d, const float *weights,
@@ -453,12 +478,10 @@ INLINE void conv_in_slots(const lenet_conv_shape *s, const lenet_slots *d, const
 {
     const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
     const int last = d->slots - 1;
-    for (int slot = 0; slot < d->slots; slot++)
-        transpose_weights(d->connection[slot], taps, weights, room->weights + slot * taps * LANES);
     conv_terms t[2];
     t[0] = (conv_terms){.connections = d->rounds ? last : d->slots,
                         .kernel = s->kernel,
-                        .weights = room->weights,
+                        .weights = weights,
                         .index = d->index[0],
                         .in_row = s->in_width * PIXEL_MAPS,
                         .out_row = s->out_width * LANES};
@@ -469,27 +492,20 @@ INLINE void conv_in_slots(const lenet_conv_shape *s, const lenet_slots *d, const
     conv_group(SLOTS_IN_LANES, s, d, t, bias, activation, room->pixels, room->moved, out);
 }
 
-INLINE void conv_all_maps(const lenet_conv_shape *s, const lenet_lane_maps *m, const float *weights,
-                          vf bias, int activation, const float *in, ptrdiff_t in_stride,
-                          const maps_scratch *room, float *out)
+INLINE void conv_all_maps(const lenet_conv_shape *s, const float *weights, vf bias, int activation,
+                          const float *in, ptrdiff_t in_stride, const maps_scratch *room, float *out)
 {
-    const ptrdiff_t taps = (ptrdiff_t)s->kernel * s->kernel;
     const conv_terms t = {.connections = s->in_maps,
                           .kernel = s->kernel,
-                          .weights = room->weights,
+                          .weights = weights,
                           .in_row = in_stride,
                           .in_map = s->in_height * in_stride,
                           .out_row = s->out_width * LANES};
-    for (int map = 0; map < s->in_maps; map++) {
-        int32_t connection[LANES];
-        connections_to(s, map, m, connection);
-        transpose_weights(connection, taps, weights, room->weights + map * taps * LANES);
-    }
     conv_group(MAPS_IN_LANES, s, NULL, &t, bias, activation, in, room->moved, out);
 }
 
-static void conv_with_maps(const lenet_conv_shape *s, const float *weights, const float *bias,
-                           int activation, const float *in, ptrdiff_t in_stride,
+static void conv_with_maps(const lenet_conv_shape *s, const float *weights, const float *arranged,
+                           const float *bias, int activation, const float *in, ptrdiff_t in_stride,
                            lenet_map_layout out_layout, float *scratch, float *out)
 {
     const maps_scratch room = divide_scratch(s, scratch);
@@ -499,21 +515,24 @@ static void conv_with_maps(const lenet_conv_shape *s, const float *weights, cons
         const lenet_lane_maps m = lenet_maps_of(s->out_maps, LANES, group);
         const vf b = to_lanes(&m, bias);
         float *to = to_rows ? room.maps : out + group * lenet_map_size(s) * LANES;
+        const float *w = arranged ? arranged + group * lenet_map_weights(s) * LANES : room.weights;
+        if (!arranged) arrange_group(s, group, weights, room.weights);
         if (s->slots)
-            conv_in_slots(s, &s->slots[group], weights, b, activation, &room, to);
+            conv_in_slots(s, &s->slots[group], w, b, activation, &room, to);
         else
-            conv_all_maps(s, &m, weights, b, activation, in, in_stride, &room, to);
+            conv_all_maps(s, w, b, activation, in, in_stride, &room, to);
         if (to_rows) maps_to_rows(&m, s->out_height, s->out_width, to, out_layout.stride, out);
     }
 }
 
-static void conv_of_one(const lenet_conv_shape *s, const float *weights, const float *bias,
-                        int activation, const float *in, ptrdiff_t in_stride,
+static void conv_of_one(const lenet_conv_shape *s, const float *weights, const float *arranged,
+                        const float *bias, int activation, const float *in, ptrdiff_t in_stride,
                         lenet_map_layout out_layout, float *scratch, float *out)
 {
     const ptrdiff_t out_stride = out_layout.stride, out_map = s->out_height * out_stride;
     if (lenet_prefers_maps(s, LANES)) {
-        conv_with_maps(s, weights, bias, activation, in, in_stride, out_layout, scratch, out);
+        conv_with_maps(s, weights, arranged, bias, activation, in, in_stride, out_layout, scratch,
+                       out);
         return;
     }
     for (int map = 0, n; map < s->out_maps; map += n, out += n * out_map) {

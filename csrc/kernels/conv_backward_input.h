@@ -76,7 +76,7 @@ INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms 
     }
     for (int i = lowest; i <= highest; i++) {
         const float *d = delta + (c->row - i) * out_row, *w = weights + i * K;
-        for (int t = s->first_target[c->map]; t < s->first_target[c->map + 1]; t++)
+        for (int t = s->target_begin[c->map]; t < s->target_begin[c->map + 1]; t++)
             scatter_taps(TAPS, COLUMNS, d + s->target[t] * out_map, LANES,
                          w + (ptrdiff_t)s->connection[t] * kernel, sum);
     }
@@ -209,7 +209,7 @@ INLINE void scatter_rows_of_one(const int K, const int OUT_ROWS, const lenet_con
     vf sum[16];
     UNROLL
     for (int y = 0; y < OUT_ROWS + K - 1; y++) sum[y] = vf_set(0.0f);
-    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+    for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++) {
         const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
         const float *d = delta + s->target[t] * OUT_ROWS * delta_stride;
         for (int j = 0; j < K; j++) scatter_column(K, OUT_ROWS, w + j, d - j, delta_stride, sum);
@@ -229,7 +229,7 @@ OUTLINE void gather_rows_of_one(const lenet_conv_shape *s, const float *weights,
     const int K = s->kernel;
     for (int row = 0; row < s->in_height; row++, in += in_stride) {
         vf sum = vf_set(0.0f);
-        for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++) {
+        for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++) {
             const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
             const float *d = delta + s->target[t] * s->out_height * delta_stride;
             for (int i = 0; i < K; i++) {

@@ -68,10 +68,10 @@ OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const f
 {
     const int K = s->kernel;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
-    int n = s->first_target[map + 1] - s->first_target[map];
+    int n = s->target_begin[map + 1] - s->target_begin[map];
     if (n == 0) return;  /* a map that feeds nothing */
     for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
-        int first = s->first_target[map] + p.start;
+        int first = s->target_begin[map] + p.start;
         for (lenet_pieces j = lenet_cut(K, WEIGHT_TAPS); j.size; j = lenet_next(j)) {
             WITH_SIZE(TAPS, j.size, WEIGHT_TAPS,
                       WITH_SIZE(MAPS, p.size, WEIGHT_MAPS,
@@ -82,7 +82,7 @@ OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const f
         /* while the deltas are in the cache; once for each output map */
         for (int t = first; t < first + p.size; t++) {
             const int o = s->target[t];
-            if (s->connection[t] == s->first[o])
+            if (s->connection[t] == s->begin[o])
                 add_bias(delta + o * out_map, (ptrdiff_t)n_rows * s->out_width,
                          dbias + o * LANES);
         }
@@ -94,7 +94,7 @@ static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, in_map = s->in_height * in_row;
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
-    const ptrdiff_t n_weights = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
+    const ptrdiff_t n_weights = (ptrdiff_t)s->begin[s->out_maps] * s->kernel * s->kernel;
     /* some rows at a time, so that all kernel rows find their deltas in the L1 cache */
     const int maps = s->out_maps < WEIGHT_MAPS ? s->out_maps : WEIGHT_MAPS;
     const int at_once = CACHED_VECTORS / (maps * s->out_width + 1) + 1;
@@ -157,10 +157,10 @@ INLINE void weights_of_one(const int TAPS, const lenet_conv_shape *s, int map, c
                            float *dweights)
 {
     const int K = TAPS > 1 ? TAPS : s->kernel;
-    int n = s->first_target[map + 1] - s->first_target[map];
+    int n = s->target_begin[map + 1] - s->target_begin[map];
     if (n == 0) return;
     for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
-        int first = s->first_target[map] + p.start;
+        int first = s->target_begin[map] + p.start;
         for (int tap = 0; tap < K * K; tap += TAPS) {
             const float *from = in + tap / K * in_stride + tap % K;
             WITH_SIZE(N, p.size, WEIGHT_MAPS,
@@ -306,7 +306,7 @@ static void conv_backward_weights_of_one(const lenet_conv_shape *s, const float 
     }
     const ptrdiff_t delta_stride = delta_layout.stride;
     const ptrdiff_t in_map = s->in_height * in_stride;
-    const ptrdiff_t n = (ptrdiff_t)s->first[s->out_maps] * s->kernel * s->kernel;
+    const ptrdiff_t n = (ptrdiff_t)s->begin[s->out_maps] * s->kernel * s->kernel;
     float *bias_sums = scratch + n * LANES;
     for (int map = 0; map < s->in_maps; map++, in += in_map) {
         WITH_TAPS(TAPS, s->kernel,

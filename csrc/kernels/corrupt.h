@@ -3,7 +3,8 @@
  *
  * Plain loops that compilers vectorise for each instruction set. Whole numbers wherever pixels are made,
  * and no fused multiply-adds where they are not (kernels/distort.h says how), so that every instruction
- * set gives the same bytes. *
+ * set gives the same bytes.
+ *
  * Compiled once per instruction set: only files of kernels/ include it. */
 #ifndef LENET_KERNELS_CORRUPT_H
 #define LENET_KERNELS_CORRUPT_H

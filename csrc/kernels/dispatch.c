@@ -1,6 +1,7 @@
 /* Picks the kernel table once: the widest that the processor and the operating system have, or
  * the one that LENET_C_ISA names. */
-#include "sys/parallel.h"
+#include "kernels/kernels.h"
+#include "sys/loop.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,8 @@
  * The four are packed into one word beforehand, for every place between pixels and with a border
  * of background around, so that a pixel costs one load; what comes before and after that load is
  * arithmetic without a branch. Without fused multiply-adds, so that every instruction set gives the
- * same bytes (compilers fuse none in ISO C, clang none with the pragma). *
+ * same bytes (compilers fuse none in ISO C, clang none with the pragma).
+ *
  * Compiled once per instruction set: only files of kernels/ include it. */
 #ifndef LENET_KERNELS_DISTORT_H
 #define LENET_KERNELS_DISTORT_H

@@ -7,7 +7,8 @@
  *
  * Backward kernels work in place: on entry `in` holds a layer's outputs f(a), on return
  * dE/da = dE/df(a) f'(a), which is what the layer below needs.
- */
+ *
+ * For whoever calls kernels or asks what they need: plans, layers, runs. */
 #ifndef LENET_KERNELS_H
 #define LENET_KERNELS_H
 
@@ -16,7 +17,6 @@
 
 enum {
     LENET_MAX_LANES = 16,
-    LENET_MAX_THREADS = 256,
     LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see the kernels for one image */
     LENET_MAX_SLOTS = 8
 };
@@ -77,9 +77,9 @@ typedef struct lenet_conv_shape {
     int32_t in_maps, in_height, in_width;
     int32_t out_maps, out_height, out_width;
     int32_t kernel;
-    const int32_t *first;         /* [out_maps + 1]: map o owns connections first[o] .. first[o+1] - 1 */
+    const int32_t *begin;         /* [out_maps + 1]: map o owns connections begin[o] .. begin[o+1] - 1 */
     const int32_t *source;        /* [connections]: the input map */
-    const int32_t *first_target;  /* [in_maps + 1]: the same by input map, into the next two */
+    const int32_t *target_begin;  /* [in_maps + 1]: the same by input map, into the next two */
     const int32_t *connection;    /* [connections]: which connection */
     const int32_t *target;        /* [connections]: its output map */
     const lenet_slots *slots;     /* of each group of lanes, for one image; NULL: input map by input map */
@@ -144,7 +144,7 @@ static inline int lenet_can_winograd(const lenet_conv_shape *s)
 
 static inline size_t lenet_winograd_weights(const lenet_conv_shape *s)
 {
-    return (size_t)s->first[s->out_maps] * 6 * 5;
+    return (size_t)s->begin[s->out_maps] * 6 * 5;
 }
 
 /* Room for products and for all input maps transformed; strips need no more. */
@@ -152,12 +152,6 @@ static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
 {
     const size_t tiles = (size_t)s->in_height * (size_t)(s->out_width / 2);
     return LENET_WINOGRAD_PRODUCTS + 6 * (size_t)s->in_maps * tiles;
-}
-
-static inline int lenet_can_winograd_back(const lenet_conv_shape *s, int to_input)
-{
-    (void)to_input;
-    return lenet_can_winograd(s);
 }
 
 static inline size_t lenet_winograd_back_scratch(const lenet_conv_shape *s)
@@ -182,7 +176,7 @@ static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
 {
     if (lanes <= 4) return 0;
     int64_t groups = (s->out_maps + lanes - 1) / lanes, vectors = (s->out_width + lanes - 1) / lanes;
-    return s->in_maps * groups * s->out_width <= s->first[s->out_maps] * vectors;
+    return s->in_maps * groups * s->out_width <= s->begin[s->out_maps] * vectors;
 }
 
 /* Whether maps in the lanes stay there for a 2x2 layer; backward kernels take their columns in pairs. */
@@ -205,12 +199,23 @@ static inline ptrdiff_t lenet_transposed_pixels(const lenet_conv_shape *s)
 
 static inline size_t lenet_most(size_t a, size_t b) { return a > b ? a : b; }
 
+/* Vectors of weights of a group of maps in the lanes; and floats of all groups: 0 with columns in them. */
+static inline ptrdiff_t lenet_map_weights(const lenet_conv_shape *s)
+{
+    return (ptrdiff_t)s->in_maps * s->kernel * s->kernel;
+}
+static inline size_t lenet_arranged_of_one(const lenet_conv_shape *s, int lanes)
+{
+    if (!lenet_prefers_maps(s, lanes)) return 0;
+    return (size_t)lenet_groups(s->out_maps, lanes) * (size_t)lenet_map_weights(s) * (size_t)lanes;
+}
+
 /* Floats of scratch for a convolution's kernels for one image, forward or also backward. */
 static inline size_t lenet_conv_scratch_of_one(const lenet_conv_shape *s, int lanes, int backward)
 {
     const size_t taps = (size_t)s->kernel * (size_t)s->kernel, vector = (size_t)lanes;
     if (!lenet_prefers_maps(s, lanes))
-        return backward ? vector * ((size_t)s->first[s->out_maps] * taps + (size_t)s->out_maps) : 0;
+        return backward ? vector * ((size_t)s->begin[s->out_maps] * taps + (size_t)s->out_maps) : 0;
     const size_t pixels = (size_t)lenet_transposed_pixels(s);
     const size_t forward = (size_t)lenet_moved_sums(s) + (size_t)s->in_maps * taps + pixels
                            + (size_t)lenet_map_size(s) + LENET_ROW_SLACK / vector;
@@ -239,10 +244,5 @@ const lenet_kernels *lenet_kernels_neon(void);
 
 /* The table in use; picked at the first call (dispatch.c). */
 const lenet_kernels *lenet_kernels_active(void);
-
-/* Calls task(context, i, thread) for i = 0 .. n_tasks - 1 on up to n_threads threads, with
- * thread < n_threads (parallel.c). */
-void lenet_parallel_for(int64_t n_tasks, int32_t n_threads,
-                        void (*task)(void *context, int64_t i, int32_t thread), void *context);
 
 #endif

@@ -81,8 +81,11 @@ KERNEL(void, rbf_backward_codes, (const lenet_dense_shape *s, const float *codes
 KERNEL(void, load_grey_rows, (const uint8_t *image, int height, int width, float background,
                               float foreground, int out_height, int out_width,
                               ptrdiff_t out_stride, float *out))
-KERNEL(void, conv_of_one, (const lenet_conv_shape *s, const float *weights, const float *bias,
-                           int activation, const float *in, ptrdiff_t in_stride,
+/* conv_of_one with maps in the lanes arranges its weights so, to lenet_arranged_of_one(s) floats,
+ * unless it is given them arranged. */
+KERNEL(void, conv_weights_of_one, (const lenet_conv_shape *s, const float *weights, float *out))
+KERNEL(void, conv_of_one, (const lenet_conv_shape *s, const float *weights, const float *arranged,
+                           const float *bias, int activation, const float *in, ptrdiff_t in_stride,
                            lenet_map_layout out_layout, float *scratch, float *out))
 KERNEL(void, subsample_of_one, (int maps, int height, int width, const float *coefficient,
                                 const float *bias, int activation, const float *in,

@@ -3,7 +3,9 @@
  * tanh(a) = a p(a^2) / q(a^2), p of degree 3 and q of degree 4: a minimax fit for the relative
  * error (1.2e-7) on |a| < 7.8, where tanh is 1 - 3.4e-7; a is clamped to that. In float the
  * relative error stays below 4.5e-7. A tanh(S a) is the same with A and S multiplied into the
- * coefficients. */
+ * coefficients.
+ *
+ * Compiled once per instruction set: only squash.h includes it. */
 #ifndef LENET_TANH_RATIONAL_H
 #define LENET_TANH_RATIONAL_H
 

@@ -4,7 +4,9 @@
  * scale |a| + start: narrow ones where tanh bends, each octave's twice as wide as those before. A
  * piece is a cubic in |a|, a minimax fit for the relative error (5.6e-7); in float that stays below
  * 7e-7. `python -m bench.tanh_table` printed the numbers. Twelve operations, none of them long: the
- * quotient of tanh_rational.h takes about sixteen and waits longer for each. */
+ * quotient of tanh_rational.h takes about sixteen and waits longer for each.
+ *
+ * Compiled once per instruction set: only squash.h includes it. */
 #ifndef LENET_TANH_TABLE_H
 #define LENET_TANH_TABLE_H
 

@@ -15,7 +15,7 @@ INLINE vf sgd_one(const lenet_optimizer *o, vf g, vf *velocity, vf p)
 static int update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
                       ptrdiff_t n, float *parameters)
 {
-    float *velocity = o->first ? o->first + first : NULL;
+    float *velocity = o->first_moment ? o->first_moment + first : NULL;
     const ptrdiff_t whole = n / LANES * LANES, left = n - whole;
     vf probe = vf_set(0.0f), v = probe;
     gradient += first;
@@ -41,7 +41,7 @@ static int update_sgd(const lenet_optimizer *o, const float *gradient, ptrdiff_t
 static int update_sdlm(const lenet_optimizer *o, const float *gradient, ptrdiff_t first,
                        ptrdiff_t n, float *parameters)
 {
-    const float *rate = o->first + first;
+    const float *rate = o->first_moment + first;
     const ptrdiff_t whole = n / LANES * LANES, left = n - whole;
     const vf zero = vf_set(0.0f);
     vf probe = zero;
@@ -80,7 +80,7 @@ static int update_adam(const lenet_optimizer *o, const float *gradient, ptrdiff_
     const float m_scale = (float)(o->rate / (1.0 - pow(o->beta1, t)));
     const float v_scale = (float)(1.0 / (1.0 - pow(o->beta2, t)));
     const ptrdiff_t whole = n / LANES * LANES, left = n - whole;
-    float *first_moment = o->first + first, *second_moment = o->second + first;
+    float *first_moment = o->first_moment + first, *second_moment = o->second_moment + first;
     vf probe = vf_set(0.0f);
     gradient += first;
     parameters += first;

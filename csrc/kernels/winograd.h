@@ -26,7 +26,7 @@ enum { WINOGRAD_ROWS = 5 };  /* of a tile */
 /* weights [connection][5][5] -> [connection][position][5] */
 static void winograd_weights(const lenet_conv_shape *s, const float *weights, float *out)
 {
-    for (ptrdiff_t c = 0; c < s->first[s->out_maps]; c++, out += 6 * 5) {
+    for (ptrdiff_t c = 0; c < s->begin[s->out_maps]; c++, out += 6 * 5) {
         for (int i = 0; i < 5; i++, weights += 5) {
             float *g = out + i;
             double w[5];
@@ -108,10 +108,10 @@ INLINE void winograd_products(const int ROWS, const int P, const int Q, const wi
                               int map, const float *in, vf bias, vf *p, vf *q)
 {
     const lenet_conv_shape *s = t->s;
-    const float *w = t->weights + (ptrdiff_t)s->first[map] * 6 * 5;
+    const float *w = t->weights + (ptrdiff_t)s->begin[map] * 6 * 5;
     UNROLL
     for (int y = 0; y < ROWS; y++) p[y] = q[y] = bias;
-    for (int c = s->first[map]; c < s->first[map + 1]; c++, w += 6 * 5) {
+    for (int c = s->begin[map]; c < s->begin[map + 1]; c++, w += 6 * 5) {
         const float *from = in + s->source[c] * (ROWS + 4) * 6 * LANES;
         PIN(from);
         winograd_column(ROWS, from + P * LANES, w + P * 5, p);
@@ -298,8 +298,8 @@ INLINE void winograd_tiles(const int ROWS, const int TILES, const winograd_terms
     for (int p = 0; p < 6; p++) {
         const float *weights = t->weights + p * 5;
         for (int m = 0; m < t->maps; m++) {
-            const int map = t->first_map + m, first = s->first[map];
-            winograd_tile(ROWS, TILES, s->first[map + 1] - first, s->source + first,
+            const int map = t->first_map + m, first = s->begin[map];
+            winograd_tile(ROWS, TILES, s->begin[map + 1] - first, s->source + first,
                           weights + (ptrdiff_t)first * 6 * 5, vf_set(p % 5 ? 0.0f : t->bias[map]),
                           in + p * t->position, t->row, t->map,
                           out + (ptrdiff_t)(m * 6 + p) * ROWS * TILES * LANES);
@@ -455,7 +455,7 @@ INLINE void winograd_scatter(const int ROWS, const lenet_conv_shape *s, const fl
     UNROLL
     for (int y = 0; y < ROWS + 4; y++)
         sum[y] = has_begun && y < 4 ? vf_load(out + y * LANES) : vf_set(0.0f);
-    for (int t = s->first_target[map]; t < s->first_target[map + 1]; t++)
+    for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++)
         scatter_taps(5, ROWS, delta + s->target[t] * s->out_height * step, step,
                      weights + (ptrdiff_t)s->connection[t] * 6 * 5, sum);
     UNROLL
@@ -601,7 +601,7 @@ static void winograd_backward_weights(const lenet_conv_shape *s, const float *in
                 for (int y = 0; y < s->in_height; y++, to += 6 * LANES)
                     winograd_transform_six(in + y * in_row + x * LANES, to);
             }
-            for (int c = s->first_target[map]; c < s->first_target[map + 1]; c++)
+            for (int c = s->target_begin[map]; c < s->target_begin[map + 1]; c++)
                 winograd_weight_tiles(s, t.size, scratch,
                                       delta + s->target[c] * out_map + 2 * t.start * LANES,
                                       dweights + (ptrdiff_t)s->connection[c] * 6 * 5 * LANES);
@@ -614,7 +614,7 @@ static void winograd_backward_weights(const lenet_conv_shape *s, const float *in
 /* The gradients of winograd_weights' taps from those of its six sums. */
 static void winograd_gradient(const lenet_conv_shape *s, const float *in, int add, float *dweights)
 {
-    for (ptrdiff_t c = 0; c < s->first[s->out_maps]; c++, in += 6 * 5) {
+    for (ptrdiff_t c = 0; c < s->begin[s->out_maps]; c++, in += 6 * 5) {
         for (int i = 0; i < 5; i++, dweights += 5) {
             const float *u = in + i;
             const float even = (u[5] + u[10]) / 6.0f, odd = (u[5] - u[10]) / 6.0f;

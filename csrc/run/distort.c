@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "plan/plan.h"
+#include "kernels/kernels.h"
+#include "run/distort.h"
 
 static const float LEAST_SMOOTHNESS = 2.0f;  /* bounds the grid */
 

@@ -1,22 +1,37 @@
 /* The criteria of section II.C, and what is read off the outputs: loss, class, probability. */
 #include <math.h>
 
-#include "plan/plan.h"
+#include "run/loss.h"
 
-/* A class's evidence: its logit, or its penalty negated; the loss takes it as it is (scale 1). */
-static double evidence(const lenet_verdict *v, int32_t i)
+enum { KEPT = 128 };  /* classes whose exponentials are not taken twice */
+
+/* What a loss says of one image, whose outputs y lie `step` floats apart. */
+typedef struct verdict {
+    double loss;
+    int is_error;          /* the best class is another than the label */
+    int kind, is_rbf;
+    int64_t label;
+    const float *y;
+    ptrdiff_t step;
+    double scale;          /* of the evidence */
+    double top, sum;       /* of the exponentials e^(evidence - top); the rubbish class's too */
+    double kept[KEPT];
+} verdict;
+
+/* A class's evidence: its logit, or its penalty negated, scaled. */
+static double evidence(const verdict *v, int32_t i)
 {
     const double y = (double)v->y[i * v->step] * v->scale;
     return v->is_rbf ? -y : y;
 }
 
-static double exponential(const lenet_verdict *v, int32_t i)
+static double exponential(const verdict *v, int32_t i)
 {
-    return i < LENET_KEPT ? v->kept[i] : exp(evidence(v, i) - v->top);
+    return i < KEPT ? v->kept[i] : exp(evidence(v, i) - v->top);
 }
 
 /* Sums the exponentials; gives log(e^-j + sum of e^evidence). j infinite: no rubbish class. */
-static double add_up(lenet_verdict *v, int32_t classes, double j)
+static double add_up(verdict *v, int32_t classes, double j)
 {
     v->top = -j;
     for (int32_t i = 0; i < classes; i++)
@@ -24,7 +39,7 @@ static double add_up(lenet_verdict *v, int32_t classes, double j)
     v->sum = isinf(j) ? 0.0 : exp(-j - v->top);
     for (int32_t i = 0; i < classes; i++) {
         const double e = exp(evidence(v, i) - v->top);
-        if (i < LENET_KEPT) v->kept[i] = e;
+        if (i < KEPT) v->kept[i] = e;
         v->sum += e;
     }
     return v->top + log(v->sum);
@@ -42,30 +57,31 @@ lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
                               const int64_t *order, const int64_t *labels, int64_t n)
 {
     if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
-        || (loss->kind == LENET_MAP && !(loss->j > 0.0)))
+        || (loss->kind == LENET_MAP && !(loss->j > 0.0))
+        || (loss->kind != LENET_MSE && !(loss->temperature > 0.0 && isfinite(loss->temperature))))
         return LENET_BAD_ARGUMENT;
     for (int64_t i = 0; i < n; i++) {
-        int64_t label = labels[ordered(order, i)];
+        int64_t label = labels[order ? order[i] : i];
         if (label < 0 || label >= plan->classes) return LENET_BAD_LABEL;
     }
     return LENET_OK;
 }
 
 /* Of linear outputs: how far one is from +1, the label's target, or -1. */
-static double gap(const lenet_verdict *v, int32_t i)
+static double gap(const verdict *v, int32_t i)
 {
     return evidence(v, i) - (i == v->label ? 1.0 : -1.0);
 }
 
-void lenet_judge(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y, ptrdiff_t step,
-                 int64_t label, lenet_verdict *v)
+static void judge(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y, ptrdiff_t step,
+                  int64_t label, verdict *v)
 {
     v->kind = loss->kind;
     v->is_rbf = is_rbf;
     v->label = label;
     v->y = y;
     v->step = step;
-    v->scale = 1.0;
+    v->scale = lenet_loss_scale(loss);
     v->is_error = best_class(is_rbf, classes, y, step) != label;
     if (loss->kind == LENET_MSE) {
         v->loss = is_rbf ? y[label * step] : 0.0;
@@ -77,12 +93,48 @@ void lenet_judge(const lenet_loss *loss, int is_rbf, int32_t classes, const floa
     }
 }
 
-double lenet_loss_slope(const lenet_verdict *v, int32_t i)
+/* Of a class, without the rubbish class's; the squared error has none. */
+static double probability(const verdict *v, int32_t i)
+{
+    return v->kind == LENET_MSE ? 0.0 : exponential(v, i) / v->sum;
+}
+
+/* The derivative of the loss by output i, for which y[i] must be as it was. */
+static double slope(const verdict *v, int32_t i)
 {
     const double is_label = (double)(i == v->label);
     if (v->kind == LENET_MSE) return v->is_rbf ? is_label : 2.0 * gap(v, i);
-    const double slope = exponential(v, i) / v->sum - is_label;  /* by the evidence */
-    return v->is_rbf ? -slope : slope;
+    const double by_evidence = (exponential(v, i) / v->sum - is_label) * v->scale;
+    return v->is_rbf ? -by_evidence : by_evidence;
+}
+
+/* As float, and 0 where that would be so small that it slows the multiply-adds down: some
+ * processors are slow with numbers below 1e-38, and penalties of 100 are common. */
+static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
+
+void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step)
+{
+    const int64_t label = b->labels[index_of(b, i)];
+    verdict v;
+    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, label, &v);
+    b->block_loss[block] += v.loss;
+    b->block_errors[block] += v.is_error;
+    for (int32_t c = 0; c < b->plan->classes; c++)
+        y[c * step] = without_dust(slope(&v, c) / (double)b->n);
+}
+
+void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, double *p)
+{
+    const double least = 1e-20;  /* less, times a square, would be denormal, and slow */
+    verdict v;
+    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index_of(b, i)],
+          &v);
+    for (int32_t c = 0; c < b->plan->classes; c++) {
+        p[c] = probability(&v, c);
+        if (v.is_rbf) continue;
+        const double d2 = v.kind == LENET_MSE ? 2.0 : p[c] * (1.0 - p[c]) * v.scale * v.scale;
+        y[c * step] = d2 < least ? 0.0f : (float)d2;
+    }
 }
 
 lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
@@ -93,9 +145,9 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
     lenet_status status = lenet_check_loss(plan, loss, NULL, labels, n);
     if (status != LENET_OK) return status;
     for (int64_t i = 0; i < n; i++) {
-        lenet_verdict v;
-        lenet_judge(loss, plan_is_rbf(plan), plan->classes, outputs + i * plan->classes, 1,
-                    labels[i], &v);
+        verdict v;
+        judge(loss, plan->gives_penalties, plan->classes, outputs + i * plan->classes, 1, labels[i],
+              &v);
         sum += v.loss;
         n_errors += v.is_error;
     }
@@ -107,14 +159,14 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
 void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int64_t *classes)
 {
     for (int64_t i = 0; i < n; i++)
-        classes[i] = best_class(plan_is_rbf(plan), plan->classes, outputs + i * plan->classes, 1);
+        classes[i] = best_class(plan->gives_penalties, plan->classes, outputs + i * plan->classes, 1);
 }
 
 void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
                          double temperature, float *probabilities)
 {
-    lenet_verdict v;
-    v.is_rbf = plan_is_rbf(plan);
+    verdict v;
+    v.is_rbf = plan->gives_penalties;
     v.step = 1;
     v.scale = 1.0 / temperature;
     for (int64_t i = 0; i < n; i++, probabilities += plan->classes) {

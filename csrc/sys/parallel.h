@@ -6,7 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE  /* POSIX, sched_getaffinity; before any other header */
 #endif
-#include "kernels/kernels.h"
+#include "sys/loop.h"
 
 #if defined(_OPENMP)
 #define LENET_HAS_OPENMP 1
@@ -36,16 +36,10 @@ static inline int32_t lenet_swap(lenet_shared *a, int32_t n) { return atomic_exc
 #endif
 static inline void lenet_put(lenet_shared *a, int32_t n) { (void)lenet_swap(a, n); }
 
-typedef void lenet_task(void *context, int64_t i, int32_t thread);
-
 static inline int32_t lenet_at_most(int64_t n)
 {
     return n < LENET_MAX_THREADS ? (int32_t)n : LENET_MAX_THREADS;
 }
-
-/* Prepares for forks and reads the environment (parallel.c). LENET_BAD_THREADING while
- * LENET_C_THREADS names what there is not and lenet_set_threading has not said otherwise. */
-lenet_status lenet_parallel_init(void);
 
 #if LENET_HAS_OPENMP
 /* Looks at what OpenMP is limited to before anybody limits it further. */

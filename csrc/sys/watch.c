@@ -8,7 +8,6 @@
 #include <windows.h>
 #endif
 
-#include "kernels/kernels.h"
 #include "sys/watch.h"
 
 /* A fraction of a millisecond of multiply-adds, so that a look at the clock costs next to nothing

@@ -8,7 +8,7 @@
 #ifndef LENET_WATCH_H
 #define LENET_WATCH_H
 
-#include "lenet.h"
+#include "sys/loop.h"
 
 #if defined(_MSC_VER) && !defined(__clang__)
 typedef volatile int lenet_flag;  /* C11's atomics are behind a switch there */
@@ -54,6 +54,15 @@ static inline int lenet_stopped(lenet_watch *w, int is_caller, double work)
 /* lenet_parallel_for, during which the calling thread goes on looking while it waits for the last
  * tasks of other threads; for tasks that take long, `work` each. */
 void lenet_watched_for(lenet_watch *w, double work, int64_t n_tasks, int32_t n_threads,
-                       void (*task)(void *context, int64_t i, int32_t thread), void *context);
+                       lenet_task *task, void *context);
+
+/* What ran since the last lap was this part of this layer; NULL: nobody asked. */
+static inline void lenet_lap(lenet_profile *profile, lenet_part part, int layer)
+{
+    if (!profile) return;
+    const double now = lenet_seconds();
+    profile->seconds[part][layer] += now - profile->last;
+    profile->last = now;
+}
 
 #endif

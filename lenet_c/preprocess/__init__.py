@@ -55,7 +55,7 @@ def centre(ink: npt.NDArray[np.floating[Any]], size: int = _SIZE) -> npt.NDArray
         raise ValueError(f"ink: {ink.shape} does not fit into ({size}, {size})")
     mass = ink.sum()
     if not 0 < mass < math.inf:
-        raise ValueError(f"ink: adds up to {mass}; wanted some ink, and finite values")
+        raise ValueError(f"ink: adds up to {mass}, want some ink, and finite values")
     out = np.zeros((size, size), np.uint8)
     corner = []
     for axis, length in enumerate(ink.shape):
@@ -136,8 +136,7 @@ def normalize(
     """
     _check_raw(images)
     for name, grey in (("background", background), ("foreground", foreground)):
-        if not math.isfinite(checks.rounded(name, grey)):
-            raise ValueError(f"{name}: got {checks.short(grey)}, want a finite number")
+        checks.real(name, grey, -math.inf, closed="neither", in_float32=True)
     low, high = float(background), float(foreground)  # numpy's scalars could overflow
     table = low + (high - low) * np.arange(256) / 255
     return table.astype(np.float32)[images]
@@ -168,20 +167,20 @@ def normalize_columns(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 def _check_raw(images: npt.NDArray[np.uint8]) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        raise TypeError(f"images: {getattr(images, 'dtype', type(images))}; wanted a uint8 array")
+        raise TypeError(f"images: {getattr(images, 'dtype', type(images))}, want a uint8 array")
     if images.ndim not in (2, 3):
-        raise ValueError(f"images: shape {images.shape}; wanted (N, H, W) or (H, W)")
+        raise ValueError(f"images: shape {images.shape}, want (N, H, W) or (H, W)")
 
 
 def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """Give it as a plain array, whatever kind of array it was."""
     if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
         what = getattr(image, "dtype", type(image))
-        raise TypeError(f"{name}: {what}; wanted an array of floating numbers")
+        raise TypeError(f"{name}: {what}, want an array of floating numbers")
     if image.ndim != 2 or 0 in image.shape:
-        raise ValueError(f"{name}: shape {image.shape}; wanted (H, W), at least 1x1")
+        raise ValueError(f"{name}: shape {image.shape}, want (H, W), at least 1x1")
     if not np.isfinite(image).all():
-        raise ValueError(f"{name}: some values are NaN or infinite; wanted finite values")
+        raise ValueError(f"{name}: some values are NaN or infinite, want finite values")
     return np.asarray(image)
 
 

@@ -40,7 +40,8 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
     """
     is_bool = isinstance(invert, (bool, np.bool_))
     if not is_bool and not (isinstance(invert, str) and invert == "auto"):
-        raise ValueError(f'invert: got {checks.short(invert)}, want True, False or "auto"')
+        error = ValueError if isinstance(invert, str) else TypeError
+        raise error(f'invert: got {checks.short(invert)}, want True, False or "auto"')
     given = checks.array("x", x.to_numpy() if hasattr(x, "to_numpy") else x)
     if given.dtype == object:
         try:
@@ -48,7 +49,7 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
         except (TypeError, ValueError):
             raise TypeError("x: has values that are no numbers, or images of unlike size") from None
     if given.dtype != bool and given.dtype.kind not in "uif":
-        raise TypeError(f"x: dtype {given.dtype}; wanted numbers or bool")
+        raise TypeError(f"x: dtype {given.dtype}, want numbers or bool")
     raw = _to_255(_shaped(given, x), x)
     if not is_bool:
         invert = _dark_on_light(raw)
@@ -108,7 +109,7 @@ def _shaped(given: npt.NDArray[Any], x: Any) -> npt.NDArray[Any]:
     elif given.ndim == 2:
         hint = ": a picture of another size? x = lenet_c.preprocess.character(x)"
     raise ValueError(
-        f"x: shape {shape}; wanted (N, 28, 28), (N, 784), (N, 28, 28, 1) or (N, 1, 28, 28){hint}"
+        f"x: shape {shape}, want (N, 28, 28), (N, 784), (N, 28, 28, 1) or (N, 1, 28, 28){hint}"
     )
 
 
@@ -130,7 +131,7 @@ def _to_255(given: npt.NDArray[Any], x: Any) -> npt.NDArray[np.uint8]:
         )
     if high > 255:
         raise ValueError(
-            f"x: has values up to {high:.6g}; wanted at most 255; 0 to 1 by "
+            f"x: has values up to {high:.6g}, want at most 255; 0 to 1 by "
             f"x = {'x' if isinstance(x, np.ndarray) else 'np.asarray(x)'} / {_white(high)}"
         )
     if high <= 1:

@@ -145,7 +145,7 @@ def characters(pictures: Iterable[Picture], *, num_threads: int | None = None) -
         "num_threads", get_num_threads() if num_threads is None else num_threads, 1
     )
     if isinstance(pictures, (str, bytes, os.PathLike)):
-        raise TypeError("pictures: got one picture; wanted several, as [picture]")
+        raise TypeError("pictures: got one picture, want several, as [picture]")
 
     def one(k: int, picture: Picture) -> npt.NDArray[np.uint8] | str:
         try:
@@ -338,11 +338,11 @@ def _given(image: Any) -> npt.NDArray[Any]:
     given = checks.array("image", image)
     if given.dtype == object and given.ndim == 0:
         raise TypeError(
-            f"image: got {checks.short(image)}; wanted an array, a path, bytes, a binary file or a "
+            f"image: got {checks.short(image)}, want an array, a path, bytes, a binary file or a "
             "picture of Pillow's"
         )
     if given.dtype != bool and given.dtype.kind not in "uif":
-        raise TypeError(f"image: dtype {given.dtype}; wanted numbers or bool")
+        raise TypeError(f"image: dtype {given.dtype}, want numbers or bool")
     if 0 in given.shape:
         raise ValueError(f"image: shape {given.shape} is empty")
     if given.ndim not in (2, 3) or (given.ndim == 3 and given.shape[2] not in (1, 2, 3, 4)):
@@ -354,7 +354,7 @@ def _given(image: Any) -> npt.NDArray[Any]:
         elif given.ndim == 1:
             hint = "; image.reshape(height, width) makes a picture of a row of pixels"
         raise ValueError(
-            f"image: shape {given.shape}; wanted (H, W) or (H, W, 1 to 4 channels){hint}"
+            f"image: shape {given.shape}, want (H, W) or (H, W, 1 to 4 channels){hint}"
         )
     return given
 
@@ -376,7 +376,7 @@ def _range(given: npt.NDArray[Any]) -> tuple[float, float]:
         )
     if given.dtype.kind in "iu":
         if low < 0 or high > WHITES[-1]:
-            raise ValueError(f"image: has values from {low:.0f} to {high:.0f}; wanted 0 to 65535")
+            raise ValueError(f"image: has values from {low:.0f} to {high:.0f}, want 0 to 65535")
         return _next_white(high), 0.0
     if low < 0 or 1 < high <= 2:
         return high, low  # normalised: black is as far down as it goes

@@ -1,1 +1,6 @@
-"""How the weights in the wheel were trained: commands that anyone can run again."""
+"""Settings and commands that train what the library ships, and what `lenet-c train` trains."""
+
+from lenet_c.recipes.command import DISTORTED, RECIPES, fine_tuning
+from lenet_c.recipes.recipe import Recipe
+
+__all__ = ["DISTORTED", "RECIPES", "Recipe", "fine_tuning"]

@@ -10,61 +10,40 @@ for any number of threads. The settings were chosen on the last 10,000 training 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from lenet_c import _core, datasets, distort
-from lenet_c.architectures import LENET5_1998, LENET5_MODERN, Architecture
-from lenet_c.distort import Distortion
-from lenet_c.model import DEFAULT_J, LeNet5
+from lenet_c.model import LeNet5
+from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
+from lenet_c.recipes.recipe import Recipe
 from lenet_c.trainer import Trainer
 
-__all__ = ["RECIPES", "Recipe", "main", "train"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Fixed settings.
-
-    Attributes
-    ----------
-    architecture : Architecture
-    optimizer : Adam
-    loss : str
-    epochs : int
-    batch_size : int
-    distortion : Distortion
-    j : float
-        The constant of the loss "map".
-    """
-
-    architecture: Architecture
-    optimizer: Adam
-    loss: str
-    epochs: int
-    batch_size: int
-    distortion: Distortion = distort.WORLD
-    j: float = DEFAULT_J
+__all__ = ["RECIPES", "main", "train"]
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "mnist": Recipe(
             LENET5_1998,
-            Adam(6e-3, schedule="one_cycle", weight_decay=0.03),
             loss="map",
-            epochs=600,
+            optimizers={"adam": Adam(6e-3, schedule="one_cycle", weight_decay=0.03)},
             batch_size=128,
+            epochs=600,
+            distortion=distort.WORLD,
+            j=8.0,
+            temperature=10.0,
         ),
         "mnist-modern": Recipe(
             LENET5_MODERN,
-            Adam(4e-3, schedule="one_cycle", weight_decay=0.05),
             loss="cross_entropy",
-            epochs=200,
+            optimizers={"adam": Adam(4e-3, schedule="one_cycle", weight_decay=0.05)},
             batch_size=128,
+            epochs=200,
+            distortion=distort.WORLD,
         ),
     }
 )
@@ -115,16 +94,8 @@ def train(
     """
     epochs = recipe.epochs if epochs is None else epochs
     network = LeNet5(recipe.architecture, seed=seed)
-    trainer = Trainer(
-        network,
-        recipe.optimizer,
-        recipe.loss,
-        j=recipe.j,
-        batch_size=recipe.batch_size,
-        distort=recipe.distortion,
-        seed=seed,
-        callbacks=[_Lines(epochs)],
-        num_threads=num_threads,
+    trainer = recipe.trainer(
+        network, seed=seed, callbacks=[_Lines(epochs)], num_threads=num_threads
     )
     trainer.fit(*data, epochs)
     return network
@@ -204,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         network.notes = {
             "command": f"python -m lenet_c.recipes.mnist --which {name} --seed {arguments.seed}",
             "epochs": arguments.epochs or recipe.epochs,
-            "distortion": asdict(recipe.distortion),
+            "distortion": dataclasses.asdict(distort.WORLD),
             "isa": _core.isa()[0],
             "test_error_rate": round(result.error_rate, 6),
         }

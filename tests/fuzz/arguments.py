@@ -23,6 +23,7 @@ from lenet_c import (
     Architecture,
     AveragePool,
     BestWeights,
+    CompiledLeNet5,
     Conv,
     Dense,
     Distortion,
@@ -32,12 +33,12 @@ from lenet_c import (
     Rejection,
     Subsample,
     Trainer,
-    architectures,
     codes,
     datasets,
     distort,
     kernels,
     preprocess,
+    tables,
 )
 from tests.fuzz import hostile
 from tests.fuzz.engine import Case, Guarded, expect, scratch
@@ -126,9 +127,10 @@ def entries() -> list[Entry]:
         "labels": labels,
         "loss": one(None, "map", "mse", "cross_entropy"),
         "j": real(0.1, 9.0),
+        "temperature": real(0.1, 9.0),
         "num_threads": threads,
     }
-    by_name = ("num_threads", "j")
+    by_name = ("num_threads", "j", "temperature")
     outputs = ["outputs", "row", "finite"]
 
     def classes(result: Any) -> None:
@@ -239,6 +241,46 @@ def entries() -> list[Entry]:
             (),
             may_refuse=True,
         ),
+        Entry("compile", lambda o: o.net.compile, {}),
+        Entry(
+            "CompiledLeNet5",
+            lambda o: CompiledLeNet5,
+            {"network": lambda random: networks()[0]},
+        ),
+        Entry(
+            "compiled.forward", lambda o: o.compiled.forward, run, by_name, is_array(np.float32, 2)
+        ),
+        Entry(
+            "compiled.predict",
+            lambda o: o.compiled.predict,
+            {**run, "reject": one(None, Rejection(margin=0.1))},
+            ("num_threads", "reject"),
+            classes,
+        ),
+        Entry(
+            "compiled.read",
+            lambda o: o.compiled.read,
+            {**run, "reject": one(None, Rejection(margin=0.1))},
+            ("num_threads", "reject"),
+            lambda result: classes(result.classes),
+        ),
+        Entry(
+            "compiled.predict_proba",
+            lambda o: o.compiled.predict_proba,
+            run,
+            by_name,
+            probabilities,
+        ),
+        Entry(
+            "compiled.evaluate", lambda o: o.compiled.evaluate, learn, by_name, evaluation, outputs
+        ),
+        Entry(
+            "compiled.activations",
+            lambda o: o.compiled.activations,
+            run,
+            by_name,
+            lambda result: [is_array(np.float32)(a) for a in result.values()],
+        ),
         Entry(
             "copy_from",
             lambda o: o.net.copy_from,
@@ -323,6 +365,7 @@ def entries() -> list[Entry]:
                 "optimizer": one(None, SGD(), Adam(), SDLM()),
                 "loss": one(None, "map"),
                 "j": real(1, 9),
+                "temperature": real(1, 9),
                 "batch_size": one(None, 1, 64),
                 "distort": one(None, distort.AFFINE),
                 "seed": one(0, None, 5),
@@ -330,7 +373,16 @@ def entries() -> list[Entry]:
                 "callbacks": one((), [EarlyStopping()]),
                 "num_threads": threads,
             },
-            ("j", "batch_size", "distort", "seed", "freeze", "callbacks", "num_threads"),
+            (
+                "j",
+                "temperature",
+                "batch_size",
+                "distort",
+                "seed",
+                "freeze",
+                "callbacks",
+                "num_threads",
+            ),
             weight=2,
         ),
         Entry(
@@ -412,6 +464,7 @@ def entries() -> list[Entry]:
                 "kernel": one(1, 3),
                 "table": one(None, ((0,), (0,))),
                 "activation": activation,
+                "padding": one(0, 1, 2),
             },
             may_refuse=True,
             words=["layer"],
@@ -462,11 +515,11 @@ def entries() -> list[Entry]:
         Entry("with_activation", lambda o: TINY[0].with_activation, {"activation": activation}),
         Entry(
             "table_from_art",
-            lambda o: architectures.table_from_art,
+            lambda o: tables.table_from_art,
             {"text": one("X .\nX X")},
             words=["row"],
         ),
-        Entry("table_art", lambda o: architectures.table_art, {"table": one(((0,), (0, 1)))}),
+        Entry("table_art", lambda o: tables.table_art, {"table": one(((0,), (0, 1)))}),
         # ---- codes, distortions, pictures
         Entry(
             "codes.of", lambda o: codes.of, {"text": one("ABC", "0")}, (), is_array(np.float32, 2)
@@ -544,7 +597,13 @@ def entries() -> list[Entry]:
         Entry(
             "conv",
             lambda o: kernels.conv,
-            {"x": x, "w": array("f4", 3, 2, 3, 3), "b": array("f4", 3), "table": one(None)},
+            {
+                "x": x,
+                "w": array("f4", 3, 2, 3, 3),
+                "b": array("f4", 3),
+                "table": one(None),
+                "padding": one(0, 1, 2),
+            },
             (),
             is_array(np.float32, 4),
         ),
@@ -556,6 +615,7 @@ def entries() -> list[Entry]:
                 "w": array("f4", 3, 2, 3, 3),
                 "dy": array("f4", 2, 3, 4, 4),
                 "table": one(None),
+                "padding": one(0),
             },
             (),
             is_array(np.float32),
@@ -637,6 +697,7 @@ class Objects:
 
     def __init__(self) -> None:
         self.net = networks()[0]
+        self.compiled = networks()[0].compile()
 
     def trainer(self) -> Trainer:
         """Train a copy, without much ado."""

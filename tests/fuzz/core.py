@@ -30,9 +30,9 @@ ALLOWED = (
 )
 
 LAYERS = [
-    ("conv", "tanh", 2, 3, None, False),
-    ("average_pool", "identity", 0, 0, None, False),
-    ("dense", "identity", 3, 0, None, False),
+    ("conv", "tanh", 2, 3, None, False, 1),
+    ("average_pool", "identity", 0, 0, None, False, 0),
+    ("dense", "identity", 3, 0, None, False, 0),
 ]
 
 
@@ -48,7 +48,8 @@ class Core:
         self.guarded = Guarded()
         images, labels = array("u1", 3, 8, 8, most=255), array("i8", 3, most=3)
         x, y = array("f4", 2, 2, 6, 6), array("f4", 2, 3, 4, 4)
-        flat, out = array("f4", 3, 5), array("f4", 3, 4)
+        flat, out = array("f4", 3, 5, 1, 1), array("f4", 3, 4, 1, 1)
+        matrix = array("f4", 20)
         loss, order = one("map", "mse", "cross_entropy"), one(None, np.array([0, 1, 1]))
         threads, bias = one(None, 1, 3), array("f4", 2)
         samples = lambda random: self.samples()  # noqa: E731
@@ -60,9 +61,34 @@ class Core:
             ("predict", lambda: self.net.predict, [images, threads]),
             ("probabilities", lambda: self.net.probabilities, [images, threads]),
             ("activations", lambda: self.net.activations, [images, threads]),
-            ("evaluate", lambda: self.net.evaluate, [samples, loss, real(1, 2), threads]),
-            ("gradient", lambda: self.net.gradient, [samples, loss, real(1, 2), threads]),
-            ("curvature", lambda: self.net.curvature, [samples, order, loss, real(1, 2), threads]),
+            (
+                "evaluate",
+                lambda: self.net.evaluate,
+                [samples, loss, real(1, 2), real(1, 9), threads],
+            ),
+            (
+                "gradient",
+                lambda: self.net.gradient,
+                [samples, loss, real(1, 2), real(1, 9), threads],
+            ),
+            (
+                "curvature",
+                lambda: self.net.curvature,
+                [samples, order, loss, real(1, 2), real(1, 9), threads],
+            ),
+            (
+                "Model",
+                lambda: _core.Model,
+                [lambda r: self.net, lambda r: self.net.parameters.copy()],
+            ),
+            ("model forward", lambda: self.model.forward, [images, threads, one(True, False)]),
+            ("model predict", lambda: self.model.predict, [images, threads]),
+            ("model activations", lambda: self.model.activations, [images, threads]),
+            (
+                "model evaluate",
+                lambda: self.model.evaluate,
+                [samples, loss, real(1, 2), real(1, 9), threads],
+            ),
             (
                 "step",
                 lambda: self.net.step,
@@ -71,6 +97,7 @@ class Core:
                     order,
                     loss,
                     real(1, 2),
+                    real(1, 9),
                     state,
                     real(0, 0.01),
                     threads,
@@ -114,32 +141,46 @@ class Core:
                 [one((1.0, 2.0, 1.0, 1.0, 0.0, 5.0)), images, images],
             ),
             (
-                "conv",
-                lambda: _core.conv,
-                [x, array("f4", 54), array("f4", 3), one(3), one(None), y],
+                "layer_forward",
+                lambda: _core.layer_forward,
+                [one("conv"), one(3), one(3), one(None), x, array("f4", 54), array("f4", 3), y],
             ),
             (
-                "conv_backward",
-                lambda: _core.conv_backward,
-                [x, array("f4", 54), one(3), one(None), y, x, array("f4", 54), array("f4", 3)],
+                "layer_backward",
+                lambda: _core.layer_backward,
+                [
+                    *(one("conv"), one(3), one(3), one(None)),
+                    *(x, array("f4", 54), y, x, array("f4", 54), array("f4", 3)),
+                ],
             ),
-            ("subsample", lambda: _core.subsample, [x, bias, bias, array("f4", 2, 2, 3, 3)]),
             (
-                "subsample_backward",
-                lambda: _core.subsample_backward,
-                [x, bias, array("f4", 2, 2, 3, 3), x, bias, bias],
+                "layer_forward of units",
+                lambda: _core.layer_forward,
+                [one("dense", "rbf"), one(4), one(0), one(None), flat, matrix, array("f4", 4), out],
             ),
-            ("dense", lambda: _core.dense, [flat, array("f4", 4, 5), array("f4", 4), out]),
             (
-                "dense_backward",
-                lambda: _core.dense_backward,
-                [flat, array("f4", 4, 5), out, flat, array("f4", 4, 5), array("f4", 4)],
+                "layer_backward of units",
+                lambda: _core.layer_backward,
+                [
+                    *(one("rbf", "dense"), one(4), one(0), one(None)),
+                    *(flat, matrix, out, flat, matrix, one(None, np.zeros(4, np.float32))),
+                ],
             ),
-            ("rbf", lambda: _core.rbf, [flat, array("f4", 4, 5), out]),
             (
-                "rbf_backward",
-                lambda: _core.rbf_backward,
-                [flat, array("f4", 4, 5), out, flat, array("f4", 4, 5)],
+                "layer_forward of maps",
+                lambda: _core.layer_forward,
+                [
+                    *(one("subsample"), one(0), one(0), one(None), x, bias, bias),
+                    array("f4", 2, 2, 3, 3),
+                ],
+            ),
+            (
+                "layer_backward of maps",
+                lambda: _core.layer_backward,
+                [
+                    *(one("subsample"), one(0), one(0), one(None), x, bias),
+                    *(array("f4", 2, 2, 3, 3), x, bias, bias),
+                ],
             ),
             ("squash", lambda: _core.squash, [array("f4", 9), one("tanh"), array("f4", 9)]),
             (
@@ -149,6 +190,7 @@ class Core:
             ),
         ]
         self.net = networks()[0]._network
+        self.model = _core.Model(self.net, self.net.parameters)
 
     def samples(self) -> _core.Samples:
         """Give three images with labels."""
@@ -158,7 +200,7 @@ class Core:
     def layer(random: Random) -> Any:
         """Give a layer's description of which something is wrong."""
         layer: list[Any] = list(random.choice(LAYERS))
-        layer[random.randrange(6)] = hostile.value(random)
+        layer[random.randrange(7)] = hostile.value(random)
         return tuple(layer)
 
     def run(self, case: Case) -> None:

@@ -45,7 +45,7 @@ TINY = [
         (
             Conv("C1", 2, 1, activation="relu"),
             AveragePool("P"),
-            Conv("C2", 2, 3, ((0,), (0, 1)), activation="tanh"),
+            Conv("C2", 2, 3, ((0,), (0, 1)), activation="tanh", padding=1),
             Dense("OUT", 4, activation="identity"),
         ),
         input_shape=(10, 8),

@@ -9,8 +9,8 @@ static int slots_needed(const lenet_conv_shape *s, const lenet_lane_maps *m, int
 {
     int all = 0, slots;
     for (int lane = 0; lane < lanes; lane++) {
-        const int32_t *first = s->first + m->first + lane * m->step;
-        count[lane] = lane < m->maps ? first[1] - first[0] : 0;
+        const int32_t *begin = s->begin + m->first + lane * m->step;
+        count[lane] = lane < m->maps ? begin[1] - begin[0] : 0;
         all += count[lane];
     }
     for (slots = all > lanes ? (all + lanes - 1) / lanes : 1;; slots++) {
@@ -36,7 +36,7 @@ static void deal_group(const lenet_conv_shape *s, const lenet_lane_maps *m, int 
     memset(d->connection, -1, sizeof d->connection);
     d->slots = slots;
     for (int lane = 0; lane < lanes; lane++) {
-        const int32_t first = lane < m->maps ? s->first[m->first + lane * m->step] : 0;
+        const int32_t first = lane < m->maps ? s->begin[m->first + lane * m->step] : 0;
         d->from[0][lane] = d->owner[lane] = lane;
         d->share[0][lane] = count[lane] >= slots ? 1.0f : 0.0f;
         for (int k = 0; k < count[lane] && k < slots; k++) deal_one(s, first + k, k, lane, d);
@@ -46,7 +46,7 @@ static void deal_group(const lenet_conv_shape *s, const lenet_lane_maps *m, int 
             const int round = k - last;
             while (count[room] >= slots) room++;
             if (d->rounds <= round) d->rounds = round + 1;
-            deal_one(s, s->first[m->first + lane * m->step] + k, last, room, d);
+            deal_one(s, s->begin[m->first + lane * m->step] + k, last, room, d);
             d->from[round][lane] = room;
             d->share[round][lane] = 1.0f;
             d->owner[room++] = lane;

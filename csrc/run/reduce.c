@@ -1,0 +1,71 @@
+/* Sums of blocks' gradients, and the optimizer's step in the same pass over the parameters. */
+#include "run/reduce.h"
+
+enum { UPDATE_CHUNK = 4096 };  /* parameters that are added up or updated at once */
+
+static ptrdiff_t chunk_size(const reduction *c, int64_t i)
+{
+    ptrdiff_t left = c->b->plan->n_parameters - i * UPDATE_CHUNK;
+    return left < UPDATE_CHUNK ? left : UPDATE_CHUNK;
+}
+
+/* Adds the partials of a round up, or adds them to the rounds before; the pairs first, unless the
+ * blocks have made them. */
+static void add_chunk(reduction *c, int64_t i, int32_t thread)
+{
+    const batch *b = c->b;
+    const ptrdiff_t first = i * UPDATE_CHUNK, n = chunk_size(c, i), stride = b->partial_stride;
+    float *partials = b->partials + first;
+    for (int64_t k = 0; !b->by_pairs && k + 1 < b->blocks; k += 2)
+        b->k->sum_partials(partials + k * stride, stride, 2, 0, n, partials + k * stride);
+    if (!b->k->sum_partials(partials, 2 * stride, (int)(b->blocks + 1) / 2, c->add, n,
+                            c->gradient + first))
+        c->finite[thread] = 0;
+}
+
+typedef int update(const lenet_optimizer *o, const float *gradient, ptrdiff_t first, ptrdiff_t n,
+                   float *parameters);
+
+static update *update_of(const lenet_optimizer *o, const lenet_kernels *k)
+{
+    switch (o->kind) {
+    case LENET_SGD: return k->update_sgd;
+    case LENET_ADAM: return k->update_adam;
+    default: return k->update_sdlm;
+    }
+}
+
+static void update_chunk(reduction *c, int64_t i, int32_t thread)
+{
+    const lenet_kernels *k = c->b->k;
+    const lenet_optimizer *o = c->optimizer;
+    const int64_t end = i * UPDATE_CHUNK + chunk_size(c, i);
+    int64_t first = i * UPDATE_CHUNK;
+    for (int32_t r = 0; r <= o->n_frozen; r++) {  /* what lies before frozen range r, then past it */
+        int64_t stop = r < o->n_frozen && o->frozen[2 * r] < end ? o->frozen[2 * r] : end;
+        if (stop > first) {
+            if (!update_of(o, k)(o, c->gradient, first, stop - first, c->parameters))
+                c->finite[thread] = 0;
+        }
+        if (stop == end) break;
+        if (o->frozen[2 * r + 1] > first) first = o->frozen[2 * r + 1];
+    }
+}
+
+/* One task a thread, of neighbouring chunks: mostly the same as at the update before, so that what a
+ * thread needs is in its cache. */
+static void chunks_task(void *context, int64_t i, int32_t thread)
+{
+    reduction *c = context;
+    const int64_t n = ceil_div(c->b->plan->n_parameters, UPDATE_CHUNK);
+    const int64_t end = (i + 1) * n / c->n_tasks;
+    for (int64_t k = i * n / c->n_tasks; k < end; k++) {
+        add_chunk(c, k, thread);
+        if (c->update) update_chunk(c, k, thread);
+    }
+}
+
+void lenet_reduce(reduction *c)
+{
+    lenet_parallel_for(c->n_tasks, c->n_tasks, chunks_task, c);
+}

@@ -1,0 +1,1 @@
+"""What `lenet-c` does, a module for each part of it."""

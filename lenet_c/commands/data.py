@@ -1,0 +1,154 @@
+"""The images that the commands train and test with: MNIST, the digits, or pictures of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_c import checks, datasets
+from lenet_c.classes import DIGITS, shortened
+from lenet_c.commands.errors import one_line
+from lenet_c.folders import TABLE
+from lenet_c.model import LeNet5
+
+Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+REFUSED_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a command trains and tests with.
+
+    Attributes
+    ----------
+    name : str
+    class_names : tuple of str
+    train : (images, labels)
+    validation, test : (images, labels) or None
+        Of one's own pictures there are no others to test with.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split | None = None
+    test: Split | None = None
+
+
+def training_data(arguments: argparse.Namespace) -> Data:
+    """Give what a network is trained, validated and tested with."""
+    if _is_pictures(arguments):
+        if arguments.hold_out is not None:
+            raise ValueError("--hold-out is for mnist and digits; --validation takes a share")
+        pictures = _pictures(arguments.data, arguments)
+        name, names, test = arguments.data, pictures.class_names, None
+    else:
+        name, (images, labels), test = _dataset(arguments)
+        names = DIGITS
+        rows = map(str, range(len(images)))
+        pictures = datasets.Pictures(images, labels.astype(np.int64), names, rows)
+    validation: Split | None = None
+    given = arguments.validation
+    if given is None and test is None:
+        given = 0.2
+    if isinstance(given, str):
+        validation = _pictures(given, arguments, names)
+    elif given:
+        pictures, validation = pictures.split(given, seed=arguments.seed)
+    elif arguments.hold_out is not None:
+        images, labels = pictures
+        left = len(images) - arguments.hold_out
+        if left < 1:
+            raise ValueError(f"--hold-out: got {arguments.hold_out}, want less than {len(images)}")
+        validation = images[left:], labels[left:]
+        return Data(name, names, (images[:left], labels[:left]), validation, test)
+    return Data(name, names, pictures, validation, test)
+
+
+def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
+    """Give what a network is tested with, labelled by the classes as it has them."""
+    classes = network.architecture.classes
+    names = network.class_names or (DIGITS if classes == len(DIGITS) else None)
+    if _is_pictures(arguments):
+        if names is None:
+            raise ValueError(
+                f"{arguments.model}: does not say what its {classes} classes are called; "
+                "net.class_names = [...] and net.save do"
+            )
+        return arguments.data, _pictures(arguments.data, arguments, names)
+    name, _, (images, labels) = _dataset(arguments)
+    if network.class_names is not None and set(DIGITS) <= set(network.class_names):
+        labels = np.array([network.class_names.index(digit) for digit in DIGITS])[labels]
+    elif network.class_names is not None or labels.max() >= classes:
+        reads = f"{classes} classes" if names is None else shortened(names)
+        raise ValueError(f"{arguments.model}: reads {reads}, {name} has labels 0 to {labels.max()}")
+    return name, (images, labels)
+
+
+def _is_pictures(arguments: argparse.Namespace) -> bool:
+    """Whether --data leads to pictures in folders or a table, and not to MNIST's files."""
+    place = arguments.data
+    if place is None or arguments.dataset is not None or datasets.has_mnist(place):
+        return False
+    if not os.path.isdir(place):
+        return os.path.isfile(place)
+    with os.scandir(place) as entries:
+        return any(e.name == TABLE or (e.is_dir() and e.name[0] != ".") for e in entries)
+
+
+def _pictures(
+    place: str, arguments: argparse.Namespace, names: tuple[str, ...] | None = None
+) -> datasets.Pictures:
+    quiet = getattr(arguments, "quiet", False)
+    pictures = datasets.folder(
+        place, form=arguments.form, class_names=names, progress=False if quiet else None
+    )
+    refused = pictures.refused
+    if refused:
+        print(f"{place}: left out {len(refused):,} of {len(refused) + len(pictures.labels):,}")
+        for file, reason in refused[:REFUSED_SHOWN]:
+            print(f"  {checks.escaped(file)}: {checks.escaped(' '.join(reason.split()))}")
+        if len(refused) > REFUSED_SHOWN:
+            print(f"  and {len(refused) - REFUSED_SHOWN:,} more")
+    return pictures
+
+
+def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
+    """Give the dataset's name, its training set and its test set."""
+    wanted, folder = arguments.dataset, arguments.data
+    if wanted == "digits":
+        if folder is not None:
+            raise ValueError("--data is for --dataset mnist: the digits come with scikit-learn")
+        return "digits", *datasets.digits()
+    try:
+        return "mnist", *_mnist(folder)
+    except OSError as error:
+        if folder is not None and wanted is None and isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                f"{error}; or pictures of your own: a folder for each class, or {TABLE}"
+            ) from None
+        if wanted == "mnist" or _is_told(folder):
+            raise
+        print(f"MNIST cannot be had, using digits instead ({one_line(error)})")
+    return "digits", *datasets.digits()
+
+
+def _is_told(folder: str | None) -> bool:
+    """Whether somebody said where MNIST is: then it is there, or that was a mistake."""
+    return folder is not None or bool(os.environ.get("LENET_C_DATA"))
+
+
+def _mnist(folder: str | None) -> tuple[Split, Split]:
+    try:
+        return datasets.mnist(folder, download=False)
+    except FileNotFoundError as error:
+        if _is_told(folder):
+            raise
+        missing = str(error).partition(";")[0]
+    print(f"{missing}: downloading it (11 MB) to {datasets.cache_folder()}")
+    return datasets.mnist()

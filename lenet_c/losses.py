@@ -1,0 +1,58 @@
+"""The losses by name, and their constants; the core has their values and derivatives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lenet_c import _core, checks
+
+LOSSES = tuple(_core.LOSSES)
+
+# Penalty of the rubbish class. On a validation split of MNIST 3, 5 and 8 were equal within the
+# noise of three seeds, and 0.1, 1 and 20 worse.
+DEFAULT_J = 5.0
+
+
+class Criterion(NamedTuple):
+    """A loss with its constants.
+
+    Attributes
+    ----------
+    loss : str
+        One of `LOSSES`.
+    j : float
+        The constant of "map".
+    temperature : float
+        What "map" and "cross_entropy" divide penalties and logits by.
+    """
+
+    loss: str
+    j: float
+    temperature: float
+
+
+def checked(loss: str | None, j: float, temperature: float, is_rbf: bool) -> Criterion:
+    """Check a loss and its constants.
+
+    Parameters
+    ----------
+    loss : str or None
+        One of `LOSSES`; None: "map" for RBF outputs, else "cross_entropy".
+    j : float
+        The constant of "map", above 0.
+    temperature : float
+        Above 0.
+    is_rbf : bool
+        Whether the network's outputs are penalties.
+
+    Returns
+    -------
+    Criterion
+    """
+    if loss is None:
+        loss = "map" if is_rbf else "cross_entropy"
+    return Criterion(
+        checks.one_of("loss", loss, LOSSES),
+        checks.real("j", j, 0.0, closed="neither"),
+        checks.real("temperature", temperature, 0.0, closed="neither"),
+    )

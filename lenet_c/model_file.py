@@ -1,0 +1,125 @@
+"""Files of networks: what is in them, and those that come with the library."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_c import checks, serialization
+from lenet_c.architecture import Architecture
+from lenet_c.classes import checked_codes
+from lenet_c.inputs import Appearance
+from lenet_c.network import Network
+from lenet_c.rejection import Rejection
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+def save(network: Network, path: str | os.PathLike[str] | BinaryIO) -> None:
+    """Write a network to a file: see `LeNet5.save`."""
+    parameters = network._snapshot()
+    if not np.isfinite(parameters).all():
+        raise ValueError("parameters: some are NaN or infinite, which load would refuse")
+    arrays = {"parameters": parameters}
+    codes = network._codes_of(parameters)
+    if codes is not None:
+        arrays["codes"] = codes
+    if network._subspaces is not None:
+        arrays["subspaces"] = network._subspaces
+    serialization.write(path, _metadata(network), arrays)
+
+
+def _metadata(network: Network) -> dict[str, Any]:
+    """Give what a file says of a network."""
+    notes = network.notes
+    checks.instance("notes", notes, dict, "a dict")
+    metadata: dict[str, Any] = {"architecture": network.architecture.to_dict()}
+    if notes:
+        metadata["notes"] = notes
+    if network.learnt_from is not None:
+        metadata["learnt_from"] = network.learnt_from._asdict()
+    # what is as in a new network is left out, as before there was any of it
+    if network._class_names is not None:
+        metadata["class_names"] = network._class_names
+    if network._temperature != 1.0:
+        metadata["temperature"] = network._temperature
+    if network._rejection is not None:
+        metadata["rejection"] = network._rejection.to_dict()
+    return metadata
+
+
+def load(
+    kind: type[AnyNetwork],
+    path: str | os.PathLike[str] | BinaryIO,
+    max_bytes: int | None,
+    max_metadata: int | None,
+) -> AnyNetwork:
+    """Read a network: see `LeNet5.load`."""
+    limits = serialization.LIMITS
+    if max_bytes is not None:
+        limits = dataclasses.replace(limits, file=checks.whole("max_bytes", max_bytes, 1))
+    if max_metadata is not None:
+        limits = dataclasses.replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
+    metadata, arrays = serialization.read(path, limits)
+    name = serialization.name_of(path)
+    if metadata.get("kind") == "training":
+        raise serialization.ModelFileError(
+            f"{name}: a training under way, Trainer.load(path).network is its network"
+        )
+    try:
+        architecture = Architecture.from_dict(metadata["architecture"])
+        parameters = arrays["parameters"]
+        if parameters.shape != (architecture.n_parameters,) or parameters.dtype != np.float32:
+            raise ValueError(
+                f"parameters: {parameters.dtype} {parameters.shape}, want float32 "
+                f"({architecture.n_parameters},)"
+            )
+        if not np.isfinite(parameters).all():
+            raise ValueError("parameters: some are NaN or infinite, want finite values")
+        # codes that are wanted have to be there
+        given = arrays["codes"] if architecture.code_length else arrays.get("codes")
+        network = kind.__new__(kind)
+        network._open(architecture, checked_codes(architecture, given))
+        if "learnt_from" in metadata:
+            network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
+        _take_over(network, metadata, arrays.get("subspaces"))
+    except KeyError as error:
+        raise serialization.ModelFileError(f"{name}: it has no {error}") from None
+    except (TypeError, ValueError) as error:
+        raise serialization.ModelFileError(f"{name}: {error}") from None
+    network.parameters = parameters
+    notes = metadata.get("notes")
+    network.notes = notes if isinstance(notes, dict) else {}
+    if limits.metadata <= serialization.LIMITS.metadata:
+        try:
+            serialization.encode(_metadata(network))  # what was loaded can be saved
+        except ValueError as error:
+            raise serialization.ModelFileError(f"{name}: as it would be saved, {error}") from None
+    return network
+
+
+def _take_over(
+    network: Network, metadata: Mapping[str, Any], subspaces: NDArray[Any] | None
+) -> None:
+    """Set what a file says of calibration and names, if it says anything, checked."""
+    if "class_names" in metadata:
+        network.class_names = metadata["class_names"]
+    if "temperature" in metadata:
+        network.temperature = metadata["temperature"]
+    if "rejection" in metadata:
+        network.rejection = Rejection.from_dict(metadata["rejection"])
+    network.subspaces = subspaces
+
+
+def pretrained_files() -> dict[str, Any]:
+    """Give the files of the networks that come with the library, by name."""
+    from importlib import resources  # slow to import, and needed here alone
+
+    files = (resources.files("lenet_c") / "pretrained").iterdir()
+    weights = {f.name.removesuffix(".npz"): f for f in files if f.name.endswith(".npz")}
+    return dict(sorted(weights.items()))

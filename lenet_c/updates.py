@@ -1,0 +1,206 @@
+"""One update of a network on a batch: what `Trainer.step` makes, and `Trainer.fit` many of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet_c import _core, checks, losses
+from lenet_c.distort import Distortion
+from lenet_c.losses import Criterion
+from lenet_c.model import LeNet5
+from lenet_c.optimizers import Adam, Optimizer
+from lenet_c.run import Run
+
+LOOKS_OF_STEP = 16  # images that are looked at, to record what the network learns from
+KEEP_EVERY = 64  # images between two copies of the weights, in case the loss becomes infinite
+
+
+class Updates:
+    """Has a network, an optimizer with what it remembers, and the last weights known to be good.
+
+    Parameters and attributes are those of `Trainer`.
+    """
+
+    temperature = 1.0  # of those that were pickled before there was one
+
+    def __init__(
+        self,
+        network: LeNet5,
+        optimizer: Optimizer | None,
+        loss: str | None,
+        j: float,
+        temperature: float,
+        distort: Distortion | None,
+        seed: int | None,
+        freeze: Iterable[str],
+        num_threads: int | None,
+    ) -> None:
+        self.network = checks.instance("network", network, LeNet5, "a LeNet5")
+        if optimizer is None:
+            optimizer = Adam(1e-3)
+        self.optimizer = checks.instance(
+            "optimizer", optimizer, Optimizer, "SGD(...), Adam(...) or SDLM(...)"
+        )
+        if distort is not None:
+            checks.instance("distort", distort, Distortion, "a Distortion or None")
+        self.distort = distort
+        criterion = losses.checked(loss, j, temperature, network.codes is not None)
+        self.loss, self.j, self.temperature = criterion
+        _core.check_num_threads(num_threads)
+        self.num_threads = num_threads
+        if seed is not None:
+            checks.whole("seed", seed, 0)
+        seeds = np.random.SeedSequence(seed)
+        self._rng = np.random.default_rng(seeds)
+        self._distort_seed = int(seeds.spawn(1)[0].generate_state(1, np.uint64)[0])
+        self._frozen = network._names_of(freeze, "freeze")
+        if len(self._frozen) == len(network):
+            raise ValueError("freeze: got every layer that has parameters, want some left to train")
+        self._state = optimizer.new_state(network.n_parameters)
+        self._state.freeze([network._ranges[name] for name in self._frozen])
+        # weights whose loss was finite, kept when KEEP_EVERY images have been learnt since
+        self._good: np.ndarray | None = None
+        self._spare = np.empty_like(network.parameters)
+        self._since_good = 0
+        self._run: Run | None = None  # the fit under way
+
+    @property
+    def _criterion(self) -> Criterion:
+        return Criterion(self.loss, self.j, self.temperature)
+
+    @property
+    def n_updates(self) -> int:
+        """How many updates were made."""
+        return self._state.n_updates
+
+    def step(
+        self, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
+    ) -> float:
+        """Make one update on one batch, at the optimizer's rate without its schedule.
+
+        Parameters
+        ----------
+        images : as for `LeNet5.forward`
+        labels : integer array (N,), or an integer for one image
+        num_threads : int, optional
+            None: the trainer's.
+
+        Returns
+        -------
+        float
+            The batch's mean loss before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is no longer finite; the network then has the last weights whose loss was
+            finite, those before the last update (with less than 64 images an update, from up to 64
+            images earlier).
+        """
+        threads = self._threads(num_threads)
+        samples = self._samples(images, labels, LOOKS_OF_STEP)
+        self._prepare(samples, threads)
+        return self._update(samples, None, self.optimizer.lr, threads)[0]
+
+    def _threads(self, num_threads: int | None) -> int | None:
+        if num_threads is None:
+            return self.num_threads
+        _core.check_num_threads(num_threads)
+        return num_threads
+
+    def _samples(self, images: ArrayLike, labels: ArrayLike, learn: int) -> _core.Samples:
+        samples = _core.Samples(self.network._network, images, labels, learn)
+        if self.distort is not None and not samples.is_grey:
+            raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
+        return samples
+
+    def _prepare(
+        self,
+        samples: _core.Samples,
+        threads: int | None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        """Let the optimizer measure what it needs: before a pass, with `rng`, or a step."""
+
+        def curvature(pick: NDArray[np.int64] | None) -> NDArray[np.float32]:
+            return self._curvature(samples, pick, threads)
+
+        measured = self.optimizer.prepare(self._state, samples.n, curvature, rng)
+        if measured is None:
+            return
+        assert self._state.second is not None
+        with self.network._turns.changing:
+            self._state.rate = None
+            self._state.second[...], self._state.n_measured = measured
+
+    def _curvature(
+        self, samples: _core.Samples, pick: NDArray[np.int64] | None, threads: int | None
+    ) -> NDArray[np.float32]:
+        try:
+            return self.network._network.curvature(samples, pick, *self._criterion, threads)
+        except FloatingPointError:
+            with self.network._turns.changing:
+                if self._good is not None:  # the weights at hand may be what made the loss infinite
+                    self.network.parameters[...] = self._good
+                self._state.forget_if_bad()
+            raise FloatingPointError(
+                f"the curvature is not finite before update {self.n_updates + 1}; the network has "
+                "the last weights again whose loss was finite"
+            ) from None
+
+    def _put_back(self, parameters: np.ndarray) -> None:
+        if parameters.shape != self.network.parameters.shape:
+            raise ValueError(
+                f"parameters: the best weights are {parameters.shape}, the network has "
+                f"{self.network.parameters.shape}"
+            )
+        with self.network._turns.changing:
+            self.network.parameters[...] = parameters
+
+    def _update(
+        self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
+    ) -> tuple[float, int]:
+        turns = self.network._turns
+        if turns.asked:
+            turns.give_way()
+        with turns.changing:
+            keep = self._good is None or self._since_good >= KEEP_EVERY
+            if keep:
+                np.copyto(self._spare, self.network.parameters)
+            self.optimizer.set_rates(self._state, rate)
+            distortion = None
+            if self.distort is not None:
+                distortion = (astuple(self.distort), self._distort_seed)
+            # the weights at hand may be what makes the loss infinite: an older copy, if any
+            fallback = self._spare if self._good is None else self._good
+            try:
+                result = self.network._network.step(
+                    samples,
+                    batch,
+                    *self._criterion,
+                    self._state,
+                    rate,
+                    threads,
+                    distortion,
+                    fallback,
+                )
+            except FloatingPointError:
+                raise FloatingPointError(
+                    f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
+                    "the network has the last weights again whose loss was finite"
+                ) from None
+            if keep:
+                spare = np.empty_like(self._spare) if self._good is None else self._good
+                self._good, self._spare, self._since_good = self._spare, spare, 0
+            self._since_good += samples.n if batch is None else len(batch)
+            if (run := self._run) is not None:
+                k, _, total_loss, n_errors = run.done
+                if batch is not None:
+                    k, n_errors = k + 1, n_errors + result[1]
+                    total_loss += result[0] * len(batch)
+                run.done = k, self.n_updates, total_loss, n_errors
+            return result
