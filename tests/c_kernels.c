@@ -418,6 +418,15 @@ static lenet_conv_shape conv_shape(int in_maps, int out_height, int out_width, i
     return s;
 }
 
+/* As in outputs that are so many columns wide, sizes of networks that nobody has thought of. */
+static lenet_conv_shape any_conv_shape(int width)
+{
+    const int side = 1 + (int)(draw() % 9), height = 1 + (int)(draw() % 6);
+    const int in_maps = 1 + (int)(draw() % 20), most = 1 + 60 / in_maps;
+    return conv_shape(in_maps, height, width, 1 + (int)(draw() % (most < 20 ? most : 20)), side,
+                      (int)(draw() % TABLE_1998));
+}
+
 /* Layers of the networks, every tile width for every kind of kernel, and whole-map kernels. */
 static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
 {
@@ -459,6 +468,11 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
             check(&s, activation % ACTIVATIONS);
             release();
         }
+    }
+    for (int width = 1; width <= 40; width++, activation++) {
+        lenet_conv_shape s = any_conv_shape(width);
+        check(&s, activation % ACTIVATIONS);
+        release();
     }
 }
 
@@ -709,7 +723,7 @@ static void winograd_conv_case(const lenet_conv_shape *s, int activation)
 
 static void winograd_backward_input_case(const lenet_conv_shape *s, int activation)
 {
-    if (!lenet_can_winograd_back(s, 1)) return;
+    if (!lenet_can_winograd(s)) return;
     conv_operands c = in_lanes(s);
     c.weights = conv_weights(s);
     c.delta = floats(n_outputs(s));
@@ -727,7 +741,7 @@ static void winograd_backward_input_case(const lenet_conv_shape *s, int activati
 static void winograd_backward_weights_case(const lenet_conv_shape *s, int activation)
 {
     (void)activation;
-    if (!lenet_can_winograd_back(s, 0)) return;
+    if (!lenet_can_winograd(s)) return;
     conv_operands c = in_lanes(s);
     c.in = floats(n_inputs(s));
     c.delta = floats(n_outputs(s));
@@ -757,7 +771,7 @@ static void winograd_backward_weights_case(const lenet_conv_shape *s, int activa
 
 static void winograd_gradient_case(const lenet_conv_shape *s, int activation)
 {
-    if (!lenet_can_winograd_back(s, 0)) return;
+    if (!lenet_can_winograd(s)) return;
     const float *in = floats(lenet_winograd_weights(s));
     float *dweights = floats(n_weights(s));
     const int adds = activation % 2;

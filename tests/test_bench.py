@@ -60,7 +60,7 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 21
+    assert len(COMMANDS) == 22
 
 
 @pytest.fixture

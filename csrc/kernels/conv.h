@@ -162,7 +162,8 @@ INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const
 
 /* One or two rows of one map, in tiles. TAPS: the kernel's side, or 1 for any side. */
 INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
-                      const float *weights, float bias, int map, const float *in, float *out)
+                      const float *weights, float bias, int map, int columns, const float *in,
+                      float *out)
 {
     const int first = s->begin[map];
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
@@ -173,7 +174,7 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                           .in_row = in_row,
                           .in_map = s->in_height * in_row,
                           .out_row = (ptrdiff_t)s->out_width * LANES};
-    for (lenet_pieces p = lenet_cut(s->out_width, TILE_COLUMNS); p.size; p = lenet_next(p)) {
+    for (lenet_pieces p = lenet_cut(columns, TILE_COLUMNS); p.size; p = lenet_next(p)) {
         WITH_SIZE(N, p.size, TILE_COLUMNS,
                   conv_tile(IMAGES_IN_LANES, TAPS, ROWS, N, &t, vf_set(bias),
                             in + p.start * LANES, out + p.start * LANES))
@@ -181,33 +182,46 @@ INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
 }
 
 OUTLINE void conv_row_pairs(const lenet_conv_shape *s, const float *weights, float bias, int map,
-                            const float *in, float *out)
+                            int columns, const float *in, float *out)
 {
-    WITH_TAPS(TAPS, s->kernel, conv_rows(TAPS, 2, s, weights, bias, map, in, out))
+    WITH_TAPS(TAPS, s->kernel, conv_rows(TAPS, 2, s, weights, bias, map, columns, in, out))
 }
 
 OUTLINE void conv_last_row(const lenet_conv_shape *s, const float *weights, float bias, int map,
-                           const float *in, float *out)
+                           int columns, const float *in, float *out)
 {
-    conv_rows(1, 1, s, weights, bias, map, in, out);
+    conv_rows(1, 1, s, weights, bias, map, columns, in, out);
 }
 
+enum { CONV_CACHED = 1 << 17 };  /* floats of inputs, in the L2 cache */
+
+/* Two rows of all maps, and of a wide picture some columns at a time: a map finds in the L2 cache what
+ * the maps before it have read. */
 static void conv(const lenet_conv_shape *s, const float *weights, const float *bias,
                  int activation, const float *in, int row, int n_rows, ptrdiff_t out_stride,
                  float *out)
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
+    const int fit = CONV_CACHED / (LANES * s->in_maps * (s->kernel + 1));
+    const int at_once = fit > 2 * TILE_COLUMNS ? fit : 2 * TILE_COLUMNS;
     for (int y = 0; y < n_rows; y += 2) {
-        int rows = n_rows - y < 2 ? 1 : 2;
-        for (int map = 0; map < s->out_maps; map++) {
-            const float *from = in + (row + y) * in_row;
-            float *to = out + map * out_stride + y * out_row;
-            if (rows == 2)
-                conv_row_pairs(s, weights, bias[map], map, from, to);
-            else
-                conv_last_row(s, weights, bias[map], map, from, to);
-            squash_lanes(activation, (ptrdiff_t)rows * s->out_width, to);
+        const int rows = n_rows - y < 2 ? 1 : 2;
+        for (lenet_pieces x = lenet_cut(s->out_width, at_once); x.size; x = lenet_next(x)) {
+            const float *from = in + (row + y) * in_row + x.start * LANES;
+            for (int map = 0; map < s->out_maps; map++) {
+                float *to = out + map * out_stride + y * out_row + x.start * LANES;
+                if (rows == 2)
+                    conv_row_pairs(s, weights, bias[map], map, x.size, from, to);
+                else
+                    conv_last_row(s, weights, bias[map], map, x.size, from, to);
+                if (x.size == s->out_width) {
+                    squash_lanes(activation, rows * out_row / LANES, to);
+                } else {
+                    for (int r = 0; r < rows; r++)
+                        squash_lanes(activation, x.size, to + r * out_row);
+                }
+            }
         }
     }
 }

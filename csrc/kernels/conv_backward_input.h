@@ -8,98 +8,155 @@
 
 /* ---- images in lanes ------------------------------------------------------------------------- */
 
-/* One row of one input map at a time, all its columns in registers. Each output map that the
- * input map feeds scatters its deltas: the delta at column x belongs to the sums x .. x + K-1.
- * No multiply-add is spent on the border. Widths not listed below gather instead. */
+/* A row of an input map's gradient is a row of sums. Each output map that the input map feeds scatters
+ * its deltas: the delta at column x belongs to the sums x .. x + K-1, so that no multiply-add is spent
+ * on the border. A tile is some columns of deltas times some taps, with their sums in registers. Of a
+ * kernel of up to SCATTER_TAPS it hands the K-1 sums that the next tile adds to over to it. A wider one
+ * has several tiles for its taps: the sums of some columns wait in memory, with a margin for what
+ * belongs to their neighbours and is done again there. */
 
-/* d_row: OUT_WIDTH deltas, `step` floats apart. */
-INLINE void scatter_taps(const int K, const int OUT_WIDTH, const float *d_row, ptrdiff_t step,
-                         const float *w_row, vf *sum)
+enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1 };
+
+/* The most that the sums of so many taps leave room for */
+#define SCATTER_COLUMNS_OF(TAPS) \
+    (SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
+
+/* COLUMNS deltas, `step` floats apart, times a kernel row's taps. The deltas are in registers: all of
+ * them or, for want of registers, a half at a time; the last one first, for each sum to get its taps in
+ * their order. */
+INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, ptrdiff_t step,
+                         const float *w, vf *sum)
 {
-    PIN(d_row); PIN(w_row);
-    vf held[11];
+    const int PARTS = HOLD_WEIGHTS ? 1 : 2;
+    PIN(delta); PIN(w);
     UNROLL
-    for (int x = 0; HOLD_WEIGHTS && x < OUT_WIDTH; x++)
-        held[x] = vf_in_register(vf_load(d_row + x * step));
-    UNROLL
-    for (int j = 0; j < K; j++) {
-        vf weight = vf_in_register(vf_set(w_row[j]));
+    for (int part = PARTS - 1; part >= 0; part--) {
+        const int first = part * COLUMNS / PARTS, end = (part + 1) * COLUMNS / PARTS;
+        vf held[SCATTER_COLUMNS];
         UNROLL
-        for (int x = 0; x < OUT_WIDTH; x++) {
-            vf here = HOLD_WEIGHTS ? held[x] : vf_load(d_row + x * step);
-            vf_accumulate(&sum[x + j], here, weight);
+        for (int x = first; x < end; x++) held[x] = vf_in_register(vf_load(delta + x * step));
+        UNROLL
+        for (int j = 0; j < TAPS; j++) {
+            vf weight = vf_in_register(vf_set(w[j]));
+            UNROLL
+            for (int x = first; x < end; x++) vf_accumulate(&sum[x + j], held[x], weight);
         }
+        FORGET();
     }
-    FORGET();
 }
 
-INLINE void scatter_row(const int K, const int OUT_WIDTH, const lenet_conv_shape *s,
-                        const float *weights, const float *delta, int map, int row,
-                        int in_activation, float *in)
+/* Where a tile stands in its row: what it finds in memory and what it leaves there. */
+enum { SCATTER_FIRST = 1, SCATTER_LAST = 2, SCATTER_IN_PARTS = 4 };
+
+/* One row of one input map. */
+typedef struct {
+    const lenet_conv_shape *s;
+    int map, row, in_activation;
+} scatter_terms;
+
+/* From the first of its deltas and taps on. sums: all that it adds to if in parts, else those that the
+ * tile before has begun. */
+INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
+                         const float *weights, const float *delta, int place, float *sums, float *in)
 {
-    vf sum[16];
-    const int in_width = OUT_WIDTH + K - 1;
+    const lenet_conv_shape *s = c->s;
+    const int K = s->kernel, kernel = K * K;
+    const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES, out_map = s->out_height * out_row;
+    const int above = c->row - (s->out_height - 1), lowest = above > 0 ? above : 0;
+    const int highest = c->row < K - 1 ? c->row : K - 1;
+    vf sum[SCATTER_SUMS];
     UNROLL
-    for (int x = 0; x < in_width; x++) sum[x] = vf_set(0.0f);
-    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * OUT_WIDTH * LANES;
-    int lowest = row - (s->out_height - 1) > 0 ? row - (s->out_height - 1) : 0;
-    int highest = row < K - 1 ? row : K - 1;
-
+    for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
+    if (place & SCATTER_IN_PARTS) {
+        UNROLL
+        for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+    } else if (!(place & SCATTER_FIRST)) {
+        UNROLL
+        for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+    }
     for (int i = lowest; i <= highest; i++) {
-        const float *d = delta + (ptrdiff_t)(row - i) * OUT_WIDTH * LANES;
-        for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++)
-            scatter_taps(K, OUT_WIDTH, d + s->target[t] * out_map, LANES,
-                         weights + ((ptrdiff_t)s->connection[t] * K + i) * K, sum);
+        const float *d = delta + (c->row - i) * out_row, *w = weights + i * K;
+        for (int t = s->target_begin[c->map]; t < s->target_begin[c->map + 1]; t++)
+            scatter_taps(TAPS, COLUMNS, d + s->target[t] * out_map, LANES,
+                         w + (ptrdiff_t)s->connection[t] * kernel, sum);
     }
-    store_delta(in_activation, sum, in_width, in);
+    if (place & SCATTER_IN_PARTS) {
+        UNROLL
+        for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
+        return;
+    }
+    if (place & SCATTER_LAST) {
+        store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
+        return;
+    }
+    store_delta(c->in_activation, sum, COLUMNS, in);
+    UNROLL
+    for (int k = 0; k < TAPS - 1; k++) vf_store(sums + k * LANES, sum[COLUMNS + k]);
 }
 
-OUTLINE void gather_row(const lenet_conv_shape *s, const float *weights, const float *delta,
-                       int map, int row, int in_activation, float *in)
+OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
+                             const float *delta, int place, float *sums, float *in)
 {
-    enum { COLUMNS = 4 };
-    const int K = s->kernel;
-    for (int x0 = 0; x0 < s->in_width; x0 += COLUMNS) {
-        vf sum[COLUMNS];
-        int columns = s->in_width - x0 < COLUMNS ? s->in_width - x0 : COLUMNS;
-        for (int x = 0; x < COLUMNS; x++) sum[x] = vf_set(0.0f);
-        for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++) {
-            const float *w = weights + (ptrdiff_t)s->connection[t] * K * K;
-            const float *d = delta
-                             + (ptrdiff_t)s->target[t] * s->out_height * s->out_width * LANES;
-            for (int i = 0; i < K; i++) {
-                int y = row - i;
-                if (y < 0 || y >= s->out_height) continue;
-                const float *d_row = d + (ptrdiff_t)y * s->out_width * LANES;
-                for (int j = 0; j < K; j++) {
-                    vf weight = vf_set(w[i * K + j]);
-                    for (int x = 0; x < COLUMNS; x++) {
-                        int from = x0 + x - j;
-                        if (from < 0 || from >= s->out_width) continue;
-                        sum[x] = vf_fma(vf_load(d_row + from * LANES), weight, sum[x]);
-                    }
-                }
-            }
-        }
-        for (int x = 0; x < columns; x++)
-            store_delta(in_activation, sum + x, 1, in + (x0 + x) * LANES);
+    WITH_SIZE(TAPS, taps, SCATTER_TAPS,
+              WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
+                        scatter_tile(TAPS, COLUMNS, c, weights, delta, place, sums, in)))
+}
+
+static void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
+{
+    _Alignas(64) float sums[SCATTER_MARGIN * LANES];
+    const int K = c->s->kernel;
+    lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
+    for (; x.size; x = lenet_next(x)) {
+        const int place = (x.start ? 0 : SCATTER_FIRST) | (x.left == 1 ? SCATTER_LAST : 0);
+        scatter_tile_of(K, x.size, c, weights, delta + x.start * LANES, place, sums,
+                        in + x.start * LANES);
     }
 }
 
+static void scatter_row_in_parts(const scatter_terms *c, const float *weights, const float *delta,
+                                 float *in)
+{
+    const lenet_conv_shape *s = c->s;
+    for (lenet_pieces w = lenet_cut(s->in_width, SCATTER_WINDOW); w.size; w = lenet_next(w)) {
+        _Alignas(64) float sums[(SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES] = {0};
+        for (lenet_pieces j = lenet_cut(s->kernel, SCATTER_TAPS); j.size; j = lenet_next(j)) {
+            /* what delta x and these taps give begins at sum x + at */
+            const int at = SCATTER_MARGIN + j.start - w.start, from = w.start - (j.start + j.size - 1);
+            const int begin = from > 0 ? from : 0, to = w.start + w.size - j.start;
+            const int end = to < s->out_width ? to : s->out_width;
+            if (begin >= end) continue;
+            lenet_pieces x = lenet_cut(end - begin, SCATTER_COLUMNS_OF(j.size));
+            for (; x.size; x = lenet_next(x))
+                scatter_tile_of(j.size, x.size, c, weights + j.start,
+                                delta + (begin + x.start) * LANES, SCATTER_IN_PARTS,
+                                sums + (begin + x.start + at) * LANES, NULL);
+        }
+        for (int k = 0; k < w.size; k++) {
+            const vf sum = vf_load(sums + (SCATTER_MARGIN + k) * LANES);
+            store_delta(c->in_activation, &sum, 1, in + (w.start + k) * LANES);
+        }
+    }
+}
+
+/* Map by map; row by row where all deltas are more than the L2 cache holds, so that the maps find a
+ * row's there. */
 static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in)
 {
-    for (int map = 0; map < s->in_maps; map++) {
-        for (int row = 0; row < s->in_height; row++, in += (ptrdiff_t)s->in_width * LANES) {
-            /* C3 of a 32 x 32 image, of 28 x 28, and of 28 x 28 with 3 x 3 kernels */
-            if (s->kernel == 5 && s->out_width == 10)
-                scatter_row(5, 10, s, weights, delta, map, row, in_activation, in);
-            else if (s->kernel == 5 && s->out_width == 8)
-                scatter_row(5, 8, s, weights, delta, map, row, in_activation, in);
-            else if (s->kernel == 3 && s->out_width == 11)
-                scatter_row(3, 11, s, weights, delta, map, row, in_activation, in);
-            else
-                gather_row(s, weights, delta, map, row, in_activation, in);
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
+    const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
+    for (int first = 0; first < s->in_height; first += strip) {
+        for (int map = 0; map < s->in_maps; map++) {
+            for (int row = first; row < first + strip; row++) {
+                const scatter_terms c = {s, map, row, in_activation};
+                float *to = in + ((ptrdiff_t)map * s->in_height + row) * in_row;
+                if (s->kernel > SCATTER_TAPS)
+                    scatter_row_in_parts(&c, weights, delta, to);
+                else
+                    scatter_row(&c, weights, delta, to);
+            }
         }
     }
 }

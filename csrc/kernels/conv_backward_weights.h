@@ -14,11 +14,14 @@
  * one kernel row, some of its taps and some of the output maps that the input map feeds: a
  * position's inputs serve all those maps and its deltas all those taps. */
 
+enum { WEIGHT_TAPS = 5 };
+
 INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *s, int first,
-                        int tap, int n_rows, const float *in, const float *delta,
+                        int tap_row, int tap_column, int n_rows, const float *in, const float *delta,
                         float *dweights)
 {
-    const int K = s->kernel;
+    const int K = s->kernel, tap = tap_row * K + tap_column;
+    in += ((ptrdiff_t)tap_row * s->in_width + tap_column) * LANES;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     const float *d[WEIGHT_MAPS];
     float *dw[WEIGHT_MAPS];
@@ -60,19 +63,21 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
 }
 
 /* All that one input map feeds, from some rows of deltas. */
-INLINE void weight_rows(const int TAPS, const lenet_conv_shape *s, int map, int n_rows,
-                        const float *in, const float *delta, float *dweights, float *dbias)
+OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const float *in,
+                         const float *delta, float *dweights, float *dbias)
 {
-    const int K = TAPS > 1 ? TAPS : s->kernel;
+    const int K = s->kernel;
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     int n = s->target_begin[map + 1] - s->target_begin[map];
     if (n == 0) return;  /* a map that feeds nothing */
     for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
         int first = s->target_begin[map] + p.start;
-        for (int tap = 0; tap < K * K; tap += TAPS) {
-            const float *from = in + ((ptrdiff_t)(tap / K) * s->in_width + tap % K) * LANES;
-            WITH_SIZE(N, p.size, WEIGHT_MAPS,
-                      weight_tile(TAPS, N, s, first, tap, n_rows, from, delta, dweights))
+        for (lenet_pieces j = lenet_cut(K, WEIGHT_TAPS); j.size; j = lenet_next(j)) {
+            WITH_SIZE(TAPS, j.size, WEIGHT_TAPS,
+                      WITH_SIZE(MAPS, p.size, WEIGHT_MAPS,
+                                for (int i = 0; i < K; i++)
+                                    weight_tile(TAPS, MAPS, s, first, i, j.start, n_rows, in, delta,
+                                                dweights)))
         }
         /* while the deltas are in the cache; once for each output map */
         for (int t = first; t < first + p.size; t++) {
@@ -84,26 +89,24 @@ INLINE void weight_rows(const int TAPS, const lenet_conv_shape *s, int map, int 
     }
 }
 
-OUTLINE void weight_rows_of_map(const lenet_conv_shape *s, int map, int n_rows, const float *in,
-                                const float *delta, float *dweights, float *dbias)
-{
-    WITH_TAPS(TAPS, s->kernel, weight_rows(TAPS, s, map, n_rows, in, delta, dweights, dbias))
-}
-
 static void conv_backward_weights(const lenet_conv_shape *s, const float *in,
                                   const float *delta, float *dweights, float *dbias)
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES, in_map = s->in_height * in_row;
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
-    for (int map = 0; map < s->in_maps; map++, in += in_map) {
-        /* some rows at a time, so that all kernel rows find their deltas in the cache */
-        const int fed = s->target_begin[map + 1] - s->target_begin[map];
-        const int maps_at_once = fed < WEIGHT_MAPS ? fed : WEIGHT_MAPS;
-        const int at_once = CACHED_VECTORS / (maps_at_once * s->out_width + 1) + 1;
-        for (int y = 0, n; y < s->out_height; y += n) {
-            n = s->out_height - y < at_once ? s->out_height - y : at_once;
-            const float *from = in + y * in_row, *d = delta + y * out_row;
-            weight_rows_of_map(s, map, n, from, d, dweights, dbias);
+    const ptrdiff_t n_weights = (ptrdiff_t)s->begin[s->out_maps] * s->kernel * s->kernel;
+    /* some rows at a time, so that all kernel rows find their deltas in the L1 cache */
+    const int maps = s->out_maps < WEIGHT_MAPS ? s->out_maps : WEIGHT_MAPS;
+    const int at_once = CACHED_VECTORS / (maps * s->out_width + 1) + 1;
+    /* of all sums and all deltas, the fewer go through the L2 cache again and again */
+    const int few_sums = n_weights < (ptrdiff_t)s->out_maps * s->out_height * s->out_width;
+    const int strip = few_sums ? at_once : s->out_height;
+    for (int first = 0; first < s->out_height; first += strip) {
+        const int end = s->out_height - first < strip ? s->out_height : first + strip;
+        for (int map = 0; map < s->in_maps; map++) {
+            for (int y = first; y < end; y += at_once)
+                weight_rows(s, map, end - y < at_once ? end - y : at_once,
+                            in + map * in_map + y * in_row, delta + y * out_row, dweights, dbias);
         }
     }
 }

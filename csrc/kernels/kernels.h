@@ -157,12 +157,6 @@ static inline size_t lenet_winograd_scratch(const lenet_conv_shape *s)
     return LENET_WINOGRAD_PRODUCTS + 6 * (size_t)s->in_maps * tiles;
 }
 
-/* to_input: whether its gradient for the input is wanted too, which is written for the sizes of C3. */
-static inline int lenet_can_winograd_back(const lenet_conv_shape *s, int to_input)
-{
-    return lenet_can_winograd(s) && (!to_input || s->out_height == 10 || s->out_height == 8);
-}
-
 static inline size_t lenet_winograd_back_scratch(const lenet_conv_shape *s)
 {
     const size_t in_height = (size_t)s->in_height;

@@ -31,8 +31,8 @@ KERNEL(void, winograd_conv, (const lenet_conv_shape *s, const float *weights, co
                              int activation, const float *in, int row, int n_rows,
                              ptrdiff_t out_stride, float *scratch, float *out,
                              const lenet_pool *pool))
-/* conv_backward_input, where lenet_can_winograd_back(s, 1), and conv_backward_weights, where
- * lenet_can_winograd_back(s, 0), likewise: with lenet_winograd_back_scratch(s) vectors of scratch.
+/* conv_backward_input and conv_backward_weights likewise, with lenet_winograd_back_scratch(s) vectors
+ * of scratch.
  * The latter adds to dweights[connection][position][kernel row][lane]; from those, summed over the
  * lanes, winograd_gradient sets the weights' own, or adds to them if `add`. */
 KERNEL(void, winograd_backward_input, (const lenet_conv_shape *s, const float *weights,

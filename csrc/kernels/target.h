@@ -50,7 +50,7 @@
         break;                                                                                \
     }
 
-/* Runs what follows with N, a constant, for n: 1 .. MOST, which is 10 or less. What is more than MOST
+/* Runs what follows with N, a constant, for n: 1 .. MOST, which is 12 or less. What is more than MOST
  * does not run, and is compiled as 1 so that no index is out of bounds. */
 #define WITH_SIZE_CASE(N, VALUE, MOST, ...)                                                   \
     case VALUE:                                                                               \
@@ -66,6 +66,7 @@
         WITH_SIZE_CASE(N, 5, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 6, MOST, __VA_ARGS__)       \
         WITH_SIZE_CASE(N, 7, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 8, MOST, __VA_ARGS__)       \
         WITH_SIZE_CASE(N, 9, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 10, MOST, __VA_ARGS__)      \
+        WITH_SIZE_CASE(N, 11, MOST, __VA_ARGS__) WITH_SIZE_CASE(N, 12, MOST, __VA_ARGS__)     \
     }
 
 /* The same with TAPS for a kernel's side where that is unrolled, 1 for any other. */

@@ -449,18 +449,20 @@ static const float *winograd_deltas(int p, const lenet_conv_shape *s, const floa
     }
 }
 
-/* One position's gradient for a column of its inputs, of one map -> [row]. */
-INLINE void winograd_scatter(const int OUT_HEIGHT, const lenet_conv_shape *s, const float *weights,
-                             const float *delta, ptrdiff_t step, int map, float *out)
+/* One position's gradient for a column of its inputs, of one map -> [row]: from some rows of deltas.
+ * has_begun: the four rows that the tile above has begun are there. */
+INLINE void winograd_scatter(const int ROWS, const lenet_conv_shape *s, const float *weights,
+                             const float *delta, ptrdiff_t step, int map, int has_begun, float *out)
 {
-    vf sum[16];
+    vf sum[SCATTER_SUMS];
     UNROLL
-    for (int y = 0; y < OUT_HEIGHT + 4; y++) sum[y] = vf_set(0.0f);
+    for (int y = 0; y < ROWS + 4; y++)
+        sum[y] = has_begun && y < 4 ? vf_load(out + y * LANES) : vf_set(0.0f);
     for (int t = s->target_begin[map]; t < s->target_begin[map + 1]; t++)
-        scatter_taps(5, OUT_HEIGHT, delta + s->target[t] * OUT_HEIGHT * step, step,
+        scatter_taps(5, ROWS, delta + s->target[t] * s->out_height * step, step,
                      weights + (ptrdiff_t)s->connection[t] * 6 * 5, sum);
     UNROLL
-    for (int y = 0; y < OUT_HEIGHT + 4; y++) vf_store(out + y * LANES, sum[y]);
+    for (int y = 0; y < ROWS + 4; y++) vf_store(out + y * LANES, sum[y]);
 }
 
 /* The gradients of winograd_transform's six inputs from those of its six sums. */
@@ -515,10 +517,11 @@ static void winograd_backward_input(const lenet_conv_shape *s, const float *weig
             const float *d = winograd_deltas(p, s, delta + x * LANES, scratch, &step);
             for (int map = 0; map < s->in_maps; map++) {
                 float *to = products + (map * 6 + p) * column;
-                if (s->out_height == 10)
-                    winograd_scatter(10, s, w, d, step, map, to);
-                else
-                    winograd_scatter(8, s, w, d, step, map, to);
+                lenet_pieces y = lenet_cut(s->out_height, SCATTER_COLUMNS_OF(5));
+                for (; y.size; y = lenet_next(y))
+                    WITH_SIZE(ROWS, y.size, SCATTER_COLUMNS_OF(5),
+                              winograd_scatter(ROWS, s, w, d + y.start * step, step, map,
+                                               y.start > 0, to + y.start * LANES))
             }
         }
         for (int map = 0; map < s->in_maps; map++)

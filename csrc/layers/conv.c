@@ -105,11 +105,11 @@ enum {
     MOST_PAIRS = 5           /* of rows that go by Winograd at a time: AVX-512's WINOGRAD_STRIP */
 };
 
-static int by_winograd(const net_layer *layer, int training, int is_first)
+static int by_winograd(const net_layer *layer, int training)
 {
     const lenet_kernels *k = lenet_kernels_active();
     const lenet_conv_shape *s = &layer->conv;
-    if (training && !(k->winograd_trains && lenet_can_winograd_back(s, !is_first))) return 0;
+    if (training && !k->winograd_trains) return 0;
     return k->winograd_maps && layer->in_maps >= k->winograd_maps && lenet_can_winograd(s)
            && lenet_winograd_scratch(s) * (size_t)k->lanes <= MOST_SCRATCH;
 }
@@ -121,7 +121,7 @@ static layer_manner manner(const net_layer *layer, int training, int is_first)
     layer_manner m = lenet_plain_manner(layer, training, is_first);
     const int lanes = lenet_kernels_active()->lanes, pairs = layer->out_height / 2;
     if (!training) m.n_arranged_alone = (ptrdiff_t)lenet_arranged_of_one(&layer->conv, lanes);
-    if (!by_winograd(layer, training, is_first)) return m;
+    if (!by_winograd(layer, training)) return m;
     m.rows = pairs ? 2 * lenet_cut(pairs, MOST_PAIRS).size : 2;
     m.n_arranged = m.n_sums = (ptrdiff_t)lenet_winograd_weights(&layer->conv);
     return m;

@@ -20,6 +20,7 @@ enum {
     LANES = 8,
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
+    SCATTER_SUMS = 14,
     WINOGRAD_MAPS = 2,
     WINOGRAD_TRAINS = 0,
     WINOGRAD_STRIP = 1,

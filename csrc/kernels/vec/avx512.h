@@ -22,6 +22,7 @@ enum {
     LANES = 16,
     HOLD_WEIGHTS = 1,      /* registers for a tile's weights too */
     TILE_COLUMNS = 10,     /* a convolution tile: 2 rows x 10 sums, 10 weights, 1 input */
+    SCATTER_SUMS = 16,     /* a gradient for the input: 16 sums, 12 deltas, 1 weight */
     WINOGRAD_MAPS = 1,     /* input maps from which Winograd is faster */
     WINOGRAD_TRAINS = 1,  /* faster backward too */
     WINOGRAD_STRIP = 10,   /* 10 rows x 2 positions, 5 weights, 1 input; 1: by tiles */

@@ -13,6 +13,7 @@ enum {
     LANES = 4,
     HOLD_WEIGHTS = 1,
     TILE_COLUMNS = 10,
+    SCATTER_SUMS = 16,
     WINOGRAD_MAPS = 0,     /* not measured */
     WINOGRAD_TRAINS = 0,  /* not measured */
     WINOGRAD_STRIP = 10,

@@ -14,6 +14,7 @@ enum {
     LANES = 4,
     HOLD_WEIGHTS = 0,
     TILE_COLUMNS = 6,
+    SCATTER_SUMS = 14,
     WINOGRAD_MAPS = 0,
     WINOGRAD_TRAINS = 0,
     WINOGRAD_STRIP = 1,
