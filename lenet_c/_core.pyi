@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c.rejection import Rejection
+from lenet_c.reader import Reader
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -125,20 +125,20 @@ class Plan:
         images: ArrayLike | Samples,
         num_threads: int | None = None,
         finite: bool = False,
-        rejection: Rejection | None = None,
+        reader: Reader | None = None,
     ) -> Floats: ...
     def predict(
         self,
         images: ArrayLike,
         num_threads: int | None = None,
-        rejection: Rejection | None = None,
+        reader: Reader | None = None,
     ) -> Integers: ...
     def probabilities(
         self,
         images: ArrayLike,
         num_threads: int | None = None,
         temperature: float = 1.0,
-        rejection: Rejection | None = None,
+        reader: Reader | None = None,
     ) -> Floats: ...
     def activations(self, images: ArrayLike, num_threads: int | None = None) -> list[Floats]: ...
     def evaluate(
@@ -148,7 +148,7 @@ class Plan:
         j: float,
         temperature: float,
         num_threads: int | None = None,
-        rejection: Rejection | None = None,
+        reader: Reader | None = None,
     ) -> tuple[float, int, Integers]: ...
 
 class Model(Plan):

@@ -849,7 +849,7 @@ cdef class Plan:
     cdef int32_t n_layers
     cdef readonly bint is_rbf
     cdef lenet_appearance seen
-    cdef int64_t unturned  # images to come of which a quarter may be rejected
+    cdef int64_t unturned  # images to come of which a twentieth may be rejected
     cdef readonly bint assumed  # `seen` is what the architecture's range says, not what was seen
 
     def __cinit__(self):
@@ -1127,41 +1127,44 @@ cdef class Plan:
                 f"the outputs for row {bad // self.classes} of images are NaN or infinite")
         return 0
 
-    def forward(self, images, num_threads=None, bint finite=False, rejection=None):
+    def forward(self, images, num_threads=None, bint finite=False, reader=None):
         """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not.
 
-        images may be Samples. rejection: thresholds (see rejection.py); warns if most images are
-        beyond them. So do `predict`, `probabilities` and `evaluate`.
+        images may be Samples. reader: the Reader whose network this is; warns if most answers are
+        rejected by its thresholds. So do `predict`, `probabilities` and `evaluate`.
         """
         cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
         self._check_samples(samples, False)
         outputs = self._forward(samples, num_threads, 0.0, finite)
-        if rejection is not None:
-            self._check_framing(samples, outputs, rejection)
+        if reader is not None:
+            self._check_framing(samples, outputs, reader)
         return outputs
 
     cdef int _check_framing(self, Samples samples, const float[:, ::1] outputs,
-                            object rejection) except -1:
-        """Warns if of many images more than half have rejected answers, or more than a quarter
+                            object reader) except -1:
+        """Warns if of many images more than half have rejected answers, or more than a twentieth
         where fewer would be if the images were turned."""
         cdef int64_t looks = min(samples.n, 2 * FRAMED)
         if samples.n < FRAMED or samples.is_unlike:
             return 0
+        rejection = reader._rejection
+        if rejection is None:
+            return 0
         cdef int64_t rejected = lenet_count_rejected(
             &outputs[0, 0], samples.n, self.classes, self.is_rbf, looks, rejection.penalty,
             rejection.margin)
-        if 4 * rejected <= looks:
+        if 20 * rejected <= looks:
             return 0
         if 2 * rejected <= looks and self.unturned > 0:
             self.unturned -= samples.n
             return 0
         from lenet_c import inputs
-        if not inputs.tell_framing(self, samples.some(2 * FRAMED), rejection, samples.given):
+        if not inputs.tell_framing(reader, samples.some(2 * FRAMED), samples.given):
             # to turn them in vain takes as long as to read 7 times as many
             self.unturned = 50 * 7 * 2 * FRAMED
         return 0
 
-    def predict(self, images, num_threads=None, rejection=None):
+    def predict(self, images, num_threads=None, reader=None):
         """Best class of each image, (N,) int64."""
         cdef Samples samples = Samples(self, images)
         if samples.n == 1 and self.classes <= SMALL:
@@ -1171,8 +1174,8 @@ cdef class Plan:
         cdef int64_t[::1] out = classes
         with nogil:
             lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
-        if rejection is not None:
-            self._check_framing(samples, outputs, rejection)
+        if reader is not None:
+            self._check_framing(samples, outputs, reader)
         return classes
 
     cdef object _predict_one(self, Samples samples, object num_threads):
@@ -1187,7 +1190,7 @@ cdef class Plan:
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
 
-    def probabilities(self, images, num_threads=None, double temperature=1.0, rejection=None):
+    def probabilities(self, images, num_threads=None, double temperature=1.0, reader=None):
         """Softmax of the evidence over the temperature, (N, classes) float32."""
         if not 1e-30 <= temperature <= 1e30:
             raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
@@ -1197,8 +1200,8 @@ cdef class Plan:
         cdef float[:, ::1] out = result
         with nogil:
             lenet_probabilities(self.plan, &outputs[0, 0], samples.n, temperature, &out[0, 0])
-        if rejection is not None:
-            self._check_framing(samples, outputs, rejection)
+        if reader is not None:
+            self._check_framing(samples, outputs, reader)
         return result
 
     def activations(self, images, num_threads=None):
@@ -1226,7 +1229,7 @@ cdef class Plan:
         return arrays
 
     def evaluate(self, Samples samples not None, loss, double j, double temperature,
-                 num_threads=None, rejection=None):
+                 num_threads=None, reader=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
         cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
         cdef lenet_report report
@@ -1240,8 +1243,8 @@ cdef class Plan:
             status = lenet_score(self.plan, &outputs[0, 0], samples.first_label, samples.n,
                                  &criterion, &report)
         _check(status)
-        if rejection is not None:
-            self._check_framing(samples, outputs, rejection)
+        if reader is not None:
+            self._check_framing(samples, outputs, reader)
         return report.loss, report.n_errors, classes
 
 

@@ -20,7 +20,7 @@ from lenet_c.preprocess._arrays import other_shape
 
 if TYPE_CHECKING:
     from lenet_c import _core
-    from lenet_c.rejection import Rejection
+    from lenet_c.reader import Reader
 
 __all__ = ["FINITE", "Appearance", "InputWarning", "refused", "tell", "tell_framing"]
 
@@ -173,18 +173,15 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 }
 
 
-def tell_framing(
-    network: _core.Plan, images: NDArray[Any], rejection: Rejection, given: Any = None
-) -> bool:
+def tell_framing(reader: Reader, images: NDArray[Any], given: Any = None) -> bool:
     """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
 
     Parameters
     ----------
-    network : lenet_c._core.Plan
+    reader : Reader
+        What read them.
     images : uint8 or float32 array (N, height, width) or (N, channels, height, width)
         Some of them.
-    rejection : Rejection
-        The thresholds.
     given : object, optional
         The images as the caller has them.
 
@@ -193,19 +190,19 @@ def tell_framing(
     bool
         Whether it warned.
     """
-    rejected = _rejected(network, images, rejection)
+    rejected = reader._rejected(images)
     best, least = None, rejected / 2  # chance helps a little
     is_square = images.shape[-1] == images.shape[-2]
     for name, (line, turn) in _TURNS.items():
         if is_square or "swapaxes" not in line:
-            share = _rejected(network, np.ascontiguousarray(turn(images)), rejection)
+            share = reader._rejected(np.ascontiguousarray(turn(images)))
             if share < least:
                 best, least = name, share
     text = f"images: {rejected:.0%} of the answers are rejected"
     if best is not None:
         text += f", but {least:.0%} of the images {best}: "
         text += f"{_as_array(given)}images = images{_TURNS[best][0]}"
-    elif rejected > 0.5 and network.channels > 1:
+    elif rejected > 0.5 and reader._network.channels > 1:
         text += "; do they show what the network knows, upright and as large?"
     elif rejected > 0.5:
         text += (
@@ -216,16 +213,6 @@ def tell_framing(
         return False
     _warn(text)
     return True
-
-
-def _rejected(network: _core.Plan, images: NDArray[Any], rejection: Rejection) -> float:
-    from lenet_c import _core
-    from lenet_c.rejection import Rejection, best_two
-
-    samples = _core.Samples(network, images, look=False)  # the call that asks has looked at them
-    _, penalty, margin = best_two(network.forward(samples, 1), network.is_rbf)
-    by_outputs = Rejection(penalty=rejection.penalty, margin=rejection.margin)
-    return float(by_outputs(penalty, margin).mean())
 
 
 def _warn(text: str) -> None:

@@ -53,7 +53,7 @@ class Reader:
             If the call would take more memory than `lenet_c.set_memory_limit` allows; all calls
             that run the network raise it.
         """
-        return self._network.forward(images, num_threads, rejection=self._rejection)
+        return self._network.forward(images, num_threads, reader=self)
 
     def predict(
         self,
@@ -82,7 +82,7 @@ class Reader:
             If outputs are NaN or infinite, naming the row; with `reject` such rows are rejected.
         """
         if reject is None:
-            return self._network.predict(images, num_threads, self._rejection)
+            return self._network.predict(images, num_threads, self)
         from lenet_c.rejection import REJECTED, best_two, checked
 
         reject = checked("reject", reject)
@@ -117,7 +117,7 @@ class Reader:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        return self._network.probabilities(images, num_threads, self._temperature, self._rejection)
+        return self._network.probabilities(images, num_threads, self._temperature, self)
 
     def read(
         self,
@@ -159,7 +159,7 @@ class Reader:
         if reject is None:
             reject = Rejection() if self._rejection is None else self._rejection
         reject = checked("reject", reject)
-        outputs = self._network.forward(images, num_threads, finite=True, rejection=self._rejection)
+        outputs = self._network.forward(images, num_threads, finite=True, reader=self)
         is_rbf = self._network.is_rbf
         classes, penalty, margin = best_two(outputs, is_rbf)
         distance = self._distance(checks.array("images", images), classes, reject)
@@ -252,7 +252,7 @@ class Reader:
         """
         samples = _core.Samples(self._network, images, labels)
         return self._evaluate(
-            samples, self._criterion(loss, j, temperature), num_threads, self._rejection
+            samples, self._criterion(loss, j, temperature), num_threads, looks=True
         )
 
     def rejection_curve(
@@ -304,14 +304,29 @@ class Reader:
         samples: _core.Samples,
         criterion: Criterion,
         num_threads: int | None,
-        rejection: Rejection | None = None,
+        looks: bool = False,
     ) -> Evaluation:
-        value, n_errors, read = self._network.evaluate(samples, *criterion, num_threads, rejection)
+        value, n_errors, read = self._network.evaluate(
+            samples, *criterion, num_threads, self if looks else None
+        )
         classes = self._architecture.classes
         pairs = samples.labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         error_rate = n_errors / samples.n
         return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
+
+    def _rejected(self, images: NDArray[Any]) -> float:
+        """Give the share of the answers that the network's own thresholds reject."""
+        from lenet_c.rejection import Rejection, best_two
+
+        samples = _core.Samples(self._network, images, look=False)
+        classes, penalty, margin = best_two(self._network.forward(samples, 1), self._network.is_rbf)
+        reject, distance = self._rejection or Rejection(), None
+        if self._subspaces is None:
+            reject = Rejection(penalty=reject.penalty, margin=reject.margin)
+        else:
+            distance = self._distance(images, classes, reject)
+        return float(reject(penalty, margin, distance).mean())
 
     def _distance(
         self, images: NDArray[Any], classes: Integers, reject: Rejection

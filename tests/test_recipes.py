@@ -78,6 +78,7 @@ def test_the_recipe_writes_the_same_bytes_for_any_number_of_threads(tmp_path, ca
 
 
 @pytest.mark.usefixtures("few_images")
+@pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # one pass over few images
 def test_which_and_seed(tmp_path):
     one, two = (run(tmp_path / seed, "--which", "mnist", "--seed", seed) for seed in "12")
     assert set(one) == {"mnist"}
