@@ -89,7 +89,7 @@ Where it is lowest, and why:
 - Few outputs, to the weights (7x7 on 8x8): each sum, of which there is one a lane, is read and
   written for four products.
 - Wide pictures and many maps, 3x3: maps that no cache holds come from memory for few
-  multiply-adds. Blocks of columns and of rows keep what is read again in the second-level cache.
+  multiply-adds. Blocks of columns and of rows keep what is read again in the L2.
 - AVX2: its sixteen registers hold fewer sums, so that they wait for one another more often, and one
   output map has too few for two multiply-adds a cycle."""
 

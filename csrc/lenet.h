@@ -435,7 +435,7 @@ const char *lenet_available_threading(int32_t n);
 
 /* Runs `rounds` rounds of independent multiply-adds and returns how many that were: timed by the
  * caller, the most that the instruction set in use can do on this core. All in registers, or with
- * `loads` one vector read from the innermost cache for every two. */
+ * `loads` one vector read from L1 for every two. */
 double lenet_multiply_adds(int64_t rounds, int32_t loads);
 
 #ifdef __cplusplus

@@ -12,7 +12,7 @@
 /* ---- images in lanes ------------------------------------------------------------------------- */
 
 /* sum[r][g] += sum over k of w[r * w_row + k * w_column] * in[g][k]: the weights as stored for
- * the way forward, transposed by their strides for the way back. */
+ * forward, transposed by their strides backward. */
 INLINE void dense_tile(const int ROWS, const int GROUPS, int n, const float *w, ptrdiff_t w_row,
                        ptrdiff_t w_column, const float *in, ptrdiff_t in_stride,
                        vf sum[DENSE_ROWS][DENSE_GROUPS])

@@ -101,7 +101,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
 /* ---- memory ---- */
 
 enum {
-    MOST_SCRATCH = 1 << 18,  /* floats: what the second-level cache holds */
+    MOST_SCRATCH = 1 << 18,  /* floats: what L2 holds */
     MOST_PAIRS = 5           /* of rows that go by Winograd at a time: AVX-512's WINOGRAD_STRIP */
 };
 
@@ -157,7 +157,7 @@ static size_t scratch(const net_layer *layer, const layer_manner *manner, int tr
     return padded_floats(layer) + kernels_scratch(layer, manner, training, alone);
 }
 
-/* Whole vectors, with zeros for the way back; not under a 2x2 layer that is only read: less to squash. */
+/* Whole vectors, with zeros for backward; not under a 2x2 layer that is only read: less to squash. */
 static lenet_map_layout layout_of_one(const net_layer *layer, int training, int lanes)
 {
     if (layer->feeds_above) {
@@ -167,7 +167,7 @@ static lenet_map_layout layout_of_one(const net_layer *layer, int training, int 
     return layer_whole_vectors(layer->out_width + layer->conv.kernel - 1, lanes);
 }
 
-/* On the way back its rows end in zeros (kernels.h), for which the flat layers leave no room; and its
+/* Backward its rows end in zeros (kernels.h), for which the flat layers leave no room; and its
  * kernel must not reach out of the slack. */
 static int learns_alone(const net_layer *layer, int under_flat)
 {
@@ -222,14 +222,14 @@ static const float *pad(const layer_call *c, row_sizes r, const float *in)
     return c->scratch;
 }
 
-/* The same for the way back, which writes there. */
+/* The same for backward, which writes there. */
 static float *pad_back(const layer_call *c, row_sizes r, float *in)
 {
     pad(c, r, in);
     return c->layer->padding ? c->scratch : in;
 }
 
-/* From the way back: what is in the middle of the padded copy; 0 past the width. */
+/* From backward: what is in the middle of the padded copy; 0 past the width. */
 static void unpad(const layer_call *c, row_sizes r, float *in)
 {
     const net_layer *layer = c->layer;

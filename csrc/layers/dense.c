@@ -18,7 +18,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     return LENET_OK;
 }
 
-/* Of one image the way back takes as many floats as inputs, which is less. */
+/* Of one image backward takes as many floats as inputs, which is less. */
 static size_t scratch(const net_layer *layer, const layer_manner *manner, int training, int groups,
                       int alone)
 {

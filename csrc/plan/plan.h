@@ -7,7 +7,7 @@
 
 enum {
     INFERENCE_BLOCK = 32,  /* images; with 64 one thread was 0.7% faster, but alone with a batch of 64 */
-    TRAINING_BLOCK = 32    /* every layer's maps are kept until the way back */
+    TRAINING_BLOCK = 32    /* every layer's maps are kept for backward */
 };
 
 /* Where the images or the outputs of a layer lie in a thread's memory. */

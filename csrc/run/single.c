@@ -9,7 +9,7 @@
 #include "run/loss.h"
 
 /* What lies between an image's maps, one behind the other (layout.c): the kernels read past a row's
- * end, and on the way back 0 before a map's first row. */
+ * end, and backward 0 before a map's first row. */
 static void clear_slack(const batch *b, float *memory)
 {
     float *end = memory + b->at->buffer[0].one + b->at->buffer[0].n_one;
