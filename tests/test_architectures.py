@@ -465,24 +465,25 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"layers": (Conv("c", 6, 5, activation="gelu"), END)},
         ValueError,
-        "layer 'c': activation: got 'gelu', want one of identity, scaled_tanh, tanh, relu",
+        "layer 'c': activation: got 'gelu', want one of identity, scaled_tanh, tanh, relu, sigmoid",
     ),
     (
         {"layers": (SubsampleOf("s", None), END)},
         TypeError,
-        "layer 's': activation: got None, want one of identity, scaled_tanh, tanh, relu",
+        "layer 's': activation: got None, want one of identity, scaled_tanh, tanh, relu, sigmoid",
     ),
     (
         {"layers": (DenseOf("d", 3, ["tanh"]), END)},
         TypeError,
-        "layer 'd': activation: got ['tanh'], want one of identity, scaled_tanh, tanh, relu",
+        "layer 'd': activation: got ['tanh'], "
+        "want one of identity, scaled_tanh, tanh, relu, sigmoid",
     ),
     (
         {"layers": (DenseOf("d", 3, np.array(["tanh"])), END)},
         TypeError,
         (
             "layer 'd': activation: got array(['tanh'], dtype='<U4'), "
-            "want one of identity, scaled_tanh, tanh, relu"
+            "want one of identity, scaled_tanh, tanh, relu, sigmoid"
         ),
     ),
     (
@@ -851,7 +852,7 @@ def test_with_activation_refuses(activation: Any, error: type[Exception]) -> Non
     with pytest.raises(error) as caught:
         LENET5_28.with_activation(activation)
     assert str(caught.value) == (
-        f"activation: got {activation!r}, want one of identity, scaled_tanh, tanh, relu"
+        f"activation: got {activation!r}, want one of identity, scaled_tanh, tanh, relu, sigmoid"
     )
 
 

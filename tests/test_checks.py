@@ -114,10 +114,12 @@ def test_arrays():
 
 
 def test_losses_by_name():
-    assert losses.checked(None, 5, True) == ("map", 5.0)
-    assert losses.checked(None, 5, False) == ("cross_entropy", 5.0)
-    assert losses.checked("mse", np.float32(0.5), True) == ("mse", 0.5)
+    assert losses.checked(None, 5, 1, True) == ("map", 5.0, 1.0)
+    assert losses.checked(None, 5, 1, False) == ("cross_entropy", 5.0, 1.0)
+    assert losses.checked("mse", np.float32(0.5), 10, True) == ("mse", 0.5, 10.0)
     with pytest.raises(ValueError, match=r"^loss: got 'hinge', want one of mse, map, cross"):
-        losses.checked("hinge", 1, True)
+        losses.checked("hinge", 1, 1, True)
     with pytest.raises(ValueError, match=r"^j: got 0, want a finite number above 0$"):
-        losses.checked("map", 0, True)
+        losses.checked("map", 0, 1, True)
+    with pytest.raises(ValueError, match=r"^temperature: got 0, want a finite number above 0$"):
+        losses.checked("map", 1, 0, True)
