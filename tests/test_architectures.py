@@ -475,8 +475,10 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"layers": (DenseOf("d", 3, ["tanh"]), END)},
         TypeError,
-        "layer 'd': activation: got ['tanh'], "
-        "want one of identity, scaled_tanh, tanh, relu, sigmoid",
+        (
+            "layer 'd': activation: got ['tanh'], "
+            "want one of identity, scaled_tanh, tanh, relu, sigmoid"
+        ),
     ),
     (
         {"layers": (DenseOf("d", 3, np.array(["tanh"])), END)},
