@@ -127,6 +127,11 @@ def test_links_lead_somewhere():
                 assert anchor in anchors(file.read_text(encoding="utf-8")), f"{name}: {target}"
 
 
+def test_no_page_has_the_marks_of_a_merge():
+    for name, page in PAGES.items():
+        assert not re.search(r"^(<{7} |>{7} |={7}$)", page, re.M), name
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if name not in STORED])
 def test_commands_are_there(name, capsys, monkeypatch):
     def known(option, main, *arguments):
