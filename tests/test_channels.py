@@ -334,7 +334,7 @@ def test_a_table_names_channels() -> None:
 def test_limits_are_the_core_s() -> None:
     assert architecture.MAX_CHANNELS == _core.MAX_CHANNELS
     with pytest.raises(ValueError, match="want 1 to 16 channels"):
-        _core.Network([("dense", "identity", 2, 0, None, False)], (17, 4, 4), (0,), (1,), None)
+        _core.Network([("dense", "identity", 2, 0, None, False, 0)], (17, 4, 4), (0,), (1,), None)
 
 
 def test_normalization(rng: np.random.Generator) -> None:

@@ -627,9 +627,9 @@ class Endless(list):  # type: ignore[type-arg]
         return (1 << 62) - 1
 
 
-CONV = ("conv", "tanh", 4, 3, None, False)
-LAST = ("dense", "identity", 3, 0, None, False)
-UNITS = ("rbf", "identity", 3, 0, None, False)
+CONV = ("conv", "tanh", 4, 3, None, False, 0)
+LAST = ("dense", "identity", 3, 0, None, False, 0)
+UNITS = ("rbf", "identity", 3, 0, None, False, 0)
 
 
 @pytest.mark.parametrize(
@@ -642,16 +642,19 @@ UNITS = ("rbf", "identity", 3, 0, None, False)
         ([("conv", "tanh", 4000, 3, np.ones((4, 1), np.uint8), False), LAST], None),
         ([CONV, ("conv", "tanh", 4, 3, np.ones((4, 3), np.uint8), False), LAST], None),
         ([CONV, ("conv", "tanh", 4, 3, np.ones((4, 1), np.uint8), False), LAST], None),
-        ([("dense", "tanh", 5, 0, None, False), UNITS], np.zeros((3, 4), np.float32)),
-        ([("dense", "tanh", 5, 0, None, False), UNITS], np.zeros((0, 5), np.float32)),
-        ([("dense", "tanh", 5, 0, None, False), UNITS], np.zeros((2, 5), np.float32)),
-        ([CONV, ("dense", "tanh", 4096, 0, None, False), UNITS], np.zeros((1, 1), np.float32)),
+        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((3, 4), np.float32)),
+        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((0, 5), np.float32)),
+        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((2, 5), np.float32)),
+        ([CONV, ("dense", "tanh", 4096, 0, None, False, 0), UNITS], np.zeros((1, 1), np.float32)),
         ([UNITS], np.zeros((3, 63), np.float32)),
         ([UNITS], None),
         ([LAST], np.zeros((3, 64), np.float32)),
-        ([CONV, ("average_pool", "identity", 0, 0, None, False), UNITS], np.zeros((3, 35), "f4")),
-        ([("conv", "tanh", -4, 3, None, False), UNITS], np.zeros((3, 1), np.float32)),
-        ([("conv", "tanh", 1 << 40, 3, None, False), UNITS], np.zeros((3, 1), np.float32)),
+        (
+            [CONV, ("average_pool", "identity", 0, 0, None, False, 0), UNITS],
+            np.zeros((3, 35), "f4"),
+        ),
+        ([("conv", "tanh", -4, 3, None, False, 0), UNITS], np.zeros((3, 1), np.float32)),
+        ([("conv", "tanh", 1 << 40, 3, None, False, 0), UNITS], np.zeros((3, 1), np.float32)),
     ],
 )
 def test_descriptions_that_do_not_fit(layers: Any, codes: Any) -> None:
@@ -662,8 +665,8 @@ def test_descriptions_that_do_not_fit(layers: Any, codes: Any) -> None:
 
 def test_descriptions_that_fit() -> None:
     table = np.ones((4, 4), np.uint8)
-    pool = ("average_pool", "identity", 0, 0, None, False)
-    layers = [CONV, ("conv", "tanh", 4, 3, table, False), pool, UNITS]
+    pool = ("average_pool", "identity", 0, 0, None, False, 0)
+    layers = [CONV, ("conv", "tanh", 4, 3, table, False, 0), pool, UNITS]
     net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), np.zeros((3, 16), np.float32))
     assert net.n_parameters == 40 + 4 * 4 * 9 + 4
     order = np.asfortranarray(np.arange(48, dtype=np.float32).reshape(3, 16))
@@ -754,10 +757,10 @@ def test_what_the_named_networks_want_is_allowed() -> None:
 @pytest.mark.parametrize(
     "layers",
     [
-        [("conv", "tanh", 256, 1, None, False), ("conv", "tanh", 256, 1, None, False), LAST],
-        [("conv", "tanh", 16, 1, None, False), LAST],
-        [("conv", "tanh", 4096, 1, None, False)] * 3
-        + [("average_pool", "identity", 0, 0, None, False)] * 9
+        [("conv", "tanh", 256, 1, None, False, 0), ("conv", "tanh", 256, 1, None, False, 0), LAST],
+        [("conv", "tanh", 16, 1, None, False, 0), LAST],
+        [("conv", "tanh", 4096, 1, None, False, 0)] * 3
+        + [("average_pool", "identity", 0, 0, None, False, 0)] * 9
         + [LAST],
     ],
     ids=["large maps", "many inputs", "all"],
@@ -769,7 +772,7 @@ def test_sizes_do_not_overflow(what: str, layers: Any) -> None:
         pytest.skip("needs 64 bits")
     inputs = layers[0][2] * 1024 * 1024
     if len(layers) < 4 and inputs > 1 << 24:
-        layers = [*layers[:-1], *[("average_pool", "identity", 0, 0, None, False)] * 5, LAST]
+        layers = [*layers[:-1], *[("average_pool", "identity", 0, 0, None, False, 0)] * 5, LAST]
     core = _core.Network(layers, (1, 1024, 1024), (0.0,), (1.0,), None)
     sizes = [core.workspace_size(what, 10**15, threads) for threads in (16, 17, 255, 256)]
     assert sizes[1] - sizes[0] == sizes[3] - sizes[2] > 4 * inputs
