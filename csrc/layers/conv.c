@@ -116,9 +116,9 @@ static int by_winograd(const net_layer *layer, int training)
 
 /* Few rows at a time for a 2x2 layer, so that they stay in the cache; more by Winograd, which
  * transforms four rows beyond. */
-static layer_manner manner(const net_layer *layer, int training, int is_first)
+static layer_manner manner(const net_layer *layer, int training)
 {
-    layer_manner m = lenet_plain_manner(layer, training, is_first);
+    layer_manner m = lenet_plain_manner(layer, training);
     const int lanes = lenet_kernels_active()->lanes, pairs = layer->out_height / 2;
     if (!training) m.n_arranged_alone = (ptrdiff_t)lenet_arranged_of_one(&layer->conv, lanes);
     if (!by_winograd(layer, training)) return m;

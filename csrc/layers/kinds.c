@@ -16,10 +16,9 @@ const layer_kind *lenet_kind_of(int32_t kind)
     return kind >= 0 && kind < LENET_LAYER_KINDS ? kinds[kind] : NULL;
 }
 
-layer_manner lenet_plain_manner(const net_layer *layer, int training, int is_first)
+layer_manner lenet_plain_manner(const net_layer *layer, int training)
 {
     (void)training;
-    (void)is_first;
     return (layer_manner){.rows = 2, .n_sums = layer->n_weights};
 }
 

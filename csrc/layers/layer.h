@@ -77,7 +77,7 @@ typedef struct layer_call {
 struct layer_kind {
     /* Checks what is asked for; sets shape, parameters, work (of its sums) and properties. */
     lenet_status (*make)(const lenet_layer *from, const net_layer *below, net_layer *layer);
-    layer_manner (*manner)(const net_layer *layer, int training, int is_first);
+    layer_manner (*manner)(const net_layer *layer, int training);
     /* Floats of scratch; alone: also for one image. */
     size_t (*scratch)(const net_layer *layer, const layer_manner *manner, int training, int groups,
                       int alone);
@@ -151,7 +151,7 @@ static inline int layer_stopped(const layer_call *c, double work)
 
 /* ---- what several kinds do alike (kinds.c) ---- */
 
-layer_manner lenet_plain_manner(const net_layer *layer, int training, int is_first);
+layer_manner lenet_plain_manner(const net_layer *layer, int training);
 lenet_map_layout lenet_in_whole_vectors(const net_layer *layer, int training, int lanes);
 int lenet_always_learns_alone(const net_layer *layer, int under_flat);
 void lenet_arranges_nothing(const layer_call *c, int alone, float *arranged);

@@ -16,7 +16,7 @@ static void choose_manners(const lenet_plan *plan, int training, lenet_layout *a
 {
     for (int l = 0; l < plan->n_layers; l++) {
         const net_layer *layer = &plan->layers[l];
-        at->manner[l] = layer->kind->manner(layer, training, l == 0);
+        at->manner[l] = layer->kind->manner(layer, training);
         at->arranged[l] = at->n_arranged;
         if (at->manner[l].n_arranged) at->n_arranged += plan_padded(at->manner[l].n_arranged);
         at->arranged_alone[l] = at->n_arranged_alone;
