@@ -295,8 +295,7 @@ lenet_status lenet_model_activations(const lenet_model *model, const lenet_image
 
 /* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,
  * may run one by one if they are few, so that with the order of a batch its sums change in the last
- * bits. labels are indexed as the images are, through
- * images->order. */
+ * bits. labels are indexed as the images are, through images->order. */
 lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
                             const lenet_images *images, const int64_t *labels, int64_t n,
                             const lenet_loss *loss, float *gradient, lenet_report *report,
@@ -332,7 +331,8 @@ int64_t lenet_first_not_finite(const float *values, int64_t n);
 /* ---- what images look like ----------------------------------------------------------------- */
 
 /* Of images that are not blank, in the network's units: the least and the greatest median of an
- * image's border, darkest and lightest pixel, of all its channels together. n: images so far, 0: the rest means nothing. */
+ * image's border, darkest and lightest pixel, of all its channels together. n: images so far, 0: the
+ * rest means nothing. */
 typedef struct lenet_appearance {
     int64_t n;
     float border[2], low[2], high[2];
@@ -345,7 +345,7 @@ typedef enum lenet_unlike {
     LENET_INVERTED,  /* border light where it was dark, or dark where it was light */
     LENET_RANGE,     /* border, darkest or lightest pixel beyond the range */
     LENET_FAINT,     /* a tenth of the range, and fainter than all of them */
-    LENET_UNLIKE_KINDS      /* how many there are */
+    LENET_UNLIKE_KINDS  /* how many there are */
 } lenet_unlike;
 
 /* Looks at up to `looks` (2 or more) of n images for a network with this input, evenly apart. `order`

@@ -4,7 +4,8 @@
 
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
 as the object lives; `Network` is a plan with its parameter vector, `Model` one that only reads and
-has its parameters packed; `OptimizerState` is what an optimizer remembers. Every call borrows a workspace that its Python thread keeps.
+has its parameters packed; `OptimizerState` is what an optimizer remembers. Every call borrows a
+workspace that its Python thread keeps.
 
 Sizes are C integers, taken once. What Python may change, an array's shape or dtype, its content
 while C runs, is never trusted as one: memory that C writes to between calls is the core's own

@@ -344,7 +344,7 @@ INLINE void connections_to(const lenet_conv_shape *s, int map, const lenet_lane_
 
 /* pixels[y][x][input map], rows of `width`; up to LANES floats behind the last are written. */
 static void transpose_pixels(const lenet_conv_shape *s, const float *in, ptrdiff_t in_stride, int width,
-                        float *pixels)
+                             float *pixels)
 {
     const ptrdiff_t in_map = s->in_height * in_stride;
     for (int y = 0; y < s->in_height; y++, in += in_stride, pixels += width * PIXEL_MAPS) {
@@ -366,7 +366,7 @@ static void transpose_pixels(const lenet_conv_shape *s, const float *in, ptrdiff
 
 /* transposed[tap][lane] of one input map or slot */
 static void transpose_weights(const int32_t *connection, ptrdiff_t taps, const float *weights,
-                         float *transposed)
+                              float *transposed)
 {
     for (ptrdiff_t tap = 0; tap < taps; tap += LANES) {
         vf square[LANES];

@@ -20,7 +20,7 @@
 #endif
 
 enum {
-    MOST_RADIUS = 16,  /* of a blur: three deviations, and LENET_MOST_BLUR bounds those */
+    MOST_RADIUS = 16,  /* of a blur: three deviations, which lenet_distortion_check bounds */
     LINE_NUMBERS = 8   /* random numbers that a line takes */
 };
 

@@ -17,7 +17,7 @@
 
 enum {
     LENET_MAX_LANES = 16,
-    LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see the kernels for one image */
+    LENET_ROW_SLACK = 4 * LENET_MAX_LANES,  /* see list.h on kernels for one image */
     LENET_MAX_SLOTS = 8
 };
 

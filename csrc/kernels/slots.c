@@ -1,5 +1,5 @@
 /* Deals a convolution's connections to slots, for one image with output maps in the lanes
- * (kernels/maps.h). */
+ * (kernels/conv.h). */
 #include <string.h>
 
 #include "kernels/kernels.h"

@@ -6,8 +6,8 @@
  * coefficients.
  *
  * Compiled once per instruction set: only squash.h includes it. */
-#ifndef LENET_TANH_RATIONAL_H
-#define LENET_TANH_RATIONAL_H
+#ifndef LENET_KERNELS_TANH_RATIONAL_H
+#define LENET_KERNELS_TANH_RATIONAL_H
 
 #include "kernels/target.h"
 

@@ -7,8 +7,8 @@
  * quotient of tanh_rational.h takes about sixteen and waits longer for each.
  *
  * Compiled once per instruction set: only squash.h includes it. */
-#ifndef LENET_TANH_TABLE_H
-#define LENET_TANH_TABLE_H
+#ifndef LENET_KERNELS_TANH_TABLE_H
+#define LENET_KERNELS_TANH_TABLE_H
 
 #include "kernels/target.h"
 

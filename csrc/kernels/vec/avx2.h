@@ -1,6 +1,6 @@
 /* AVX2 with FMA: eight images a vector, 16 registers. */
-#ifndef LENET_SIMD_AVX2_H
-#define LENET_SIMD_AVX2_H
+#ifndef LENET_VEC_AVX2_H
+#define LENET_VEC_AVX2_H
 
 #define LENET_ISA avx2
 

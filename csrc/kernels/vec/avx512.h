@@ -1,6 +1,6 @@
 /* AVX-512F (with BW, DQ and VL): sixteen images a vector, 32 registers. */
-#ifndef LENET_SIMD_AVX512_H
-#define LENET_SIMD_AVX512_H
+#ifndef LENET_VEC_AVX512_H
+#define LENET_VEC_AVX512_H
 
 #define LENET_ISA avx512
 #define LENET_HAS_LOOKUP

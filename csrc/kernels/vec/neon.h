@@ -1,6 +1,6 @@
 /* NEON of AArch64: four images a vector, 32 registers. */
-#ifndef LENET_SIMD_NEON_H
-#define LENET_SIMD_NEON_H
+#ifndef LENET_VEC_NEON_H
+#define LENET_VEC_NEON_H
 
 #define LENET_ISA neon
 

@@ -1,7 +1,7 @@
 /* Plain C: four images a vector. With gcc and clang a vector type, which becomes SSE2, NEON or
  * whatever the target has; elsewhere a struct of four floats and short loops. */
-#ifndef LENET_SIMD_PORTABLE_H
-#define LENET_SIMD_PORTABLE_H
+#ifndef LENET_VEC_PORTABLE_H
+#define LENET_VEC_PORTABLE_H
 
 #define LENET_ISA portable
 
