@@ -54,9 +54,9 @@ static lenet_pool take_rows(const layer_call *c, int keep, int row, float *out)
 static void forward(const layer_call *c, const float *in, float *out)
 {
     const net_layer *layer = c->layer;
-    const lenet_pool pool = take_rows(c, 0, 0, out);
-    c->k->subsample(layer->out_maps, layer->in_width, &pool, in,
-                    (ptrdiff_t)layer->in_height * layer->in_width * c->k->lanes, layer->out_height);
+    const lenet_pool pool = layer->kind->take_rows(c, 0, 0, out);
+    pool.rows(layer->out_maps, layer->in_width, &pool, in,
+              (ptrdiff_t)layer->in_height * layer->in_width * c->k->lanes, layer->out_height);
 }
 
 static void backward(const layer_call *c, float *in, const float *delta)
@@ -98,14 +98,6 @@ static lenet_pool take_rows_for_max(const layer_call *c, int keep, int row, floa
     lenet_pool pool = take_rows(c, keep, row, out);
     pool.rows = c->k->max_pool;
     return pool;
-}
-
-static void forward_max(const layer_call *c, const float *in, float *out)
-{
-    const net_layer *layer = c->layer;
-    const lenet_pool pool = take_rows_for_max(c, 0, 0, out);
-    c->k->max_pool(layer->out_maps, layer->in_width, &pool, in,
-                   (ptrdiff_t)layer->in_height * layer->in_width * c->k->lanes, layer->out_height);
 }
 
 static void backward_max(const layer_call *c, float *in, const float *delta)
@@ -178,7 +170,7 @@ LAYER_KIND(max_pool,
            .layout_of_one = lenet_in_whole_vectors,
            .learns_alone = lenet_always_learns_alone,
            .arrange = lenet_arranges_nothing,
-           .forward = forward_max,
+           .forward = forward,
            .take_rows = take_rows_for_max,
            .backward = backward_max,
            .sum_lanes = lenet_has_no_sums,
