@@ -280,7 +280,7 @@ static void conv_backward_weights_with_maps(const lenet_conv_shape *s, const flo
         const float *from = from_rows ? transposed : delta + group * n * LANES;
         if (from_rows)
             rows_to_maps(&m, s->out_height, delta, delta_layout.stride, columns, transposed);
-        from_lanes(&m, sum_vectors(from, n), add, dbias);
+        from_lanes(&m, sum_vectors(vf_set(0.0f), from, n), add, dbias);
         if (s->slots) {
             weights_of_slots(s, &s->slots[group], from, columns, add, pixels, own, sums, dweights);
             continue;

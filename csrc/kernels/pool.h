@@ -188,7 +188,7 @@ static void subsample_backward_maps(int maps, int height, int width, const float
         if (height % 2) memset(in + (height - 1) * row, 0, (size_t)row * sizeof *in);
         if (!coefficient) continue;
         from_lanes(&m, d_scale, add, dcoefficient);
-        from_lanes(&m, sum_vectors(scratch, n), add, dbias);
+        from_lanes(&m, sum_vectors(vf_set(0.0f), scratch, n), add, dbias);
     }
 }
 

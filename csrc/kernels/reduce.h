@@ -47,30 +47,23 @@ static int sum_partials(const float *partials, ptrdiff_t stride, int n_partials,
     return vf_sum(probe) + rest == 0.0f;
 }
 
-/* The sum of n vectors. */
-INLINE vf sum_vectors(const float *in, ptrdiff_t n)
+/* `first` and n vectors. Four sums, so that one addition need not wait for another. */
+INLINE vf sum_vectors(vf first, const float *in, ptrdiff_t n)
 {
-    vf sum[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
+    vf sum[4] = {first, vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
     ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4)
+    for (; i + 4 <= n; i += 4, in += 4 * LANES) {
         UNROLL
-        for (int k = 0; k < 4; k++) sum[k] = vf_add(sum[k], vf_load(in + (i + k) * LANES));
-    for (; i < n; i++) sum[0] = vf_add(sum[0], vf_load(in + i * LANES));
+        for (int k = 0; k < 4; k++) sum[k] = vf_add(sum[k], vf_load(in + k * LANES));
+    }
+    for (; i < n; i++, in += LANES) sum[0] = vf_add(sum[0], vf_load(in));
     return vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3]));
 }
 
-/* Adds a map's deltas, n vectors, to its bias's gradient. Four sums, so that one addition need not
- * wait for another. */
+/* Adds a map's deltas, n vectors, to its bias's gradient. */
 INLINE void add_bias(const float *delta, ptrdiff_t n, float *dbias)
 {
-    vf sum[4] = {vf_load(dbias), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
-    ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4, delta += 4 * LANES) {
-        UNROLL
-        for (int k = 0; k < 4; k++) sum[k] = vf_add(sum[k], vf_load(delta + k * LANES));
-    }
-    for (; i < n; i++, delta += LANES) sum[0] = vf_add(sum[0], vf_load(delta));
-    vf_store(dbias, vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+    vf_store(dbias, sum_vectors(vf_load(dbias), delta, n));
 }
 
 /* The first n floats of some vectors to `to`, or added to what is there. */

@@ -6,6 +6,15 @@
 
 #include "kernels/target.h"
 
+/* Vectors first .. first + LANES - 1 of n, behind which come zeros, transposed: square[lane][vector]. */
+INLINE void transpose_vectors(const float *in, ptrdiff_t first, ptrdiff_t n, vf *square)
+{
+    UNROLL
+    for (int i = 0; i < LANES; i++)
+        square[i] = first + i < n ? vf_load(in + (first + i) * LANES) : vf_set(0.0f);
+    vf_transpose(square);
+}
+
 /* ---- images in lanes ------------------------------------------------------------------------- */
 
 static void rows_to_lanes(const float *const *rows, int n, ptrdiff_t count, float *out)
@@ -30,11 +39,7 @@ static void transpose(const float *in, ptrdiff_t in_stride, int groups, int feat
         float *to = rows + (ptrdiff_t)g * LANES * stride;
         for (int k = 0; k < features; k += LANES) {
             vf square[LANES];
-            UNROLL
-            for (int i = 0; i < LANES; i++)
-                square[i] = k + i < features ? vf_load(in + g * in_stride + (k + i) * LANES)
-                                             : vf_set(0.0f);
-            vf_transpose(square);
+            transpose_vectors(in + g * in_stride, k, features, square);
             UNROLL
             for (int i = 0; i < LANES; i++) vf_storeu(to + i * stride + k, square[i]);
         }
@@ -73,15 +78,6 @@ INLINE void store_up_to(float *p, vf a, ptrdiff_t n)
         vf_storeu(p, a);
     else
         vf_store_part(p, a, n);
-}
-
-/* Vectors first .. first + LANES - 1 of n, behind which come zeros, transposed: square[lane][vector]. */
-INLINE void transpose_vectors(const float *in, ptrdiff_t first, ptrdiff_t n, vf *square)
-{
-    UNROLL
-    for (int i = 0; i < LANES; i++)
-        square[i] = first + i < n ? vf_load(in + (first + i) * LANES) : vf_set(0.0f);
-    vf_transpose(square);
 }
 
 /* [column][lane] -> n floats of a row of each map, 0 from `columns` on. */
