@@ -140,6 +140,8 @@ static inline lenet_pieces lenet_next(lenet_pieces p)
     return p;
 }
 
+static inline size_t lenet_most(size_t a, size_t b) { return a > b ? a : b; }
+
 static inline int lenet_can_winograd(const lenet_conv_shape *s)
 {
     return s->kernel == 5 && s->out_width % 2 == 0;
@@ -163,7 +165,7 @@ static inline size_t lenet_winograd_back_scratch(const lenet_conv_shape *s)
     const size_t tiles = 6 * in_height * (size_t)(s->out_width / 2);
     const size_t columns
         = (size_t)s->out_maps * (size_t)s->out_height + 10 * (size_t)s->in_maps * in_height;
-    return tiles > columns ? tiles : columns;
+    return lenet_most(tiles, columns);
 }
 
 /* Floats of scratch for dense_backward_weights, enough for every instruction set. */
@@ -178,7 +180,7 @@ static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
 static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
 {
     if (lanes <= 4) return 0;
-    int64_t groups = (s->out_maps + lanes - 1) / lanes, vectors = (s->out_width + lanes - 1) / lanes;
+    int64_t groups = lenet_groups(s->out_maps, lanes), vectors = (s->out_width + lanes - 1) / lanes;
     return s->in_maps * groups * s->out_width <= s->begin[s->out_maps] * vectors;
 }
 
@@ -199,8 +201,6 @@ static inline ptrdiff_t lenet_transposed_pixels(const lenet_conv_shape *s)
 {
     return (ptrdiff_t)s->in_height * (s->in_width + 1) + 1;
 }
-
-static inline size_t lenet_most(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Vectors of weights of a group of maps in the lanes; and floats of all groups: 0 with columns in them. */
 static inline ptrdiff_t lenet_map_weights(const lenet_conv_shape *s)

@@ -57,11 +57,12 @@ static lenet_status add_slots(net_layer *layer)
 {
     lenet_conv_shape *s = &layer->conv;
     const int lanes = lenet_kernels_active()->lanes, groups = lenet_groups(s->out_maps, lanes);
-    if (s->in_maps > LENET_MAX_SLOTS || !lenet_prefers_maps(s, lanes)) return LENET_OK;
     lenet_slots *slots = malloc((size_t)groups * sizeof *slots);
-    layer->owned[1] = slots;
     if (!slots) return LENET_NO_MEMORY;
-    if (lenet_deal(s, lanes, slots)) s->slots = slots;
+    if (lenet_deal(s, lanes, slots))
+        s->slots = layer->owned[1] = slots;
+    else
+        free(slots);
     return LENET_OK;
 }
 
