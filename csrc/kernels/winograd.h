@@ -17,7 +17,7 @@
 #define LENET_KERNELS_WINOGRAD_H
 
 #include "kernels/conv_backward_input.h"
-#include "kernels/pool.h"
+#include "kernels/subsample.h"
 #include "kernels/reduce.h"
 #include "kernels/squash.h"
 

@@ -2,8 +2,8 @@
  * lanes; for one image with a map's columns in lanes, or the maps.
  *
  * Compiled once per instruction set: only files of kernels/ include it. */
-#ifndef LENET_KERNELS_POOL_H
-#define LENET_KERNELS_POOL_H
+#ifndef LENET_KERNELS_SUBSAMPLE_H
+#define LENET_KERNELS_SUBSAMPLE_H
 
 #include "kernels/reduce.h"
 #include "kernels/squash.h"
