@@ -573,48 +573,54 @@ print(n > 10)
 def test_none_where_the_core_wants_something() -> None:
     """All that may not be None, or must fit."""
     code = """
+import functools
 import numpy as np
 from lenet_c import LeNet5, SGD, _core
 net = LeNet5()._network
 x = np.zeros((2, 28, 28), np.uint8)
 samples = _core.Samples(net, x, [0, 1])
 state = SGD().new_state(60000)
+step = functools.partial(net.step, samples, None, "map", 5.0, 1.0)
+nothing = [0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
 calls = [
-    lambda: _core.Samples(None, x),
-    lambda: _core.Samples(net, None),
-    lambda: net.forward(None),
-    lambda: net.predict(None),
-    lambda: net.probabilities(None),
-    lambda: net.activations(None),
-    lambda: net.evaluate(None, "map", 5.0, 1.0),
-    lambda: net.evaluate(samples, None, 5.0),
-    lambda: net.gradient(None, "map", 5.0, 1.0),
-    lambda: net.gradient(samples, None, 5.0),
-    lambda: net.curvature(None, None, "map", 5.0, 1.0),
-    lambda: net.curvature(samples, np.zeros(0, np.int64), "map", 5.0, 1.0),
-    lambda: net.step(None, None, "map", 5.0, 1.0, state, 1e-3),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, None, 1e-3),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, None),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, None, ([1] * 6, 0)),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, None, ([float("nan")] * 7, 0)),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, fallback=np.zeros(0, np.float32)),
-    lambda: setattr(net, "profile", 3),
-    lambda: _core.Profile().seconds("load", 64),
-    lambda: _core.Profile().seconds(None),
-    lambda: state.freeze(None),
-    lambda: _core.OptimizerState(None, 3),
-    lambda: _core.Network(None, (1, 8, 8), (0.0,), (1.0,), None),
-    lambda: _core.Network([], (1, 8, 8), (0.0,), (1.0,), None),
-    lambda: net.workspace_size("reading", 0, 1),
+    (lambda: _core.Samples(None, x), "'network' has incorrect type"),
+    (lambda: _core.Samples(net, None), "images: dtype object"),
+    (lambda: net.forward(None), "images: dtype object"),
+    (lambda: net.predict(None), "images: dtype object"),
+    (lambda: net.probabilities(None), "images: dtype object"),
+    (lambda: net.activations(None), "images: dtype object"),
+    (lambda: net.evaluate(None, "map", 5.0, 1.0), "'samples' has incorrect type"),
+    (lambda: net.evaluate(samples, None, 5.0, 1.0), "None"),
+    (lambda: net.gradient(None, "map", 5.0, 1.0), "'samples' has incorrect type"),
+    (lambda: net.gradient(samples, None, 5.0, 1.0), "None"),
+    (lambda: net.curvature(None, None, "map", 5.0, 1.0), "'samples' has incorrect type"),
+    (lambda: net.curvature(samples, np.zeros(0, np.int64), "map", 5.0, 1.0), "order: no indices"),
+    (lambda: net.step(None, None, "map", 5.0, 1.0, state, 1e-3), "'samples' has incorrect type"),
+    (lambda: step(None, 1e-3), "'state' has incorrect type"),
+    (lambda: step(state, None), "must be real number, not NoneType"),
+    (lambda: step(state, 1e-3, None, (nothing[1:], 0)), "values to unpack"),
+    (lambda: step(state, 1e-3, None, ([float("nan"), *nothing[1:]], 0)), "refused the call"),
+    (lambda: step(state, 1e-3, fallback=np.zeros(0, np.float32)), "fallback: 0 parameters"),
+    (lambda: setattr(net, "profile", 3), "_core.Profile"),
+    (lambda: _core.Profile().seconds("load", 64), "layer: got 64"),
+    (lambda: _core.Profile().seconds(None), "not in tuple"),
+    (lambda: state.freeze(None), "'NoneType'"),
+    (lambda: _core.OptimizerState(None, 3), "None"),
+    (lambda: _core.Network(None, (1, 8, 8), (0.0,), (1.0,), None), "'NoneType'"),
+    (lambda: _core.Network([], (1, 8, 8), (0.0,), (1.0,), None), "layers: 0 of them"),
+    (lambda: net.workspace_size("reading", 0, 1), "got 0 images"),
 ]
-for i, call in enumerate(calls):
+for i, (call, message) in enumerate(calls):
     try:
         call()
-    except (TypeError, ValueError, KeyError, IndexError):
-        continue
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        if message in str(error):
+            continue
+        print(error)
     print(i)
 net.profile = None
-net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, None, None, None)
+step(state, 1e-3, None, (nothing, 0))
+step(state, 1e-3, None, None, None)
 print("done")
 """
     assert run(code) == "done\n"
