@@ -638,42 +638,62 @@ LAST = ("dense", "identity", 3, 0, None, False, 0)
 UNITS = ("rbf", "identity", 3, 0, None, False, 0)
 
 
+def conv(maps: int, table: np.ndarray | None = None) -> Any:
+    return ("conv", "tanh", maps, 3, table, False, 0)
+
+
+def units(n: int) -> Any:
+    return ("dense", "tanh", n, 0, None, False, 0)
+
+
+def ones(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.uint8)
+
+
+def codes(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+POOL = ("average_pool", "identity", 0, 0, None, False, 0)
+REFUSED = r"refused the call \(status 1\)"
+
+
 @pytest.mark.parametrize(
-    ("layers", "codes"),
+    ("layers", "given", "message"),
     [
-        (Endless([LAST]), None),
-        ([LAST] * 65, None),
-        ([("conv", "tanh", 4, 3, np.ones((3, 1), np.uint8), False), LAST], None),
-        ([("conv", "tanh", 4, 3, np.ones((4, 0), np.uint8), False), LAST], None),
-        ([("conv", "tanh", 4000, 3, np.ones((4, 1), np.uint8), False), LAST], None),
-        ([CONV, ("conv", "tanh", 4, 3, np.ones((4, 3), np.uint8), False), LAST], None),
-        ([CONV, ("conv", "tanh", 4, 3, np.ones((4, 1), np.uint8), False), LAST], None),
-        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((3, 4), np.float32)),
-        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((0, 5), np.float32)),
-        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((2, 5), np.float32)),
-        ([CONV, ("dense", "tanh", 4096, 0, None, False, 0), UNITS], np.zeros((1, 1), np.float32)),
-        ([UNITS], np.zeros((3, 63), np.float32)),
-        ([UNITS], None),
-        ([LAST], np.zeros((3, 64), np.float32)),
-        (
-            [CONV, ("average_pool", "identity", 0, 0, None, False, 0), UNITS],
-            np.zeros((3, 35), "f4"),
-        ),
-        ([("conv", "tanh", -4, 3, None, False, 0), UNITS], np.zeros((3, 1), np.float32)),
-        ([("conv", "tanh", 1 << 40, 3, None, False, 0), UNITS], np.zeros((3, 1), np.float32)),
+        ([LAST] * 65, None, "layers: 65 of them, want 1 to 64"),
+        ([conv(4, ones(3, 1)), LAST], None, r"table 0: shape \(3, 1\), want \(4, 1\)"),
+        ([conv(4, ones(4, 0)), LAST], None, r"table 0: shape \(4, 0\), want \(4, 1\)"),
+        ([conv(4000, ones(4, 1)), LAST], None, r"table 0: shape \(4, 1\), want \(4000, 1\)"),
+        ([CONV, conv(4, ones(4, 3)), LAST], None, r"table 1: shape \(4, 3\), want \(4, 4\)"),
+        ([CONV, conv(4, ones(4, 1)), LAST], None, r"table 1: shape \(4, 1\), want \(4, 4\)"),
+        ([units(5), UNITS], codes(3, 4), r"codes: shape \(3, 4\), want \(3, 5\)"),
+        ([units(5), UNITS], codes(0, 5), r"codes: shape \(0, 5\), want \(3, 5\)"),
+        ([units(5), UNITS], codes(2, 5), r"codes: shape \(2, 5\), want \(3, 5\)"),
+        ([CONV, units(4096), UNITS], codes(1, 1), r"codes: shape \(1, 1\), want \(3, 4096\)"),
+        ([UNITS], codes(3, 63), r"codes: shape \(3, 63\), want \(3, 64\)"),
+        ([CONV, POOL, UNITS], codes(3, 35), r"codes: shape \(3, 35\), want \(3, 36\)"),
+        ([UNITS], None, REFUSED),
+        ([LAST], codes(3, 64), REFUSED),
+        ([conv(-4), UNITS], codes(3, 1), REFUSED),
     ],
 )
-def test_descriptions_that_do_not_fit(layers: Any, codes: Any) -> None:
+def test_descriptions_that_do_not_fit(layers: Any, given: Any, message: str) -> None:
     """The core would read tables and codes by the sizes of the layers."""
-    with pytest.raises((MemoryError, OverflowError, ValueError)):
-        _core.Network(layers, (1, 8, 8), (0.0,), (1.0,), codes)
+    with pytest.raises(ValueError, match=message):
+        _core.Network(layers, (1, 8, 8), (0.0,), (1.0,), given)
+
+
+def test_descriptions_beyond_all_counts() -> None:
+    with pytest.raises(OverflowError, match="too large to convert"):
+        _core.Network([conv(1 << 40), UNITS], (1, 8, 8), (0.0,), (1.0,), codes(3, 1))
+    with pytest.raises(MemoryError):
+        _core.Network(Endless([LAST]), (1, 8, 8), (0.0,), (1.0,), None)
 
 
 def test_descriptions_that_fit() -> None:
-    table = np.ones((4, 4), np.uint8)
-    pool = ("average_pool", "identity", 0, 0, None, False, 0)
-    layers = [CONV, ("conv", "tanh", 4, 3, table, False, 0), pool, UNITS]
-    net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), np.zeros((3, 16), np.float32))
+    layers = [CONV, conv(4, ones(4, 4)), POOL, UNITS]
+    net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), codes(3, 16))
     assert net.n_parameters == 40 + 4 * 4 * 9 + 4
     order = np.asfortranarray(np.arange(48, dtype=np.float32).reshape(3, 16))
     _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), order)
