@@ -464,7 +464,7 @@ def test_a_profile_accounts_for_a_step_and_only_while_it_is_there(network):
 
 def test_a_profile_has_no_other_parts():
     profile = _core.Profile()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not in tuple"):
         profile.seconds("tea")
     with pytest.raises(IndexError, match="layer: got 64"):
         profile.seconds("load", 64)
