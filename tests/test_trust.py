@@ -691,6 +691,31 @@ def test_descriptions_beyond_all_counts() -> None:
         _core.Network(Endless([LAST]), (1, 8, 8), (0.0,), (1.0,), None)
 
 
+def test_levels_for_fewer_channels() -> None:
+    """The core would read a level of each channel, and two of each that was learnt from."""
+    code = """
+from lenet_c import LeNet5, _core
+net = LeNet5()._network
+last = [("dense", "identity", 3, 0, None, False, 0)]
+for call in (
+    lambda: _core.Network(last, (3, 8, 8), [], (1.0, 1.0, 1.0), None),
+    lambda: _core.Network(last, (3, 8, 8), (0.0, 0.0, 0.0), (1.0, 1.0), None),
+    lambda: setattr(net, "learnt_from", (1, [], (0.0, 0.0), (1.0, 1.0))),
+    lambda: setattr(net, "learnt_from", (1, (0.0, 0.0), (0.0, 0.0), (1.0,))),
+):
+    try:
+        call()
+    except ValueError as error:
+        print(error)
+"""
+    assert run(code).splitlines() == [
+        "background: shape (0,), want (3,)",
+        "foreground: shape (2,), want (3,)",
+        "need more than 0 values to unpack",
+        "need more than 1 value to unpack",
+    ]
+
+
 def test_descriptions_that_fit() -> None:
     layers = [CONV, conv(4, ones(4, 4)), POOL, UNITS]
     net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), codes(3, 16))
