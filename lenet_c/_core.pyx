@@ -871,6 +871,9 @@ cdef class Plan:
         self.input.channels, self.input.height, self.input.width = image
         if not 1 <= self.input.channels <= LENET_MAX_CHANNELS:
             raise ValueError(f"image: {image}, want 1 to {LENET_MAX_CHANNELS} channels")
+        background, foreground = tuple(background), tuple(foreground)  # not to shrink meanwhile
+        _fit("background", (len(background),), (self.input.channels,))
+        _fit("foreground", (len(foreground),), (self.input.channels,))
         for i in range(self.input.channels):
             self.input.background[i], self.input.foreground[i] = background[i], foreground[i]
         layers = tuple(layers)
@@ -965,12 +968,12 @@ cdef class Plan:
     @learnt_from.setter
     def learnt_from(self, values):
         cdef lenet_appearance look
-        cdef int k
         memset(&look, 0, sizeof(look))
         if values is not None:
             look.n, border, low, high = values
-            for k in range(2):
-                look.border[k], look.low[k], look.high[k] = border[k], low[k], high[k]
+            look.border[0], look.border[1] = border
+            look.low[0], look.low[1] = low
+            look.high[0], look.high[1] = high
         self.seen = look
         self.assumed = False
 

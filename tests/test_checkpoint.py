@@ -104,7 +104,10 @@ def assert_same(one: Trainer, other: Trainer) -> None:
 
 SETTINGS: list[tuple[Optimizer, dict[str, Any]]] = [
     (SGD(1e-3), {}),
-    (SGD(1e-3, momentum=0.9, schedule="one_cycle"), {"distort": AFFINE, "batch_size": 20}),
+    (
+        SGD(1e-3, momentum=0.9, schedule="one_cycle"),
+        {"distort": AFFINE, "batch_size": 20, "temperature": 7},
+    ),
     (Adam(1e-3, schedule=OneCycle(0.3), weight_decay=0.1), {"distort": AFFINE, "freeze": ["C1"]}),
     (SDLM(1e-4, mu=0.5, samples=50), {"batch_size": 7, "freeze": ["S2", "C3.bias"]}),
 ]

@@ -199,22 +199,24 @@ def test_distorted_images_have_a_recipe_of_their_own(monkeypatch, capsys, tmp_pa
 
 def test_options_reach_the_training(monkeypatch, capsys, tmp_path):
     arguments = (
-        "--architecture lenet5-modern --loss map --j 0.5 --optimizer sgd --rate 0.002 "
-        "--momentum 0.7 --weight-decay 0.001 --schedule constant --batch-size 100 --seed 5"
+        "--architecture lenet5-modern --loss map --j 0.5 --temperature 3 --optimizer sgd "
+        "--rate 0.002 --momentum 0.7 --weight-decay 0.001 --schedule constant --batch-size 100 "
+        "--seed 5"
     )
     network, output = train_here(monkeypatch, capsys, tmp_path, *arguments.split())
     settings = (
-        "loss map; j 0.5; sgd; rate 0.002 constant; momentum 0.7; weight decay 0.001; "
-        "batch 100; seed 5;"
+        "loss map; j 0.5; temperature 3; sgd; rate 0.002 constant; momentum 0.7; "
+        "weight decay 0.001; batch 100; seed 5;"
     )
     assert settings in output
 
     (images, labels), test = datasets.digits()
     same = LeNet5(LENET5_MODERN, seed=5)
     optimizer = SGD(0.002, momentum=0.7, weight_decay=0.001)
-    Trainer(same, optimizer, "map", j=0.5, batch_size=100, seed=5).fit(images, labels, 1)
+    trainer = Trainer(same, optimizer, "map", j=0.5, temperature=3, batch_size=100, seed=5)
+    trainer.fit(images, labels, 1)
     np.testing.assert_array_equal(network.parameters, same.parameters)
-    assert f"loss map {same.evaluate(*test, 'map', j=0.5).loss:.4f}\n" in output
+    assert f"loss map {same.evaluate(*test, 'map', j=0.5, temperature=3).loss:.4f}\n" in output
 
 
 def test_distort_shows_other_images(monkeypatch, capsys, tmp_path):
@@ -562,6 +564,8 @@ def test_the_script_is_the_module():
         (["summary", "two\nlines"], ["two lines: No such file"]),
         (["train", "--j", "0"], ["j: got 0.0"]),
         (["train", "--j", "1", "--loss", "mse"], ["--j is for --loss map, not mse"]),
+        (["train", "--temperature", "0"], ["temperature: got 0.0"]),
+        (["train", "--temperature", "2", "--loss", "mse"], ["--temperature is for --loss map and"]),
         (["train", "--momentum", "0.5"], ["--momentum", "sgd"]),
         (["train", "--optimizer", "sgd", "--momentum", "1"], ["momentum"]),
         (["train", "--loss", "hinge"], ["--loss", "hinge"]),

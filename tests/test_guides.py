@@ -127,6 +127,17 @@ def test_links_lead_somewhere():
                 assert anchor in anchors(file.read_text(encoding="utf-8")), f"{name}: {target}"
 
 
+@pytest.mark.skipif("CONTRIBUTING.md" not in PAGES, reason="a copy without all pages")
+def test_files_are_where_pages_say():
+    named = []
+    for name in PAGES.keys() - STORED:
+        # paths from the root, or of the core from csrc
+        for path in re.findall(r"`((?:\w+/)+\w+\.(?:c|h|py|pyx))\b", PAGES[name]):
+            assert (ROOT / path).exists() or (ROOT / "csrc" / path).exists(), f"{name}: {path}"
+            named.append(path)
+    assert {"csrc/layers/conv.c", "kernels/dispatch.c", "tests/reference.py"} <= {*named}
+
+
 def test_no_page_has_the_marks_of_a_merge():
     for name, page in PAGES.items():
         assert not re.search(r"^(<{7} |>{7} |={7}$)", page, re.M), name

@@ -115,7 +115,7 @@ def test_a_trainer_has_the_recipes_settings():
     for one in (*RECIPES.values(), *DISTORTED.values(), *recipe.RECIPES.values()):
         trainer = one.trainer(LeNet5(one.architecture), seed=4, freeze=["C1"])
         assert trainer.optimizer == next(iter(one.optimizers.values())) == one.optimizer
-        assert (trainer.loss, trainer.j) == (one.loss, one.j)
+        assert trainer._criterion == (one.loss, one.j, one.temperature)
         assert (trainer.batch_size, trainer.distort) == (one.batch_size, one.distortion)
         assert trainer._frozen == ["C1.weight", "C1.bias"]
 

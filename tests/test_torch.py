@@ -83,7 +83,7 @@ def run_modern(p, codes, x):
 def run_padded(p, codes, x):
     x = torch.tanh(F.conv2d(x, p["C1.weight"], p["C1.bias"], padding=2))
     x = scaled_tanh(subsample(x, p["S2.coefficient"], p["S2.bias"]))
-    x = scaled_tanh(F.conv2d(x, by_table(p["C3.weight"]), p["C3.bias"], padding=1))
+    x = scaled_tanh(F.conv2d(x, by_table(p["C3.weight"], C3_TABLE, 6), p["C3.bias"], padding=1))
     x = F.avg_pool2d(x, 2)
     x = torch.tanh(F.conv2d(x, p["C5.weight"], p["C5.bias"], padding=2)).flatten(1)
     return F.linear(x, p["output.weight"], p["output.bias"])

@@ -132,6 +132,22 @@ def test_defaults(images: np.ndarray) -> None:
     assert trainer.n_updates == 6
 
 
+@pytest.mark.parametrize("loss", ["map", "cross_entropy"])
+@pytest.mark.parametrize("n", [1, 40])
+def test_steps_and_records_are_of_the_loss_with_its_temperature(
+    images: np.ndarray, loss: str, n: int
+) -> None:
+    x, y = images[:n], LABELS[:n]
+    net, other = LeNet5(seed=2), LeNet5(seed=2)
+    trainer = Trainer(net, SGD(0.125), loss, j=2.0, temperature=10.0, batch_size=n)
+    value, gradient = other.loss_and_gradient(x, y, loss, j=2.0, temperature=10.0)
+    assert trainer.step(x, y) == value
+    np.testing.assert_array_equal(net.parameters, other.parameters - np.float32(0.125) * gradient)
+    record = trainer.fit(x, y, 1, validation_data=(images, LABELS)).epochs[0]
+    held_out = net.evaluate(images, LABELS, loss, j=2.0, temperature=10.0)
+    assert record["val_loss"] == held_out.loss
+
+
 # ---- history and callbacks -----------------------------------------------------------------------
 
 

@@ -573,48 +573,54 @@ print(n > 10)
 def test_none_where_the_core_wants_something() -> None:
     """All that may not be None, or must fit."""
     code = """
+import functools
 import numpy as np
 from lenet_c import LeNet5, SGD, _core
 net = LeNet5()._network
 x = np.zeros((2, 28, 28), np.uint8)
 samples = _core.Samples(net, x, [0, 1])
 state = SGD().new_state(60000)
+step = functools.partial(net.step, samples, None, "map", 5.0, 1.0)
+nothing = [0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
 calls = [
-    lambda: _core.Samples(None, x),
-    lambda: _core.Samples(net, None),
-    lambda: net.forward(None),
-    lambda: net.predict(None),
-    lambda: net.probabilities(None),
-    lambda: net.activations(None),
-    lambda: net.evaluate(None, "map", 5.0, 1.0),
-    lambda: net.evaluate(samples, None, 5.0),
-    lambda: net.gradient(None, "map", 5.0, 1.0),
-    lambda: net.gradient(samples, None, 5.0),
-    lambda: net.curvature(None, None, "map", 5.0, 1.0),
-    lambda: net.curvature(samples, np.zeros(0, np.int64), "map", 5.0, 1.0),
-    lambda: net.step(None, None, "map", 5.0, 1.0, state, 1e-3),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, None, 1e-3),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, None),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, None, ([1] * 6, 0)),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, None, ([float("nan")] * 7, 0)),
-    lambda: net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, fallback=np.zeros(0, np.float32)),
-    lambda: setattr(net, "profile", 3),
-    lambda: _core.Profile().seconds("load", 64),
-    lambda: _core.Profile().seconds(None),
-    lambda: state.freeze(None),
-    lambda: _core.OptimizerState(None, 3),
-    lambda: _core.Network(None, (1, 8, 8), (0.0,), (1.0,), None),
-    lambda: _core.Network([], (1, 8, 8), (0.0,), (1.0,), None),
-    lambda: net.workspace_size("reading", 0, 1),
+    (lambda: _core.Samples(None, x), "'network' has incorrect type"),
+    (lambda: _core.Samples(net, None), "images: dtype object"),
+    (lambda: net.forward(None), "images: dtype object"),
+    (lambda: net.predict(None), "images: dtype object"),
+    (lambda: net.probabilities(None), "images: dtype object"),
+    (lambda: net.activations(None), "images: dtype object"),
+    (lambda: net.evaluate(None, "map", 5.0, 1.0), "'samples' has incorrect type"),
+    (lambda: net.evaluate(samples, None, 5.0, 1.0), "None"),
+    (lambda: net.gradient(None, "map", 5.0, 1.0), "'samples' has incorrect type"),
+    (lambda: net.gradient(samples, None, 5.0, 1.0), "None"),
+    (lambda: net.curvature(None, None, "map", 5.0, 1.0), "'samples' has incorrect type"),
+    (lambda: net.curvature(samples, np.zeros(0, np.int64), "map", 5.0, 1.0), "order: no indices"),
+    (lambda: net.step(None, None, "map", 5.0, 1.0, state, 1e-3), "'samples' has incorrect type"),
+    (lambda: step(None, 1e-3), "'state' has incorrect type"),
+    (lambda: step(state, None), "must be real number, not NoneType"),
+    (lambda: step(state, 1e-3, None, (nothing[1:], 0)), "values to unpack"),
+    (lambda: step(state, 1e-3, None, ([float("nan"), *nothing[1:]], 0)), "refused the call"),
+    (lambda: step(state, 1e-3, fallback=np.zeros(0, np.float32)), "fallback: 0 parameters"),
+    (lambda: setattr(net, "profile", 3), "_core.Profile"),
+    (lambda: _core.Profile().seconds("load", 64), "layer: got 64"),
+    (lambda: _core.Profile().seconds(None), "not in tuple"),
+    (lambda: state.freeze(None), "'NoneType'"),
+    (lambda: _core.OptimizerState(None, 3), "None"),
+    (lambda: _core.Network(None, (1, 8, 8), (0.0,), (1.0,), None), "'NoneType'"),
+    (lambda: _core.Network([], (1, 8, 8), (0.0,), (1.0,), None), "layers: 0 of them"),
+    (lambda: net.workspace_size("reading", 0, 1), "got 0 images"),
 ]
-for i, call in enumerate(calls):
+for i, (call, message) in enumerate(calls):
     try:
         call()
-    except (TypeError, ValueError, KeyError, IndexError):
-        continue
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        if message in str(error):
+            continue
+        print(error)
     print(i)
 net.profile = None
-net.step(samples, None, "map", 5.0, 1.0, state, 1e-3, None, None, None)
+step(state, 1e-3, None, (nothing, 0))
+step(state, 1e-3, None, None, None)
 print("done")
 """
     assert run(code) == "done\n"
@@ -632,42 +638,87 @@ LAST = ("dense", "identity", 3, 0, None, False, 0)
 UNITS = ("rbf", "identity", 3, 0, None, False, 0)
 
 
+def conv(maps: int, table: np.ndarray | None = None) -> Any:
+    return ("conv", "tanh", maps, 3, table, False, 0)
+
+
+def units(n: int) -> Any:
+    return ("dense", "tanh", n, 0, None, False, 0)
+
+
+def ones(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.uint8)
+
+
+def codes(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+POOL = ("average_pool", "identity", 0, 0, None, False, 0)
+REFUSED = r"refused the call \(status 1\)"
+
+
 @pytest.mark.parametrize(
-    ("layers", "codes"),
+    ("layers", "given", "message"),
     [
-        (Endless([LAST]), None),
-        ([LAST] * 65, None),
-        ([("conv", "tanh", 4, 3, np.ones((3, 1), np.uint8), False), LAST], None),
-        ([("conv", "tanh", 4, 3, np.ones((4, 0), np.uint8), False), LAST], None),
-        ([("conv", "tanh", 4000, 3, np.ones((4, 1), np.uint8), False), LAST], None),
-        ([CONV, ("conv", "tanh", 4, 3, np.ones((4, 3), np.uint8), False), LAST], None),
-        ([CONV, ("conv", "tanh", 4, 3, np.ones((4, 1), np.uint8), False), LAST], None),
-        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((3, 4), np.float32)),
-        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((0, 5), np.float32)),
-        ([("dense", "tanh", 5, 0, None, False, 0), UNITS], np.zeros((2, 5), np.float32)),
-        ([CONV, ("dense", "tanh", 4096, 0, None, False, 0), UNITS], np.zeros((1, 1), np.float32)),
-        ([UNITS], np.zeros((3, 63), np.float32)),
-        ([UNITS], None),
-        ([LAST], np.zeros((3, 64), np.float32)),
-        (
-            [CONV, ("average_pool", "identity", 0, 0, None, False, 0), UNITS],
-            np.zeros((3, 35), "f4"),
-        ),
-        ([("conv", "tanh", -4, 3, None, False, 0), UNITS], np.zeros((3, 1), np.float32)),
-        ([("conv", "tanh", 1 << 40, 3, None, False, 0), UNITS], np.zeros((3, 1), np.float32)),
+        ([LAST] * 65, None, "layers: 65 of them, want 1 to 64"),
+        ([conv(4, ones(3, 1)), LAST], None, r"table 0: shape \(3, 1\), want \(4, 1\)"),
+        ([conv(4, ones(4, 0)), LAST], None, r"table 0: shape \(4, 0\), want \(4, 1\)"),
+        ([conv(4000, ones(4, 1)), LAST], None, r"table 0: shape \(4, 1\), want \(4000, 1\)"),
+        ([CONV, conv(4, ones(4, 3)), LAST], None, r"table 1: shape \(4, 3\), want \(4, 4\)"),
+        ([CONV, conv(4, ones(4, 1)), LAST], None, r"table 1: shape \(4, 1\), want \(4, 4\)"),
+        ([units(5), UNITS], codes(3, 4), r"codes: shape \(3, 4\), want \(3, 5\)"),
+        ([units(5), UNITS], codes(0, 5), r"codes: shape \(0, 5\), want \(3, 5\)"),
+        ([units(5), UNITS], codes(2, 5), r"codes: shape \(2, 5\), want \(3, 5\)"),
+        ([CONV, units(4096), UNITS], codes(1, 1), r"codes: shape \(1, 1\), want \(3, 4096\)"),
+        ([UNITS], codes(3, 63), r"codes: shape \(3, 63\), want \(3, 64\)"),
+        ([CONV, POOL, UNITS], codes(3, 35), r"codes: shape \(3, 35\), want \(3, 36\)"),
+        ([UNITS], None, REFUSED),
+        ([LAST], codes(3, 64), REFUSED),
+        ([conv(-4), UNITS], codes(3, 1), REFUSED),
     ],
 )
-def test_descriptions_that_do_not_fit(layers: Any, codes: Any) -> None:
+def test_descriptions_that_do_not_fit(layers: Any, given: Any, message: str) -> None:
     """The core would read tables and codes by the sizes of the layers."""
-    with pytest.raises((MemoryError, OverflowError, ValueError)):
-        _core.Network(layers, (1, 8, 8), (0.0,), (1.0,), codes)
+    with pytest.raises(ValueError, match=message):
+        _core.Network(layers, (1, 8, 8), (0.0,), (1.0,), given)
+
+
+def test_descriptions_beyond_all_counts() -> None:
+    with pytest.raises(OverflowError, match="too large to convert"):
+        _core.Network([conv(1 << 40), UNITS], (1, 8, 8), (0.0,), (1.0,), codes(3, 1))
+    with pytest.raises(MemoryError):
+        _core.Network(Endless([LAST]), (1, 8, 8), (0.0,), (1.0,), None)
+
+
+def test_levels_for_fewer_channels() -> None:
+    """The core would read a level of each channel, and two of each that was learnt from."""
+    code = """
+from lenet_c import LeNet5, _core
+net = LeNet5()._network
+last = [("dense", "identity", 3, 0, None, False, 0)]
+for call in (
+    lambda: _core.Network(last, (3, 8, 8), [], (1.0, 1.0, 1.0), None),
+    lambda: _core.Network(last, (3, 8, 8), (0.0, 0.0, 0.0), (1.0, 1.0), None),
+    lambda: setattr(net, "learnt_from", (1, [], (0.0, 0.0), (1.0, 1.0))),
+    lambda: setattr(net, "learnt_from", (1, (0.0, 0.0), (0.0, 0.0), (1.0,))),
+):
+    try:
+        call()
+    except ValueError as error:
+        print(error)
+"""
+    assert run(code).splitlines() == [
+        "background: shape (0,), want (3,)",
+        "foreground: shape (2,), want (3,)",
+        "need more than 0 values to unpack",
+        "need more than 1 value to unpack",
+    ]
 
 
 def test_descriptions_that_fit() -> None:
-    table = np.ones((4, 4), np.uint8)
-    pool = ("average_pool", "identity", 0, 0, None, False, 0)
-    layers = [CONV, ("conv", "tanh", 4, 3, table, False, 0), pool, UNITS]
-    net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), np.zeros((3, 16), np.float32))
+    layers = [CONV, conv(4, ones(4, 4)), POOL, UNITS]
+    net = _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), codes(3, 16))
     assert net.n_parameters == 40 + 4 * 4 * 9 + 4
     order = np.asfortranarray(np.arange(48, dtype=np.float32).reshape(3, 16))
     _core.Network(layers, (1, 9, 8), (0.0,), (1.0,), order)
