@@ -161,8 +161,11 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "mirrored": ("[..., ::-1]", lambda x: x[..., ::-1]),
     "upside down": ("[..., ::-1, ::-1]", lambda x: x[..., ::-1, ::-1]),
     "mirrored top to bottom": ("[..., ::-1, :]", lambda x: x[..., ::-1, :]),
-    "turned to the left": (".swapaxes(-1, -2)[..., ::-1]", lambda x: x.swapaxes(-1, -2)[..., ::-1]),
     "turned to the right": (
+        ".swapaxes(-1, -2)[..., ::-1]",
+        lambda x: x.swapaxes(-1, -2)[..., ::-1],
+    ),
+    "turned to the left": (
         ".swapaxes(-1, -2)[..., ::-1, :]",
         lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
     ),
