@@ -193,12 +193,12 @@ def tell_framing(reader: Reader, images: NDArray[Any], given: Any = None) -> boo
     bool
         Whether it warned.
     """
-    rejected = reader._rejected(images)
+    rejected = reader._share_rejected(images)
     best, least = None, rejected / 2  # chance helps a little
-    is_square = images.shape[-1] == images.shape[-2]
-    for name, (line, turn) in _TURNS.items():
-        if is_square or "swapaxes" not in line:
-            share = reader._rejected(np.ascontiguousarray(turn(images)))
+    for name, (_, turn) in _TURNS.items():
+        turned = turn(images)
+        if turned.shape == images.shape:  # all of them, where images are square
+            share = reader._share_rejected(np.ascontiguousarray(turned))
             if share < least:
                 best, least = name, share
     text = f"images: {rejected:.0%} of the answers are rejected"
