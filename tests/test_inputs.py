@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import pickle
 import re
@@ -279,6 +280,15 @@ def test_turned_images_are_told_by_the_calls_that_read(
     without = copy.deepcopy(net)
     without.rejection = None
     without.predict(given)
+
+
+def test_turned_images_are_told_without_subspaces(reader: tuple[LeNet5, Images, Images]) -> None:
+    net, images, _ = reader
+    assert net.rejection is not None
+    net.rejection = dataclasses.replace(net.rejection, distance=5.0)
+    net.subspaces = None
+    given = TURNED["transposed"](images)
+    assert "of the images transposed: " in warned(lambda: net.predict(given))
 
 
 def test_images_that_no_turn_helps(reader: tuple[LeNet5, Images, Images]) -> None:
