@@ -3,6 +3,8 @@
 The core looks at some images of each call (csrc/run/appearance.c): the range of their pixels and
 the median of their border, beside those of the images that the network learnt from. Here is what it
 says when more than half are unlike them: an error where no network could be right, else a warning.
+Of images that look alike, but whose answers the network's thresholds reject, some are turned here
+to see whether that helps.
 """
 
 from __future__ import annotations
