@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from bench.common import need, parser
+from bench.paths import ROOT
 from lenet_c import plot
 
-ROOT = Path(__file__).parent.parent
 PANELS = {  # a column of the table: what it shows, and the images of one call
     "inference 1": ("reading, one image at a time", 1),
     "inference 1024": ("reading, 1,024 images at a time", 1024),

@@ -27,11 +27,17 @@ def parser(name: str, text: str | None) -> argparse.ArgumentParser:
     )
 
 
-def add_isa(command: argparse.ArgumentParser) -> None:
-    """Add --isa: some of this processor's instruction sets, by default all."""
+def add_isa(command: argparse.ArgumentParser, default: int | None = None) -> None:
+    """Add --isa: some of this processor's instruction sets, by default all, or so many."""
     isas = _core.available_isas()
+    chosen = isas[:default]
     command.add_argument(
-        "--isa", nargs="+", choices=isas, default=isas, metavar="ISA", help=f"of {', '.join(isas)}"
+        "--isa",
+        nargs="+",
+        choices=isas,
+        default=chosen,
+        metavar="ISA",
+        help=f"of {', '.join(isas)}; default: {', '.join(chosen)}",
     )
 
 

@@ -22,7 +22,7 @@ from statistics import median
 
 import numpy as np
 
-from bench.common import add_output, markdown, parser
+from bench.common import add_isa, add_output, markdown, parser
 from bench.paths import ROOT
 from lenet_c import (
     SGD,
@@ -290,15 +290,7 @@ def run(isa: str) -> Report:
 def main() -> None:
     command = parser("sizes", __doc__)
     add_output(command, OUTPUT)
-    isas = _core.available_isas()
-    command.add_argument(
-        "--isa",
-        nargs="+",
-        choices=isas,
-        default=isas[:1],
-        metavar="ISA",
-        help=f"of {', '.join(isas)}; default: {isas[0]}",
-    )
+    add_isa(command, default=1)
     command.add_argument("--measure", action="store_true", help="by this process's; prints JSON")
     options = command.parse_args()
     if options.measure:

@@ -34,8 +34,8 @@ from lenet_c.tables import MAX_MAPS
 
 # Low enough that no product of sizes overflows in C.
 MAX_LAYERS = _core.MAX_LAYERS
+MAX_CHANNELS = _core.MAX_CHANNELS
 MAX_GREY = 1e6
-MAX_CHANNELS = 16
 
 Levels = float | tuple[float, ...]
 

@@ -3,6 +3,8 @@
 The core looks at some images of each call (csrc/run/appearance.c): the range of their pixels and
 the median of their border, beside those of the images that the network learnt from. Here is what it
 says when more than half are unlike them: an error where no network could be right, else a warning.
+Of images that look alike, but whose answers the network's thresholds reject, some are turned here
+to see whether that helps.
 """
 
 from __future__ import annotations
@@ -161,8 +163,11 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "mirrored": ("[..., ::-1]", lambda x: x[..., ::-1]),
     "upside down": ("[..., ::-1, ::-1]", lambda x: x[..., ::-1, ::-1]),
     "mirrored top to bottom": ("[..., ::-1, :]", lambda x: x[..., ::-1, :]),
-    "turned to the left": (".swapaxes(-1, -2)[..., ::-1]", lambda x: x.swapaxes(-1, -2)[..., ::-1]),
     "turned to the right": (
+        ".swapaxes(-1, -2)[..., ::-1]",
+        lambda x: x.swapaxes(-1, -2)[..., ::-1],
+    ),
+    "turned to the left": (
         ".swapaxes(-1, -2)[..., ::-1, :]",
         lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
     ),
@@ -190,12 +195,12 @@ def tell_framing(reader: Reader, images: NDArray[Any], given: Any = None) -> boo
     bool
         Whether it warned.
     """
-    rejected = reader._rejected(images)
+    rejected = reader._share_rejected(images)
     best, least = None, rejected / 2  # chance helps a little
-    is_square = images.shape[-1] == images.shape[-2]
-    for name, (line, turn) in _TURNS.items():
-        if is_square or "swapaxes" not in line:
-            share = reader._rejected(np.ascontiguousarray(turn(images)))
+    for name, (_, turn) in _TURNS.items():
+        turned = turn(images)
+        if turned.shape == images.shape:  # all of them, where images are square
+            share = reader._share_rejected(np.ascontiguousarray(turned))
             if share < least:
                 best, least = name, share
     text = f"images: {rejected:.0%} of the answers are rejected"

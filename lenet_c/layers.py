@@ -237,8 +237,24 @@ class Subsample(Layer):
         return 5 * math.prod(self.output_shape(input_shape))
 
 
+class _Pool(Layer):
+    """What layers have that make one value of each 2x2 block by a rule, without parameters."""
+
+    def check(self, input_shape: Shape) -> None:
+        """Raise ValueError unless the layer fits an input of this shape."""
+        _check_block(self.name, input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Give the output's (maps, height, width) for an input of this shape."""
+        return _halve(input_shape)
+
+    def n_connections(self, input_shape: Shape) -> int:
+        """Count the connections: four a unit, as there is no bias."""
+        return 4 * math.prod(self.output_shape(input_shape))
+
+
 @dataclass(frozen=True)
-class AveragePool(Layer):
+class AveragePool(_Pool):
     """Plain mean of each 2x2 block: no parameters, no activation.
 
     An odd last row or column is ignored.
@@ -250,21 +266,9 @@ class AveragePool(Layer):
 
     kind: ClassVar[str] = "average_pool"
 
-    def check(self, input_shape: Shape) -> None:
-        """Raise ValueError unless the layer fits an input of this shape."""
-        _check_block(self.name, input_shape)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Give the output's (maps, height, width) for an input of this shape."""
-        return _halve(input_shape)
-
-    def n_connections(self, input_shape: Shape) -> int:
-        """Count the connections: four a unit, as there is no bias."""
-        return 4 * math.prod(self.output_shape(input_shape))
-
 
 @dataclass(frozen=True)
-class MaxPool(Layer):
+class MaxPool(_Pool):
     """Largest value of each 2x2 block: no parameters, no activation.
 
     A block's gradient goes to its largest value, and if several are equal to the first of them in
@@ -276,18 +280,6 @@ class MaxPool(Layer):
     """
 
     kind: ClassVar[str] = "max_pool"
-
-    def check(self, input_shape: Shape) -> None:
-        """Raise ValueError unless the layer fits an input of this shape."""
-        _check_block(self.name, input_shape)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Give the output's (maps, height, width) for an input of this shape."""
-        return _halve(input_shape)
-
-    def n_connections(self, input_shape: Shape) -> int:
-        """Count the connections: four a unit, as there is no bias."""
-        return 4 * math.prod(self.output_shape(input_shape))
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ class LeNet5(Network, Reader):
     Calls that take images compare some of them with those that the network learnt from
     (`learnt_from`): `lenet_c.InputWarning` tells of another range, polarity or background, and a
     ValueError of uint8 images of 0 and 1 and of floats far beyond the range, both with the line of
-    code that mends it.
+    code that mends it. Where `rejection` rejects many of 20 images or more, a warning tells which
+    turn would help; where it rejects most, also that none does.
 
     Arrays that a call reads may be written to by other threads meanwhile, and are then read as they
     are at some time; but ``array.resize(..., refcheck=False)`` frees what the call still reads.

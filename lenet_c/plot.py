@@ -249,8 +249,8 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     """Draw what every layer makes of one image, from left to right.
 
     Dark is ink in the image and above zero in a layer; each layer has a scale of its own. Three
-    channels are drawn as red, green and blue, others side by side. The
-    units of a layer of the codes' length lie as in a code.
+    channels are drawn as red, green and blue, others side by side. The units of a layer of the
+    codes' length lie as in a code.
 
     Parameters
     ----------
@@ -265,11 +265,11 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     """
     checks.instance("network", network, LeNet5, "a LeNet5")
     shown = checks.numbers("image", image)
-    axes = len(network.architecture.input_shape)
-    if shown.ndim == axes + 1 and len(shown) == 1:
+    ndim = len(network.architecture.input_shape)
+    if shown.ndim == ndim + 1 and len(shown) == 1:
         shown = shown[0]
-    if shown.ndim != axes:
-        wanted = "(height, width)" if axes == 2 else "(channels, height, width)"
+    if shown.ndim != ndim:
+        wanted = "(height, width)" if ndim == 2 else "(channels, height, width)"
         raise ValueError(f"image: shape {shown.shape}, want one image {wanted}")
     outputs = {name: array[0] for name, array in network.activations(shown).items()}
     last = network.architecture.layers[-1].name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -315,17 +316,16 @@ class Reader:
         error_rate = n_errors / samples.n
         return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
 
-    def _rejected(self, images: NDArray[Any]) -> float:
+    def _share_rejected(self, images: NDArray[Any]) -> float:
         """Give the share of the answers that the network's own thresholds reject."""
         from lenet_c.rejection import Rejection, best_two
 
         samples = _core.Samples(self._network, images, look=False)
         classes, penalty, margin = best_two(self._network.forward(samples, 1), self._network.is_rbf)
-        reject, distance = self._rejection or Rejection(), None
-        if self._subspaces is None:
-            reject = Rejection(penalty=reject.penalty, margin=reject.margin)
-        else:
-            distance = self._distance(images, classes, reject)
+        reject = self._rejection or Rejection()
+        if self._subspaces is None:  # no warning is to fail for want of distances
+            reject = replace(reject, distance=math.inf)
+        distance = self._distance(images, classes, reject)
         return float(reject(penalty, margin, distance).mean())
 
     def _distance(

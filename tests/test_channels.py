@@ -30,7 +30,6 @@ from lenet_c import (
     Subsample,
     Trainer,
     _core,
-    architecture,
     cli,
     distort,
     plot,
@@ -331,8 +330,7 @@ def test_a_table_names_channels() -> None:
         Architecture("few", (Conv("C1", 2, 3, ((0,), (3,))), HEAD), (3, 9, 9))
 
 
-def test_limits_are_the_core_s() -> None:
-    assert architecture.MAX_CHANNELS == _core.MAX_CHANNELS
+def test_the_core_refuses_too_many_channels() -> None:
     with pytest.raises(ValueError, match="want 1 to 16 channels"):
         _core.Network([("dense", "identity", 2, 0, None, False, 0)], (17, 4, 4), (0,), (1,), None)
 

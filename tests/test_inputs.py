@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import pickle
 import re
@@ -259,17 +260,35 @@ def test_turned_images_are_told_and_mended(
     check_mended(reader, message, given)
 
 
+def test_the_way_that_images_are_to_be_turned(reader: tuple[LeNet5, Images, Images]) -> None:
+    net, images, _ = reader
+    for k, way in ((-1, "left"), (1, "right")):  # np.rot90 turns to the left
+        given = np.rot90(images, k, axes=(1, 2))
+        message = warned(lambda given=given: net.predict(given))  # type: ignore[misc]
+        assert f"of the images turned to the {way}: " in message
+        np.testing.assert_array_equal(mended(message, given), images)
+
+
 def test_turned_images_are_told_by_the_calls_that_read(
     reader: tuple[LeNet5, Images, Images],
 ) -> None:
     net, images, labels = reader
     given = TURNED["transposed"](images)
-    for name in ("forward", "predict", "predict, reject", "predict_proba", "evaluate"):
+    for name in ("forward", "predict", "predict, reject", "predict_proba", "read", "evaluate"):
         assert "transposed" in warned(lambda name=name: CALLS[name](net, given, labels))  # type: ignore[misc]
     net.predict(given[:19])  # too few to tell
     without = copy.deepcopy(net)
     without.rejection = None
     without.predict(given)
+
+
+def test_turned_images_are_told_without_subspaces(reader: tuple[LeNet5, Images, Images]) -> None:
+    net, images, _ = reader
+    assert net.rejection is not None
+    net.rejection = dataclasses.replace(net.rejection, distance=5.0)
+    net.subspaces = None
+    given = TURNED["transposed"](images)
+    assert "of the images transposed: " in warned(lambda: net.predict(given))
 
 
 def test_images_that_no_turn_helps(reader: tuple[LeNet5, Images, Images]) -> None:

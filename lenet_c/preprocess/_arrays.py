@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet_c import checks
+from lenet_c import _core, checks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 SIDE = 28
-_MAX_CHANNELS = 16
 
 
 def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
@@ -82,15 +81,15 @@ def channels_first(x: Any) -> npt.NDArray[Any]:
     (10, 3, 32, 32)
     """
     given = checks.numbers("x", x)
-    if given.ndim not in (3, 4) or not 1 <= given.shape[-1] <= _MAX_CHANNELS:
+    if given.ndim not in (3, 4) or not 1 <= given.shape[-1] <= _core.MAX_CHANNELS:
         hint = ""
-        if given.ndim in (3, 4) and 1 <= given.shape[-3] <= _MAX_CHANNELS:
+        if given.ndim in (3, 4) and 1 <= given.shape[-3] <= _core.MAX_CHANNELS:
             hint = ": channels first already? take x as it is"
         elif given.ndim in (2, 3):
             hint = ": grey? x = x[..., None] gives it one channel"
         raise ValueError(
             f"x: shape {given.shape}, want (N, height, width, channels) or (height, width, "
-            f"channels), at most {_MAX_CHANNELS} channels{hint}"
+            f"channels), at most {_core.MAX_CHANNELS} channels{hint}"
         )
     return np.ascontiguousarray(np.moveaxis(given, -1, -3))
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from lenet_c import _core, datasets, distort
+from lenet_c.classes import DIGITS
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
@@ -170,12 +171,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             epochs=arguments.epochs,
             num_threads=arguments.threads,
         )
-        network.class_names = tuple("0123456789")
+        network.class_names = DIGITS
         result = network.evaluate(*test, num_threads=arguments.threads)
         network.notes = {
             "command": f"python -m lenet_c.recipes.mnist --which {name} --seed {arguments.seed}",
             "epochs": arguments.epochs or recipe.epochs,
-            "distortion": dataclasses.asdict(distort.WORLD),
+            "distortion": recipe.distortion and dataclasses.asdict(recipe.distortion),
             "isa": _core.isa()[0],
             "test_error_rate": round(result.error_rate, 6),
         }
