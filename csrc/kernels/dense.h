@@ -253,29 +253,19 @@ INLINE void dense_vectors_of_one(const use_of_gradient USE, const int ROWS, ptrd
                                  ptrdiff_t left, const float *w, const vf *delta, vf rate, vf keep,
                                  const float *in, float *dx, float *to, vf *probe)
 {
-#define LOAD(p) (left < LANES ? vf_load_part(p, left) : vf_loadu(p))
-#define STORE(p, a)                                                                       \
-    do {                                                                                  \
-        if (left < LANES)                                                                 \
-            vf_store_part(p, a, left);                                                    \
-        else                                                                              \
-            vf_storeu(p, a);                                                              \
-    } while (0)
-    const vf x = vf_in_register(LOAD(in));
-    vf sum = LOAD(dx);
+    const vf x = vf_in_register(load_up_to(in, left));
+    vf sum = load_up_to(dx, left);
     for (int r = 0; r < ROWS; r++) {
-        vf weight = vf_in_register(LOAD(w + r * n)), g = vf_mul(delta[r], x);
+        vf weight = vf_in_register(load_up_to(w + r * n, left)), g = vf_mul(delta[r], x);
         sum = vf_fma(delta[r], weight, sum);
-        if (USE == ADD) g = vf_add(LOAD(to + r * n), g);
+        if (USE == ADD) g = vf_add(load_up_to(to + r * n, left), g);
         if (USE == STEP) {
             g = vf_fma(g, rate, vf_mul(weight, keep));
             probe[r] = vf_fma(g, vf_set(0.0f), probe[r]);
         }
-        STORE(to + r * n, g);
+        store_up_to(to + r * n, g, left);
     }
-    STORE(dx, sum);
-#undef LOAD
-#undef STORE
+    store_up_to(dx, sum, left);
 }
 
 /* ROWS units: their weights are read from beginning to end, which the cache likes best. */

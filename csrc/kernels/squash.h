@@ -94,9 +94,9 @@ static void squash_backward(int activation, const float *y, const float *dy, ptr
         vf_storeu(da + i, squash_backward_one(activation, vf_loadu(y + i), vf_loadu(dy + i)));
     if (i < n)
         vf_store_part(da + i,
-                   squash_backward_one(activation, vf_load_part(y + i, n - i),
-                                       vf_load_part(dy + i, n - i)),
-                   n - i);
+                      squash_backward_one(activation, vf_load_part(y + i, n - i),
+                                          vf_load_part(dy + i, n - i)),
+                      n - i);
 }
 
 #endif

@@ -17,9 +17,9 @@
 #define LENET_KERNELS_WINOGRAD_H
 
 #include "kernels/conv_backward_input.h"
-#include "kernels/subsample.h"
 #include "kernels/reduce.h"
 #include "kernels/squash.h"
+#include "kernels/subsample.h"
 
 enum { WINOGRAD_ROWS = 5 };  /* of a tile */
 
