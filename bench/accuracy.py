@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from bench import elsewhere, tutorials
-from bench.common import Data, Images, by_recipe, mnist, need, parser
+from bench.common import ROOT, Data, Images, by_recipe, mnist, need, parser
 from lenet_c import LeNet5, _core
 from lenet_c.recipes import DISTORTED, RECIPES
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy.md"
+DOCUMENT = ROOT / "docs" / "accuracy.md"
 
 Measure = Callable[[Data, int, "int | None"], float]
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.common import need, parser
-from bench.paths import ROOT
+from bench.common import ROOT, need, parser
 from lenet_c import plot
 
 PANELS = {  # a column of the table: what it shows, and the images of one call

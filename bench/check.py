@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from bench.common import add_isa, markdown, parser
-from bench.paths import PATHS, ROOT, Report, run
+from bench.common import ROOT, add_isa, markdown, parser
+from bench.paths import PATHS, Report, run
 
 BASELINE = ROOT / "bench" / "baseline.json"
 TOLERANCE = 0.15

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lenet_c import LeNet5, _core, datasets
 from lenet_c.recipes import Recipe
 
+ROOT = Path(__file__).resolve().parent.parent
 HELD_OUT = 10_000  # the last of MNIST's training images, on which settings are chosen
 
 Images = tuple[np.ndarray, np.ndarray]  # with their labels
@@ -39,6 +45,23 @@ def add_isa(command: argparse.ArgumentParser, default: int | None = None) -> Non
         metavar="ISA",
         help=f"of {', '.join(isas)}; default: {', '.join(chosen)}",
     )
+
+
+def with_isa(isa: str, name: str, *arguments: str, **environment: str) -> Any:
+    """Run python -m bench.NAME in a process of its own, with an instruction set of this processor.
+
+    What it prints is JSON: give what that says.
+    """
+    answer = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "LENET_C_ISA": isa, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if answer.returncode:
+        raise SystemExit(f"error: cannot measure {isa}; what is wrong is said above")
+    return json.loads(answer.stdout)
 
 
 def add_output(command: argparse.ArgumentParser, output: Path) -> None:

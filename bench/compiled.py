@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
 
-from bench.common import add_isa, duration, hold_out, markdown, mnist, parser
-from bench.paths import ROOT
+from bench.common import add_isa, duration, hold_out, markdown, mnist, parser, with_isa
 from lenet_c import CompiledLeNet5, LeNet5, cpu_info
 from lenet_c.model_file import pretrained_files
 
@@ -81,14 +77,7 @@ def main() -> None:
         return
     rows = []
     for isa in options.isa:
-        answer = subprocess.run(
-            [sys.executable, "-m", "bench.compiled", "--here", "--rounds", str(options.rounds)],
-            cwd=ROOT,
-            env=os.environ | {"LENET_C_ISA": isa},
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-        rows += json.loads(answer.stdout)
+        rows += with_isa(isa, "compiled", "--here", "--rounds", str(options.rounds))
     header = ["", "network", "images", "predict", "compiled", "ratio", "a copy's ratio"]
     print(markdown(header, rows))
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import pictures
-from bench.common import need, parser
+from bench.common import ROOT, need, parser
 from lenet_c import LeNet5, plot, preprocess
 
-SHEET = Path(__file__).parent.parent / "docs" / "contact-sheet.png"
+SHEET = ROOT / "docs" / "contact-sheet.png"
 SIDE = 160  # pixels of a picture
 COLUMNS = 6
 

@@ -9,17 +9,13 @@ is the time of the gradient that counts, without what a call costs however many 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from bench.common import add_isa, duration, markdown, parser
-from bench.paths import ROOT
+from bench.common import add_isa, duration, markdown, parser, with_isa
 from lenet_c import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3, LeNet5, cpu_info
 
 ROUNDS, CALLS = 15, 200
@@ -75,14 +71,7 @@ def main() -> None:
         return
     rows = []
     for isa in options.isa:
-        answer = subprocess.run(
-            [sys.executable, "-m", "bench.few", "--here"],
-            cwd=ROOT,
-            env=os.environ | {"LENET_C_ISA": isa},
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-        rows += json.loads(answer.stdout)
+        rows += with_isa(isa, "few", "--here")
     learning = ["one, learnt", "a group, learnt", "ratio"]
     print(markdown(["", "network", "one image", "a group", "ratio", *learning], rows))
 

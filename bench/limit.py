@@ -32,12 +32,11 @@ from collections.abc import Callable
 from statistics import median
 
 from bench import counts
-from bench.common import add_isa, add_output, by_recipe, duration, markdown, parser
+from bench.common import ROOT, add_isa, add_output, by_recipe, duration, markdown, parser
 from bench.paths import (
     DATA,
     PATHS,
     PROFILE_WINDOWS,
-    ROOT,
     Measured,
     Path,
     Report,

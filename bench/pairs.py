@@ -81,8 +81,8 @@ class Worker:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from bench.common import add_isa, duration, markdown, parser
-    from bench.paths import PATHS, ROOT
+    from bench.common import ROOT, add_isa, duration, markdown, parser
+    from bench.paths import PATHS
 
     command = parser("pairs", __doc__)
     command.add_argument("other", type=Path, help="the folder of another checkout")

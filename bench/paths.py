@@ -9,19 +9,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path as FilePath
 from statistics import median
 
 import numpy as np
 
 from bench import counts
-from bench.common import mnist, parser
+from bench.common import mnist, parser, with_isa
 from lenet_c import (
     LENET5_1998,
     LENET5_MODERN,
@@ -35,7 +33,6 @@ from lenet_c import (
     datasets,
 )
 
-ROOT = FilePath(__file__).resolve().parent.parent
 NETWORKS = {"1998": LENET5_1998, "modern": LENET5_MODERN}
 DATA = "MNIST" if os.environ.get("LENET_C_DATA") else "synthetic"
 RATE = 1e-4
@@ -270,18 +267,8 @@ def run(
     profile: bool = False,
 ) -> Report:
     """Measure in a process of its own, with an instruction set of this processor."""
-    command = [sys.executable, "-m", "bench.paths", "--rounds", str(rounds)]
-    command += ["--seconds", str(seconds), *(["--profile"] if profile else []), *names]
-    answer = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "LENET_C_ISA": isa},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if answer.returncode:
-        raise SystemExit(f"error: cannot measure {isa}; what is wrong is said above")
-    fields = json.loads(answer.stdout)
+    arguments = ["--rounds", str(rounds), "--seconds", str(seconds)]
+    fields = with_isa(isa, "paths", *arguments, *["--profile"] * profile, *names)
     paths = {name: Measured(**found) for name, found in fields.pop("paths").items()}
     return Report(**fields, paths=paths)
 

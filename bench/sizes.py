@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +21,7 @@ from statistics import median
 
 import numpy as np
 
-from bench.common import add_isa, add_output, markdown, parser
-from bench.paths import ROOT
+from bench.common import ROOT, add_isa, add_output, markdown, parser, with_isa
 from lenet_c import (
     SGD,
     Architecture,
@@ -272,18 +270,8 @@ class Report:
 
 def run(isa: str) -> Report:
     """Measure in a process of its own, with an instruction set of this processor."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "bench.sizes", "--measure"],
-        cwd=ROOT,
-        env={**os.environ, "LENET_C_ISA": isa, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if answer.returncode:
-        raise SystemExit(f"error: cannot measure {isa}; what is wrong is said above")
-    found = {
-        Size(k, tuple(p), tuple(m)): reached for (k, p, m), reached in json.loads(answer.stdout)
-    }
+    answer = with_isa(isa, "sizes", "--measure", OMP_NUM_THREADS="1")
+    found = {Size(k, tuple(p), tuple(m)): reached for (k, p, m), reached in answer}
     return Report(isa, found)
 
 

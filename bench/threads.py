@@ -27,8 +27,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench.common import add_output, markdown, parser
-from bench.paths import DATA, NETWORKS, PEAK_ROUNDS, ROOT, time_call, training_set
+from bench.common import ROOT, add_output, markdown, parser
+from bench.paths import DATA, NETWORKS, PEAK_ROUNDS, time_call, training_set
 from lenet_c import Adam, LeNet5, Trainer, __version__, _core, cpu_info
 
 OUTPUT = ROOT / "docs" / "threads.md"

@@ -113,7 +113,7 @@ _MODULES = (
 )
 
 
-def _compiled() -> Any:
+def _built_core() -> Any:
     try:
         return importlib.import_module(f"{__name__}._core")
     except ModuleNotFoundError as error:
@@ -129,7 +129,7 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
 
     def __getattr__(name: str) -> Any:
         if name == "_core":
-            return _compiled()
+            return _built_core()
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
         if name not in _LATE:

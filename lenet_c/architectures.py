@@ -12,16 +12,8 @@ __getattr__ = getter(
         ),
         **dict.fromkeys(
             (
-                *(
-                    "ACTIVATIONS",
-                    "MAX_INPUTS",
-                    "MAX_NAME",
-                    "MAX_SIDE",
-                    "Shape",
-                    "Layer",
-                    "LayerRow",
-                ),
-                *("Conv", "Subsample", "AveragePool", "Dense", "RBF"),
+                *("ACTIVATIONS", "MAX_INPUTS", "MAX_NAME", "MAX_SIDE", "Shape", "Layer"),
+                *("LayerRow", "Conv", "Subsample", "AveragePool", "Dense", "RBF"),
             ),
             "lenet_c.layers",
         ),

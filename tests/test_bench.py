@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from bench import check, common, compiled, counts, limit, pairs, tanh_table, threads
-from bench.paths import NETWORKS, PATHS, ROOT, Measured, Path, Report, run
+from bench.common import ROOT
+from bench.paths import NETWORKS, PATHS, Measured, Path, Report, run
 from bench.peers import __main__ as peers
 from bench.peers import tasks
 from lenet_c import LENET5_1998, LENET5_MODERN, LeNet5, Trainer, _core, cli, cpu_info, datasets

@@ -14,22 +14,19 @@ import lenet_c
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
-OLD = [
-    ("architectures", "Architecture", "architecture"),
-    ("architectures", "LENET5_1998", "networks"),
-    ("architectures", "C3_TABLE", "networks"),
-    ("architectures", "Conv", "layers"),
-    ("architectures", "RBF", "layers"),
-    ("architectures", "LayerRow", "layers"),
-    ("architectures", "MAX_MAPS", "tables"),
-    ("architectures", "table_from_art", "tables"),
-    ("trainer", "BestWeights", "callbacks"),
-    ("trainer", "EarlyStopping", "callbacks"),
-    ("trainer", "Callback", "callbacks"),
-    ("model", "Evaluation", "evaluation"),
-    ("cli", "RECIPES", "recipes"),
-    ("cli", "Recipe", "recipes"),
-]
+MOVED = {
+    ("architectures", "architecture"): "Architecture MAX_GREY MAX_LAYERS MAX_VALUES",
+    ("architectures", "layers"): "ACTIVATIONS MAX_INPUTS MAX_NAME MAX_SIDE Shape Layer LayerRow "
+    "Conv Subsample AveragePool Dense RBF",
+    ("architectures", "networks"): "LENET5_1998 LENET5_MODERN LENET5_28 LENET_3X3 C3_TABLE",
+    ("architectures", "tables"): "MAX_MAPS Table check_table table_art table_from_art table_matrix",
+    ("trainer", "callbacks"): "BestWeights Callback EarlyStopping",
+    ("trainer", "updates"): "KEEP_EVERY LOOKS_OF_STEP",
+    ("trainer", "optimizers"): "MEASURE_EVERY",
+    ("model", "evaluation"): "Evaluation",
+    ("cli", "recipes"): "DISTORTED RECIPES Recipe",
+}
+OLD = [(old, name, new) for (old, new), names in MOVED.items() for name in names.split()]
 
 
 @pytest.mark.parametrize(("old", "name", "new"), OLD)
