@@ -23,6 +23,7 @@ from lenet_c.commands import arguments as arguments_
 from lenet_c.commands import results, train
 from lenet_c.commands.data import test_data
 from lenet_c.commands.errors import drop, fail, one_line
+from lenet_c.commands.files import check_plots, grey_network_of, network_of, save_plots
 from lenet_c.cpu import cpu_info, set_num_threads
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, NETWORKS
@@ -82,18 +83,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    results.check_plots(arguments.plot)
-    network = results.grey_network_of(arguments.model)
+    check_plots(arguments.plot)
+    network = grey_network_of(arguments.model)
     name, test = test_data(network, arguments)
     print(f"reading the test images of {name} with {network.architecture.name}")
     is_rbf = network.codes is not None
     results.report(network, test, losses.checked(None, losses.DEFAULT_J, 1.0, is_rbf))
     if arguments.plot is not None:
-        results.save_plots(arguments.plot, results.plots(network, test))
+        save_plots(arguments.plot, results.plots(network, test))
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    network = results.grey_network_of(arguments.model)
+    network = grey_network_of(arguments.model)
     code = 0
     answers: list[dict[str, Any]] = []
     for path in arguments.images:
@@ -130,7 +131,7 @@ def _character(path: str) -> NDArray[np.uint8]:
 
 def _summary(arguments: argparse.Namespace) -> None:
     if arguments.model is not None:
-        network = results.network_of(arguments.model)
+        network = network_of(arguments.model)
     else:
         network = LeNet5(NETWORKS[arguments.architecture or LENET5_1998.name])
     print(network.summary())

@@ -1,40 +1,16 @@
-"""The files and the figures of a network: read, checked before work begins, printed and drawn."""
+"""What a network makes of images whose classes are known: printed and drawn."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from lenet_c import calibration, codes, files, plot
+from lenet_c import calibration, codes, plot
 from lenet_c.commands.data import Split
 from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
-from lenet_c.model_file import pretrained_files
 from lenet_c.rejection import best_two
-
-
-def network_of(model: str) -> LeNet5:
-    """Load a file, or where there is none the weights of that name that come with the library."""
-    if not os.path.isfile(model):
-        with suppress(ValueError):  # another name: load says what is wrong with it
-            return LeNet5.pretrained(model)
-    return LeNet5.load(model)
-
-
-def grey_network_of(model: str) -> LeNet5:
-    """Load a network as `network_of` does, one that reads the grey pictures of the commands."""
-    network = network_of(model)
-    channels = network.architecture.image_shape[0]
-    if channels > 1:
-        raise ValueError(
-            f"{model}: the network reads pictures of {channels} channels, want one of grey "
-            "pictures; others are read from Python: lenet_c.LeNet5.load(path).predict(images)"
-        )
-    return network
 
 
 def report(network: LeNet5, test: Split, criterion: Criterion, what: str = "test") -> None:
@@ -83,46 +59,3 @@ def plots(network: LeNet5, test: Split) -> dict[str, Any]:
     if network.architecture.code_length == codes.DIGITS.shape[1]:
         drawn["codes"] = plot.codes(network)
     return drawn
-
-
-def save_plots(folder: str, drawn: dict[str, Any]) -> None:
-    """Write pictures as PNG files, and print their names."""
-    for name, picture in drawn.items():
-        plot.save(picture, os.path.join(folder, f"{name}.png"))
-    print(f"plotted {', '.join(f'{name}.png' for name in drawn)} in {folder}")
-
-
-def check_model_name(path: str) -> None:
-    """Raise if `path` would hide a network that comes with the library."""
-    for name in pretrained_files():
-        if os.path.abspath(path) == os.path.abspath(name):
-            raise ValueError(
-                f"{path}: the name of a network that comes with the library; want another, say "
-                f"{name}.npz"
-            )
-
-
-def check_output(path: str) -> None:
-    """Raise unless a file can be written at `path`."""
-    target = files.target_of(path)
-    folder = os.path.dirname(target)
-    if os.path.isdir(folder):
-        with suppress(FileNotFoundError):
-            os.lstat(target)  # fails if the name is too long
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write here ({error.strerror})", folder) from None
-
-
-def check_plots(folder: str | None) -> None:
-    """Raise unless pictures can be drawn, and written to `folder`, which is made."""
-    if folder is None:
-        return
-    plot.new_figure(1, 1)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write here ({error.strerror})", folder) from None
-    check_output(os.path.join(folder, "plot.png"))

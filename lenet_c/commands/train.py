@@ -18,6 +18,13 @@ from lenet_c.classes import shortened
 from lenet_c.commands import results
 from lenet_c.commands.data import training_data
 from lenet_c.commands.errors import one_line
+from lenet_c.commands.files import (
+    check_model_name,
+    check_output,
+    check_plots,
+    grey_network_of,
+    save_plots,
+)
 from lenet_c.commands.progress import Progress
 from lenet_c.cpu import get_num_threads
 from lenet_c.model import LeNet5
@@ -30,12 +37,12 @@ from lenet_c.trainer import Trainer
 def run(arguments: argparse.Namespace) -> None:
     """Train a network, test it and save it."""
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
-    results.check_model_name(arguments.output)
-    results.check_output(arguments.output)
-    results.check_plots(arguments.plot)
+    check_model_name(arguments.output)
+    check_output(arguments.output)
+    check_plots(arguments.plot)
     if arguments.resume is not None:
-        results.check_model_name(arguments.resume)
-        results.check_output(arguments.resume)
+        check_model_name(arguments.resume)
+        check_output(arguments.resume)
         if files.target_of(arguments.resume) == files.target_of(arguments.output):
             raise ValueError(f"--resume: {arguments.resume} is the model's file too, want another")
     base = _beginning(arguments)
@@ -101,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
             trainer.history, validation="test" if validation is None else "validation"
         )
         drawn = {} if tested is None else results.plots(network, tested)
-        results.save_plots(arguments.plot, {"learning_curves": curves, **drawn})
+        save_plots(arguments.plot, {"learning_curves": curves, **drawn})
 
 
 def _beginning(arguments: argparse.Namespace) -> LeNet5:
@@ -116,7 +123,7 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
     for option in ("architecture", "activation"):
         if getattr(arguments, option) is not None:
             raise ValueError(f"--{option} is for a new network, and --from has one")
-    network = results.grey_network_of(arguments.start)
+    network = grey_network_of(arguments.start)
     if arguments.codes is not None and network.codes is None:
         raise ValueError(f"--codes is for RBF outputs, and {arguments.start} has none")
     return network
