@@ -291,6 +291,43 @@ lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *i
 lenet_status lenet_model_activations(const lenet_model *model, const lenet_images *images, int64_t n,
                                      float *const *outputs, const lenet_run *run);
 
+/* ---- wider and higher pictures ---------------------------------------------------------------
+ *
+ * A network may be swept over pictures larger than its input: the layers up to the last maps run over the
+ * whole picture, those that follow at every position where the network fits, as if its window were moved
+ * over the picture by as many pixels as its 2x2 layers take together (4 in LeNet-5). Nothing is computed
+ * twice. The weights are those for single images. Convolutions with padding cannot be swept. */
+
+typedef struct lenet_pictures {
+    const void *const *pixels;        /* of each picture, contiguous: [channel][height][width] */
+    const int32_t *heights, *widths;  /* 1 .. 2^24. What is smaller than the network's input is
+                                       * centred in it; what of a larger one is left over behind the last
+                                       * whole step has a position too: outside is background */
+    int32_t is_float;                 /* as lenet_images */
+} lenet_pictures;
+
+/* By how many of its outputs a layer's maps grow for one more position; 0: it sees one position. */
+int32_t lenet_plan_stride(const lenet_plan *plan, int32_t layer);
+
+/* Rows and columns of positions. */
+void lenet_positions(const lenet_plan *plan, int32_t height, int32_t width, int32_t positions[2]);
+
+/* Bytes of workspace for n pictures, 1 or more; 0 if they cannot be swept, or for want of memory. */
+size_t lenet_sweep_workspace_size(const lenet_plan *plan, const lenet_pictures *pictures, int64_t n,
+                                  int32_t n_threads);
+
+/* outputs: [positions][classes], row by row, of one picture after another. Those of a picture do not
+ * depend on the others. */
+lenet_status lenet_sweep(const lenet_plan *plan, const float *parameters,
+                         const lenet_pictures *pictures, int64_t n, float *outputs,
+                         const lenet_run *run);
+
+/* Of one picture, outputs[layer]: [maps][height][width] of a layer that sees all of it, else
+ * [positions][units]; NULL: not wanted. */
+lenet_status lenet_sweep_activations(const lenet_plan *plan, const float *parameters,
+                                     const lenet_pictures *picture, float *const *outputs,
+                                     const lenet_run *run);
+
 /* ---- training it ------------------------------------------------------------------------- */
 
 /* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,

@@ -111,6 +111,18 @@ cdef extern from "lenet.h" nogil:
                                float *, const lenet_run *)
     lenet_status lenet_activations(const lenet_plan *, const float *, const lenet_images *,
                                    int64_t, float **, const lenet_run *)
+    ctypedef struct lenet_pictures:
+        const void **pixels
+        const int32_t *heights
+        const int32_t *widths
+        int32_t is_float
+    void lenet_positions(const lenet_plan *, int32_t, int32_t, int32_t *)
+    int32_t lenet_plan_stride(const lenet_plan *, int32_t)
+    size_t lenet_sweep_workspace_size(const lenet_plan *, const lenet_pictures *, int64_t, int32_t)
+    lenet_status lenet_sweep(const lenet_plan *, const float *, const lenet_pictures *, int64_t,
+                             float *, const lenet_run *)
+    lenet_status lenet_sweep_activations(const lenet_plan *, const float *, const lenet_pictures *,
+                                         float **, const lenet_run *)
     size_t lenet_model_size(const lenet_plan *)
     lenet_status lenet_model_create(const lenet_plan *, const float *, void *, size_t,
                                     const lenet_model **)
@@ -658,6 +670,99 @@ cdef class Samples:
         return 0
 
 
+cdef enum:
+    LONGEST = 1 << 24  # pixels of a picture's side; lenet.h
+
+
+cdef class Pictures:
+    """Pictures of any sizes for `Plan.sweep`, checked once and held while C reads them.
+
+    Parameters
+    ----------
+    network : Plan
+    pictures : uint8 or float32 array (height, width), (N, height, width), or a sequence of arrays
+        (height, width), all of one dtype; with channels in front of the height where the network
+        has several.
+
+    Attributes
+    ----------
+    n : int
+    is_one_array : bool, they came as one array, and have one size
+    positions : int32 array (n, 2), rows and columns
+    """
+
+    cdef lenet_pictures pictures
+    cdef readonly int64_t n
+    cdef readonly bint is_one_array
+    cdef readonly object positions
+    cdef list held
+    cdef _Workspace memory  # of pointers, heights and widths
+
+    def __cinit__(self, Plan network not None, pictures):
+        cdef int axes = 2 if network.input.channels == 1 else 3
+        self.is_one_array = not isinstance(pictures, (list, tuple))
+        given = list(checks.array("pictures", pictures) if self.is_one_array else pictures)
+        if self.is_one_array and given and np.ndim(given[0]) == axes - 1:
+            given = [checks.array("pictures", pictures)]
+        if not given:
+            raise ValueError("pictures: no pictures, want at least one")
+        self._hold(network, given, axes)
+
+    cdef int _hold(self, Plan network, list given, int axes) except -1:
+        cdef int64_t i, n = len(given), bad
+        cdef const uint8_t[:, :, ::1] bytes_of
+        cdef const float[:, :, ::1] floats_of
+        cdef const void **pixels
+        cdef int32_t *heights
+        cdef int32_t *widths
+        cdef int32_t[:, ::1] positions = np.empty((n, 2), np.int32)
+        self.n = n
+        self.memory = _Workspace(<size_t>n * (sizeof(void *) + 2 * sizeof(int32_t)))
+        pixels = <const void **>self.memory.aligned
+        heights = <int32_t *>(pixels + n)
+        widths = heights + n
+        self.held = []
+        for i in range(n):
+            array = np.asarray(given[i])
+            if array.dtype != np.uint8 and array.dtype != np.float32:
+                raise TypeError(f"pictures: {i} has dtype {array.dtype}, want uint8 "
+                                "(raw grey, 0 background, 255 ink) or float32 "
+                                "(already normalised)")
+            if i and (array.dtype == np.float32) != bool(self.pictures.is_float):
+                raise TypeError(f"pictures: {i} has dtype {array.dtype}, and those before it "
+                                "another, want one dtype for all")
+            self.pictures.is_float = array.dtype == np.float32
+            if array.ndim != axes or (axes == 3 and array.shape[0] != network.input.channels):
+                one = ("height, width" if axes == 2
+                       else f"{network.input.channels}, height, width")
+                raise ValueError(f"pictures: {i} has shape {array.shape}, want ({one})")
+            if not (1 <= array.shape[axes - 2] <= LONGEST and 1 <= array.shape[axes - 1] <= LONGEST):
+                raise ValueError(f"pictures: {i} is {array.shape[axes - 2]}x"
+                                 f"{array.shape[axes - 1]}, want sides of 1 to {LONGEST:,} pixels")
+            array = np.require(array.reshape(-1, *array.shape[axes - 2:]),
+                               requirements=["C", "A"])
+            if self.pictures.is_float:
+                floats_of = array
+                self.held.append(floats_of)
+                pixels[i] = &floats_of[0, 0, 0]
+                heights[i], widths[i] = floats_of.shape[1], floats_of.shape[2]
+                bad = lenet_first_not_finite(<const float *>pixels[i], floats_of.size)
+                if bad < <int64_t>floats_of.size:
+                    from lenet_c import inputs
+                    raise ValueError(f"pictures: {i} has a pixel that is NaN or infinite, "
+                                     "want finite values: " + inputs.FINITE)
+            else:
+                bytes_of = array
+                self.held.append(bytes_of)
+                pixels[i] = &bytes_of[0, 0, 0]
+                heights[i], widths[i] = bytes_of.shape[1], bytes_of.shape[2]
+            lenet_positions(network.plan, heights[i], widths[i], &positions[i, 0])
+        self.pictures.pixels, self.pictures.heights = pixels, heights
+        self.pictures.widths = widths
+        self.positions = positions.base
+        return 0
+
+
 cdef _Workspace _choose(lenet_images *images, int64_t *n, const int64_t[::1] order):
     """Takes of n images those that `order` names (None: all). They are named in the memory that it
     gives: a copy, since others may change `order` after the check."""
@@ -1106,6 +1211,9 @@ cdef class Plan:
                                const lenet_run *run) noexcept:
         return LENET_BAD_ARGUMENT
 
+    cdef const float *_parameters(self) noexcept:
+        return NULL  # it has none
+
     cdef int _read(self, Samples samples, float *outputs, const lenet_run *run) except -1:
         _check(self._run(samples, outputs, run))
         return 0
@@ -1232,6 +1340,87 @@ cdef class Plan:
         _give_back(workspace)
         return arrays
 
+    def positions(self, height, width):
+        """Rows and columns of positions of a picture."""
+        cdef int32_t found[2]
+        if not (1 <= height <= LONGEST and 1 <= width <= LONGEST):
+            raise ValueError(f"a picture of {height}x{width}, want sides of 1 to {LONGEST:,} pixels")
+        lenet_positions(self.plan, height, width, found)
+        return found[0], found[1]
+
+    cdef _Workspace _prepare_sweep(self, Pictures pictures, object num_threads, double results,
+                                   lenet_run *run):
+        cdef int32_t threads = 1 if num_threads is None and pictures.n == 1 else _threads(
+            num_threads, INT32_MAX)
+        cdef size_t size = lenet_sweep_workspace_size(self.plan, &pictures.pictures, pictures.n,
+                                                      threads)
+        if size == 0:
+            raise ValueError("pictures: a network whose convolutions are padded, or are as large "
+                             "as no picture, cannot be swept")
+        check_memory(f"{pictures.n} pictures on {threads} threads", size + int(results),
+                     "fewer pictures at a time take less; ")
+        cdef _Workspace workspace = _borrow(size)
+        workspace.profile = self.profile
+        run.workspace = workspace.aligned
+        run.workspace_size = workspace.size
+        run.n_threads = threads
+        run.interrupted = _interrupted
+        run.context = NULL
+        run.profile = NULL if self.profile is None else &workspace.profile.times
+        return workspace
+
+    def sweep(self, pictures, num_threads=None):
+        """Outputs at every position, of all pictures one after another: (positions, classes), and
+        the Pictures."""
+        cdef Pictures given = Pictures(self, pictures)
+        cdef int64_t n = int(given.positions.astype(np.int64).prod(axis=1).sum())
+        cdef lenet_status status
+        cdef lenet_run run
+        cdef _Workspace workspace = self._prepare_sweep(
+            given, num_threads, 4.0 * n * self.classes, &run)
+        outputs = np.empty((n, self.classes), np.float32)
+        cdef float[:, ::1] out = outputs
+        cdef const float *parameters = self._parameters()
+        with nogil:
+            status = lenet_sweep(self.plan, parameters, &given.pictures, given.n, &out[0, 0], &run)
+        _check(status)
+        _give_back(workspace)
+        return outputs, given
+
+    def sweep_activations(self, picture):
+        """Every layer's outputs over a picture: a list of float32 (maps, height, width) of layers
+        that see all of it, then (positions, units)."""
+        cdef Pictures given = Pictures(self, [picture])
+        cdef float *pointers[LENET_MAX_LAYERS]
+        cdef int32_t shape[3]
+        cdef float[::1] values
+        cdef lenet_status status
+        cdef lenet_run run
+        cdef double size = 0.0
+        rows, columns = int(given.positions[0, 0]), int(given.positions[0, 1])
+        shapes = []
+        for i in range(self.n_layers):
+            lenet_plan_shape(self.plan, i, shape)
+            stride = lenet_plan_stride(self.plan, i)
+            if stride:
+                shapes.append((shape[0], shape[1] + (rows - 1) * stride,
+                               shape[2] + (columns - 1) * stride))
+            else:
+                shapes.append((rows * columns, shape[0] * shape[1] * shape[2]))
+            size += 4.0 * functools.reduce(operator.mul, shapes[i])
+        cdef _Workspace workspace = self._prepare_sweep(given, 1, size, &run)
+        arrays = []
+        for i in range(self.n_layers):
+            arrays.append(np.empty(shapes[i], np.float32))
+            values = arrays[i].reshape(-1)
+            pointers[i] = &values[0]
+        cdef const float *parameters = self._parameters()
+        with nogil:
+            status = lenet_sweep_activations(self.plan, parameters, &given.pictures, pointers, &run)
+        _check(status)
+        _give_back(workspace)
+        return arrays
+
     def evaluate(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None, reader=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
@@ -1286,6 +1475,9 @@ cdef class Model(Plan):
                    <size_t>self.n_parameters * sizeof(float))
         return copy
 
+    cdef const float *_parameters(self) noexcept:
+        return lenet_model_parameters(self.model)
+
     cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
         cdef lenet_status status
         with nogil:
@@ -1325,6 +1517,9 @@ cdef class Network(Plan):
     def parameters(self):
         """float32 array (n_parameters,): a new one each time, onto the same memory."""
         return self.memory.array()
+
+    cdef const float *_parameters(self) noexcept:
+        return self.values
 
     cdef lenet_status _run(self, Samples samples, float *outputs, const lenet_run *run) noexcept:
         cdef lenet_status status

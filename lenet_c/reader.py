@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,79 @@ class Reader:
 
         outputs = self._network.forward(images, num_threads, finite=True)
         return best_two_penalties(outputs, self._network.is_rbf)
+
+    def positions(self, height: int, width: int) -> tuple[int, int]:
+        """Tell at how many positions `sweep` reads a picture.
+
+        Parameters
+        ----------
+        height, width : int
+            Pixels.
+
+        Returns
+        -------
+        (int, int)
+            Rows and columns of positions. LeNet-5's lie 4 pixels apart, as its two 2x2 layers have
+            it; (1, 49) for a strip of 32x224.
+        """
+        checks.whole("height", height, 1)
+        checks.whole("width", width, 1)
+        return self._network.positions(height, width)
+
+    def sweep(
+        self, pictures: ArrayLike | Sequence[ArrayLike], *, num_threads: int | None = None
+    ) -> Floats | list[Floats]:
+        """Run the network at every position of wider and higher pictures (section VII).
+
+        The outputs are those of `forward` for the window at each position, but nothing is computed
+        twice: convolutions run over the whole picture.
+
+        Parameters
+        ----------
+        pictures : uint8 or float32 array (N, H, W) or (H, W), or a sequence of arrays (H, W)
+            Of any sizes, with channels as for `forward`. uint8: raw levels; float32: already
+            normalised. What is smaller than the network's input, 28x28 or a strip 28 pixels high,
+            is centred in it. If the last step of 4 pixels is not whole, what is left of the
+            picture has a position too, beyond which is background.
+        num_threads : int, optional
+
+        Returns
+        -------
+        float32 array (N, positions, classes), or a list of arrays (positions, classes)
+            A list for a sequence. Positions go row by row (see `positions`). A picture's outputs
+            do not depend on the other pictures.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype or shape, no pictures, pixels that are NaN or infinite, or a network
+            with padding, which sees where a picture ends.
+        MemoryError
+            If it would take more memory than `lenet_c.set_memory_limit` allows.
+        """
+        outputs, given = self._network.sweep(pictures, num_threads)
+        n = given.positions.astype(np.int64).prod(axis=1)
+        if given.is_one_array:
+            return outputs.reshape(given.n, int(n[0]), -1)
+        return np.split(outputs, np.cumsum(n)[:-1])
+
+    def sweep_activations(self, picture: ArrayLike) -> dict[str, Floats]:
+        """Sweep the network over one picture and give every layer's outputs.
+
+        Parameters
+        ----------
+        picture : as one of those for `sweep`
+
+        Returns
+        -------
+        dict
+            Layer name to float32 array: (maps, height, width) of layers that run over the whole
+            picture, then (positions, units); after the squashing function.
+        """
+        arrays = self._network.sweep_activations(picture)
+        return {
+            layer.name: array for layer, array in zip(self._architecture.layers, arrays, strict=True)
+        }
 
     def activations(
         self, images: ArrayLike, *, num_threads: int | None = None

@@ -66,27 +66,34 @@ static lenet_status add_slots(net_layer *layer)
     return LENET_OK;
 }
 
+static lenet_status resize(net_layer *layer)
+{
+    const int32_t k = layer->conv.kernel;
+    const int32_t height = layer->in_height + 2 * layer->padding;
+    const int32_t width = layer->in_width + 2 * layer->padding;
+    if (k > height || k > width) return LENET_BAD_ARGUMENT;
+    layer->conv.in_height = height;
+    layer->conv.in_width = width;
+    layer->conv.out_height = layer->out_height = height - k + 1;
+    layer->conv.out_width = layer->out_width = width - k + 1;
+    return LENET_OK;
+}
+
 static lenet_status make(const lenet_layer *from, const net_layer *below, net_layer *layer)
 {
     const int32_t out_maps = from->maps, k = from->kernel, padding = from->padding;
     if (below->gives_units || out_maps < 1 || out_maps > LENET_MAX_MAPS || k < 1
         || k > LENET_MAX_SIDE || padding < 0 || padding >= k)
         return LENET_BAD_ARGUMENT;
-    const int32_t height = layer->in_height + 2 * padding, width = layer->in_width + 2 * padding;
-    if (k > height || k > width || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE)
+    if (layer->in_height + 2 * padding > LENET_MAX_SIDE
+        || layer->in_width + 2 * padding > LENET_MAX_SIDE)
         return LENET_BAD_ARGUMENT;
     layer->padding = padding;
+    layer->stride = 1;
     layer->out_maps = out_maps;
-    layer->out_height = height - k + 1;
-    layer->out_width = width - k + 1;
-    layer->conv = (lenet_conv_shape){.in_maps = layer->in_maps,
-                                     .in_height = height,
-                                     .in_width = width,
-                                     .out_maps = out_maps,
-                                     .out_height = layer->out_height,
-                                     .out_width = layer->out_width,
-                                     .kernel = k};
-    lenet_status status = connect(from->table, layer);
+    layer->conv = (lenet_conv_shape){.in_maps = layer->in_maps, .out_maps = out_maps, .kernel = k};
+    lenet_status status = resize(layer);
+    if (status == LENET_OK) status = connect(from->table, layer);
     if (status == LENET_OK) status = add_slots(layer);
     if (status != LENET_OK) return status;
     layer->n_weights = (ptrdiff_t)layer->conv.begin[out_maps] * k * k;
@@ -363,6 +370,7 @@ static void backward_of_one(const layer_call *c, float *in, const float *delta)
 
 LAYER_KIND(conv,
            .make = make,
+           .resize = resize,
            .manner = manner,
            .scratch = scratch,
            .layout_of_one = layout_of_one,

@@ -12,6 +12,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     layer->n_weights = layer->in_size * layer->out_maps;
     layer->n_biases = layer->out_maps;
     layer->work = (double)layer->n_weights;
+    layer->stride = 1;
     layer->flat = layer->kind;
     layer->gives_units = 1;
     layer->may_be_last = from->activation == LENET_IDENTITY;
@@ -70,6 +71,7 @@ static int step_of_one(const layer_call *c, const lenet_optimizer *o, float *in,
 
 LAYER_KIND(dense,
            .make = make,
+           .resize = lenet_has_one_size,
            .manner = lenet_plain_manner,
            .scratch = scratch,
            .layout_of_one = lenet_in_whole_vectors,

@@ -16,6 +16,12 @@ const layer_kind *lenet_kind_of(int32_t kind)
     return kind >= 0 && kind < LENET_LAYER_KINDS ? kinds[kind] : NULL;
 }
 
+lenet_status lenet_has_one_size(net_layer *layer)
+{
+    (void)layer;
+    return LENET_BAD_ARGUMENT;
+}
+
 layer_manner lenet_plain_manner(const net_layer *layer, int training)
 {
     (void)training;

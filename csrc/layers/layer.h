@@ -33,6 +33,7 @@ typedef struct net_layer {
     int gives_units;         /* no maps: a layer that reads maps cannot follow */
     int gives_penalties;     /* the smallest wins; otherwise logits */
     int may_be_last, must_be_last;
+    int stride;              /* how far apart, in its input, two neighbours of its output begin */
     int hands_rows;          /* can give rows to the layer above as they are made, */
     int takes_rows;          /* and can take them */
     int feeds_above;         /* so it is done, says the plan */
@@ -77,6 +78,9 @@ typedef struct layer_call {
 struct layer_kind {
     /* Checks what is asked for; sets shape, parameters, work (of its sums) and properties. */
     lenet_status (*make)(const lenet_layer *from, const net_layer *below, net_layer *layer);
+    /* Sets the sizes that follow from those of its input, which may differ from what it was made for.
+     * LENET_BAD_ARGUMENT if it has one size alone. */
+    lenet_status (*resize)(net_layer *layer);
     layer_manner (*manner)(const net_layer *layer, int training);
     /* Floats of scratch; alone: also for one image. */
     size_t (*scratch)(const net_layer *layer, const layer_manner *manner, int training, int groups,
@@ -123,12 +127,12 @@ LAYER_KINDS(LAYER_DECLARE)
 
 /* The end of a kind's file: a function for each member of layer_kind. One that is left out is an
  * argument that the macro lacks, and one that stands twice an error too. */
-enum { LAYER_MEMBERS = 14 };
+enum { LAYER_MEMBERS = 15 };
 _Static_assert(sizeof(layer_kind) == LAYER_MEMBERS * sizeof(void (*)(void)),
                "LAYER_KIND takes as many functions as there are members");
-#define LAYER_KIND(name, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14) \
-    const layer_kind lenet_kind_##name = {m1, m2, m3, m4,  m5,  m6,  m7,  m8,                \
-                                          m9, m10, m11, m12, m13, m14, /* so none is empty */}
+#define LAYER_KIND(name, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15) \
+    const layer_kind lenet_kind_##name = {m1, m2,  m3,  m4,  m5,  m6,  m7,  m8,               \
+                                          m9, m10, m11, m12, m13, m14, m15, /* so none is empty */}
 #if defined(__clang__)
 #pragma clang diagnostic error "-Winitializer-overrides"
 #elif defined(__GNUC__)
@@ -151,6 +155,7 @@ static inline int layer_stopped(const layer_call *c, double work)
 
 /* ---- what several kinds do alike (kinds.c) ---- */
 
+lenet_status lenet_has_one_size(net_layer *layer);
 layer_manner lenet_plain_manner(const net_layer *layer, int training);
 lenet_map_layout lenet_in_whole_vectors(const net_layer *layer, int training, int lanes);
 int lenet_always_learns_alone(const net_layer *layer, int under_flat);

@@ -3,16 +3,22 @@
 
 #include "layers/layer.h"
 
+static lenet_status resize(net_layer *layer)
+{
+    if (layer->in_height < 2 || layer->in_width < 2) return LENET_BAD_ARGUMENT;
+    layer->out_height = layer->in_height / 2;
+    layer->out_width = layer->in_width / 2;
+    return LENET_OK;
+}
+
 static lenet_status make(const lenet_layer *from, const net_layer *below, net_layer *layer)
 {
     (void)from;
-    if (below->gives_units || layer->in_height < 2 || layer->in_width < 2)
-        return LENET_BAD_ARGUMENT;
+    if (below->gives_units) return LENET_BAD_ARGUMENT;
     layer->out_maps = layer->in_maps;
-    layer->out_height = layer->in_height / 2;
-    layer->out_width = layer->in_width / 2;
+    layer->stride = 2;
     layer->takes_rows = 1;
-    return LENET_OK;
+    return resize(layer);
 }
 
 static lenet_status make_subsample(const lenet_layer *from, const net_layer *below, net_layer *layer)
@@ -133,6 +139,7 @@ static void curvature_of_max(const layer_call *c, float *in, const float *delta)
 
 LAYER_KIND(subsample,
            .make = make_subsample,
+           .resize = resize,
            .manner = lenet_plain_manner,
            .scratch = scratch,
            .layout_of_one = lenet_in_whole_vectors,
@@ -149,6 +156,7 @@ LAYER_KIND(subsample,
 
 LAYER_KIND(average_pool,
            .make = make_plain,
+           .resize = resize,
            .manner = lenet_plain_manner,
            .scratch = scratch,
            .layout_of_one = lenet_in_whole_vectors,
@@ -165,6 +173,7 @@ LAYER_KIND(average_pool,
 
 LAYER_KIND(max_pool,
            .make = make_plain,
+           .resize = resize,
            .manner = lenet_plain_manner,
            .scratch = scratch,
            .layout_of_one = lenet_in_whole_vectors,

@@ -13,6 +13,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     layer->n_weights = layer->trained ? n_codes : 0;
     layer->n_fixed = layer->trained ? 0 : n_codes;
     layer->work = (double)n_codes;
+    layer->stride = 1;
     layer->flat = layer->kind;
     layer->gives_units = layer->gives_penalties = 1;
     layer->may_be_last = layer->must_be_last = 1;
@@ -112,6 +113,7 @@ static void curvature(const layer_call *c, float *in, const float *delta)
 
 LAYER_KIND(rbf,
            .make = make,
+           .resize = lenet_has_one_size,
            .manner = lenet_plain_manner,
            .scratch = scratch,
            .layout_of_one = lenet_in_whole_vectors,

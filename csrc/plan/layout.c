@@ -25,13 +25,19 @@ static void choose_manners(const lenet_plan *plan, int training, lenet_layout *a
     }
 }
 
+/* Inputs of layer i, or the outputs of the one below. */
+static ptrdiff_t size_of(const lenet_plan *plan, int i)
+{
+    return i ? plan->layers[i - 1].out_size : plan_image_size(plan);
+}
+
 static void lay_out_lanes(const lenet_plan *plan, int training, lenet_layout *at)
 {
     const ptrdiff_t lanes = at->lanes, groups = at->block / lanes;
     for (int i = 0; i <= plan->n_layers; i++) {  /* the images, then the outputs of layer i - 1 */
         const net_layer *layer = i ? &plan->layers[i - 1] : NULL;
         const int all = training || i >= plan->first_flat;
-        ptrdiff_t size = (i ? layer->out_size : plan_image_size(plan)) * lanes;
+        ptrdiff_t size = size_of(plan, i) * lanes;
         if (!all && i && layer->feeds_above)
             size = (ptrdiff_t)layer->out_maps * at->manner[i - 1].rows * layer->out_width * lanes;
         at->buffer[i].stride = all ? size : 0;
@@ -75,7 +81,8 @@ static int can_learn_alone(const lenet_plan *plan)
     return 1;
 }
 
-static void lay_out_one(const lenet_plan *plan, int training, lenet_layout *at)
+/* The images and the outputs of so many layers. */
+static void lay_out_one(const lenet_plan *plan, int training, int n_layers, lenet_layout *at)
 {
     const int lanes = at->lanes;
     const lenet_input *input = &plan->input;
@@ -85,10 +92,10 @@ static void lay_out_one(const lenet_plan *plan, int training, lenet_layout *at)
     image->n_one
         = lenet_map_floats(image->layout, input->channels, input->height, input->width, lanes);
     image->one = reserve(at, image->n_one + LENET_ROW_SLACK);
-    for (int l = 0; l < plan->n_layers; l++) {
+    for (int l = 0; l < n_layers; l++) {
         const net_layer *layer = &plan->layers[l];
         plan_buffer *out = &at->buffer[l + 1];
-        out->layout = l + 1 >= plan->first_flat
+        out->layout = l + 1 >= plan->first_flat && n_layers > plan->first_flat
                           ? lenet_rows(layer->out_width)
                           : layer->kind->layout_of_one(layer, training, lanes);
         out->n_one = lenet_map_floats(out->layout, layer->out_maps, layer->out_height,
@@ -108,8 +115,54 @@ void lenet_lay_out(lenet_plan *plan)
         lay_out_lanes(plan, training, at);
         at->scratch = reserve(at, (ptrdiff_t)scratch_size(plan, training, at));
         if (training) lay_out_training(plan, at);
-        if (at->has_one) lay_out_one(plan, training, at);
+        if (at->has_one) lay_out_one(plan, training, plan->n_layers, at);
         /* a page between two threads' memories: neighbours would slow each other down */
         reserve(at, 1024);
     }
+}
+
+/* Scratch of all layers: of the flat ones for so many groups. */
+static size_t scratch_of_wide(const lenet_plan *plan, int training, int groups, const lenet_layout *at)
+{
+    size_t size = 0;
+    for (int l = 0; l < plan->n_layers; l++) {
+        const net_layer *layer = &plan->layers[l];
+        size = lenet_most(size, layer->kind->scratch(layer, &at->manner[l], training,
+                                                     l < plan->first_flat ? 1 : groups, !training));
+    }
+    return size;
+}
+
+/* Inference runs the spatial layers on one picture with its columns in the lanes, and the flat ones with
+ * positions in them; in training each lane has a picture, and each position is a group of lanes. */
+void lenet_lay_out_wide(lenet_plan *plan, int training)
+{
+    const int lanes = lenet_kernels_active()->lanes;
+    const int groups = training ? SWEEP_CHUNK : (SWEEP_POSITIONS + lanes - 1) / lanes;
+    const ptrdiff_t kept = training ? (ptrdiff_t)plan->rows * plan->columns : groups;
+    lenet_layout *at = &plan->layout[training];
+    *at = (lenet_layout){.lanes = lanes, .block = lanes};
+    choose_manners(plan, training, at);
+    /* first, at the same place for pieces of all sizes, since several share it */
+    at->windows = reserve(at, plan->layers[plan->first_flat].in_size * lanes * groups);
+    for (int l = plan->first_flat; l < plan->n_layers; l++) {
+        at->buffer[l + 1].stride = plan->layers[l].out_size * lanes;
+        at->buffer[l + 1].lanes = reserve(at, at->buffer[l + 1].stride * kept);
+    }
+    if (training) {
+        for (int i = 0; i <= plan->first_flat; i++) {
+            const ptrdiff_t size = size_of(plan, i) * lanes;
+            at->buffer[i].stride = size;
+            at->buffer[i].lanes = reserve(at, size);
+        }
+        at->map_deltas = reserve(at, size_of(plan, plan->first_flat) * lanes);
+        at->arranging = reserve(at, at->n_arranged);
+        lay_out_training(plan, at);
+    } else {
+        at->has_one = 1;
+        lay_out_one(plan, 0, plan->first_flat, at);
+        at->distorted = reserve(at, (plan_image_size(plan) + 3) / 4);
+    }
+    at->scratch = reserve(at, (ptrdiff_t)scratch_of_wide(plan, training, groups, at));
+    reserve(at, 1024);
 }

@@ -63,6 +63,7 @@ static lenet_status fill(lenet_plan *plan, const lenet_layer *layers)
         plan->work += layer->work;
         below = layer;
     }
+    plan->rows = plan->columns = 1;
     plan->classes = below->out_maps;
     plan->gives_penalties = below->gives_penalties;
     join(plan);

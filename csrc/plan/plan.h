@@ -33,6 +33,9 @@ typedef struct lenet_layout {
     ptrdiff_t scratch;                         /* of the kernels */
     ptrdiff_t distorted;                       /* uint8 images of a group */
     ptrdiff_t distorting;                      /* workspace */
+    /* A wide plan's: the flat layers' inputs at some positions, [position][feature][lane]; and for
+     * training the deltas of the maps that they are cut from, and arranged weights. */
+    ptrdiff_t windows, map_deltas, arranging;
     ptrdiff_t total;
 } lenet_layout;
 
@@ -47,11 +50,30 @@ struct lenet_plan {
     double work;                     /* of all layers */
     ptrdiff_t n_parameters;
     net_layer layers[LENET_MAX_LAYERS];
+    /* In a plan for wider or higher pictures the flat layers stand at so many positions; in others
+     * at one. */
+    int32_t rows, columns;
     lenet_layout layout[2];          /* inference, training */
+};
+
+enum {
+    SWEEP_POSITIONS = 128,  /* that run through the flat layers at once */
+    SWEEP_CHUNK = 8         /* the same in training, where each is a group of lanes */
 };
 
 /* Fills plan->layout (layout.c). */
 void lenet_lay_out(lenet_plan *plan);
+
+/* The same for wide plans, of which only the layout of inference or that of training is needed. */
+void lenet_lay_out_wide(lenet_plan *plan, int training);
+
+/* Fills a plan for pictures in which the flat layers stand at rows x columns positions; it shares what
+ * `plan` holds, and is not freed. LENET_BAD_ARGUMENT for a network with padding (wide.c). */
+lenet_status lenet_widen(const lenet_plan *plan, int32_t rows, int32_t columns, int training,
+                         lenet_plan *wide);
+
+/* How far apart, in the picture, two neighbouring positions are. */
+int32_t lenet_stride(const lenet_plan *plan);
 
 /* Makes a layer, all 0 before, whose inputs are the outputs of `below`; lenet_free_layer releases what
  * it holds, on failure too. */

@@ -8,12 +8,10 @@
 #include "run/load.h"
 #include "run/loss.h"
 
-/* What lies between an image's maps, one behind the other (layout.c): the kernels read past a row's
- * end, and backward 0 before a map's first row. */
-static void clear_slack(const batch *b, float *memory)
+void lenet_clear_slack(const batch *b, float *memory, int n_layers)
 {
     float *end = memory + b->at->buffer[0].one + b->at->buffer[0].n_one;
-    for (int i = 1; i <= b->plan->n_layers; i++) {
+    for (int i = 1; i <= n_layers; i++) {
         float *out = memory + b->at->buffer[i].one;
         memset(end, 0, (size_t)(out - end) * sizeof *end);
         end = out + b->at->buffer[i].n_one;
@@ -21,19 +19,26 @@ static void clear_slack(const batch *b, float *memory)
     memset(end, 0, LENET_ROW_SLACK * sizeof *end);
 }
 
-float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
+static void run_layers(const batch *b, float *memory, int n_layers)
 {
-    const int n_layers = b->plan->n_layers;
     layer_call c = begin_calls(b, memory, 1);
-    clear_slack(b, memory);
-    lenet_load_one(b, memory, image);
-    lap(b, LENET_LOAD, 0);
     for (int l = 0; l < n_layers; l++) {
         call_layer(b, l, &c);
         if (is_stopped(b, memory, c.layer->work)) break;
         c.layer->kind->forward_of_one(&c, inputs_of_one(b, memory, l), outputs_of_one(b, memory, l));
         lap(b, LENET_FORWARD, l);
     }
+}
+
+void lenet_spatial_of_one(const batch *b, float *memory) { run_layers(b, memory, b->plan->first_flat); }
+
+float *lenet_forward_of_one(const batch *b, float *memory, int64_t image)
+{
+    const int n_layers = b->plan->n_layers;
+    lenet_clear_slack(b, memory, n_layers);
+    lenet_load_one(b, memory, image);
+    lap(b, LENET_LOAD, 0);
+    run_layers(b, memory, n_layers);
     return outputs_of_one(b, memory, n_layers - 1);
 }
 

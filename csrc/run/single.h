@@ -1,8 +1,15 @@
-/* Runs and trains on one image by itself; network.c and train.c call it. */
+/* Runs and trains on one image by itself; network.c, train.c and sweep.c call it. */
 #ifndef LENET_SINGLE_H
 #define LENET_SINGLE_H
 
 #include "run/batch.h"
+
+/* Sets what lies between the images and the outputs of so many layers, one behind the other (layout.c), to
+ * 0: the kernels read past a row's end, and backward 0 before a map's first row. */
+void lenet_clear_slack(const batch *b, float *memory, int n_layers);
+
+/* Runs the layers before the flat ones on an image that is loaded. */
+void lenet_spatial_of_one(const batch *b, float *memory);
 
 /* Runs one image in a thread's memory; returns its outputs there, which mean nothing if the call is to
  * end. */
