@@ -37,7 +37,10 @@ typedef enum lenet_status {
     LENET_INTERRUPTED,   /* run->interrupted said so; the same, and nothing was updated */
     LENET_UNKNOWN_ISA,   /* LENET_C_ISA names no instruction set */
     LENET_MISSING_ISA,   /* LENET_C_ISA names one that this processor or build lacks */
-    LENET_BAD_THREADING  /* LENET_C_THREADS names threads that there are not in this build */
+    LENET_BAD_THREADING, /* LENET_C_THREADS names threads that there are not in this build */
+    LENET_TOO_SHORT,     /* a string needs more positions than its outputs have: one a character, and
+                          * one between equal neighbours */
+    LENET_NOT_ALLOWED    /* a string that the grammar does not accept */
 } lenet_status;
 
 /* ---- the plan ------------------------------------------------------------------------- */
@@ -364,6 +367,51 @@ void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n
 
 /* Index of the first value that is NaN or infinite, or n. */
 int64_t lenet_first_not_finite(const float *values, int64_t n);
+
+/* ---- strings ------------------------------------------------------------------------------
+ *
+ * What a network says that is swept over a wide picture: outputs [positions][classes], contiguous. At
+ * each position a path takes one class; it spells what is left of it when runs of one class are made one
+ * and the blank class, which stands between and around characters, is left out. Its probability is the
+ * product of the softmax probabilities of its classes, and a string's the sum over its paths. */
+
+typedef enum lenet_string_kind {
+    LENET_ALL_PATHS,      /* forward training (VI.C; connectionist temporal classification): minus the
+                           * logarithm of the string's probability */
+    LENET_BEST_PATH,      /* Viterbi training (VI.A): the same of the string's likeliest path alone, the
+                           * first to move on of equal ones */
+    LENET_ALLOWED_PATHS   /* discriminative forward training (VI.D): how much less likely the string is
+                           * than all that a grammar allows together. Without one: as LENET_ALL_PATHS */
+} lenet_string_kind;
+
+/* A deterministic automaton over the classes but the blank, whose column is ignored. */
+typedef struct lenet_grammar {
+    int32_t states;         /* 1 or more; a string begins in the first */
+    const int32_t *next;    /* [states][classes]: the state that a class leads to; -1: none */
+    const uint8_t *accept;  /* [states]: other than 0 where a string may end */
+} lenet_grammar;
+
+typedef struct lenet_string_criterion {
+    int32_t kind;       /* lenet_string_kind */
+    int32_t blank;      /* the class */
+    double scale;       /* what makes outputs evidence, the exponents of the softmax: 1 / temperature of
+                         * logits, -1 / temperature of penalties */
+    double j;           /* the rubbish class's penalty, 0 or more, which adds e^-j to the sum of each softmax
+                         * (eq. 9); infinite: none. Against a grammar's paths it stands where blanks may */
+    const lenet_grammar *grammar;  /* LENET_ALLOWED_PATHS; NULL: all strings */
+} lenet_string_criterion;
+
+/* Bytes for outputs and strings of up to these sizes. */
+size_t lenet_string_workspace(const lenet_string_criterion *criterion, int32_t positions,
+                              int32_t classes, int32_t length);
+
+/* The loss of one strip for its label, [length] classes without the blank, and the loss's gradient for
+ * the outputs, which may be where they are, or NULL. Evidence that is more than 1e12 behind its
+ * position's best counts as that. workspace: aligned to 8 bytes. LENET_BAD_LABEL: a class out of range, or the
+ * blank; LENET_NOT_FINITE: an output is NaN or infinite. After any error loss and gradient are as they were. */
+lenet_status lenet_string_loss(const lenet_string_criterion *criterion, const float *outputs,
+                               int32_t positions, int32_t classes, const int32_t *label, int32_t length,
+                               double *loss, float *gradient, void *workspace, size_t size);
 
 /* ---- what images look like ----------------------------------------------------------------- */
 

@@ -1,0 +1,48 @@
+/* Sums over the paths through a strip's outputs, and the best of them. */
+#ifndef LENET_PATHS_H
+#define LENET_PATHS_H
+
+#include <stddef.h>
+
+#include "lenet.h"
+#include "strings/wide.h"
+#include "sys/watch.h"
+
+typedef struct strip {
+    int32_t positions, classes, blank;
+    const wide *p;        /* [positions][classes]: probabilities */
+    const wide *rubbish;  /* [positions]: what a grammar's paths may have in place of a blank; or NULL */
+    const double *logs;   /* [positions][classes]: logarithms of p; lenet_best_path alone */
+    lenet_watch *watch;   /* or NULL */
+} strip;
+
+/* Each gives the logarithm of a sum or of the best path, and adds `weight` times the probability that a
+ * path through it has class c at position t to share[t][c]; NULL: not wanted. Returns 0 if the call is to
+ * end before. memory: as large as the function beside it says, aligned to 8 bytes. */
+
+/* All paths that spell a label, which fits into the positions. */
+size_t lenet_label_memory(int32_t positions, int32_t length);
+int lenet_label_sum(const strip *s, const int32_t *label, int32_t length, double weight, void *memory,
+                    double *log_sum, double *share);
+/* The likeliest of them. */
+size_t lenet_best_memory(int32_t positions, int32_t length);
+int lenet_best_path(const strip *s, const int32_t *label, int32_t length, double weight, void *memory,
+                    double *log_best, double *share);
+/* All paths that spell anything that a grammar accepts. */
+size_t lenet_grammar_memory(int32_t positions, int32_t classes, int32_t states);
+int lenet_grammar_sum(const strip *s, const lenet_grammar *grammar, double weight, void *memory,
+                      double *log_sum, double *share);
+
+/* Bytes of n things, or so many that nobody has them. */
+static inline size_t bytes_of(size_t n, size_t each)
+{
+    const size_t most = SIZE_MAX / 16;
+    return each && n > most / each ? most : n * each;
+}
+
+static inline int is_stopped(const strip *s, double work)
+{
+    return s->watch && lenet_stopped(s->watch, 1, work);
+}
+
+#endif
