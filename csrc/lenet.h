@@ -413,6 +413,31 @@ lenet_status lenet_string_loss(const lenet_string_criterion *criterion, const fl
                                int32_t positions, int32_t classes, const int32_t *label, int32_t length,
                                double *loss, float *gradient, void *workspace, size_t size);
 
+/* ---- training on strings ------------------------------------------------------------------ */
+
+/* Strips, one position high, and what each spells: lengths[i] classes from labels[i] on, without the blank. */
+typedef struct lenet_strings {
+    lenet_pictures pictures;
+    const int32_t *const *labels;
+    const int32_t *lengths;
+} lenet_strings;
+
+/* Bytes of workspace for n strips; 0 if they cannot be learnt (see lenet_strings_gradient), or for want of
+ * memory. */
+size_t lenet_strings_workspace_size(const lenet_plan *plan, const lenet_strings *strings, int64_t n,
+                                    const lenet_string_criterion *criterion, int32_t n_threads);
+
+/* As lenet_gradient and lenet_step; an error is a strip whose best path does not spell its label. Strips
+ * share groups of lanes by their width, so with another order sums may change in the last bits.
+ * LENET_TOO_SHORT, LENET_NOT_ALLOWED: one of the labels cannot be spelt. */
+lenet_status lenet_strings_gradient(const lenet_plan *plan, const float *parameters,
+                                    const lenet_strings *strings, int64_t n,
+                                    const lenet_string_criterion *criterion, float *gradient,
+                                    lenet_report *report, const lenet_run *run);
+lenet_status lenet_strings_step(const lenet_plan *plan, float *parameters, const lenet_strings *strings,
+                                int64_t n, const lenet_string_criterion *criterion,
+                                lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
+
 /* ---- what images look like ----------------------------------------------------------------- */
 
 /* Of images that are not blank, in the network's units: the least and the greatest median of an

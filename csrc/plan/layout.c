@@ -157,6 +157,7 @@ void lenet_lay_out_wide(lenet_plan *plan, int training)
         }
         at->map_deltas = reserve(at, size_of(plan, plan->first_flat) * lanes);
         at->arranging = reserve(at, at->n_arranged);
+        at->evidence = reserve(at, (ptrdiff_t)plan->columns * plan->classes);
         lay_out_training(plan, at);
     } else {
         at->has_one = 1;

@@ -36,6 +36,7 @@ typedef struct lenet_layout {
     /* A wide plan's: the flat layers' inputs at some positions, [position][feature][lane]; and for
      * training the deltas of the maps that they are cut from, and arranged weights. */
     ptrdiff_t windows, map_deltas, arranging;
+    ptrdiff_t evidence;                        /* of one picture, [position][class]; and their deltas */
     ptrdiff_t total;
 } lenet_layout;
 

@@ -34,10 +34,16 @@ static void back_spatial(const batch *b, float *memory, int group, float *gradie
     }
 }
 
-void lenet_run_backward(const batch *b, float *memory, int groups, int add, float *gradient,
-                        layer_step *step)
+void lenet_step_back(const batch *b, float *memory, layer_call *c, float *in, const float *delta)
 {
-    back_flat(b, memory, groups, add, gradient, step);
+    (void)b;
+    (void)memory;
+    c->layer->kind->backward(c, in, delta);
+}
+
+void lenet_run_spatial_back(const batch *b, float *memory, int groups, int add, float *gradient,
+                            layer_step *step)
+{
     memset(memory + b->at->lane_sums, 0, (size_t)b->at->n_lane_sums * sizeof(float));
     /* the last group first: its maps are still in the cache */
     for (int g = groups - 1; g >= 0; g--) back_spatial(b, memory, g, gradient, step);
@@ -45,4 +51,11 @@ void lenet_run_backward(const batch *b, float *memory, int groups, int add, floa
         const layer_call c = call_back(b, memory, l, 1, add, gradient);
         c.layer->kind->sum_lanes(&c, memory + b->at->sums[l]);
     }
+}
+
+void lenet_run_backward(const batch *b, float *memory, int groups, int add, float *gradient,
+                        layer_step *step)
+{
+    back_flat(b, memory, groups, add, gradient, step);
+    lenet_run_spatial_back(b, memory, groups, add, gradient, step);
 }

@@ -1,4 +1,4 @@
-/* Takes a block of images backward in lanes; train.c and curvature.c call it. */
+/* Takes a block of images backward in lanes; train.c, train_strings.c and curvature.c call it. */
 #ifndef LENET_BACKWARD_H
 #define LENET_BACKWARD_H
 
@@ -12,5 +12,12 @@ typedef void layer_step(const batch *b, float *memory, layer_call *c, float *in,
  * what it gives means nothing if the call is to end. */
 void lenet_run_backward(const batch *b, float *memory, int groups, int add, float *gradient,
                         layer_step *step);
+
+/* The same of the spatial layers alone. */
+void lenet_run_spatial_back(const batch *b, float *memory, int groups, int add, float *gradient,
+                            layer_step *step);
+
+/* The step of a gradient. */
+layer_step lenet_step_back;
 
 #endif

@@ -5,16 +5,16 @@
 
 #include "run/load.h"
 
-void lenet_arrange_weights(const batch *b)
+void lenet_arrange_weights(const batch *b, float *memory)
 {
     for (int l = 0; l < b->plan->first_flat; l++) {
-        const layer_call c = call_of(b, b->memory, l, 1);
+        const layer_call c = call_of(b, memory, l, 1);
         if (c.arranged) c.layer->kind->arrange(&c, 0, b->arranging + b->at->arranged[l]);
     }
 }
 
 /* Ends early, as all that follows, when the call is to end. */
-static void run_spatial(const batch *b, float *memory, int group, int keep)
+void lenet_run_spatial(const batch *b, float *memory, int group, int keep)
 {
     const lenet_plan *plan = b->plan;
     for (int l = 0; l < plan->first_flat; l++) {
@@ -51,7 +51,7 @@ int lenet_run_forward(const batch *b, float *memory, int64_t first, int n, int k
         if (is_stopped(b, memory, 0.0)) break;
         lenet_load_group(b, first + g * lanes, left < lanes ? left : lanes, memory, g);
         lap(b, LENET_LOAD, 0);
-        run_spatial(b, memory, g, keep);
+        lenet_run_spatial(b, memory, g, keep);
     }
     run_flat(b, memory, groups);
     return groups;

@@ -41,7 +41,7 @@ static lenet_status run_forward_tasks(batch *b, const lenet_run *run, int traini
     const int64_t blocks = lenet_blocks(training, b->n);
     const int32_t threads = lenet_clamp_threads(run->n_threads, blocks);
     if (b->images->distortion) return LENET_BAD_ARGUMENT;
-    if (b->arranged == b->arranging && !runs_one_by_one(b)) lenet_arrange_weights(b);
+    if (b->arranged == b->arranging && !runs_one_by_one(b)) lenet_arrange_weights(b, b->memory);
     lenet_watched_for(b->watch, b->plan->work * b->at->block, blocks, threads, forward_task, b);
     return is_stopped(b, b->memory, 0.0) ? LENET_INTERRUPTED : LENET_OK;
 }
@@ -99,7 +99,7 @@ lenet_status lenet_model_activations(const lenet_model *model, const lenet_image
 
 static lenet_status train(batch *b, const lenet_run *run, reduction *c, lenet_report *report)
 {
-    if (b->n > b->k->few_in_training || !b->at->has_one) lenet_arrange_weights(b);
+    if (b->n > b->k->few_in_training || !b->at->has_one) lenet_arrange_weights(b, b->memory);
     return lenet_run_rounds(b, lenet_block_gradient,
                             lenet_clamp_threads(run->n_threads, lenet_blocks(1, b->n)), c, report);
 }
@@ -118,34 +118,6 @@ lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
     return train(&b, run, &c, report);
 }
 
-static int frozen_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
-{
-    int64_t after = 0;
-    if (o->n_frozen < 0 || (o->n_frozen && !o->frozen)) return 0;
-    for (int32_t r = 0; r < o->n_frozen; r++) {
-        if (o->frozen[2 * r] < after || o->frozen[2 * r + 1] < o->frozen[2 * r]) return 0;
-        after = o->frozen[2 * r + 1];
-    }
-    return after <= n_parameters;
-}
-
-static int optimizer_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
-{
-    switch (o->kind) {
-    case LENET_SGD:
-        if (o->momentum != 0.0f && !o->first_moment) return 0;
-        break;
-    case LENET_ADAM:
-        if (!o->first_moment || !o->second_moment) return 0;
-        break;
-    case LENET_SDLM:
-        if (!o->first_moment) return 0;
-        break;
-    default: return 0;
-    }
-    return frozen_is_valid(o, n_parameters);
-}
-
 lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
                         const int64_t *labels, int64_t n, const lenet_loss *loss,
                         lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
@@ -155,7 +127,7 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     lenet_status status
         = lenet_open_training(plan, parameters, images, labels, n, loss, run, &watch, &b);
     if (status != LENET_OK) return status;
-    if (!optimizer_is_valid(optimizer, plan->n_parameters)) return LENET_BAD_ARGUMENT;
+    if (!lenet_optimizer_is_valid(optimizer, plan->n_parameters)) return LENET_BAD_ARGUMENT;
     const int64_t blocks = lenet_blocks(1, n);
     const int64_t round = round_size(blocks, lenet_clamp_threads(run->n_threads, blocks));
     reduction c = {.b = &b,

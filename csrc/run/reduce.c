@@ -69,3 +69,31 @@ void lenet_reduce(reduction *c)
 {
     lenet_parallel_for(c->n_tasks, c->n_tasks, chunks_task, c);
 }
+
+static int frozen_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
+{
+    int64_t after = 0;
+    if (o->n_frozen < 0 || (o->n_frozen && !o->frozen)) return 0;
+    for (int32_t r = 0; r < o->n_frozen; r++) {
+        if (o->frozen[2 * r] < after || o->frozen[2 * r + 1] < o->frozen[2 * r]) return 0;
+        after = o->frozen[2 * r + 1];
+    }
+    return after <= n_parameters;
+}
+
+int lenet_optimizer_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
+{
+    switch (o->kind) {
+    case LENET_SGD:
+        if (o->momentum != 0.0f && !o->first_moment) return 0;
+        break;
+    case LENET_ADAM:
+        if (!o->first_moment || !o->second_moment) return 0;
+        break;
+    case LENET_SDLM:
+        if (!o->first_moment) return 0;
+        break;
+    default: return 0;
+    }
+    return frozen_is_valid(o, n_parameters);
+}

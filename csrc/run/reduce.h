@@ -20,4 +20,7 @@ typedef struct reduction {
 /* The gradients of this round's blocks. */
 void lenet_reduce(reduction *c);
 
+/* Whether it has what its kind needs, and what it freezes are parameters. */
+int lenet_optimizer_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters);
+
 #endif

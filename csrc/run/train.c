@@ -25,13 +25,6 @@ static void run_loss(batch *b, float *memory, int64_t block, int64_t first, int 
     }
 }
 
-static void step_back(const batch *b, float *memory, layer_call *c, float *in, const float *delta)
-{
-    (void)b;
-    (void)memory;
-    c->layer->kind->backward(c, in, delta);
-}
-
 /* Images one by one. They are always added up first: the same bits with and without `add`. */
 static void gradient_one_by_one(batch *b, int64_t i, float *memory, int64_t first, int n, int add,
                                 float *gradient)
@@ -54,7 +47,7 @@ void lenet_block_gradient(batch *b, int64_t i, float *memory, int add, float *gr
     if (is_stopped(b, memory, 0.0)) return;
     run_loss(b, memory, i, first, n, groups);
     lap(b, LENET_LOSS, 0);
-    lenet_run_backward(b, memory, groups, add, gradient, step_back);
+    lenet_run_backward(b, memory, groups, add, gradient, lenet_step_back);
     lap(b, LENET_UPDATE, 0);
 }
 
@@ -80,7 +73,7 @@ static void run_blocks(void *context, int64_t i, int32_t thread)
 lenet_status lenet_run_rounds(batch *b, block_task *task, int32_t threads, reduction *c,
                               lenet_report *report)
 {
-    const int64_t all = lenet_blocks(1, b->n);
+    const int64_t all = ceil_div(b->n, b->at->block);
     blocks context = {b, task};
     double loss = 0.0;
     report->n_errors = 0;
