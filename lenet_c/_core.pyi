@@ -104,6 +104,18 @@ class Pictures:
     @property
     def positions(self) -> NDArray[np.int32]: ...
 
+class Strings(Pictures):
+    def __init__(
+        self,
+        network: Plan,
+        pictures: ArrayLike | Sequence[ArrayLike],
+        labels: Sequence[ArrayLike],
+    ) -> None: ...
+    @property
+    def lengths(self) -> NDArray[np.int32]: ...
+    @property
+    def classes(self) -> list[NDArray[np.int32]]: ...
+
 class Plan:
     profile: Profile | None
     @property

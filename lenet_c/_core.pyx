@@ -168,6 +168,18 @@ cdef extern from "lenet.h" nogil:
         double scale, j
         const lenet_grammar *grammar
     size_t lenet_string_workspace(const lenet_string_criterion *, int32_t, int32_t, int32_t)
+    ctypedef struct lenet_strings:
+        lenet_pictures pictures
+        const int32_t **labels
+        const int32_t *lengths
+    size_t lenet_strings_workspace_size(const lenet_plan *, const lenet_strings *, int64_t,
+                                        const lenet_string_criterion *, int32_t)
+    lenet_status lenet_strings_gradient(const lenet_plan *, const float *, const lenet_strings *,
+                                        int64_t, const lenet_string_criterion *, float *,
+                                        lenet_report *, const lenet_run *)
+    lenet_status lenet_strings_step(const lenet_plan *, float *, const lenet_strings *, int64_t,
+                                    const lenet_string_criterion *, lenet_optimizer *,
+                                    lenet_report *, const lenet_run *)
     lenet_status lenet_string_loss(const lenet_string_criterion *, const float *, int32_t, int32_t,
                                    const int32_t *, int32_t, double *, float *, void *, size_t)
 
@@ -717,7 +729,7 @@ cdef class Pictures:
     cdef list held
     cdef _Workspace memory  # of pointers, heights and widths
 
-    def __cinit__(self, Plan network not None, pictures):
+    def __cinit__(self, Plan network not None, pictures, labels=None):  # those of Strings
         cdef int axes = 2 if network.input.channels == 1 else 3
         self.is_one_array = not isinstance(pictures, (list, tuple))
         given = list(checks.array("pictures", pictures) if self.is_one_array else pictures)
@@ -780,6 +792,94 @@ cdef class Pictures:
         self.pictures.widths = widths
         self.positions = positions.base
         return 0
+
+
+cdef class Strings(Pictures):
+    """Strips, one position high, and the classes that each spells.
+
+    Parameters
+    ----------
+    network : Plan
+    pictures : as for `Pictures`
+    labels : sequence of N int arrays, without the blank, which is the network's last class
+    """
+
+    cdef list labels  # int32 arrays that nobody else has
+    cdef readonly object lengths
+
+    def __cinit__(self, Plan network not None, pictures, labels):
+        cdef const int32_t[::1] label
+        cdef int32_t classes = network.classes, needed
+        cdef int64_t i, k
+        if len(labels) != self.n:
+            raise ValueError(f"labels: {len(labels)} strings, want {self.n}, one for each strip")
+        self.labels = []
+        lengths = np.empty(self.n, np.int32)
+        for i in range(self.n):
+            array = np.array(labels[i], np.int32).reshape(-1)
+            label = array
+            if self.positions[i, 0] != 1:
+                raise ValueError(f"images: strip {i} is {self.pictures.heights[i]} pixels high, want "
+                                 f"{network.input.height} or less")
+            needed = <int32_t>label.shape[0]
+            for k in range(label.shape[0]):
+                if not 0 <= label[k] < classes - 1:
+                    raise ValueError(f"labels: row {i} has class {label[k]} at place {k}, want 0 to "
+                                     f"{classes - 2}")
+                needed += k > 0 and label[k] == label[k - 1]
+            if needed > self.positions[i, 1]:
+                raise ValueError(
+                    f"labels: row {i} has {label.shape[0]} characters, which take {needed} positions "
+                    "(one each, and one between equal neighbours); its strip is "
+                    f"{self.pictures.widths[i]} pixels wide and has {self.positions[i, 1]}")
+            lengths[i] = label.shape[0]
+            self.labels.append(array)
+        self.lengths = lengths
+
+    @property
+    def classes(self):
+        """What each strip spells, a list of int32 arrays, copies."""
+        return [label.copy() for label in self.labels]
+
+
+cdef class _ChosenStrings:
+    """Some of Strings as C takes them, held until a call is over."""
+
+    cdef lenet_strings strings
+    cdef int64_t n
+    cdef _Workspace memory
+    cdef Strings source
+
+    def __cinit__(self, Strings given not None, const int64_t[::1] order):
+        cdef int64_t i, k
+        cdef const void **pixels
+        cdef const int32_t **labels
+        cdef int32_t *heights
+        cdef const int32_t[::1] label
+        self.source = given
+        self.n = given.n if order is None else order.shape[0]
+        if self.n == 0:
+            raise ValueError("order: no indices, want at least one")
+        self.memory = _Workspace(<size_t>self.n * (2 * sizeof(void *) + 3 * sizeof(int32_t)))
+        pixels = <const void **>self.memory.aligned
+        labels = <const int32_t **>(pixels + self.n)
+        heights = <int32_t *>(labels + self.n)
+        for i in range(self.n):
+            k = i if order is None else order[i]
+            if not 0 <= k < given.n:
+                raise IndexError(f"order: entry {i} is {k}, want 0 to {given.n - 1}")
+            pixels[i] = given.pictures.pixels[k]
+            heights[i] = given.pictures.heights[k]
+            heights[self.n + i] = given.pictures.widths[k]
+            label = given.labels[k]
+            heights[2 * self.n + i] = <int32_t>label.shape[0]
+            labels[i] = &label[0] if label.shape[0] else NULL
+        self.strings.pictures.pixels = pixels
+        self.strings.pictures.heights = heights
+        self.strings.pictures.widths = heights + self.n
+        self.strings.pictures.is_float = given.pictures.is_float
+        self.strings.labels = labels
+        self.strings.lengths = heights + 2 * self.n
 
 
 cdef _Workspace _choose(lenet_images *images, int64_t *n, const int64_t[::1] order):
@@ -1573,6 +1673,97 @@ cdef class Network(Plan):
         _give_back(workspace)
         return report.loss, report.n_errors, gradient
 
+    cdef lenet_string_criterion _string_criterion(self, object loss, double j, double temperature):
+        cdef lenet_string_criterion criterion
+        criterion.kind = STRING_LOSSES[loss]
+        criterion.blank = self.classes - 1
+        criterion.scale = (-1.0 if self.is_rbf else 1.0) / temperature
+        criterion.j = j
+        criterion.grammar = NULL
+        return criterion
+
+    cdef _Workspace _prepare_strings(self, _ChosenStrings chosen,
+                                     const lenet_string_criterion *criterion, object num_threads,
+                                     double results, lenet_run *run):
+        cdef int32_t threads = _threads(num_threads, INT32_MAX)
+        cdef size_t size = lenet_strings_workspace_size(self.plan, &chosen.strings, chosen.n,
+                                                        criterion, threads)
+        if size == 0:
+            raise ValueError("images: a network whose convolutions are padded cannot be swept")
+        check_memory(f"training on {chosen.n} strips on {threads} threads", size + int(results),
+                     "fewer strips at a time take less; ")
+        cdef _Workspace workspace = _borrow(size)
+        workspace.profile = self.profile
+        run.workspace = workspace.aligned
+        run.workspace_size = workspace.size
+        run.n_threads = threads
+        run.interrupted = _interrupted
+        run.context = NULL
+        run.profile = NULL if self.profile is None else &workspace.profile.times
+        return workspace
+
+    def strings_gradient(self, Strings strings not None, loss, double j, double temperature,
+                         num_threads=None):
+        """Mean loss, strips that are not read right and the loss's gradient, flat float32."""
+        cdef lenet_string_criterion criterion = self._string_criterion(loss, j, temperature)
+        cdef _ChosenStrings chosen = _ChosenStrings(strings, None)
+        cdef lenet_report report
+        cdef lenet_status status
+        cdef lenet_run run
+        cdef _Workspace workspace = self._prepare_strings(
+            chosen, &criterion, num_threads, 4.0 * self.n_parameters, &run)
+        gradient = np.empty(self.n_parameters, np.float32)
+        cdef float[::1] out = gradient
+        with nogil:
+            status = lenet_strings_gradient(self.plan, self.values, &chosen.strings, chosen.n,
+                                            &criterion, &out[0], &report, &run)
+        _check(status)
+        _give_back(workspace)
+        return report.loss, report.n_errors, gradient
+
+    def strings_step(self, Strings strings not None, const int64_t[::1] order, loss, double j,
+                     double temperature, OptimizerState state not None, float rate,
+                     num_threads=None, const float[::1] fallback=None):
+        """One update on the strips that `order` names (None: all); as `step`."""
+        cdef lenet_string_criterion criterion = self._string_criterion(loss, j, temperature)
+        cdef _ChosenStrings chosen = _ChosenStrings(strings, order)
+        cdef lenet_report report
+        cdef lenet_status status
+        cdef lenet_run run
+        self._check_state(state, fallback)
+        cdef _Workspace workspace = self._prepare_strings(chosen, &criterion, num_threads, 0.0, &run)
+        cdef lenet_optimizer settings = state.settings
+        ranges = state.ranges
+        settings.rate = rate
+        with nogil:
+            status = lenet_strings_step(self.plan, self.values, &chosen.strings, chosen.n,
+                                        &criterion, &settings, &report, &run)
+        self._count(status, chosen.n, settings.step, state, fallback)
+        _give_back(workspace)
+        return report.loss, report.n_errors
+
+    cdef int _check_state(self, OptimizerState state, const float[::1] fallback) except -1:
+        if state.n != self.n_parameters:
+            raise ValueError(f"optimizer state: for {state.n} parameters, want "
+                             f"{self.n_parameters}")
+        if fallback is not None and fallback.shape[0] != self.n_parameters:
+            raise ValueError(f"fallback: {fallback.shape[0]} parameters, want "
+                             f"{self.n_parameters}")
+        return 0
+
+    cdef int _count(self, lenet_status status, int64_t n, int64_t steps, OptimizerState state,
+                    const float[::1] fallback) except -1:
+        """After an update; raises what it came to."""
+        state.settings.step = steps
+        if status == LENET_OK:
+            state.n_updates += 1
+            state.n_images += n
+        elif status == LENET_NOT_FINITE and fallback is not None:
+            memmove(self.values, &fallback[0], <size_t>self.n_parameters * sizeof(float))
+            state.forget_if_bad()
+        _check(status)
+        return 0
+
     def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
                   double temperature, num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
@@ -1615,12 +1806,7 @@ cdef class Network(Plan):
             strengths, seed = distortion
             distorted = _distortion(strengths, seed, state.n_images)
             images.distortion = &distorted
-        if state.n != self.n_parameters:
-            raise ValueError(f"optimizer state: for {state.n} parameters, want "
-                             f"{self.n_parameters}")
-        if fallback is not None and fallback.shape[0] != self.n_parameters:
-            raise ValueError(f"fallback: {fallback.shape[0]} parameters, want "
-                             f"{self.n_parameters}")
+        self._check_state(state, fallback)
         cdef _Workspace workspace = self._prepare(TRAINING, n, num_threads, 0.0, &run)
         # copied, and what it points to held: others may freeze anew meanwhile
         cdef lenet_optimizer settings = state.settings
@@ -1629,14 +1815,7 @@ cdef class Network(Plan):
         with nogil:
             status = lenet_step(self.plan, self.values, &images, samples.first_label, n,
                                 &criterion, &settings, &report, &run)
-        state.settings.step = settings.step
-        if status == LENET_OK:
-            state.n_updates += 1
-            state.n_images += n
-        elif status == LENET_NOT_FINITE and fallback is not None:
-            memmove(self.values, &fallback[0], <size_t>self.n_parameters * sizeof(float))
-            state.forget_if_bad()
-        _check(status)
+        self._count(status, n, settings.step, state, fallback)
         _give_back(workspace)
         return report.loss, report.n_errors
 
