@@ -192,9 +192,30 @@ class Network(Plan):
         background: Sequence[float],
         foreground: Sequence[float],
         codes: Floats | None,
+        blank: bool = False,
     ) -> None: ...
     @property
     def parameters(self) -> Floats: ...
+    def strings_gradient(
+        self,
+        strings: Strings,
+        loss: str,
+        j: float,
+        temperature: float,
+        num_threads: int | None = None,
+    ) -> tuple[float, int, Floats]: ...
+    def strings_step(
+        self,
+        strings: Strings,
+        order: NDArray[np.int64] | None,
+        loss: str,
+        j: float,
+        temperature: float,
+        state: OptimizerState,
+        rate: float,
+        num_threads: int | None = None,
+        fallback: Floats | None = None,
+    ) -> tuple[float, int]: ...
     def gradient(
         self,
         samples: Samples,

@@ -546,7 +546,7 @@ cdef class Samples:
         cdef int64_t bad
         self.channels = network.input.channels
         self.height, self.width = network.input.height, network.input.width
-        self.classes = network.classes
+        self.classes = network.characters
         self.given = images
         if not self._open_as_is(images):
             try:
@@ -639,9 +639,9 @@ cdef class Samples:
 
     cdef int _read_label(self, Plan network, object label) except -1:
         """What _read_labels does, without making an array."""
-        if not 0 <= label < network.classes:
+        if not 0 <= label < network.characters:
             raise ValueError(f"labels: row 0 is {checks.short(label)}, want 0 to "
-                             f"{network.classes - 1}")
+                             f"{network.characters - 1}")
         self.label = label
         self.first_label = &self.label
         return 0
@@ -663,9 +663,9 @@ cdef class Samples:
         self.label_array = values = array.astype(np.int64)
         _fit("labels", (values.shape[0],), (self.n,))
         for row in range(self.n):
-            if values[row] < 0 or values[row] >= network.classes:
+            if values[row] < 0 or values[row] >= network.characters:
                 raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
-                                 f"{network.classes - 1}")
+                                 f"{network.characters - 1}")
         self.first_label = &values[0]
         return 0
 
@@ -1070,7 +1070,7 @@ cdef class Plan:
     cdef public Profile profile
     cdef readonly int64_t n_parameters
     cdef lenet_input input
-    cdef readonly int32_t classes
+    cdef readonly int32_t classes, characters  # all; those that single images are read as
     cdef int32_t n_layers
     cdef readonly bint is_rbf
     cdef lenet_appearance seen
@@ -1082,7 +1082,7 @@ cdef class Plan:
             raise TypeError("a plan by itself has no parameters: want a Network or a Model")
 
     cdef int _make(self, object layers, object image, object background, object foreground,
-                   object codes) except -1:
+                   object codes, bint blank) except -1:
         cdef lenet_layer specs[LENET_MAX_LAYERS]
         cdef const uint8_t[:, ::1] table
         cdef const float[:, ::1] code_values
@@ -1139,6 +1139,7 @@ cdef class Plan:
         self.is_rbf = specs[len(layers) - 1].kind == LENET_RBF
         self.n_layers = <int32_t>len(layers)
         self.classes = lenet_plan_classes(self.plan)
+        self.characters = self.classes - blank
         self.n_parameters = lenet_plan_parameters(self.plan)
         return 0
 
@@ -1147,6 +1148,7 @@ cdef class Plan:
         self.owner = other.owner
         self.plan = other.plan
         self.input, self.classes = other.input, other.classes
+        self.characters = other.characters
         self.is_rbf, self.n_layers = other.is_rbf, other.n_layers
         self.n_parameters = other.n_parameters
         self.seen, self.assumed = other.seen, other.assumed
@@ -1260,11 +1262,11 @@ cdef class Plan:
 
     cdef int _check_samples(self, Samples samples, bint labelled) except -1:
         if (samples.height != self.input.height or samples.width != self.input.width
-                or samples.classes != self.classes or samples.channels != self.input.channels):
+                or samples.classes != self.characters or samples.channels != self.input.channels):
             pixels = _pixels(samples.channels, samples.height, samples.width)
             own = _pixels(self.input.channels, self.input.height, self.input.width)
             raise ValueError(f"samples: for a network of {pixels} and {samples.classes} classes, "
-                             f"want {own} and {self.classes}")
+                             f"want {own} and {self.characters}")
         if labelled:
             samples._need_labels()
         return 0
@@ -1349,7 +1351,17 @@ cdef class Plan:
         _give_back(workspace)
         if finite:
             self._need_finite(&out[0, 0], samples.n)
+            self._hide_blank(&out[0, 0], samples.n)
         return outputs
+
+    cdef void _hide_blank(self, float *outputs, int64_t n) noexcept:
+        """Puts the blank, if there is one, behind all other classes."""
+        cdef int64_t i
+        cdef float last = 3e38 if self.is_rbf else -3e38
+        if self.characters == self.classes:
+            return
+        for i in range(n):
+            outputs[i * self.classes + self.classes - 1] = last
 
     cdef int _need_finite(self, const float *outputs, int64_t n) except -1:
         cdef int64_t bad = lenet_first_not_finite(outputs, n * self.classes)
@@ -1359,7 +1371,8 @@ cdef class Plan:
         return 0
 
     def forward(self, images, num_threads=None, bint finite=False, reader=None):
-        """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not.
+        """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not, and
+        puts the blank last, if there is one.
 
         images may be Samples. reader: the Reader whose network this is; warns if most answers are
         rejected by its thresholds. So do `predict`, `probabilities` and `evaluate`.
@@ -1418,6 +1431,7 @@ cdef class Plan:
         self._read(samples, outputs, &run)
         _give_back(workspace)
         self._need_finite(outputs, 1)
+        self._hide_blank(outputs, 1)
         lenet_classify(self.plan, outputs, 1, &best)
         return np.array((best,), np.int64)
 
@@ -1622,13 +1636,14 @@ cdef class Network(Plan):
         Channels, height and width of an image.
     background, foreground : sequence of float, one for each channel
     codes : float32 array (classes, inputs), or None
+    blank : bool, the last class is no character
     """
 
     cdef _Floats memory
     cdef float *values
 
-    def __cinit__(self, layers, image, background, foreground, codes):
-        self._make(layers, image, background, foreground, codes)
+    def __cinit__(self, layers, image, background, foreground, codes, bint blank=False):
+        self._make(layers, image, background, foreground, codes, blank)
         self.memory = _Floats(self.n_parameters, lenet_plan_margin(self.plan))
         self.values = self.memory.values
 

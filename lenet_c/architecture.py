@@ -57,6 +57,9 @@ class Architecture:
         What levels 0 and 255 of a uint8 image become: a pixel without and with full ink (LeCun et
         al. 1998, section II.B). One number for all channels, or one for each. For a mean and a
         standard deviation see `with_normalization`.
+    blank : bool
+        Whether the last class stands for no character: between and around those of a string, which
+        the network then learns to read (section VI). Single images are never read as the blank.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class Architecture:
     input_shape: tuple[int, int] | tuple[int, int, int] = (32, 32)
     background: Levels = -0.1
     foreground: Levels = 1.175
+    blank: bool = False
 
     def __post_init__(self) -> None:
         """Check everything once, so that all that is derived can rely on it."""
@@ -89,6 +93,11 @@ class Architecture:
             raise ValueError(
                 f"layers: got {n_parameters:,} parameters, want at most {MAX_VALUES:,}"
             )
+        checks.instance("blank", self.blank, bool, "True or False")
+        if self.blank and shape[0] < 2:
+            raise ValueError("blank: True with one class, want a character's class besides")
+        if self.blank and not self.sweepable:
+            raise ValueError("blank: True with padding, want none: it cannot be swept")
 
     def _check_input(self) -> None:
         shape = self.input_shape
@@ -240,6 +249,11 @@ class Architecture:
     def classes(self) -> int:
         """Outputs of the last layer."""
         return self.output_shapes[self.layers[-1].name][0]
+
+    @property
+    def characters(self) -> int:
+        """Classes that stand for characters: all, or all but the blank."""
+        return self.classes - self.blank
 
     @property
     def sweepable(self) -> bool:
@@ -395,13 +409,15 @@ class Architecture:
         -------
         dict
         """
-        return {
+        description = {
             "name": self.name,
             "layers": [layer_to_dict(layer) for layer in self.layers],
             "input_shape": [int(side) for side in self.input_shape],
             "background": _plain(self.background),
             "foreground": _plain(self.foreground),
         }
+        # what most have not is left out, as before there was any of it
+        return {**description, "blank": True} if self.blank else description
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:

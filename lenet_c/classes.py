@@ -90,6 +90,49 @@ def shared(own: Sequence[str] | None, classes: int, names: Sequence[str]) -> dic
     return {new: places[name] for new, name in enumerate(names) if name in places}
 
 
+def classes_of(
+    argument: str, text: str | Sequence[str] | ArrayLike, names: tuple[str, ...] | None
+) -> NDArray[np.int32]:
+    """Give the classes of a string's characters.
+
+    Parameters
+    ----------
+    argument : str
+        What an error calls it.
+    text : str, sequence of class names, or integer array (length,)
+        A str is one of its characters after another.
+    names : tuple of str or None
+        What the classes are called.
+
+    Returns
+    -------
+    int32 array (length,)
+    """
+    parts = list(text) if isinstance(text, str) else text
+    if not isinstance(parts, (list, tuple)) or any(isinstance(part, str) for part in parts):
+        parts = list(checks.items(argument, parts, "class names, or integers"))
+    if not any(isinstance(part, str) for part in parts):
+        array = np.asarray(parts if len(parts) else np.zeros(0, np.int32))
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise TypeError(f"{argument}: got {checks.short(text)}, want a str or integers")
+        if array.size and not -(2**31) <= array.min() <= array.max() < 2**31:
+            raise ValueError(f"{argument}: got {checks.short(text)}, want classes")
+        return array.astype(np.int32)
+    if names is None:
+        raise ValueError(
+            f"{argument}: got {checks.short(text)}, and the network's classes have no names: want "
+            "integers, or network.class_names set"
+        )
+    known = {name: i for i, name in enumerate(names)}
+    for place, part in enumerate(parts):
+        if part not in known:
+            raise ValueError(
+                f"{argument}: got {checks.short(text)}, where {checks.short(part)} at place "
+                f"{place} is no class's name; want some of {checks.short(' '.join(names))}"
+            )
+    return np.array([known[part] for part in parts], np.int32)
+
+
 # ---- codes ----
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lenet_c import _core, checks
 
 LOSSES = tuple(_core.LOSSES)
+STRING_LOSSES = tuple(_core.STRING_LOSSES)  # of strips that are strings, not of single images
 
 # Penalty of the rubbish class. On a validation split of MNIST 3, 5 and 8 were equal within the
 # noise of three seeds, and 0.1, 1 and 20 worse.
@@ -31,7 +32,9 @@ class Criterion(NamedTuple):
     temperature: float
 
 
-def checked(loss: str | None, j: float, temperature: float, is_rbf: bool) -> Criterion:
+def checked(
+    loss: str | None, j: float, temperature: float, is_rbf: bool, blank: bool = False
+) -> Criterion:
     """Check a loss and its constants.
 
     Parameters
@@ -44,15 +47,22 @@ def checked(loss: str | None, j: float, temperature: float, is_rbf: bool) -> Cri
         Above 0.
     is_rbf : bool
         Whether the network's outputs are penalties.
+    blank : bool
+        Whether it may learn strings: then None is "forward".
 
     Returns
     -------
     Criterion
     """
     if loss is None:
-        loss = "map" if is_rbf else "cross_entropy"
+        loss = "forward" if blank else "map" if is_rbf else "cross_entropy"
+    if loss in STRING_LOSSES and not blank:
+        raise ValueError(
+            f"loss: {loss!r} wants strings, which a network without a blank class "
+            "does not read; want one made with Architecture(..., blank=True)"
+        )
     return Criterion(
-        checks.one_of("loss", loss, LOSSES),
+        checks.one_of("loss", loss, (*LOSSES, *STRING_LOSSES) if blank else LOSSES),
         checks.real("j", j, 0.0, closed="neither"),
         checks.real("temperature", temperature, 0.0, closed="neither"),
     )

@@ -321,11 +321,11 @@ class LeNet5(Network, Reader):
         calibration.check(len(labels), self.architecture)
         if reject is not None:
             checks.real("reject", reject, 0.0, 1.0)
-        outputs = self._network.forward(samples, num_threads, finite=True)
+        outputs = self._outputs(samples, num_threads)
         is_rbf = self.codes is not None
         temperature = calibration.temperature(outputs, is_rbf, labels)
         if reject is not None:
-            n, grid = self.architecture.classes, calibration.grid(self.architecture)
+            n, grid = self.architecture.characters, calibration.grid(self.architecture)
             calibration.check_memory(len(labels), n, grid)
             images = checks.array("images", images)
             if images.ndim == len(self.architecture.input_shape):

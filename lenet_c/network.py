@@ -25,7 +25,8 @@ def _core_network(architecture: Architecture, fixed_codes: Floats | None) -> _co
     inputs = architecture.input_shapes
     layers = [layer.spec(inputs[layer.name]) for layer in architecture.layers]
     background, foreground = architecture.levels
-    network = _core.Network(layers, architecture.image_shape, background, foreground, fixed_codes)
+    image, blank = architecture.image_shape, architecture.blank
+    network = _core.Network(layers, image, background, foreground, fixed_codes, blank)
     if network.n_parameters != architecture.n_parameters:
         raise AssertionError("the core and the architecture count parameters differently")
     return network
@@ -134,7 +135,7 @@ class Network:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """What the classes are called, in their order; None: they have no names.
+        """What the classes are called, in their order, but the blank; None: they have no names.
 
         Takes any list of as many texts of 1 to 200 characters, no two of them equal, or None.
         Control characters, line ends and halves of surrogate pairs are refused.
@@ -143,7 +144,7 @@ class Network:
 
     @class_names.setter
     def class_names(self, names: Iterable[str] | None) -> None:
-        n = self.architecture.classes
+        n = self.architecture.characters
         self._class_names = None if names is None else checked_names("class_names", names, n)
 
     @property
@@ -188,7 +189,7 @@ class Network:
         from lenet_c import calibration
 
         array = checks.numbers("subspaces", values)
-        classes, grid = self.architecture.classes, calibration.grid(self.architecture)
+        classes, grid = self.architecture.characters, calibration.grid(self.architecture)
         directions = array.shape[1] if array.ndim == 2 + len(grid) else 0
         if not directions or array.shape != (classes, directions, *grid):
             raise ValueError(

@@ -77,8 +77,22 @@ LENET_3X3 = Architecture(
 )
 """A smaller relative with 3x3 kernels on 28x28 images; 53,558 parameters."""
 
+LENET5_STRINGS = Architecture(
+    "lenet5-strings",
+    (*LENET5_1998.layers[:-1], Dense("output", units=11, activation="identity")),
+    blank=True,
+)
+"""LeNet-5 of 1998 for strings of digits (section VII): logits and a blank class in place of the RBF
+units; 60,935 parameters."""
+
 NETWORKS = {
     architecture.name: architecture
-    for architecture in (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3)
+    for architecture in (
+        LENET5_1998,
+        LENET5_MODERN,
+        LENET5_28,
+        LENET_3X3,
+        LENET5_STRINGS,
+    )
 }
 """By name."""

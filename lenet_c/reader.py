@@ -89,6 +89,7 @@ class Reader:
 
         reject = checked("reject", reject)
         outputs = self.forward(images, num_threads=num_threads)
+        outputs = outputs[:, : self._architecture.characters]  # NaN is rejected
         classes, penalty, margin = best_two(outputs, self._network.is_rbf)
         distance = None
         if reject.distance < math.inf:
@@ -119,7 +120,8 @@ class Reader:
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        return self._network.probabilities(images, num_threads, self._temperature, self)
+        found = self._network.probabilities(images, num_threads, self._temperature, self)
+        return found[:, : self._architecture.characters]
 
     def read(
         self,
@@ -161,12 +163,12 @@ class Reader:
         if reject is None:
             reject = Rejection() if self._rejection is None else self._rejection
         reject = checked("reject", reject)
-        outputs = self._network.forward(images, num_threads, finite=True, reader=self)
+        outputs = self._outputs(images, num_threads, self)
         is_rbf = self._network.is_rbf
         classes, penalty, margin = best_two(outputs, is_rbf)
         distance = self._distance(checks.array("images", images), classes, reject)
         exponentials = np.exp(evidence(outputs, is_rbf) / self._temperature)
-        names = self._class_names or tuple(map(str, range(self._architecture.classes)))
+        names = self._class_names or tuple(map(str, range(self._architecture.characters)))
         return Reading(
             classes,
             np.array(names)[classes],
@@ -202,7 +204,7 @@ class Reader:
         """
         from lenet_c.rejection import best_two_penalties
 
-        outputs = self._network.forward(images, num_threads, finite=True)
+        outputs = self._outputs(images, num_threads)
         return best_two_penalties(outputs, self._network.is_rbf)
 
     def positions(self, height: int, width: int) -> tuple[int, int]:
@@ -275,7 +277,8 @@ class Reader:
         """
         arrays = self._network.sweep_activations(picture)
         return {
-            layer.name: array for layer, array in zip(self._architecture.layers, arrays, strict=True)
+            layer.name: array
+            for layer, array in zip(self._architecture.layers, arrays, strict=True)
         }
 
     def activations(
@@ -367,9 +370,19 @@ class Reader:
         checks.one_of("by", by, SCORES)
         samples = _core.Samples(self._network, images, labels)
         right = samples.labels
-        outputs = self._network.forward(samples, num_threads, finite=True)
+        outputs = self._outputs(samples, num_threads)
         classes, penalty, margin = best_two(outputs, self._network.is_rbf)
         return curve(by, penalty if by == "penalty" else margin, classes != right)
+
+    def _outputs(
+        self,
+        images: ArrayLike | _core.Samples,
+        num_threads: int | None = None,
+        reader: Reader | None = None,
+    ) -> Floats:
+        """Give the outputs of the classes but the blank, which are finite."""
+        outputs = self._network.forward(images, num_threads, finite=True, reader=reader)
+        return outputs[:, : self._architecture.characters]
 
     def _criterion(self, loss: str | None, j: float, temperature: float) -> Criterion:
         return losses.checked(loss, j, temperature, self._network.is_rbf)
@@ -384,7 +397,7 @@ class Reader:
         value, n_errors, read = self._network.evaluate(
             samples, *criterion, num_threads, self if looks else None
         )
-        classes = self._architecture.classes
+        classes = self._architecture.characters
         pairs = samples.labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         error_rate = n_errors / samples.n
@@ -395,7 +408,10 @@ class Reader:
         from lenet_c.rejection import Rejection, best_two
 
         samples = _core.Samples(self._network, images, look=False)
-        classes, penalty, margin = best_two(self._network.forward(samples, 1), self._network.is_rbf)
+        classes, penalty, margin = best_two(
+            self._network.forward(samples, 1)[:, : self._architecture.characters],
+            self._network.is_rbf,
+        )
         reject = self._rejection or Rejection()
         if self._subspaces is None:  # no warning is to fail for want of distances
             reject = replace(reject, distance=math.inf)

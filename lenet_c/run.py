@@ -67,12 +67,24 @@ def digest_of(data: Iterable[ArrayLike]) -> bytes:
     from hashlib import sha256  # slow to import
 
     digest = sha256()
-    for given in data:
+    for given in _arrays(data):
         array = np.asarray(given)
         if array.dtype.kind in "iu" and array.ndim < 2:
             array = array.astype(np.int64)  # labels are the same in any dtype
         digest.update(f"{array.dtype.str} {array.shape}\0".encode())
+        if array.dtype.kind == "U":
+            array = np.frombuffer(array.tobytes(), np.uint8)
         flat = array.reshape(1) if array.ndim == 0 else array
         for first in range(0, len(flat), 4096):  # a view that is not contiguous is copied in parts
             digest.update(np.ascontiguousarray(flat[first : first + 4096]).data)
     return digest.digest()
+
+
+def _arrays(data: Iterable[ArrayLike]) -> Iterable[ArrayLike]:
+    """Give the arrays, also those of lists of them, which differ in size."""
+    for given in data:
+        if isinstance(given, (list, tuple)):
+            yield len(given)
+            yield from given
+        else:
+            yield given

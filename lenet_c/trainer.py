@@ -22,7 +22,7 @@ from lenet_c.losses import DEFAULT_J
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Optimizer
 from lenet_c.run import Run
-from lenet_c.updates import Updates
+from lenet_c.updates import Updates, strings_of
 
 LOOKS_OF_FIT = 1024  # images that are looked at, to record what the network learns from
 
@@ -369,6 +369,11 @@ class Trainer(Updates):
             raise TypeError("validation_data: want a pair (images, labels)")
         if validation_data[1] is None:
             raise ValueError("validation_data: no labels")
+        if self._learns_strings:
+            strings_of(self.network, *validation_data, "validation_data")
+            if calibrate:
+                raise ValueError("calibrate: got True, want False with strings")
+            return
         data = (*validation_data, 0, "validation_data", False)  # looked at when training begins
         n = _core.Samples(self.network._network, *data).n
         if calibrate:
@@ -397,14 +402,19 @@ class Trainer(Updates):
 
     def _train(
         self,
-        samples: _core.Samples,
+        samples: _core.Samples | _core.Strings,
         validation_data: tuple[ArrayLike, ArrayLike] | None,
         threads: int | None,
         checkpoint: str | os.PathLike[str] | None,
     ) -> None:
-        others = None
+        others: _core.Samples | _core.Strings | None = None
         if validation_data is not None:
-            others = _core.Samples(self.network._network, *validation_data, 0, "validation_data")
+            if self._learns_strings:
+                images, labels = validation_data
+                others = strings_of(self.network, images, labels, "validation_data")
+            else:
+                network = self.network._network
+                others = _core.Samples(network, *validation_data, 0, "validation_data")
         run = self._run
         assert run is not None
         epochs = self.history.epochs
@@ -422,11 +432,20 @@ class Trainer(Updates):
                 break
             record = self._run_epoch(samples, run, threads)
             if others is not None:
-                result = self.network._evaluate(others, self._criterion, threads)
-                record |= {"val_loss": result.loss, "val_error_rate": result.error_rate}
+                record |= self._validate(others, threads)
             with self.network._turns.changing:
                 epochs.append(record)
                 run.order, run.told = None, 0
+
+    def _validate(
+        self, others: _core.Samples | _core.Strings, threads: int | None
+    ) -> dict[str, float]:
+        if isinstance(others, _core.Strings):
+            constants = self.loss, self._rubbish, self.temperature
+            loss, n_errors, _ = self.network._network.strings_gradient(others, *constants, threads)
+            return {"val_loss": loss, "val_error_rate": n_errors / others.n}
+        result = self.network._evaluate(others, self._criterion, threads)
+        return {"val_loss": result.loss, "val_error_rate": result.error_rate}
 
     def record_keys(self, before: object = None) -> list[str]:
         """Give the keys that the records of the current `fit` have.
@@ -447,7 +466,9 @@ class Trainer(Updates):
             keys += getattr(callback, "adds", ())
         return keys
 
-    def _begin_epoch(self, samples: _core.Samples, run: Run, threads: int | None) -> np.ndarray:
+    def _begin_epoch(
+        self, samples: _core.Samples | _core.Strings, run: Run, threads: int | None
+    ) -> np.ndarray:
         """Measure the curvature and draw the order, between two copies and as a whole."""
         with self.network._turns.changing:
             run.began = time.perf_counter()
@@ -460,7 +481,9 @@ class Trainer(Updates):
             run.random = None
             return order
 
-    def _run_epoch(self, samples: _core.Samples, run: Run, threads: int | None) -> dict[str, float]:
+    def _run_epoch(
+        self, samples: _core.Samples | _core.Strings, run: Run, threads: int | None
+    ) -> dict[str, float]:
         order = run.order
         if order is None:
             order = self._begin_epoch(samples, run, threads)

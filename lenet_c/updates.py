@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import astuple
 
@@ -9,14 +10,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, losses
+from lenet_c.classes import DIGITS, classes_of
 from lenet_c.distort import Distortion
 from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import Adam, Optimizer
+from lenet_c.optimizers import SDLM, Adam, Optimizer
 from lenet_c.run import Run
 
 LOOKS_OF_STEP = 16  # images that are looked at, to record what the network learns from
 KEEP_EVERY = 64  # images between two copies of the weights, in case the loss becomes infinite
+
+
+def strings_of(
+    network: LeNet5, images: ArrayLike, labels: ArrayLike, argument: str = "labels"
+) -> _core.Strings:
+    """Give strips and what they spell as the core takes them."""
+    names = network.class_names
+    if names is None and network.architecture.characters == len(DIGITS):
+        names = DIGITS
+    given = [labels] if isinstance(labels, str) else labels
+    texts = [
+        classes_of(f"{argument}: row {row}", text, names)
+        for row, text in enumerate(checks.items(argument, given, "strings"))
+    ]
+    return _core.Strings(network._network, images, texts)
 
 
 class Updates:
@@ -48,8 +65,20 @@ class Updates:
         if distort is not None:
             checks.instance("distort", distort, Distortion, "a Distortion or None")
         self.distort = distort
-        criterion = losses.checked(loss, j, temperature, network.codes is not None)
+        criterion = losses.checked(
+            loss, j, temperature, network.codes is not None, network.architecture.blank
+        )
         self.loss, self.j, self.temperature = criterion
+        if self._learns_strings:
+            if distort is not None:
+                raise ValueError(
+                    "distort: got a Distortion, want None with strings: those of datasets.strings "
+                    "are distorted as they are made"
+                )
+            if isinstance(optimizer, SDLM):
+                raise ValueError(
+                    "optimizer: got SDLM, which has no curvature of strings; want SGD or Adam"
+                )
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
         if seed is not None:
@@ -67,6 +96,15 @@ class Updates:
         self._spare = np.empty_like(network.parameters)
         self._since_good = 0
         self._run: Run | None = None  # the fit under way
+
+    @property
+    def _learns_strings(self) -> bool:
+        return self.loss in losses.STRING_LOSSES
+
+    @property
+    def _rubbish(self) -> float:
+        """The rubbish class's penalty where strings are learnt: logits have none."""
+        return self.j if self.network.codes is not None else math.inf
 
     @property
     def _criterion(self) -> Criterion:
@@ -112,7 +150,11 @@ class Updates:
         _core.check_num_threads(num_threads)
         return num_threads
 
-    def _samples(self, images: ArrayLike, labels: ArrayLike, learn: int) -> _core.Samples:
+    def _samples(
+        self, images: ArrayLike, labels: ArrayLike, learn: int
+    ) -> _core.Samples | _core.Strings:
+        if self._learns_strings:
+            return strings_of(self.network, images, labels)
         samples = _core.Samples(self.network._network, images, labels, learn)
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
@@ -120,11 +162,13 @@ class Updates:
 
     def _prepare(
         self,
-        samples: _core.Samples,
+        samples: _core.Samples | _core.Strings,
         threads: int | None,
         rng: np.random.Generator | None = None,
     ) -> None:
         """Let the optimizer measure what it needs: before a pass, with `rng`, or a step."""
+        if isinstance(samples, _core.Strings):
+            return  # only SDLM measures
 
         def curvature(pick: NDArray[np.int64] | None) -> NDArray[np.float32]:
             return self._curvature(samples, pick, threads)
@@ -162,7 +206,11 @@ class Updates:
             self.network.parameters[...] = parameters
 
     def _update(
-        self, samples: _core.Samples, batch: np.ndarray | None, rate: float, threads: int | None
+        self,
+        samples: _core.Samples | _core.Strings,
+        batch: np.ndarray | None,
+        rate: float,
+        threads: int | None,
     ) -> tuple[float, int]:
         turns = self.network._turns
         if turns.asked:
@@ -178,18 +226,31 @@ class Updates:
             # the weights at hand may be what makes the loss infinite: an older copy, if any
             fallback = self._spare if self._good is None else self._good
             try:
-                result = self.network._network.step(
-                    samples,
-                    batch,
-                    self.loss,  # not the criterion: to make it takes 1% of a step of one image
-                    self.j,
-                    self.temperature,
-                    self._state,
-                    rate,
-                    threads,
-                    distortion,
-                    fallback,
-                )
+                if isinstance(samples, _core.Strings):
+                    result = self.network._network.strings_step(
+                        samples,
+                        batch,
+                        self.loss,
+                        self._rubbish,
+                        self.temperature,
+                        self._state,
+                        rate,
+                        threads,
+                        fallback,
+                    )
+                else:
+                    result = self.network._network.step(
+                        samples,
+                        batch,
+                        self.loss,  # not the criterion: to make it takes 1% of a step of one image
+                        self.j,
+                        self.temperature,
+                        self._state,
+                        rate,
+                        threads,
+                        distortion,
+                        fallback,
+                    )
             except FloatingPointError:
                 raise FloatingPointError(
                     f"the loss is no longer finite at update {self.n_updates + 1} (rate {rate:g}); "
