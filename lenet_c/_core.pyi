@@ -17,6 +17,8 @@ Layer = tuple[str, str, int, int, Bytes | None, bool, int]
 KINDS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
+STRING_LOSSES: dict[str, int]
+STRING_REFUSALS: dict[int, str]
 OPTIMIZERS: dict[str, int]
 MAX_LAYERS: int
 MAX_MAPS: int
@@ -202,6 +204,19 @@ def distort(
     strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes
 ) -> None: ...
 def transform(parameters: Sequence[float], images: Bytes, out: Bytes) -> None: ...
+def string_losses(
+    kind: str,
+    outputs: Floats,
+    positions: ArrayLike,
+    labels: ArrayLike,
+    lengths: ArrayLike,
+    blank: int,
+    scale: float,
+    j: float,
+    grammar: tuple[ArrayLike, ArrayLike] | None,
+    losses: NDArray[np.float64],
+    gradient: Floats | None,
+) -> tuple[int, str] | None: ...
 def layer_forward(
     kind: str,
     maps: int,

@@ -36,6 +36,7 @@ cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
         LENET_OK, LENET_BAD_ARGUMENT, LENET_BAD_LABEL, LENET_NO_MEMORY, LENET_NOT_FINITE
         LENET_INTERRUPTED, LENET_UNKNOWN_ISA, LENET_MISSING_ISA, LENET_BAD_THREADING
+        LENET_TOO_SHORT, LENET_NOT_ALLOWED
     ctypedef struct lenet_layer:
         int32_t kind, activation, maps, kernel, trained, padding
         const uint8_t *table
@@ -144,6 +145,20 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_squash(int32_t, const float *, int64_t, float *)
     lenet_status lenet_squash_backward(int32_t, const float *, const float *, int64_t, float *)
 
+    enum:
+        LENET_ALL_PATHS, LENET_BEST_PATH, LENET_ALLOWED_PATHS
+    ctypedef struct lenet_grammar:
+        int32_t states
+        const int32_t *next
+        const uint8_t *accept
+    ctypedef struct lenet_string_criterion:
+        int32_t kind, blank
+        double scale, j
+        const lenet_grammar *grammar
+    size_t lenet_string_workspace(const lenet_string_criterion *, int32_t, int32_t, int32_t)
+    lenet_status lenet_string_loss(const lenet_string_criterion *, const float *, int32_t, int32_t,
+                                   const int32_t *, int32_t, double *, float *, void *, size_t)
+
     lenet_status lenet_init()
     const char *lenet_isa()
     const char *lenet_available_isa(int32_t)
@@ -181,6 +196,10 @@ KINDS = {"conv": LENET_CONV, "subsample": LENET_SUBSAMPLE, "average_pool": LENET
 ACTIVATIONS = {"identity": LENET_IDENTITY, "scaled_tanh": LENET_SCALED_TANH, "tanh": LENET_TANH,
                "relu": LENET_RELU, "sigmoid": LENET_SIGMOID}
 LOSSES = {"mse": LENET_MSE, "map": LENET_MAP, "cross_entropy": LENET_CROSS_ENTROPY}
+STRING_LOSSES = {"forward": LENET_ALL_PATHS, "viterbi": LENET_BEST_PATH,
+                 "discriminative": LENET_ALLOWED_PATHS}
+STRING_REFUSALS = {LENET_BAD_LABEL: "bad_label", LENET_TOO_SHORT: "too_short",
+                   LENET_NOT_ALLOWED: "not_allowed", LENET_NOT_FINITE: "not_finite"}
 OPTIMIZERS = {"sgd": LENET_SGD, "adam": LENET_ADAM, "sdlm": LENET_SDLM}
 MAX_LAYERS, MAX_MAPS, MAX_SIDE = LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE
 MAX_CHANNELS = LENET_MAX_CHANNELS
@@ -1480,6 +1499,87 @@ def transform(parameters, const uint8_t[:, :, ::1] images not None,
                                         workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
+
+
+# ---- strings -------------------------------------------------------------------------------------
+
+cdef int64_t LOOK = 1 << 22  # classes and states of positions between two looks for a signal
+
+
+def string_losses(kind, const float[:, ::1] outputs not None, positions, labels, lengths,
+                  int32_t blank, double scale, double j, grammar, double[::1] losses not None,
+                  float[:, ::1] gradient):
+    """Losses of strips whose outputs lie one behind the other, as do their labels.
+
+    positions, lengths: of each strip's outputs and label. grammar: next (states, classes) and accept
+    (states,), or None. gradient: like outputs, or None. Gives None, or the first strip that is
+    refused and why, a name of STRING_REFUSALS; what is before it is then done.
+    """
+    # copies, which nobody else can change
+    cdef const int32_t[::1] places = np.array(positions, np.int32)
+    cdef const int32_t[::1] sizes = np.array(lengths, np.int32)
+    cdef const int32_t[::1] characters = np.array(labels, np.int32)
+    cdef const int32_t[:, ::1] following
+    cdef const uint8_t[::1] accept
+    cdef int32_t classes = _size("outputs", outputs.shape[1]), states = 1
+    cdef int64_t n = losses.shape[0], n_rows = 0, n_characters = 0, row = 0, character = 0
+    cdef int64_t i = 0, work = 0
+    cdef size_t size = 0
+    cdef lenet_grammar automaton
+    cdef lenet_string_criterion criterion
+    cdef lenet_status status = LENET_OK
+    cdef const float *first
+    cdef float *slopes = NULL
+    criterion.kind = STRING_LOSSES[kind]
+    criterion.blank, criterion.scale, criterion.j = blank, scale, j
+    criterion.grammar = NULL
+    if grammar is not None:
+        following = np.array(grammar[0], np.int32, order="C")
+        accept = np.array(grammar[1], np.uint8)
+        states = automaton.states = _size("grammar", accept.shape[0])
+        _fit("grammar", (following.shape[0], following.shape[1]), (states, classes))
+        automaton.next, automaton.accept = &following[0, 0], &accept[0]
+        criterion.grammar = &automaton
+    _fit("positions", (places.shape[0],), (n,))
+    _fit("lengths", (sizes.shape[0],), (n,))
+    if gradient is not None:
+        _fit("gradient", (gradient.shape[0], gradient.shape[1]), (outputs.shape[0], classes))
+    for i in range(n):
+        _size("positions", places[i])
+        if sizes[i] < 0:
+            raise ValueError(f"lengths: got {sizes[i]}, want 0 or more")
+        n_rows += places[i]
+        n_characters += sizes[i]
+        size = max(size, lenet_string_workspace(&criterion, places[i], classes, sizes[i]))
+    _fit("outputs", (outputs.shape[0],), (n_rows,))
+    _fit("labels", (characters.shape[0],), (n_characters,))
+    if n == 0:
+        return None
+    cdef const int32_t *label = &characters[0] if n_characters else NULL
+    cdef _Workspace workspace = _workspace_for("strings", size)
+    first = &outputs[0, 0]
+    if gradient is not None:
+        slopes = &gradient[0, 0]
+    with nogil:
+        for i in range(n):
+            status = lenet_string_loss(
+                &criterion, first + row * classes, places[i], classes, label + character, sizes[i],
+                &losses[i], NULL if slopes == NULL else slopes + row * classes, workspace.aligned,
+                workspace.size)
+            if status != LENET_OK:
+                break
+            row += places[i]
+            character += sizes[i]
+            work += <int64_t>places[i] * states * (classes + 2 * sizes[i])
+            if work > LOOK:
+                work = 0
+                if _interrupted(NULL):
+                    status = LENET_INTERRUPTED
+                    break
+    _give_back(workspace)
+    if status in STRING_REFUSALS:
+        return i, STRING_REFUSALS[status]
+    _check(status)
 
 
 # ---- single layers -------------------------------------------------------------------------------
