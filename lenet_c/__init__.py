@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenet_c import codes, datasets, distort, kernels, plot, preprocess
+    from lenet_c import codes, criteria, datasets, distort, graphs, kernels, plot, preprocess
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
     from lenet_c.compiled import CompiledLeNet5
@@ -67,11 +67,13 @@ __all__ = [
     "Trainer",
     "codes",
     "cpu_info",
+    "criteria",
     "datasets",
     "distort",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
+    "graphs",
     "kernels",
     "plot",
     "preprocess",
@@ -106,10 +108,10 @@ _LATE = {
     "Trainer": "trainer",
 }
 _MODULES = (
-    *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "datasets"),
-    *("distort", "history", "inputs", "kernels", "layers", "losses", "memory", "model"),
-    *("networks", "optimizers", "plot", "preprocess", "recipes", "rejection", "serialization"),
-    *("tables", "trainer"),
+    *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
+    *("datasets", "distort", "graphs", "history", "inputs", "kernels", "layers", "losses"),
+    *("memory", "model", "networks", "optimizers", "plot", "preprocess", "recipes", "rejection"),
+    *("serialization", "tables", "trainer"),
 )
 
 

@@ -1911,8 +1911,8 @@ def string_losses(kind, const float[:, ::1] outputs not None, positions, labels,
     cdef const int32_t[:, ::1] following
     cdef const uint8_t[::1] accept
     cdef int32_t classes = _size("outputs", outputs.shape[1]), states = 1
-    cdef int64_t n = losses.shape[0], n_rows = 0, n_characters = 0, row = 0, character = 0, i
-    cdef int64_t work = 0
+    cdef int64_t n = losses.shape[0], n_rows = 0, n_characters = 0, row = 0, character = 0
+    cdef int64_t i = 0, work = 0
     cdef size_t size = 0
     cdef lenet_grammar automaton
     cdef lenet_string_criterion criterion

@@ -6,9 +6,9 @@ and around characters, is left out. A path's probability is the product of the s
 of its classes, a string's the sum over all paths that spell it.
 
 `forward_loss` is the forward criterion of section VI.C in Proc. IEEE 86(11), 1998, which with this
-blank is connectionist temporal classification (Graves et al. 2006); `viterbi_loss` is Viterbi training
-(VI.A), `discriminative_loss` discriminative forward training (VI.D). `lenet_c.graphs` has the same
-sums on graphs of any build.
+blank is connectionist temporal classification (Graves et al. 2006); `viterbi_loss` is Viterbi
+training (VI.A), `discriminative_loss` discriminative forward training (VI.D). `lenet_c.graphs` has
+the same sums on graphs of any build.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ def discriminative_loss(
     ----------
     outputs, strings, blank, temperature, penalties, gradient : as for `forward_loss`
     grammar : pair of arrays, or None
-        A deterministic automaton: `next` (states, classes), int, the state that a class leads to, or
-        -1; and `accept` (states,), bool, where a string may end. It begins in state 0; the blank's
-        column is ignored. None: all strings are allowed, which makes this `forward_loss`.
+        A deterministic automaton: `next` (states, classes), int, the state that a class leads to,
+        or -1; and `accept` (states,), bool, where a string may end. It begins in state 0; the
+        blank's column is ignored. None: all strings are allowed, which makes this `forward_loss`.
     j : float, optional
         The penalty of the rubbish class, which stands wherever a blank may in the grammar's paths.
 
@@ -151,7 +151,7 @@ def discriminative_loss(
 
 
 def positions_needed(string: ArrayLike) -> int:
-    """Count the positions that a string takes: one a character, and one between equal neighbours."""
+    """Count the positions that a string takes: one a character, one between equal neighbours."""
     classes = np.asarray(string)
     return len(classes) + int(np.count_nonzero(classes[1:] == classes[:-1]))
 
@@ -186,9 +186,9 @@ def refusal(
     if why == "too_short":
         needed = positions_needed(labels)
         return ValueError(
-            f"strings: row {row} needs {needed} positions, its outputs have {positions}: one for each "
-            f"of {len(labels)} characters and one between equal neighbours; want a wider picture or "
-            "a shorter string"
+            f"strings: row {row} needs {needed} positions, its outputs have {positions}: one for "
+            f"each of {len(labels)} characters and one between equal neighbours; want a wider "
+            "picture or a shorter string"
         )
     if why == "not_allowed":
         return ValueError(
@@ -215,7 +215,7 @@ def _losses(
     flat, positions, shape = _flat_outputs(outputs)
     classes = flat.shape[1]
     blank = checks.whole("blank", blank, 0, classes - 1)
-    scale = 1.0 / checks.real("temperature", temperature, 0.0, closed="neither")
+    scale = 1.0 / checks.real("temperature", temperature, 1e-30, 1e30, closed="both")
     scale = -scale if checks.truth("penalties", penalties) else scale
     rubbish = math.inf if j is None else checks.real("j", j, 0.0)
     labels = _checked_strings(strings, len(positions))
@@ -229,7 +229,7 @@ def _losses(
         kind,
         flat,
         positions,
-        np.concatenate([*labels, np.zeros(0, np.int32)]),
+        _core_labels(labels),
         [len(label) for label in labels],
         blank,
         scale,
@@ -240,26 +240,29 @@ def _losses(
     )
     if refused is not None:
         row, why = refused
-        string = labels[row] if why != "bad_label" else np.asarray(strings[row])
-        raise refusal(why, row, string, positions[row], classes, blank)
-    if slopes is None or shape is not None:
-        return StringLosses(losses, None if slopes is None else slopes.reshape(shape or ()))
-    return StringLosses(losses, np.split(slopes, np.cumsum(positions)[:-1]))
+        raise refusal(why, row, labels[row], positions[row], classes, blank)
+    if slopes is None:
+        return StringLosses(losses, None)
+    if shape is None:
+        return StringLosses(losses, np.split(slopes, np.cumsum(positions)[:-1]))
+    return StringLosses(losses, slopes.reshape(shape))
 
 
 def _flat_outputs(
     outputs: ArrayLike | Sequence[ArrayLike],
 ) -> tuple[Floats, list[int], tuple[int, ...] | None]:
-    """Give outputs one below the other, the positions of each, and the shape if they are one array."""
+    """Give outputs one below the other, the positions of each, and the shape of one array."""
     if isinstance(outputs, (list, tuple)):
         strips = [_strip(f"outputs: row {i}", strip, 2) for i, strip in enumerate(outputs)]
         if not strips:
-            raise ValueError("outputs: an empty list, want an array (positions, classes) for each string")
+            raise ValueError(
+                "outputs: an empty list, want an array (positions, classes) for each string"
+            )
         for i, strip in enumerate(strips):
             if strip.shape[1] != strips[0].shape[1]:
                 raise ValueError(
-                    f"outputs: row {i} has {strip.shape[1]} classes, want {strips[0].shape[1]} as the "
-                    "first has"
+                    f"outputs: row {i} has {strip.shape[1]} classes, want {strips[0].shape[1]} as "
+                    "the first has"
                 )
         return np.concatenate(strips), [len(strip) for strip in strips], None
     array = _strip("outputs", outputs, 3)
@@ -281,8 +284,8 @@ def _strip(name: str, value: Any, ndim: int) -> Floats:
         return np.require(array, np.float32, ["C", "A"])
 
 
-def _checked_strings(strings: Any, n: int) -> list[NDArray[np.int32]]:
-    """Give the classes of each string; of those that int32 does not hold, some that no class has."""
+def _checked_strings(strings: Any, n: int) -> list[NDArray[np.int64]]:
+    """Give the classes of each string, which the core will check."""
     labels = []
     for i, string in enumerate(checks.items("strings", strings, "strings")):
         name = f"strings: row {i}"
@@ -290,13 +293,22 @@ def _checked_strings(strings: Any, n: int) -> list[NDArray[np.int32]]:
             raise TypeError(f"{name}: got {checks.short(string)}, want the class of each character")
         label = checks.array(name, string)
         if label.ndim != 1:
-            raise ValueError(f"{name}: shape {label.shape}, want one dimension: a class a character")
+            raise ValueError(
+                f"{name}: shape {label.shape}, want one dimension: a class a character"
+            )
         if label.size and label.dtype.kind not in "iu":
             raise TypeError(f"{name}: dtype {label.dtype}, want integers")
-        labels.append(np.clip(label.astype(np.int64), -1, 2**31 - 1).astype(np.int32))
+        labels.append(label.astype(np.int64))
     if len(labels) != n:
         raise ValueError(f"strings: got {len(labels)}, want {n}: one for each row of the outputs")
     return labels
+
+
+def _core_labels(labels: list[NDArray[np.int64]]) -> NDArray[np.int32]:
+    """Give them one behind the other; those that int32 does not hold stay such as no class has."""
+    flat = np.concatenate([*labels, np.zeros(0, np.int64)])
+    labels_in_core: NDArray[np.int32] = np.clip(flat, -1, 2**31 - 1).astype(np.int32)
+    return labels_in_core
 
 
 def _checked_grammar(grammar: Any, classes: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:

@@ -370,7 +370,8 @@ class Trainer(Updates):
         if validation_data[1] is None:
             raise ValueError("validation_data: no labels")
         if self._learns_strings:
-            strings_of(self.network, *validation_data, "validation_data")
+            images, labels = validation_data
+            strings_of(self.network, images, labels, "validation_data")
             if calibrate:
                 raise ValueError("calibrate: got True, want False with strings")
             return
