@@ -202,6 +202,30 @@ def distort(
     strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes
 ) -> None: ...
 def transform(parameters: Sequence[float], images: Bytes, out: Bytes) -> None: ...
+def string_limits() -> list[float]: ...
+
+class Strings:
+    def __init__(
+        self,
+        images: Bytes,
+        order: Integers,
+        starts: Integers,
+        classes: int,
+        digits: Sequence[int],
+        marks: Sequence[bool],
+        stands: bool,
+        length: Sequence[int],
+        gap: Sequence[int],
+        empty: float,
+        repeat: float,
+        strengths: Sequence[float],
+        chances: Sequence[float],
+        seed: int,
+    ) -> None: ...
+    def draw(
+        self, n: int, first: int, num_threads: int | None = None
+    ) -> tuple[list[Bytes], list[Integers]]: ...
+
 def layer_forward(
     kind: str,
     maps: int,

@@ -105,6 +105,28 @@ cdef extern from "lenet.h" nogil:
                                int32_t, uint8_t *, void *, size_t)
     lenet_status lenet_transform_images(const lenet_transform *, const uint8_t *, int64_t, int32_t,
                                         int32_t, uint8_t *, void *, size_t)
+    enum: LENET_STRING_EFFECTS
+    ctypedef struct lenet_strings:
+        const uint8_t *images
+        const int64_t *order, *starts
+        int32_t writers, classes, zero, one, seven
+        int32_t mark_counts[3]
+        int32_t stands
+        int32_t length[2]
+        int32_t gap[2]
+        float empty, repeat
+        float strength[64]
+        float chance[64]
+        uint64_t seed, first
+    ctypedef enum lenet_string_effect:
+        pass
+    float lenet_string_most(lenet_string_effect)
+    int32_t lenet_strings_width(const lenet_strings *)
+    int32_t lenet_strings_labels(const lenet_strings *)
+    lenet_status lenet_strings_check(const lenet_strings *)
+    size_t lenet_strings_workspace(const lenet_strings *, int32_t)
+    lenet_status lenet_strings_draw(const lenet_strings *, int64_t, uint8_t *, int32_t *, int32_t *,
+                                    int32_t *, int32_t, void *, size_t)
     size_t lenet_workspace_size(const lenet_plan *, int32_t, int64_t, int32_t)
     int64_t lenet_blocks(int32_t, int64_t)
     lenet_status lenet_forward(const lenet_plan *, const float *, const lenet_images *, int64_t,
@@ -1480,6 +1502,85 @@ def transform(parameters, const uint8_t[:, :, ::1] images not None,
                                         workspace.aligned, workspace.size)
     _check(status)
     _give_back(workspace)
+
+
+# ---- strings (strings.py checks what is asked for) -------------------------------------------------
+
+def string_limits():
+    """The largest strength of each effect, in the order of lenet_string_effect."""
+    return [lenet_string_most(<lenet_string_effect>e) for e in range(LENET_STRING_EFFECTS)]
+
+
+cdef enum:
+    AT_ONCE = 64  # strips that are made before they are copied to arrays of their own size
+
+
+cdef class Strings:
+    """What strips are made of, and how: private copies of the arrays, and all settings."""
+
+    cdef lenet_strings strings
+    cdef const uint8_t[:, :, ::1] images
+    cdef const int64_t[::1] order, starts
+
+    def __init__(self, images, order, starts, int32_t classes, digits, marks, bint stands, length,
+                 gap, float empty, float repeat, strengths, chances, uint64_t seed):
+        """Keeps the arrays, which nobody else may hold.
+
+        order, starts: places of images by writer and class, as lenet_strings has them; digits: the
+        classes of 0, 1 and 7, or -1; marks: for dot, comma and dash, whether it counts.
+        """
+        _check_init()
+        cdef lenet_strings *s = &self.strings
+        cdef int k
+        self.images, self.order, self.starts = images, order, starts
+        _fit("images", (self.images.shape[1], self.images.shape[2]), (28, 28))
+        s.images = &self.images[0, 0, 0]
+        s.order = &self.order[0]
+        s.starts = &self.starts[0]
+        s.classes = classes
+        s.writers = <int32_t>((self.starts.shape[0] - 1) // classes)
+        s.zero, s.one, s.seven = digits
+        s.mark_counts[0], s.mark_counts[1], s.mark_counts[2] = marks
+        s.stands = stands
+        s.length[0], s.length[1] = length
+        s.gap[0], s.gap[1] = gap
+        s.empty, s.repeat, s.seed = empty, repeat, seed
+        for k in range(LENET_STRING_EFFECTS):
+            s.strength[k] = strengths[k]
+            s.chance[k] = chances[k]
+        _check(lenet_strings_check(s))
+
+    def draw(self, int64_t n, uint64_t first, num_threads=None):
+        """Makes strips first .. first + n - 1: arrays (32, W), and arrays of classes."""
+        cdef int64_t done = 0, part = min(n, AT_ONCE), i
+        cdef int32_t widest = lenet_strings_width(&self.strings)
+        cdef int32_t most = lenet_strings_labels(&self.strings)
+        cdef int32_t threads = _threads(num_threads, (part + 15) // 16)
+        cdef size_t size = lenet_strings_workspace(&self.strings, threads)
+        check_memory(f"n: {n} strips", n * (32 * <int64_t>widest + 256) + size,
+                     "a smaller n takes less; ")
+        room = np.empty((part, 32 * widest), np.uint8)
+        labels, widths, counts = (np.empty(part * k, np.int32) for k in (most, 1, 1))
+        cdef uint8_t[:, ::1] out = room
+        cdef int32_t[::1] of_labels = labels, of_widths = widths, of_counts = counts
+        cdef lenet_strings s = self.strings
+        cdef lenet_status status
+        cdef _Workspace workspace = _borrow(size)
+        strips, texts = [], []
+        while done < n:
+            part = min(part, n - done)
+            s.first = first + <uint64_t>done
+            with nogil:
+                status = lenet_strings_draw(&s, part, &out[0, 0], &of_widths[0], &of_labels[0],
+                                            &of_counts[0], threads, workspace.aligned,
+                                            workspace.size)
+            _check(status)
+            for i in range(part):
+                strips.append(room[i, :32 * of_widths[i]].reshape(32, of_widths[i]).copy())
+                texts.append(labels[i * most:i * most + of_counts[i]].astype(np.int64))
+            done += part
+        _give_back(workspace)
+        return strips, texts
 
 
 # ---- single layers -------------------------------------------------------------------------------
