@@ -108,7 +108,8 @@ cdef extern from "lenet.h" nogil:
     enum: LENET_STRING_EFFECTS
     ctypedef struct lenet_strings:
         const uint8_t *images
-        const int64_t *order, *starts
+        const int64_t *order
+        const int64_t *starts
         int32_t writers, classes, zero, one, seven
         int32_t mark_counts[3]
         int32_t stands
