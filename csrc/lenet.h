@@ -207,7 +207,7 @@ typedef enum lenet_string_effect {
     LENET_STRING_SCRATCHES,  /* up to so many lines across, of which some cut through the ink */
     LENET_STRING_SPECKS,     /* up to so many specks */
     LENET_STRING_BLUR,       /* a Gaussian's deviation, up to so many pixels */
-    LENET_STRING_LEVELS,     /* what is fainter than up to this share goes, and the rest is stretched */
+    LENET_STRING_LEVELS,     /* what is fainter than up to this share of the ink goes; darker */
     LENET_STRING_FADE,       /* ink paler, unevenly, by up to this share */
     LENET_STRING_CONTRAST,   /* paper darker and ink paler, together by up to this share */
     LENET_STRING_NOISE,      /* noise of up to such a deviation, as a share of the range */

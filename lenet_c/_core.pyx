@@ -1557,28 +1557,38 @@ cdef class Strings:
         cdef int32_t widest = lenet_strings_width(&self.strings)
         cdef int32_t most = lenet_strings_labels(&self.strings)
         cdef int32_t threads = _threads(num_threads, (part + 15) // 16)
-        cdef size_t size = lenet_strings_workspace(&self.strings, threads)
-        check_memory(f"n: {n} strips", n * (32 * <int64_t>widest + 256) + size,
+        cdef size_t size = lenet_strings_workspace(&self.strings, threads), strip = 32 * widest
+        # what is made at once, in the workspace: pixels, labels, widths, counts
+        cdef size_t room = (strip + 4 * <size_t>(most + 2)) * <size_t>part
+        check_memory(f"n: {n} strips", n * (<int64_t>strip + 256) + size + room,
                      "a smaller n takes less; ")
-        room = np.empty((part, 32 * widest), np.uint8)
-        labels, widths, counts = (np.empty(part * k, np.int32) for k in (most, 1, 1))
-        cdef uint8_t[:, ::1] out = room
-        cdef int32_t[::1] of_labels = labels, of_widths = widths, of_counts = counts
         cdef lenet_strings s = self.strings
         cdef lenet_status status
-        cdef _Workspace workspace = _borrow(size)
+        cdef _Workspace workspace = _borrow(size + room)
+        cdef uint8_t *out = <uint8_t *>workspace.aligned
+        cdef int32_t *labels = <int32_t *>(out + strip * part)
+        cdef int32_t *widths = labels + most * part
+        cdef int32_t *counts = widths + part
+        cdef void *rest = <char *>workspace.aligned + room
+        cdef uint8_t[:, ::1] pixels
+        cdef int64_t[::1] text
+        cdef int64_t k
         strips, texts = [], []
         while done < n:
             part = min(part, n - done)
             s.first = first + <uint64_t>done
             with nogil:
-                status = lenet_strings_draw(&s, part, &out[0, 0], &of_widths[0], &of_labels[0],
-                                            &of_counts[0], threads, workspace.aligned,
-                                            workspace.size)
+                status = lenet_strings_draw(&s, part, out, widths, labels, counts, threads, rest,
+                                            workspace.size - room)
             _check(status)
             for i in range(part):
-                strips.append(room[i, :32 * of_widths[i]].reshape(32, of_widths[i]).copy())
-                texts.append(labels[i * most:i * most + of_counts[i]].astype(np.int64))
+                strips.append(np.empty((32, widths[i]), np.uint8))
+                pixels = strips[i + done]
+                memcpy(&pixels[0, 0], out + i * strip, 32 * widths[i])
+                texts.append(np.empty(counts[i], np.int64))
+                text = texts[i + done]
+                for k in range(counts[i]):
+                    text[k] = labels[i * most + k]
             done += part
         _give_back(workspace)
         return strips, texts

@@ -679,12 +679,20 @@ static void draw_specks(const lenet_strings *s, uint64_t strip, const sheet *to)
     }
 }
 
-/* Levels up to `low` become 0, and from `high` 255. */
-static void stretch(uint8_t *restrict pixels, int32_t n, float low, float high)
+/* Stretches levels as one does who knows how dark ink is here: what is fainter than `part` of that goes,
+ * and the darkest becomes 255. */
+static void stretch(uint8_t *restrict pixels, int32_t n, float part, float darkest)
 {
-    const int32_t floor_ = (int32_t)low, factor = (int32_t)(65536.0f * 255.0f / (high - low));
+    int32_t sum = 0, inked = 0;
     for (int32_t i = 0; i < n; i++) {
-        const int32_t above = pixels[i] > floor_ ? pixels[i] - floor_ : 0;
+        sum += pixels[i] > 31 ? pixels[i] : 0;
+        inked += pixels[i] > 31;
+    }
+    const float level = inked ? (float)sum / (float)inked : 255.0f, low = part * level;
+    const float high = level + (255.0f - level) * darkest;
+    const int32_t from = (int32_t)low, factor = (int32_t)(65536.0f * 255.0f / (high - low));
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t above = pixels[i] > from ? pixels[i] - from : 0;
         const int32_t value = (above * factor) >> 16;
         pixels[i] = (uint8_t)(value < 255 ? value : 255);
     }
@@ -740,11 +748,8 @@ static void spoil(const desk *d, uint64_t strip, uint8_t *pixels, int32_t width)
                                     .chance = 1.0f};
     if (lens.lines > 0.0f || lens.blur > 0.0f)
         corrupt_strip(d, &lens, lenet_hash(strip, PICTURE + 1), pixels, width);
-    if (acts(s, strip, LENET_STRING_LEVELS)) {
-        const float low = 255.0f * amount(s, strip, LENET_STRING_LEVELS);
-        const float high = low + (255.0f - low) * (0.5f + 0.5f * share(strip, LINES + 1));
-        stretch(pixels, n, low, high);
-    }
+    if (acts(s, strip, LENET_STRING_LEVELS))
+        stretch(pixels, n, amount(s, strip, LENET_STRING_LEVELS), share(strip, LINES + 1));
     const float pale = amount(s, strip, LENET_STRING_FADE);
     if (pale > 0.0f) fade(pixels, width, pale, lenet_hash(strip, PICTURE + 2), d->room);
     if (grain.contrast > 0.0f || grain.noise > 0.0f || grain.impulses > 0.0f)
