@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from lenet_c import files, preprocess
-from lenet_c.folders import Pictures, folder
+from lenet_c.folders import Fields, Pictures, folder
 from lenet_c.strings import Strings, strings
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DownloadError",
+    "Fields",
     "Pictures",
     "Strings",
     "cache_folder",

@@ -29,6 +29,7 @@ MARKS = ".,-"
 MOST_LENGTH = 256
 _LEAST_GAP, _MOST_GAP = -16, 128
 _MOST_GROUPS = 1 << 24  # writers times classes
+_MOST_AT_ONCE = 2**31 - 1
 _AT_ONCE = 64  # strips that an iteration makes at a time
 
 Effect: TypeAlias = "float | tuple[float, float]"
@@ -254,7 +255,9 @@ class Strings:
                 "gap": _checked_range(
                     "gap", base["gap"] if gap is None else gap, _LEAST_GAP, _MOST_GAP
                 ),
-                "empty": _checked_chance("empty", base.get("empty", 0.0) if empty is None else empty),
+                "empty": _checked_chance(
+                    "empty", base.get("empty", 0.0) if empty is None else empty
+                ),
                 "repeat": _checked_chance(
                     "repeat", base.get("repeat", 0.0) if repeat is None else repeat
                 ),
@@ -273,8 +276,8 @@ class Strings:
         groups = (int(hands.max()) + 1) * len(classes)
         if groups > _MOST_GROUPS:
             raise ValueError(
-                f"writers: {hands.max() + 1:,} of them times {len(classes):,} classes, want at most "
-                f"{_MOST_GROUPS:,} in all"
+                f"writers: {hands.max() + 1:,} of them times {len(classes):,} classes, want at "
+                f"most {_MOST_GROUPS:,} in all"
             )
         starts = np.searchsorted((hands * len(classes) + codes)[order], np.arange(groups + 1))
         found = {int(label): place for place, label in enumerate(classes)}
@@ -324,12 +327,11 @@ class Strings:
         MemoryError
             If the strips may take more memory than `lenet_c.set_memory_limit` allows.
         """
-        n = checks.whole("n", n, 1)
-        start = checks.whole(
-            *(("position", self.position) if first is None else ("first", first)),  # type: ignore[arg-type]
-            0,
-            2**64 - n,
-        )
+        n = checks.whole("n", n, 1, _MOST_AT_ONCE)
+        if first is None:
+            start = checks.whole("position", self.position, 0, 2**64 - n)
+        else:
+            start = checks.whole("first", first, 0, 2**64 - n)
         strips, codes = self._core.draw(n, start, num_threads)
         if first is None:
             self.position = start + n
@@ -384,9 +386,7 @@ def _checked_images(images: ArrayLike) -> Strip:
     return np.array(given, np.uint8, order="C")  # nobody else may change it
 
 
-def _checked_numbers(
-    name: str, numbers: ArrayLike, n: int, least: int = 0
-) -> tuple[Label, Label]:
+def _checked_numbers(name: str, numbers: ArrayLike, n: int, least: int = 0) -> tuple[Label, Label]:
     """Give the numbers that there are, and of each of `numbers` its place among them."""
     given = checks.numbers(name, numbers, "iu")
     if given.shape != (n,):
@@ -408,7 +408,9 @@ def _checked_marks(given: Mapping[str, int] | None, classes: Label) -> dict[str,
         checks.one_of(name, mark, MARKS)
         label = checks.whole(f"{name}[{mark!r}]", label, 0, 2**63 - 1)
         if label in classes or label in marks.values():
-            raise ValueError(f"{name}[{mark!r}]: {label} is the label of another class, want a new one")
+            raise ValueError(
+                f"{name}[{mark!r}]: {label} is the label of another class, want a new one"
+            )
         marks[mark] = label
     return marks
 
@@ -419,7 +421,9 @@ def _checked_range(name: str, given: object, least: int, most: int) -> tuple[int
             raise ValueError(f"{name}: got {checks.short(given)}, want a number or (least, most)")
         low, high = (checks.whole(name, value, least, most) for value in given)
         if low > high:
-            raise ValueError(f"{name}: got {checks.short(given)}, want the least first, then the most")
+            raise ValueError(
+                f"{name}: got {checks.short(given)}, want the least first, then the most"
+            )
         return low, high
     return (checks.whole(name, given, least, most),) * 2
 

@@ -195,6 +195,13 @@ typedef struct hand {
     int has_cells;
 } hand;
 
+/* Not too short to be one. */
+static float draw_flags(const lenet_strings *s, uint64_t sequence)
+{
+    const effect e = LENET_STRING_FLAGS;
+    return acts(s, sequence, e) ? s->strength[e] * (0.3f + 0.7f * share(sequence, 2 * e + 1)) : 0.0f;
+}
+
 static hand draw_hand(const lenet_strings *s, uint64_t sequence)
 {
     hand h = {.slant = either(s, sequence, LENET_STRING_SLANT),
@@ -206,7 +213,7 @@ static hand draw_hand(const lenet_strings *s, uint64_t sequence)
               .tight = amount(s, sequence, LENET_STRING_TIGHT),
               .elastic = amount(s, sequence, LENET_STRING_ELASTIC),
               .zeros = 1.0f - amount(s, sequence, LENET_STRING_ZEROS),
-              .flags = amount(s, sequence, LENET_STRING_FLAGS),
+              .flags = draw_flags(s, sequence),
               .bars = amount(s, sequence, LENET_STRING_BARS),
               .half = 0.6f + 0.6f * share(sequence, PEN),
               .lean = share(sequence, LEAN),
