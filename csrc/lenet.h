@@ -166,6 +166,93 @@ lenet_status lenet_transform_images(const lenet_transform *transform, const uint
                                     int64_t n, int32_t height, int32_t width, uint8_t *out,
                                     void *workspace, size_t size);
 
+/* ---- strings made of single characters -------------------------------------------------------- */
+
+enum {
+    LENET_CHARACTER_SIDE = 28,  /* of the characters' images */
+    LENET_STRING_HEIGHT = 32,   /* of the strips */
+    LENET_STRING_MARKS = 3,     /* dot, comma, dash: what stands between characters */
+    LENET_MAX_STRING = 256      /* characters */
+};
+
+/* What may happen to a strip, in the order of `strength` and `chance`. "Up to": uniform from 0 or, where
+ * both signs make sense, from -strength. */
+typedef enum lenet_string_effect {
+    /* the hand: once a strip */
+    LENET_STRING_SLANT,      /* leans by up to so many pixels a row to the right, a third of it to the left */
+    LENET_STRING_DRIFT,      /* its line rises or falls by up to so many pixels a pixel */
+    LENET_STRING_OFFSET,     /* lies up to so many pixels higher or lower */
+    LENET_STRING_HEIGHT_OF,  /* higher or lower by up to this fraction */
+    LENET_STRING_WIDTH_OF,   /* its characters are wider or narrower by up to this fraction */
+    LENET_STRING_WIDE,       /* each gap wider by up to so many pixels */
+    LENET_STRING_TIGHT,      /* each gap narrower by up to so many pixels */
+    LENET_STRING_ELASTIC,    /* a field of up to such a deviation in pixels, for each character its own */
+    LENET_STRING_ZEROS,      /* zeros smaller by up to this fraction */
+    LENET_STRING_FLAGS,      /* ones have a stroke up to their top, as long as up to this share of 20 */
+    LENET_STRING_BARS,       /* sevens are crossed by strokes of up to twice so many pixels */
+    /* once a character, a gap or an end */
+    LENET_STRING_SIZES,      /* larger or smaller by up to this fraction */
+    LENET_STRING_SQUEEZE,    /* wider or narrower by up to this fraction */
+    LENET_STRING_SHEAR,      /* leans by up to so many pixels a row more or less */
+    LENET_STRING_ROTATION,   /* turned by up to so many degrees */
+    LENET_STRING_JITTER,     /* up to so many pixels higher or lower */
+    LENET_STRING_LARGE,      /* larger by up to this fraction */
+    LENET_STRING_SPACES,     /* the gap wider by up to so many pixels */
+    LENET_STRING_JOINS,      /* zero and zero linked at the top, by a bow of up to so many pixels */
+    LENET_STRING_SEPARATORS, /* a dot, comma or dash, up to so large: 1 is ordinary */
+    LENET_STRING_FLOURISHES, /* a stroke of up to so many pixels leads in or out */
+    LENET_STRING_CUTS,       /* up to so many columns of a neighbour */
+    /* the paper and the picture: once a strip */
+    LENET_STRING_THICKNESS,  /* strokes thicker or thinner by up to so many pixels */
+    LENET_STRING_UNDERLINE,  /* a line below, up to so thick in pixels */
+    LENET_STRING_BOX,        /* lines above, below and at the ends, up to so thick */
+    LENET_STRING_CELLS,      /* lines between the characters, up to so thick */
+    LENET_STRING_SCRATCHES,  /* up to so many lines across, of which some cut through the ink */
+    LENET_STRING_SPECKS,     /* up to so many specks */
+    LENET_STRING_BLUR,       /* a Gaussian's deviation, up to so many pixels */
+    LENET_STRING_LEVELS,     /* what is fainter than up to this share of the ink goes; darker */
+    LENET_STRING_FADE,       /* ink paler, unevenly, by up to this share */
+    LENET_STRING_CONTRAST,   /* paper darker and ink paler, together by up to this share */
+    LENET_STRING_NOISE,      /* noise of up to such a deviation, as a share of the range */
+    LENET_STRING_IMPULSES,   /* up to this share of the pixels become 0 or 255 */
+    LENET_STRING_INVERSION,  /* this share of the pixels, exactly so much, is inverted */
+    LENET_STRING_MARGIN,     /* the 8 empty columns at each end are up to so many more or fewer */
+    LENET_STRING_EFFECTS
+} lenet_string_effect;
+
+/* An endless sequence of strips: what strip i is depends on all this and first + i, and on nothing else. */
+typedef struct lenet_strings {
+    const uint8_t *images;   /* [..][28][28], 0 background; none without ink */
+    /* places of images: those of writer w and class c are order[starts[w * classes + c]] and on, up to the
+     * next start; every writer has some. All characters of a strip are of one writer. */
+    const int64_t *order, *starts;
+    int32_t writers, classes;
+    int32_t zero, one, seven;                     /* the classes of these digits, or -1 */
+    int32_t mark_counts[LENET_STRING_MARKS];      /* whether a dot, comma, dash is a character of the string */
+    int32_t stands;          /* characters stand on a line; else they lie as high as in their images */
+    int32_t length[2];       /* the fewest and the most characters, up to LENET_MAX_STRING */
+    int32_t gap[2];          /* pixels between characters' boxes, within +-128 */
+    float empty, repeat;     /* the chance of no character at all; and of one that follows its like */
+    float strength[LENET_STRING_EFFECTS], chance[LENET_STRING_EFFECTS];
+    uint64_t seed, first;
+} lenet_strings;
+
+/* The largest strength that an effect may have. */
+float lenet_string_most(lenet_string_effect effect);
+/* LENET_OK if lengths, gaps, strengths and chances are within bounds. */
+lenet_status lenet_strings_check(const lenet_strings *strings);
+/* The widest that a strip can be, and the most labels that it can have; of checked strings. */
+int32_t lenet_strings_width(const lenet_strings *strings);
+int32_t lenet_strings_labels(const lenet_strings *strings);
+/* Makes n strips, 1 or more, on up to n_threads threads. Strip i is at out + i * 32 * (the widest), its
+ * 32 rows of widths[i] bytes one after another; its counts[i] labels at labels + i * (the most): classes,
+ * and classes + 0, 1, 2 for a dot, comma, dash that counts. workspace: aligned to 4 bytes, of
+ * lenet_strings_workspace bytes or more. */
+size_t lenet_strings_workspace(const lenet_strings *strings, int32_t n_threads);
+lenet_status lenet_strings_draw(const lenet_strings *strings, int64_t n, uint8_t *out, int32_t *widths,
+                                int32_t *labels, int32_t *counts, int32_t n_threads, void *workspace,
+                                size_t size);
+
 /* ---- running it ------------------------------------------------------------------------ */
 
 /* The images of a batch. */
@@ -416,25 +503,25 @@ lenet_status lenet_string_loss(const lenet_string_criterion *criterion, const fl
 /* ---- training on strings ------------------------------------------------------------------ */
 
 /* Strips, one position high, and what each spells: lengths[i] classes from labels[i] on, without the blank. */
-typedef struct lenet_strings {
+typedef struct lenet_lines {
     lenet_pictures pictures;
     const int32_t *const *labels;
     const int32_t *lengths;
-} lenet_strings;
+} lenet_lines;
 
-/* Bytes of workspace for n strips; 0 if they cannot be learnt (see lenet_strings_gradient), or for want of
+/* Bytes of workspace for n strips; 0 if they cannot be learnt (see lenet_lines_gradient), or for want of
  * memory. */
-size_t lenet_strings_workspace_size(const lenet_plan *plan, const lenet_strings *strings, int64_t n,
+size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
                                     const lenet_string_criterion *criterion, int32_t n_threads);
 
 /* As lenet_gradient and lenet_step; an error is a strip whose best path does not spell its label. Strips
  * share groups of lanes by their width, so with another order sums may change in the last bits.
  * LENET_TOO_SHORT, LENET_NOT_ALLOWED: one of the labels cannot be spelt. */
-lenet_status lenet_strings_gradient(const lenet_plan *plan, const float *parameters,
-                                    const lenet_strings *strings, int64_t n,
+lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
+                                    const lenet_lines *strings, int64_t n,
                                     const lenet_string_criterion *criterion, float *gradient,
                                     lenet_report *report, const lenet_run *run);
-lenet_status lenet_strings_step(const lenet_plan *plan, float *parameters, const lenet_strings *strings,
+lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters, const lenet_lines *strings,
                                 int64_t n, const lenet_string_criterion *criterion,
                                 lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
 

@@ -104,7 +104,7 @@ class Pictures:
     @property
     def positions(self) -> NDArray[np.int32]: ...
 
-class Strings(Pictures):
+class LabelledPictures(Pictures):
     def __init__(
         self,
         network: Plan,
@@ -198,7 +198,7 @@ class Network(Plan):
     def parameters(self) -> Floats: ...
     def strings_gradient(
         self,
-        strings: Strings,
+        strings: LabelledPictures,
         loss: str,
         j: float,
         temperature: float,
@@ -206,7 +206,7 @@ class Network(Plan):
     ) -> tuple[float, int, Floats]: ...
     def strings_step(
         self,
-        strings: Strings,
+        strings: LabelledPictures,
         order: NDArray[np.int64] | None,
         loss: str,
         j: float,
@@ -264,6 +264,30 @@ def string_losses(
     losses: NDArray[np.float64],
     gradient: Floats | None,
 ) -> tuple[int, str] | None: ...
+def string_limits() -> list[float]: ...
+
+class Strings:
+    def __init__(
+        self,
+        images: Bytes,
+        order: Integers,
+        starts: Integers,
+        classes: int,
+        digits: Sequence[int],
+        marks: Sequence[bool],
+        stands: bool,
+        length: Sequence[int],
+        gap: Sequence[int],
+        empty: float,
+        repeat: float,
+        strengths: Sequence[float],
+        chances: Sequence[float],
+        seed: int,
+    ) -> None: ...
+    def draw(
+        self, n: int, first: int, num_threads: int | None = None
+    ) -> tuple[list[Bytes], list[Integers]]: ...
+
 def layer_forward(
     kind: str,
     maps: int,

@@ -106,6 +106,29 @@ cdef extern from "lenet.h" nogil:
                                int32_t, uint8_t *, void *, size_t)
     lenet_status lenet_transform_images(const lenet_transform *, const uint8_t *, int64_t, int32_t,
                                         int32_t, uint8_t *, void *, size_t)
+    enum: LENET_STRING_EFFECTS
+    ctypedef struct lenet_strings:
+        const uint8_t *images
+        const int64_t *order
+        const int64_t *starts
+        int32_t writers, classes, zero, one, seven
+        int32_t mark_counts[3]
+        int32_t stands
+        int32_t length[2]
+        int32_t gap[2]
+        float empty, repeat
+        float strength[64]
+        float chance[64]
+        uint64_t seed, first
+    ctypedef enum lenet_string_effect:
+        pass
+    float lenet_string_most(lenet_string_effect)
+    int32_t lenet_strings_width(const lenet_strings *)
+    int32_t lenet_strings_labels(const lenet_strings *)
+    lenet_status lenet_strings_check(const lenet_strings *)
+    size_t lenet_strings_workspace(const lenet_strings *, int32_t)
+    lenet_status lenet_strings_draw(const lenet_strings *, int64_t, uint8_t *, int32_t *, int32_t *,
+                                    int32_t *, int32_t, void *, size_t)
     size_t lenet_workspace_size(const lenet_plan *, int32_t, int64_t, int32_t)
     int64_t lenet_blocks(int32_t, int64_t)
     lenet_status lenet_forward(const lenet_plan *, const float *, const lenet_images *, int64_t,
@@ -168,16 +191,16 @@ cdef extern from "lenet.h" nogil:
         double scale, j
         const lenet_grammar *grammar
     size_t lenet_string_workspace(const lenet_string_criterion *, int32_t, int32_t, int32_t)
-    ctypedef struct lenet_strings:
+    ctypedef struct lenet_lines:
         lenet_pictures pictures
         const int32_t **labels
         const int32_t *lengths
-    size_t lenet_strings_workspace_size(const lenet_plan *, const lenet_strings *, int64_t,
+    size_t lenet_lines_workspace_size(const lenet_plan *, const lenet_lines *, int64_t,
                                         const lenet_string_criterion *, int32_t)
-    lenet_status lenet_strings_gradient(const lenet_plan *, const float *, const lenet_strings *,
+    lenet_status lenet_lines_gradient(const lenet_plan *, const float *, const lenet_lines *,
                                         int64_t, const lenet_string_criterion *, float *,
                                         lenet_report *, const lenet_run *)
-    lenet_status lenet_strings_step(const lenet_plan *, float *, const lenet_strings *, int64_t,
+    lenet_status lenet_lines_step(const lenet_plan *, float *, const lenet_lines *, int64_t,
                                     const lenet_string_criterion *, lenet_optimizer *,
                                     lenet_report *, const lenet_run *)
     lenet_status lenet_string_loss(const lenet_string_criterion *, const float *, int32_t, int32_t,
@@ -794,7 +817,7 @@ cdef class Pictures:
         return 0
 
 
-cdef class Strings(Pictures):
+cdef class LabelledPictures(Pictures):
     """Strips, one position high, and the classes that each spells.
 
     Parameters
@@ -843,14 +866,14 @@ cdef class Strings(Pictures):
 
 
 cdef class _ChosenStrings:
-    """Some of Strings as C takes them, held until a call is over."""
+    """Some of LabelledPictures as C takes them, held until a call is over."""
 
-    cdef lenet_strings strings
+    cdef lenet_lines strings
     cdef int64_t n
     cdef _Workspace memory
-    cdef Strings source
+    cdef LabelledPictures source
 
-    def __cinit__(self, Strings given not None, const int64_t[::1] order):
+    def __cinit__(self, LabelledPictures given not None, const int64_t[::1] order):
         cdef int64_t i, k
         cdef const void **pixels
         cdef const int32_t **labels
@@ -1701,7 +1724,7 @@ cdef class Network(Plan):
                                      const lenet_string_criterion *criterion, object num_threads,
                                      double results, lenet_run *run):
         cdef int32_t threads = _threads(num_threads, INT32_MAX)
-        cdef size_t size = lenet_strings_workspace_size(self.plan, &chosen.strings, chosen.n,
+        cdef size_t size = lenet_lines_workspace_size(self.plan, &chosen.strings, chosen.n,
                                                         criterion, threads)
         if size == 0:
             raise ValueError("images: a network whose convolutions are padded cannot be swept")
@@ -1717,7 +1740,7 @@ cdef class Network(Plan):
         run.profile = NULL if self.profile is None else &workspace.profile.times
         return workspace
 
-    def strings_gradient(self, Strings strings not None, loss, double j, double temperature,
+    def strings_gradient(self, LabelledPictures strings not None, loss, double j, double temperature,
                          num_threads=None):
         """Mean loss, strips that are not read right and the loss's gradient, flat float32."""
         cdef lenet_string_criterion criterion = self._string_criterion(loss, j, temperature)
@@ -1730,13 +1753,13 @@ cdef class Network(Plan):
         gradient = np.empty(self.n_parameters, np.float32)
         cdef float[::1] out = gradient
         with nogil:
-            status = lenet_strings_gradient(self.plan, self.values, &chosen.strings, chosen.n,
+            status = lenet_lines_gradient(self.plan, self.values, &chosen.strings, chosen.n,
                                             &criterion, &out[0], &report, &run)
         _check(status)
         _give_back(workspace)
         return report.loss, report.n_errors, gradient
 
-    def strings_step(self, Strings strings not None, const int64_t[::1] order, loss, double j,
+    def strings_step(self, LabelledPictures strings not None, const int64_t[::1] order, loss, double j,
                      double temperature, OptimizerState state not None, float rate,
                      num_threads=None, const float[::1] fallback=None):
         """One update on the strips that `order` names (None: all); as `step`."""
@@ -1751,7 +1774,7 @@ cdef class Network(Plan):
         ranges = state.ranges
         settings.rate = rate
         with nogil:
-            status = lenet_strings_step(self.plan, self.values, &chosen.strings, chosen.n,
+            status = lenet_lines_step(self.plan, self.values, &chosen.strings, chosen.n,
                                         &criterion, &settings, &report, &run)
         self._count(status, chosen.n, settings.step, state, fallback)
         _give_back(workspace)
@@ -1969,6 +1992,94 @@ def string_losses(kind, const float[:, ::1] outputs not None, positions, labels,
     if status in STRING_REFUSALS:
         return i, STRING_REFUSALS[status]
     _check(status)
+
+# ---- strings (strings.py checks what is asked for) -------------------------------------------------
+
+def string_limits():
+    """The largest strength of each effect, in the order of lenet_string_effect."""
+    return [lenet_string_most(<lenet_string_effect>e) for e in range(LENET_STRING_EFFECTS)]
+
+
+cdef enum:
+    AT_ONCE = 64  # strips that are made before they are copied to arrays of their own size
+
+
+cdef class Strings:
+    """What strips are made of, and how: private copies of the arrays, and all settings."""
+
+    cdef lenet_strings strings
+    cdef const uint8_t[:, :, ::1] images
+    cdef const int64_t[::1] order, starts
+
+    def __init__(self, images, order, starts, int32_t classes, digits, marks, bint stands, length,
+                 gap, float empty, float repeat, strengths, chances, uint64_t seed):
+        """Keeps the arrays, which nobody else may hold.
+
+        order, starts: places of images by writer and class, as lenet_strings has them; digits: the
+        classes of 0, 1 and 7, or -1; marks: for dot, comma and dash, whether it counts.
+        """
+        _check_init()
+        cdef lenet_strings *s = &self.strings
+        cdef int k
+        self.images, self.order, self.starts = images, order, starts
+        _fit("images", (self.images.shape[1], self.images.shape[2]), (28, 28))
+        s.images = &self.images[0, 0, 0]
+        s.order = &self.order[0]
+        s.starts = &self.starts[0]
+        s.classes = classes
+        s.writers = <int32_t>((self.starts.shape[0] - 1) // classes)
+        s.zero, s.one, s.seven = digits
+        s.mark_counts[0], s.mark_counts[1], s.mark_counts[2] = marks
+        s.stands = stands
+        s.length[0], s.length[1] = length
+        s.gap[0], s.gap[1] = gap
+        s.empty, s.repeat, s.seed = empty, repeat, seed
+        for k in range(LENET_STRING_EFFECTS):
+            s.strength[k] = strengths[k]
+            s.chance[k] = chances[k]
+        _check(lenet_strings_check(s))
+
+    def draw(self, int64_t n, uint64_t first, num_threads=None):
+        """Makes strips first .. first + n - 1: arrays (32, W), and arrays of classes."""
+        cdef int64_t done = 0, part = min(n, AT_ONCE), i
+        cdef int32_t widest = lenet_strings_width(&self.strings)
+        cdef int32_t most = lenet_strings_labels(&self.strings)
+        cdef int32_t threads = _threads(num_threads, (part + 15) // 16)
+        cdef size_t size = lenet_strings_workspace(&self.strings, threads), strip = 32 * widest
+        # what is made at once, in the workspace: pixels, labels, widths, counts
+        cdef size_t room = (strip + 4 * <size_t>(most + 2)) * <size_t>part
+        check_memory(f"n: {n} strips", n * (<int64_t>strip + 256) + size + room,
+                     "a smaller n takes less; ")
+        cdef lenet_strings s = self.strings
+        cdef lenet_status status
+        cdef _Workspace workspace = _borrow(size + room)
+        cdef uint8_t *out = <uint8_t *>workspace.aligned
+        cdef int32_t *labels = <int32_t *>(out + strip * part)
+        cdef int32_t *widths = labels + most * part
+        cdef int32_t *counts = widths + part
+        cdef void *rest = <char *>workspace.aligned + room
+        cdef uint8_t[:, ::1] pixels
+        cdef int64_t[::1] text
+        cdef int64_t k
+        strips, texts = [], []
+        while done < n:
+            part = min(part, n - done)
+            s.first = first + <uint64_t>done
+            with nogil:
+                status = lenet_strings_draw(&s, part, out, widths, labels, counts, threads, rest,
+                                            workspace.size - room)
+            _check(status)
+            for i in range(part):
+                strips.append(np.empty((32, widths[i]), np.uint8))
+                pixels = strips[i + done]
+                memcpy(&pixels[0, 0], out + i * strip, 32 * widths[i])
+                texts.append(np.empty(counts[i], np.int64))
+                text = texts[i + done]
+                for k in range(counts[i]):
+                    text[k] = labels[i * most + k]
+            done += part
+        _give_back(workspace)
+        return strips, texts
 
 
 # ---- single layers -------------------------------------------------------------------------------

@@ -14,14 +14,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 
 from lenet_c import files, preprocess
-from lenet_c.folders import Pictures, folder
+from lenet_c.folders import Fields, Pictures, folder
+from lenet_c.strings import Strings, strings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Arrays: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
-__all__ = ["DownloadError", "Pictures", "cache_folder", "digits", "folder", "mnist", "read_idx"]
+__all__ = [
+    "DownloadError",
+    "Fields",
+    "Pictures",
+    "Strings",
+    "cache_folder",
+    "digits",
+    "folder",
+    "mnist",
+    "read_idx",
+    "strings",
+]
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

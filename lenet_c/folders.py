@@ -1,4 +1,7 @@
-"""Pictures of one's own with their classes: a folder a class, or a table of files and classes."""
+"""Pictures of one's own with what they show: a folder a class, or a table of files.
+
+A table gives the class of each picture's one character, or the text of a field of several.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -25,18 +28,20 @@ if TYPE_CHECKING:
     Images = NDArray[np.uint8]
     Labels = NDArray[np.int64]
 
-__all__ = ["Pictures", "folder"]
+__all__ = ["Fields", "Pictures", "folder"]
 
 SIZE = 28
 TABLE = "labels.csv"
 FORMS = ("character", "raw")
 ERRORS = ("skip", "raise")
 _COLUMNS = ("file", "class")
+_FIELD_COLUMNS = ("file", "text")
 # what systems and programs leave beside pictures
 _NOT_OURS = ("__macosx", "__pycache__", "thumbs.db", "desktop.ini")
 _PICTURE = re.compile(  # how files of PNG, JPEG, GIF, BMP, WebP, TIFF and PGM begin
     rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\0{4}|RIFF.{4}WEBP|II\*\0|MM\0\*|P[1-6]\s", re.DOTALL
 )
+_NAMED = {"class": "class name", "text": "text"}
 _DELIMITERS = ",;\t"
 _NPY = b"\x93NUMPY"
 _MAX_TABLE = 256 << 20  # bytes of labels.csv
@@ -139,9 +144,99 @@ class Pictures(tuple[Any, Any]):
         return Pictures(self.images[chosen], self.labels[chosen], self.class_names, names, refused)
 
 
+class Fields(Sequence[tuple["Images", str]]):
+    """Pictures of fields and their texts, which `folder` gives for a table with the column "text".
+
+    A sequence of pairs (picture, text): the pictures, uint8 (H, W), are read one after another as
+    they are asked for, so they may be more than memory holds.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Of each field, below the folder, with "/" between the names.
+    texts : tuple of str
+    class_names : tuple of str
+        The characters that texts may have.
+    refused : tuple of (str, str)
+        What is not among the fields: the file, and why.
+    """
+
+    def __init__(
+        self,
+        top: str,
+        listed: Sequence[_Listed],
+        class_names: Iterable[str],
+        refused: Iterable[tuple[str, str]] = (),
+        num_threads: int = 1,
+    ) -> None:
+        """Put the parts together, unchecked."""
+        self._top = top
+        self._listed = tuple(listed)
+        self._threads = num_threads
+        self.files = tuple(_slashes(one.file) for one in listed)
+        self.texts = tuple(one.name for one in listed)
+        self.class_names = tuple(class_names)
+        self.refused = tuple(refused)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Images, str]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Fields: ...
+    def __getitem__(self, index: int | slice) -> tuple[Images, str] | Fields:
+        if isinstance(index, slice):
+            return self._part(self._listed[index])
+        return next(iter(self._part([self._listed[index]])))
+
+    def __iter__(self) -> Iterator[tuple[Images, str]]:
+        paths = [os.path.join(self._top, one.file) for one in self._listed]
+        with closing(_read_all(paths, _grey, self._threads)) as found:
+            for one, path, picture in zip(self._listed, paths, found, strict=True):
+                if isinstance(picture, str):
+                    raise ValueError(f"{path}: {one.where}{picture}")
+                yield picture, one.name
+
+    def __repr__(self) -> str:
+        refused = f", {len(self.refused)} refused" if self.refused else ""
+        return f"Fields({len(self)} pictures, of {shortened(self.class_names)}{refused})"
+
+    def split(self, share: float = 0.2, *, seed: int = 0) -> tuple[Fields, Fields]:
+        """Set a share aside, say as validation data.
+
+        Parameters
+        ----------
+        share : float
+            Between 0 and 1. At least one field goes to each part.
+        seed : int
+            Of the choice.
+
+        Returns
+        -------
+        rest, aside : Fields
+            Both with all class names; `refused` goes with the first.
+        """
+        checks.real("share", share, 0.0, 1.0, "neither")
+        random = np.random.RandomState(checks.whole("seed", seed, 0, 2**32 - 1))
+        if len(self) < 2:
+            raise ValueError(f"share: {len(self)} field(s), want two or more to split")
+        n = min(max(round(share * len(self)), 1), len(self) - 1)
+        aside = np.zeros(len(self), bool)
+        aside[random.permutation(len(self))[:n]] = True
+        parts = [
+            [one for one, is_in in zip(self._listed, chosen.tolist(), strict=True) if is_in]
+            for chosen in (~aside, aside)
+        ]
+        return self._part(parts[0], self.refused), self._part(parts[1])
+
+    def _part(self, listed: Sequence[_Listed], refused: Iterable[tuple[str, str]] = ()) -> Fields:
+        return Fields(self._top, listed, self.class_names, refused, self._threads)
+
+
 @dataclass(slots=True)
 class _Listed:
-    """A file with its class, and where that is said."""
+    """A file with its class, or text, and where that is said."""
 
     file: str
     name: str
@@ -157,8 +252,8 @@ def folder(
     memmap: str | os.PathLike[str] | None = None,
     num_threads: int | None = None,
     progress: bool | None = None,
-) -> Pictures:
-    """Read pictures of one's own, each of one character, with their classes.
+) -> Pictures | Fields:
+    """Read pictures of one's own with what they show: characters' classes, or fields' texts.
 
     Either a folder holds a folder for each class, named as the class is, with its pictures::
 
@@ -170,6 +265,10 @@ def folder(
     One picture after another is opened and brought into MNIST's form, so
     that the pictures may be more than memory holds: an image takes 784 bytes.
 
+    With the columns ``file`` and ``text`` (and no ``class``), each picture is a field of several
+    characters: the result is a `Fields`, which gives pictures as they are, one after another, and
+    their texts.
+
     Parameters
     ----------
     path : path
@@ -178,12 +277,13 @@ def folder(
         "character": find the one character on each picture, with `preprocess.character`. "raw": the
         pictures are 28x28 and taken as they are, grey, 0 background and 255 ink.
     class_names : sequence of str, optional
-        The classes, in the order of their labels: those of the training set for other pictures of
-        the same classes, of which some may be missing. By default the names that are there, sorted,
-        numbers by value ("2" before "10").
+        The classes, or the characters of texts, in the order of their labels: those of the training
+        set for other pictures of the same classes, of which some may be missing. By default the
+        names that are there, sorted, numbers by value ("2" before "10").
     errors : {"skip", "raise"}
         What becomes of a file that is no picture, or shows no character that can be told: it is
-        named in `refused`, or ends the call.
+        named in `refused`, or ends the call. Of fields, this is said of files that are not there;
+        one that is no picture is an error when it is read.
     memmap : path, optional
         Keep the images in this file, a ``.npy``, instead of in memory. It takes the place of an
         older ``.npy`` once all is read; who has that one open keeps its images. Another file is not
@@ -199,6 +299,8 @@ def folder(
     -------
     Pictures
         A pair (images, labels), with class_names, files and refused.
+    Fields
+        For a table of texts: a sequence of pairs (picture, text), with the same.
 
     Raises
     ------
@@ -206,7 +308,8 @@ def folder(
         If there is no such folder.
     ValueError
         If there are no classes or only one, a class has no picture, the table lacks a column, gives
-        one file two classes or leads out of the folder; with `errors="raise"` for the first file
+        one file two classes or leads out of the folder; if a text has what is not among
+        class_names; with `errors="raise"` for the first file
         that would be refused; if `memmap` is a file and no ``.npy``.
     MemoryError
         If the images take more memory than `lenet_c.set_memory_limit` allows, without `memmap`.
@@ -238,15 +341,25 @@ def folder(
         raise TypeError(f"path: got {checks.short(path)}, want the path of a folder")
     top = os.fsdecode(path)
     table = top if os.path.isfile(top) else os.path.join(top, TABLE)
+    columns = _COLUMNS
     if os.path.isfile(table):
         top = os.path.dirname(table)
-        listed, refused = _from_table(table)
+        columns, rows = _rows(table)
+        listed, refused = _from_rows(table, columns[1], rows)
         source = table
     else:
         listed, refused = _from_folders(top)
         source = top
     if errors == "raise" and refused:
         raise ValueError("{}: {}".format(*refused[0]))
+    if columns == _FIELD_COLUMNS:
+        for name, differs in (("form", form != "character"), ("memmap", memmap is not None)):
+            if differs:
+                raise ValueError(
+                    f"{name}: {source} has texts of fields, whose pictures are given as they are, "
+                    "one after another; want it for single characters only"
+                )
+        return _fields(source, listed, refused, names, errors, threads)
     if names is None:
         names = tuple(sorted({one.name for one in listed}, key=_natural))
         if len(names) < 2:
@@ -336,21 +449,24 @@ def _entries(place: str) -> list[os.DirEntry[str]]:
     return sorted(seen, key=lambda entry: _natural(entry.name))
 
 
-def _from_table(table: str) -> tuple[list[_Listed], list[tuple[str, str]]]:
+def _from_rows(
+    table: str, what: str, rows: Iterator[tuple[int, str, str]]
+) -> tuple[list[_Listed], list[tuple[str, str]]]:
+    """List the files of a table; `what` it gives of each is "class" or "text"."""
     top = os.path.dirname(table)
     listed: list[_Listed] = []
     refused: list[tuple[str, str]] = []
     seen: dict[str, tuple[int, str]] = {}
-    for line, file, given in _rows(table):
+    for line, file, given in rows:
         where = f"line {line}: "
         if not file:
             refused.append((os.path.basename(table), f"{where}no file"))
             continue
         place = _place(table, top, line, file)
         if not given:
-            refused.append((_slashes(place), f"{where}no class"))
+            refused.append((_slashes(place), f"{where}no {what}"))
             continue
-        name = _class_name(given, f"{table}: line {line}")
+        name = _class_name(given, f"{table}: line {line}", what)
         first = seen.setdefault(place, (line, name))
         if first[1] != name:
             raise ValueError(
@@ -361,12 +477,45 @@ def _from_table(table: str) -> tuple[list[_Listed], list[tuple[str, str]]]:
             continue
         listed.append(_Listed(place, name, where))
     if not listed:
-        raise ValueError(f"{table}: lists no picture with a class")
+        raise ValueError(f"{table}: lists no picture with a {what}")
     return listed, refused
 
 
-def _rows(table: str) -> Iterator[tuple[int, str, str]]:
-    """Give the line, the file and the class of each row of a table."""
+def _fields(
+    table: str,
+    listed: list[_Listed],
+    refused: list[tuple[str, str]],
+    names: tuple[str, ...] | None,
+    errors: str,
+    threads: int,
+) -> Fields:
+    top = os.path.dirname(table)
+    kept = []
+    for one in listed:
+        path = os.path.join(top, one.file)
+        if os.path.isfile(path):
+            kept.append(one)
+            continue
+        why = f"{one.where}{'not a file' if os.path.lexists(path) else 'no such file'}"
+        if errors == "raise":
+            raise ValueError(f"{path}: {why}")
+        refused.append((_slashes(one.file), why))
+    if not kept:
+        raise ValueError(f"{table}: no pictures; {refused[0][0]}: {refused[0][1]}")
+    if names is None:
+        names = tuple(sorted({character for one in kept for character in one.name}))
+    for one in kept:
+        unknown = sorted(set(one.name) - set(names))
+        if unknown:
+            raise ValueError(
+                f"{table}: {one.where}the text {one.name!r} has {shortened(unknown)}, not among "
+                f"class_names: {shortened(names)}"
+            )
+    return Fields(top, kept, names, refused, threads)
+
+
+def _rows(table: str) -> tuple[tuple[str, str], Iterator[tuple[int, str, str]]]:
+    """Read a table: which columns it has, and the line and those two cells of each row."""
     with open(table, "rb") as opened:
         content = files.read_all(opened, _MAX_TABLE, table)
     if len(content) > _MAX_TABLE:
@@ -387,15 +536,19 @@ def _rows(table: str) -> Iterator[tuple[int, str, str]]:
     first = text.lstrip("\r\n").partition("\n")[0]
     for delimiter in _DELIMITERS:
         header = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
-        columns = [cell.strip().casefold() for cell in header]
-        if all(columns.count(column) == 1 for column in _COLUMNS):
-            break
-    else:
-        raise ValueError(
-            f"{table}: its first line is {checks.short(first.strip())}, want the names of the "
-            f"columns, with one {' and one '.join(_COLUMNS)} among them"
-        )
-    at = [columns.index(column) for column in _COLUMNS]
+        there = [cell.strip().casefold() for cell in header]
+        for columns in (_COLUMNS, _FIELD_COLUMNS):
+            if all(there.count(column) == 1 for column in columns):
+                cells = _cells(table, text, delimiter, [there.index(name) for name in columns])
+                return columns, cells
+    raise ValueError(
+        f"{table}: its first line is {checks.short(first.strip())}, want the names of the columns, "
+        f"with one {' and one '.join(_COLUMNS)} among them (or one {_FIELD_COLUMNS[1]}, of fields)"
+    )
+
+
+def _cells(table: str, text: str, delimiter: str, at: list[int]) -> Iterator[tuple[int, str, str]]:
+    """Give the line and two cells of each row of a table's text."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
@@ -433,15 +586,16 @@ def _place(table: str, top: str, line: int, file: str) -> str:
     return place
 
 
-def _class_name(given: str, where: str) -> str:
+def _class_name(given: str, where: str, what: str = "class") -> str:
     name = unicodedata.normalize("NFC", given)  # a Mac's file systems take accents apart
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{where}: the class name {given!r} is not text (UTF-8)") from None
+        raise ValueError(f"{where}: the {_NAMED[what]} {given!r} is not text (UTF-8)") from None
     if not checks.is_plain(name):
         raise ValueError(
-            f"{where}: the class name {given!r} has control characters or line ends; want another"
+            f"{where}: the {_NAMED[what]} {given!r} has control characters or line ends; want "
+            "another"
         )
     return name
 
@@ -517,6 +671,12 @@ def _raw(path: str) -> Images:
             "(form='character' finds and scales what it shows)"
         )
     return image
+
+
+def _grey(path: str) -> Images:
+    from lenet_c import preprocess
+
+    return preprocess.load_image(path)
 
 
 def _check_replaceable(memmap: str | os.PathLike[str]) -> None:

@@ -403,12 +403,12 @@ class Trainer(Updates):
 
     def _train(
         self,
-        samples: _core.Samples | _core.Strings,
+        samples: _core.Samples | _core.LabelledPictures,
         validation_data: tuple[ArrayLike, ArrayLike] | None,
         threads: int | None,
         checkpoint: str | os.PathLike[str] | None,
     ) -> None:
-        others: _core.Samples | _core.Strings | None = None
+        others: _core.Samples | _core.LabelledPictures | None = None
         if validation_data is not None:
             if self._learns_strings:
                 images, labels = validation_data
@@ -439,9 +439,9 @@ class Trainer(Updates):
                 run.order, run.told = None, 0
 
     def _validate(
-        self, others: _core.Samples | _core.Strings, threads: int | None
+        self, others: _core.Samples | _core.LabelledPictures, threads: int | None
     ) -> dict[str, float]:
-        if isinstance(others, _core.Strings):
+        if isinstance(others, _core.LabelledPictures):
             constants = self.loss, self._rubbish, self.temperature
             loss, n_errors, _ = self.network._network.strings_gradient(others, *constants, threads)
             return {"val_loss": loss, "val_error_rate": n_errors / others.n}
@@ -468,7 +468,7 @@ class Trainer(Updates):
         return keys
 
     def _begin_epoch(
-        self, samples: _core.Samples | _core.Strings, run: Run, threads: int | None
+        self, samples: _core.Samples | _core.LabelledPictures, run: Run, threads: int | None
     ) -> np.ndarray:
         """Measure the curvature and draw the order, between two copies and as a whole."""
         with self.network._turns.changing:
@@ -483,7 +483,7 @@ class Trainer(Updates):
             return order
 
     def _run_epoch(
-        self, samples: _core.Samples | _core.Strings, run: Run, threads: int | None
+        self, samples: _core.Samples | _core.LabelledPictures, run: Run, threads: int | None
     ) -> dict[str, float]:
         order = run.order
         if order is None:

@@ -23,7 +23,7 @@ KEEP_EVERY = 64  # images between two copies of the weights, in case the loss be
 
 def strings_of(
     network: LeNet5, images: ArrayLike, labels: ArrayLike, argument: str = "labels"
-) -> _core.Strings:
+) -> _core.LabelledPictures:
     """Give strips and what they spell as the core takes them."""
     names = network.class_names
     if names is None and network.architecture.characters == len(DIGITS):
@@ -33,7 +33,7 @@ def strings_of(
         classes_of(f"{argument}: row {row}", text, names)
         for row, text in enumerate(checks.items(argument, given, "strings"))
     ]
-    return _core.Strings(network._network, images, texts)
+    return _core.LabelledPictures(network._network, images, texts)
 
 
 class Updates:
@@ -152,7 +152,7 @@ class Updates:
 
     def _samples(
         self, images: ArrayLike, labels: ArrayLike, learn: int
-    ) -> _core.Samples | _core.Strings:
+    ) -> _core.Samples | _core.LabelledPictures:
         if self._learns_strings:
             return strings_of(self.network, images, labels)
         samples = _core.Samples(self.network._network, images, labels, learn)
@@ -162,12 +162,12 @@ class Updates:
 
     def _prepare(
         self,
-        samples: _core.Samples | _core.Strings,
+        samples: _core.Samples | _core.LabelledPictures,
         threads: int | None,
         rng: np.random.Generator | None = None,
     ) -> None:
         """Let the optimizer measure what it needs: before a pass, with `rng`, or a step."""
-        if isinstance(samples, _core.Strings):
+        if isinstance(samples, _core.LabelledPictures):
             return  # only SDLM measures
 
         def curvature(pick: NDArray[np.int64] | None) -> NDArray[np.float32]:
@@ -207,7 +207,7 @@ class Updates:
 
     def _update(
         self,
-        samples: _core.Samples | _core.Strings,
+        samples: _core.Samples | _core.LabelledPictures,
         batch: np.ndarray | None,
         rate: float,
         threads: int | None,
@@ -226,7 +226,7 @@ class Updates:
             # the weights at hand may be what makes the loss infinite: an older copy, if any
             fallback = self._spare if self._good is None else self._good
             try:
-                if isinstance(samples, _core.Strings):
+                if isinstance(samples, _core.LabelledPictures):
                     result = self.network._network.strings_step(
                         samples,
                         batch,

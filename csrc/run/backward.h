@@ -1,4 +1,4 @@
-/* Takes a block of images backward in lanes; train.c, train_strings.c and curvature.c call it. */
+/* Takes a block of images backward in lanes; train.c, train_lines.c and curvature.c call it. */
 #ifndef LENET_BACKWARD_H
 #define LENET_BACKWARD_H
 

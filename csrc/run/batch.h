@@ -36,7 +36,7 @@ typedef struct batch {
     int64_t block_errors[ROUND];
     lenet_watch *watch;
     lenet_profile *profile;      /* NULL: nobody asked */
-    const struct string_batch *strings;  /* of strings: train_strings.c's */
+    const struct string_batch *strings;  /* of strings: train_lines.c's */
 } batch;
 
 /* How many pieces of a size make n. */

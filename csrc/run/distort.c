@@ -55,9 +55,20 @@ size_t lenet_distort_workspace(int32_t height, int32_t width)
     return corrupting(height, width) + lenet_corrupt_workspace(height, width);
 }
 
-/* spacing 0: without a grid. */
-static lenet_canvas make_canvas(int32_t height, int32_t width, float spacing, void *workspace)
+static void fill_weights(const lenet_canvas *c)
 {
+    memset(c->weight, 0, (size_t)c->grid_columns * (size_t)c->width * sizeof(float));
+    for (int32_t x = 0; x < c->width; x++) {
+        float weight[4];
+        int32_t first = lenet_splines(x, c->spacing, weight);
+        for (int k = 0; k < 4; k++)
+            c->weight[(ptrdiff_t)(first + k) * c->width + x] = weight[k];
+    }
+}
+
+lenet_canvas lenet_make_canvas(int32_t height, int32_t width, float smoothness, void *workspace)
+{
+    const float spacing = grid_spacing(smoothness);
     const ptrdiff_t strip = (ptrdiff_t)LENET_STRIP * width;
     lenet_canvas c = {.height = height, .width = width, .stride = width + 3, .spacing = spacing,
                       .corners = workspace};
@@ -76,6 +87,7 @@ static lenet_canvas make_canvas(int32_t height, int32_t width, float spacing, vo
     /* an image without displacements moves by 0 */
     memset(c.move_x, 0, 2 * (size_t)width * sizeof(float));
     memset(c.padded, 0, (size_t)padded_size(height, width));
+    if (spacing != 0.0f) fill_weights(&c);
     return c;
 }
 
@@ -112,17 +124,6 @@ static lenet_affine invert(const lenet_transform *t, int32_t height, int32_t wid
  * Here random displacements on a coarse grid are smoothed with cubic B-splines as wide as that
  * Gaussian: fields of the same kind from a hundredth of the random numbers. */
 
-static void fill_weights(const lenet_canvas *c)
-{
-    memset(c->weight, 0, (size_t)c->grid_columns * (size_t)c->width * sizeof(float));
-    for (int32_t x = 0; x < c->width; x++) {
-        float weight[4];
-        int32_t first = lenet_splines(x, c->spacing, weight);
-        for (int k = 0; k < 4; k++)
-            c->weight[(ptrdiff_t)(first + k) * c->width + x] = weight[k];
-    }
-}
-
 /* Values of standard deviation `elastic` after smoothing along rows and columns: a uniform number
  * has one of 1/sqrt(3), and the squares of a row of splines sum to 151/315 in the mean. */
 static void draw_grid(const lenet_canvas *c, float elastic, uint64_t image)
@@ -133,6 +134,14 @@ static void draw_grid(const lenet_canvas *c, float elastic, uint64_t image)
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
+
+void lenet_distort_one(const lenet_canvas *c, const lenet_transform *t, float elastic, uint64_t image,
+                       const uint8_t *from, uint8_t *to)
+{
+    const lenet_affine a = invert(t, c->height, c->width);
+    if (c->spacing != 0.0f) draw_grid(c, elastic, image);
+    lenet_kernels_active()->distort(c, &a, from, to);
+}
 
 /* Of one image, about in multiply-adds. */
 static double work_of(int32_t height, int32_t width) { return 100.0 * height * width; }
@@ -159,12 +168,11 @@ void lenet_distort_some(const lenet_distortion *d, uint64_t first, const uint8_t
                         void *workspace, lenet_watch *watch, int is_caller)
 {
     const int is_elastic = d->elastic != 0.0f;
-    const float spacing = is_elastic ? grid_spacing(d->smoothness) : 0.0f;
-    const lenet_canvas c = make_canvas(height, width, spacing, workspace);
+    const lenet_canvas c = lenet_make_canvas(height, width, is_elastic ? d->smoothness : 0.0f,
+                                             workspace);
     const uint64_t sequence = lenet_mix(d->seed);
     const int corrupts = d->chance > 0.0f;
     void *room = (char *)workspace + corrupting(height, width);
-    if (is_elastic) fill_weights(&c);
     const ptrdiff_t size = (ptrdiff_t)height * width;
     for (int i = 0; i < n; i++) {
         const uint64_t image = lenet_hash(sequence, d->first + first + (uint64_t)i);
@@ -213,7 +221,7 @@ lenet_status lenet_transform_images(const lenet_transform *t, const uint8_t *ima
     lenet_status status = check_call(n, height, width, workspace, size);
     if (status != LENET_OK) return status;
     if (!(t->scale > 0.0f && t->squeeze > 0.0f)) return LENET_BAD_ARGUMENT;
-    const lenet_canvas c = make_canvas(height, width, 0.0f, workspace);
+    const lenet_canvas c = lenet_make_canvas(height, width, 0.0f, workspace);
     const lenet_affine a = invert(t, height, width);
     lenet_watch watch;
     lenet_watch_host(&watch);

@@ -1,4 +1,4 @@
-/* Runs images forward in lanes; network.c, train.c, train_strings.c and curvature.c
+/* Runs images forward in lanes; network.c, train.c, train_lines.c and curvature.c
  * call it. */
 #ifndef LENET_FORWARD_H
 #define LENET_FORWARD_H

@@ -1,4 +1,4 @@
-/* Networks swept over wider and higher pictures: what inference (sweep.c) and training (strings.c) share. */
+/* Networks swept over wider and higher pictures: what inference (sweep.c) and training (train_lines.c) share. */
 #ifndef LENET_SWEEP_H
 #define LENET_SWEEP_H
 

@@ -108,6 +108,8 @@ def _pictures(
     pictures = datasets.folder(
         place, form=arguments.form, class_names=names, progress=False if quiet else None
     )
+    if isinstance(pictures, datasets.Fields):
+        raise ValueError(f"{place}: has texts of fields, want single characters: a column class")
     refused = pictures.refused
     if refused:
         print(f"{place}: left out {len(refused):,} of {len(refused) + len(pictures.labels):,}")

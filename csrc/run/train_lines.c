@@ -14,7 +14,7 @@
 
 typedef struct string_batch {
     const lenet_plan *plan;      /* the network's own */
-    const lenet_strings *given;
+    const lenet_lines *given;
     const lenet_string_criterion *criterion;
     const int64_t *order;        /* of the pictures, by width */
     ptrdiff_t criterion_room;    /* floats behind a thread's other memory */
@@ -30,7 +30,7 @@ static int32_t columns_of(const lenet_plan *plan, const lenet_pictures *p, int64
 
 /* ---- before a call -------------------------------------------------------------------------- */
 
-static lenet_status check(const lenet_plan *plan, const lenet_strings *s,
+static lenet_status check(const lenet_plan *plan, const lenet_lines *s,
                           const lenet_string_criterion *criterion, int64_t n)
 {
     lenet_status status = lenet_check_pictures(plan, &s->pictures, n);
@@ -51,7 +51,7 @@ static lenet_status check(const lenet_plan *plan, const lenet_strings *s,
 /* What a thread needs: for its plan's layout, and for the criterion. */
 typedef struct { ptrdiff_t total, criterion; size_t criterion_bytes; } sizes;
 
-static lenet_status size_up(const lenet_plan *plan, const lenet_strings *s,
+static lenet_status size_up(const lenet_plan *plan, const lenet_lines *s,
                             const lenet_string_criterion *criterion, int64_t n, lenet_plan *wide,
                             sizes *found)
 {
@@ -88,7 +88,7 @@ static size_t workspace_of(const lenet_plan *plan, const sizes *s, int64_t n, in
            + (size_t)n * sizeof(int64_t);
 }
 
-size_t lenet_strings_workspace_size(const lenet_plan *plan, const lenet_strings *strings, int64_t n,
+size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
                                     const lenet_string_criterion *criterion, int32_t n_threads)
 {
     sizes s;
@@ -316,7 +316,7 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
 /* ---- calls ------------------------------------------------------------------------------------ */
 
 /* What a call begins with. */
-static lenet_status begin(const lenet_plan *plan, const float *parameters, const lenet_strings *strings,
+static lenet_status begin(const lenet_plan *plan, const float *parameters, const lenet_lines *strings,
                           int64_t n, const lenet_string_criterion *criterion, const lenet_run *run,
                           lenet_watch *watch, string_batch *s, batch *b)
 {
@@ -365,8 +365,8 @@ static lenet_status train(batch *b, const lenet_run *run, reduction *c, lenet_re
                             report);
 }
 
-lenet_status lenet_strings_gradient(const lenet_plan *plan, const float *parameters,
-                                    const lenet_strings *strings, int64_t n,
+lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
+                                    const lenet_lines *strings, int64_t n,
                                     const lenet_string_criterion *criterion, float *gradient,
                                     lenet_report *report, const lenet_run *run)
 {
@@ -379,7 +379,7 @@ lenet_status lenet_strings_gradient(const lenet_plan *plan, const float *paramet
     return train(&b, run, &c, report);
 }
 
-lenet_status lenet_strings_step(const lenet_plan *plan, float *parameters, const lenet_strings *strings,
+lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters, const lenet_lines *strings,
                                 int64_t n, const lenet_string_criterion *criterion,
                                 lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
 {
