@@ -12,7 +12,7 @@ CSRC = Path(__file__).parent.parent / "csrc"
 CC = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 # From the ground up: a file includes files of its own room and of those before it.
-ROOMS = ["sys", "kernels", "layers", "plan", "run"]
+ROOMS = ["sys", "strings", "kernels", "layers", "plan", "run"]
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 # what a list says when an editor opens it by itself; those that include it define KERNEL
 ALONE = re.compile(r"^#ifndef KERNEL\b.*?^#endif", re.MULTILINE | re.DOTALL)
