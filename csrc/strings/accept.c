@@ -185,6 +185,7 @@ lenet_status lenet_accept(const lenet_strip *strip, const lenet_grammar *grammar
     for (int64_t i = 0; i < (int64_t)strip->positions * classes; i++) births[i] = 0.0;
     if (accepted->v == 0.0) return LENET_OK;
 
+    const wide inverse = wide_inverse(*accepted);
     for (int32_t s = 0; s < states; s++) {
         behind[s] = grammar->accept[s] ? wide_one : wide_zero;
         for (int32_t a = e.arrived[s]; a < e.arrived[s + 1]; a++) at[a] = behind[s];
@@ -194,7 +195,7 @@ lenet_status lenet_accept(const lenet_strip *strip, const lenet_grammar *grammar
         if (lenet_stopped(strip->watch, 1, work + 16.0 * e.n)) return LENET_INTERRUPTED;
         backward(&e, states, strip->blank, strip->p + (ptrdiff_t)t * classes, behind, at, next, after);
         for (int32_t a = 0; a < e.n_arrivals; a++)
-            births[(ptrdiff_t)t * classes + e.shown[a]] += wide_share(came[a], next[a], *accepted);
+            births[(ptrdiff_t)t * classes + e.shown[a]] += wide_share(came[a], next[a], inverse);
     }
     return LENET_OK;
 }

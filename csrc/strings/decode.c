@@ -346,6 +346,24 @@ static int comes_first(const found *a, const found *b)
     return a->length < b->length;
 }
 
+static int32_t most_looked_at(const lenet_decoder *d)
+{
+    const int32_t wanted = d->n_best > 8 ? 2 * d->n_best : 16;
+    return wanted < d->beam ? wanted : d->beam;
+}
+
+/* Strings that may be among the wanted ones, or count beside them. */
+static int32_t n_looked_at(const beam *b)
+{
+    const double little = 1e-6;
+    int32_t n = 0;
+    if (b->n == 0) return 0;
+    const wide least = wide_times(b->now[0].all, (wide){little, 0});
+    for (; n < b->n && n < most_looked_at(b->d); n++)
+        if (n >= b->d->n_best && is_less(b->now[n].all, least)) break;
+    return n;
+}
+
 /* The beam's sums lack the paths of beginnings that it left out, so these are taken anew. */
 static lenet_status take(const beam *b, const lenet_strip *strip, found *strings, int32_t n,
                          void *workspace)
@@ -369,9 +387,10 @@ static lenet_status take(const beam *b, const lenet_strip *strip, found *strings
 /* The share of the strings of which one of class c begins in a place. */
 static double share(const found *strings, int32_t n, int32_t c, int32_t first, int32_t end)
 {
+    const wide most = wide_inverse(strings[0].p);
     double with = 0.0, all = 0.0;
     for (int32_t i = 0; i < n; i++) {
-        const double p = wide_share(strings[i].p, wide_one, strings[0].p);
+        const double p = wide_share(strings[i].p, wide_one, most);
         int has = 0;
         for (int32_t j = 0; j < strings[i].length; j++) {
             const int32_t begin = strings[i].spans[2 * j];
@@ -397,12 +416,6 @@ typedef struct memory {
     void *rest;   /* for one string, or for all */
 } memory;
 
-static int32_t strings_looked_at(const lenet_decoder *d)
-{
-    const int32_t wanted = d->n_best > 8 ? 2 * d->n_best : 16;
-    return wanted < d->beam ? wanted : d->beam;
-}
-
 static int is_right(const lenet_decoder *d, int32_t positions)
 {
     return d->classes >= 1 && d->blank >= 0 && d->blank < d->classes && d->beam >= 1
@@ -423,7 +436,7 @@ static size_t lay_out(const lenet_decoder *d, int32_t positions, memory *m,
                       uintptr_t base)
 {
     const size_t t = (size_t)positions, c = (size_t)d->classes, beam = (size_t)d->beam;
-    const size_t looked_at = (size_t)strings_looked_at(d);
+    const size_t looked_at = (size_t)most_looked_at(d);
     uintptr_t end = base;
     size_t rest = lenet_align_workspace(positions);
     m->p = part(&end, t * c, sizeof(wide));
@@ -501,7 +514,7 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
     beam b = {.d = d, .nodes = m.nodes, .now = m.now, .next = m.next, .taken = m.taken};
     lenet_status status = search(&b, &strip);
     if (status != LENET_OK) return status;
-    const int32_t looked_at = strings_looked_at(d), n = b.n < looked_at ? b.n : looked_at;
+    const int32_t n = n_looked_at(&b);
     for (int32_t i = 0; i < n; i++) {
         m.strings[i].string = m.characters + (ptrdiff_t)i * positions;
         m.strings[i].spans = m.spans + (ptrdiff_t)i * positions * 2;

@@ -58,11 +58,14 @@ static inline double wide_log(wide a)
     return a.v > 0.0 ? log(a.v) + (double)a.k * WIDE_LOG_UNIT : -INFINITY;
 }
 
-/* a b / c, which is at most about 1, as a double. */
+/* 1 / a, of more than 0. */
+static inline wide wide_inverse(wide a) { return (wide){1.0 / a.v, -a.k}; }
+
+/* a b c, which is at most about 1, as a double. */
 static inline double wide_share(wide a, wide b, wide c)
 {
-    const double v = a.v * b.v / c.v;
-    const int64_t k = a.k + b.k - c.k;
+    const double v = a.v * b.v * c.v;
+    const int64_t k = a.k + b.k + c.k;
     return k == 0 ? v : k == -1 ? v / WIDE_UNIT : k == 1 ? v * WIDE_UNIT : 0.0;
 }
 
