@@ -3,7 +3,9 @@
  * The beam holds beginnings of strings. Of each it knows the sum over the paths that spell it so far,
  * those that end with a blank apart from those that show its last character: the same character can
  * follow as another one only behind a blank. The beginnings are nodes of a tree, so that one that is
- * reached from two sides is one, and what left the beam is found again. */
+ * reached from two sides is one, and what left the beam is found again. Those are kept that hope for
+ * most: the sum over their paths times that over what accepted endings add to them, where these were
+ * summed (accept.c), else the former alone. */
 #include <math.h>
 #include <string.h>
 
@@ -14,8 +16,9 @@ static const int32_t NEVER = INT32_MAX / 2;
 
 /* ---- probabilities -------------------------------------------------------------------------------- */
 
-/* Gives log of the sum of e^evidence, and the best class; NaN if some is not finite. */
-static double log_sum(const float *evidence, int32_t classes, int32_t *best)
+/* Gives log of the sum of e^evidence, and the best class; NaN if some is not finite. powers: NULL, or to
+ * take e^(evidence - the best), 0 for what does not count beside 1. */
+static double log_sum(const float *evidence, int32_t classes, int32_t *best, double *powers)
 {
     double sum = 0.0;
     float finite = 0.0f;
@@ -24,15 +27,25 @@ static double log_sum(const float *evidence, int32_t classes, int32_t *best)
         if (evidence[c] > evidence[*best]) *best = c;
     for (int32_t c = 0; c < classes; c++) {
         const double behind = (double)evidence[c] - (double)evidence[*best];
+        const double power = behind > -45.0 ? exp(behind) : 0.0;
         finite += evidence[c] * 0.0f;
-        if (behind > -45.0) sum += exp(behind);  /* less does not count beside 1 */
+        sum += power;
+        if (powers) powers[c] = power;
     }
     return finite == 0.0f ? (double)evidence[*best] + log(sum) : NAN;
 }
 
-static double log_probability(double evidence, double sum)
+/* The softmax of a position and its logarithms; returns log_sum. */
+static double softmax(const float *evidence, int32_t classes, wide *p, double *logs)
 {
-    return evidence - sum > FAR ? evidence - sum : FAR;
+    int32_t best;
+    const double sum = log_sum(evidence, classes, &best, logs), most = exp((double)evidence[best] - sum);
+    for (int32_t c = 0; c < classes; c++) {
+        const double power = logs[c], log_p = (double)evidence[c] - sum;
+        logs[c] = log_p > FAR ? log_p : FAR;
+        p[c] = power > 0.0 ? (wide){power * most, 0} : wide_exp(logs[c]);
+    }
+    return sum;
 }
 
 /* How probable it is that a character of the class begins in these positions, which are independent of
@@ -58,7 +71,7 @@ lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t c
     if (positions < 0 || classes < 1 || blank < 0 || blank >= classes) return LENET_BAD_ARGUMENT;
     for (int32_t t = 0; t < positions; t++) {
         int32_t best;
-        room[t] = log_sum(evidence + (ptrdiff_t)t * classes, classes, &best);
+        room[t] = log_sum(evidence + (ptrdiff_t)t * classes, classes, &best, NULL);
         if (isnan(room[t])) return LENET_NOT_FINITE;
         log_p += (double)evidence[(ptrdiff_t)t * classes + best] - room[t];
         if (best != blank && best != last) {
@@ -142,13 +155,14 @@ lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, 
 /* A beginning of a string. */
 typedef struct node {
     int32_t parent, child, sibling;  /* or -1 */
-    int32_t class, state;
+    int32_t class, state, arrival;
     int32_t slot;                    /* in the beam, or -1 */
 } node;
 
 /* Its place in the beam. */
 typedef struct entry {
     wide behind, shown, all;  /* sums over its paths that end with a blank, with its last character; both */
+    wide hope;
     int32_t from;             /* the slot before: its own, or that which a class follows */
     int32_t class;            /* that class, or -1 */
     int32_t node;
@@ -162,6 +176,8 @@ typedef struct beam {
     entry *now, *next;   /* the likeliest first; a heap, the worst first */
     int32_t n, n_next;
     uint8_t *taken;      /* [classes] */
+    const lenet_endings *endings;  /* or NULL */
+    const wide *ends;    /* of these, behind the position */
 } beam;
 
 static int is_less(wide a, wide b)
@@ -174,8 +190,8 @@ static int is_less(wide a, wide b)
 
 static int is_better(const entry *a, const entry *b)
 {
-    if (is_less(b->all, a->all)) return 1;
-    return !is_less(a->all, b->all) && a->rank < b->rank;
+    if (is_less(b->hope, a->hope)) return 1;
+    return !is_less(a->hope, b->hope) && a->rank < b->rank;
 }
 
 /* Moves the entry at i down a heap of n. */
@@ -213,6 +229,17 @@ static int can_end(const lenet_decoder *d, int32_t state, int32_t last, int32_t 
     return !d->grammar || to_end(d->least + LEAST * (ptrdiff_t)state, last) <= left;
 }
 
+static int32_t arrival_at(const beam *b, int32_t state, int32_t c)
+{
+    return b->endings ? b->endings->arrival_of[(ptrdiff_t)state * b->d->classes + c] : -1;
+}
+
+static wide times_ending(const beam *b, wide paths, int32_t place)
+{
+    const wide end = b->ends[place];
+    return paths.v > 0.0 && end.v > 0.0 ? wide_times(paths, end) : wide_zero;
+}
+
 static int32_t state_after(const lenet_decoder *d, int32_t state, int32_t c)
 {
     return d->grammar ? d->grammar->next[(ptrdiff_t)state * d->classes + c] : 0;
@@ -230,9 +257,10 @@ static int32_t follow(beam *b, int32_t parent, int32_t c)
     int32_t i = b->nodes[parent].child;
     while (i >= 0 && b->nodes[i].class != c) i = b->nodes[i].sibling;
     if (i >= 0) return i;
+    const int32_t state = state_after(b->d, b->nodes[parent].state, c);
     i = b->n_nodes++;
     b->nodes[i] = (node){.parent = parent, .child = -1, .sibling = b->nodes[parent].child, .class = c,
-                         .state = state_after(b->d, b->nodes[parent].state, c), .slot = -1};
+                         .state = state, .arrival = arrival_at(b, state, c), .slot = -1};
     b->nodes[parent].child = i;
     return i;
 }
@@ -252,7 +280,13 @@ static void stay(beam *b, const wide *p, int32_t left)
             if (slot >= 0) same.shown = wide_add(same.shown, before_class(b, &b->now[slot], n->class));
             if (same.shown.v > 0.0) same.shown = wide_times(same.shown, p[n->class]);
         }
-        same.all = wide_add(same.behind, same.shown);
+        same.all = same.hope = wide_add(same.behind, same.shown);
+        if (b->endings) {
+            same.hope = times_ending(b, same.behind, n->state);
+            if (n->class >= 0)
+                same.hope = wide_add(same.hope,
+                                     times_ending(b, same.shown, b->endings->states + n->arrival));
+        }
         offer(b, &same);
     }
 }
@@ -264,20 +298,25 @@ static void grow(beam *b, const wide *p, wide top, int32_t left)
     for (int32_t i = 0; i < b->n; i++) {
         const entry *e = &b->now[i];
         const node *n = &b->nodes[e->node];
+        const wide most = b->endings ? e->hope : wide_times(e->all, top);
         /* none of these, nor of those that follow, would come in */
-        if (b->n_next == b->d->beam && !is_less(b->next[0].all, wide_times(e->all, top))) break;
+        if (b->n_next == b->d->beam && !is_less(b->next[0].hope, most)) break;
         for (int32_t j = n->child; j >= 0; j = b->nodes[j].sibling)
             if (b->nodes[j].slot >= 0) b->taken[b->nodes[j].class] = 1;
         for (int32_t c = 0; c < classes; c++) {
             if (c == b->d->blank || b->taken[c]) continue;
             const wide from = before_class(b, e, c);
             if (from.v == 0.0) continue;
-            entry longer = {.behind = wide_zero, .shown = wide_times(from, p[c]), .from = i, .class = c,
-                            .rank = b->d->beam + (int64_t)i * classes + c};
-            if (b->n_next == b->d->beam && !is_less(b->next[0].all, longer.shown)) continue;
             const int32_t state = state_after(b->d, n->state, c);
             if (state < 0 || !can_end(b->d, state, c, left)) continue;
-            longer.all = longer.shown;
+            const wide shown = wide_times(from, p[c]);
+            const wide hope =
+                b->endings ? times_ending(b, shown, b->endings->states + arrival_at(b, state, c))
+                           : shown;
+            if (b->n_next == b->d->beam && !is_less(b->next[0].hope, hope)) continue;
+            const entry longer = {.behind = wide_zero, .shown = shown, .all = shown, .hope = hope,
+                                  .from = i, .class = c,
+                                  .rank = b->d->beam + (int64_t)i * classes + c};
             offer(b, &longer);
         }
         for (int32_t j = n->child; j >= 0; j = b->nodes[j].sibling) b->taken[b->nodes[j].class] = 0;
@@ -309,9 +348,10 @@ static void turn(beam *b)
 static lenet_status search(beam *b, const lenet_strip *strip)
 {
     const lenet_decoder *d = b->d;
-    b->nodes[0] = (node){.parent = -1, .child = -1, .sibling = -1, .class = -1, .state = 0, .slot = 0};
+    b->nodes[0] = (node){.parent = -1, .child = -1, .sibling = -1, .class = -1, .arrival = -1};
     b->n_nodes = 1;
-    b->now[0] = (entry){.behind = wide_one, .shown = wide_zero, .all = wide_one, .node = 0};
+    b->now[0] = (entry){.behind = wide_one, .shown = wide_zero, .all = wide_one, .hope = wide_one};
+    if (b->endings) b->now[0].hope = b->endings->behind[0];
     b->n = can_end(d, 0, -1, strip->positions);
     b->n_next = 0;
     memset(b->taken, 0, (size_t)d->classes);
@@ -322,6 +362,9 @@ static lenet_status search(beam *b, const lenet_strip *strip)
         for (int32_t c = 0; c < d->classes; c++)
             if (c != d->blank && is_less(top, p[c])) top = p[c];
         if (lenet_stopped(strip->watch, 1, 8.0 * b->n * d->classes)) return LENET_INTERRUPTED;
+        if (b->endings)
+            b->ends = b->endings->behind
+                      + (ptrdiff_t)(t + 1) * (b->endings->states + b->endings->n_arrivals);
         stay(b, p, left);
         grow(b, p, top, left);
         turn(b);
@@ -413,7 +456,8 @@ typedef struct memory {
     node *nodes;
     int32_t *characters, *spans;
     uint8_t *taken;
-    void *rest;   /* for one string, or for all */
+    void *endings;
+    void *rest;   /* for one string */
 } memory;
 
 static int is_right(const lenet_decoder *d, int32_t positions)
@@ -438,7 +482,6 @@ static size_t lay_out(const lenet_decoder *d, int32_t positions, memory *m,
     const size_t t = (size_t)positions, c = (size_t)d->classes, beam = (size_t)d->beam;
     const size_t looked_at = (size_t)most_looked_at(d);
     uintptr_t end = base;
-    size_t rest = lenet_align_workspace(positions);
     m->p = part(&end, t * c, sizeof(wide));
     m->now = part(&end, beam, sizeof(entry));
     m->next = part(&end, beam, sizeof(entry));
@@ -450,11 +493,10 @@ static size_t lay_out(const lenet_decoder *d, int32_t positions, memory *m,
     m->characters = part(&end, looked_at * t, sizeof(int32_t));
     m->spans = part(&end, looked_at * t, 2 * sizeof(int32_t));
     m->taken = part(&end, c, 1);
-    if (d->grammar && d->total) {
-        const size_t all = lenet_accept_workspace(d->grammar, positions, d->classes, d->blank);
-        rest = all > rest ? all : rest;
-    }
-    m->rest = part(&end, rest, 1);
+    const size_t endings = d->grammar && d->total
+                               ? lenet_endings_workspace(d->grammar, positions, d->classes, d->blank) : 0;
+    m->endings = part(&end, endings, 1);
+    m->rest = part(&end, lenet_align_workspace(positions), 1);
     return end - base;
 }
 
@@ -500,19 +542,23 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
     const lenet_strip strip = {.positions = positions, .classes = classes, .blank = d->blank, .p = m.p,
                                .logs = m.logs, .watch = &watch};
     for (int32_t t = 0; t < positions; t++) {
-        const float *here = evidence + (ptrdiff_t)t * classes;
-        int32_t best;
-        m.sums[t] = log_sum(here, classes, &best);
+        const ptrdiff_t i = (ptrdiff_t)t * classes;
+        m.sums[t] = softmax(evidence + i, classes, m.p + i, m.logs + i);
         if (isnan(m.sums[t])) return LENET_NOT_FINITE;
-        for (int32_t c = 0; c < classes; c++) {
-            const ptrdiff_t i = (ptrdiff_t)t * classes + c;
-            m.logs[i] = log_probability(here[c], m.sums[t]);
-            m.p[i] = wide_exp(m.logs[i]);
-        }
     }
 
     beam b = {.d = d, .nodes = m.nodes, .now = m.now, .next = m.next, .taken = m.taken};
-    lenet_status status = search(&b, &strip);
+    lenet_endings endings;
+    lenet_status status = LENET_OK;
+    out->log_accepted = d->grammar ? NAN : 0.0;
+    if (d->grammar && d->total) {
+        status = lenet_find_endings(&strip, d->grammar, &endings, m.endings);
+        if (status == LENET_OK) status = lenet_find_births(&strip, &endings, m.births);
+        if (status != LENET_OK) return status;
+        out->log_accepted = wide_log(endings.behind[0]);
+        b.endings = &endings;
+    }
+    status = search(&b, &strip);
     if (status != LENET_OK) return status;
     const int32_t n = n_looked_at(&b);
     for (int32_t i = 0; i < n; i++) {
@@ -523,13 +569,6 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
     if (status != LENET_OK) return status;
 
     out->n = n < d->n_best ? n : d->n_best;
-    out->log_accepted = d->grammar ? NAN : 0.0;
-    if (d->grammar && d->total) {
-        wide accepted;
-        status = lenet_accept(&strip, d->grammar, &accepted, m.births, m.rest);
-        if (status != LENET_OK) return status;
-        out->log_accepted = wide_log(accepted);
-    }
     const int all_are_compared = d->grammar && !d->total;
     for (int32_t i = 0; i < (all_are_compared ? n : out->n); i++) {
         const found *f = &m.strings[i];
