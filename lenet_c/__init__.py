@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenet_c import codes, datasets, distort, kernels, plot, preprocess
+    from lenet_c import codes, datasets, decoding, distort, kernels, patterns, plot, preprocess
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
     from lenet_c.compiled import CompiledLeNet5
@@ -68,11 +68,13 @@ __all__ = [
     "codes",
     "cpu_info",
     "datasets",
+    "decoding",
     "distort",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
     "kernels",
+    "patterns",
     "plot",
     "preprocess",
     "set_memory_limit",
@@ -107,8 +109,17 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "datasets"),
-    *("distort", "history", "inputs", "kernels", "layers", "losses", "memory", "model"),
-    *("networks", "optimizers", "plot", "preprocess", "recipes", "rejection", "serialization"),
+    *("decoding", "distort", "history", "inputs", "kernels", "layers", "losses", "memory", "model"),
+    *(
+        "networks",
+        "optimizers",
+        "patterns",
+        "plot",
+        "preprocess",
+        "recipes",
+        "rejection",
+        "serialization",
+    ),
     *("tables", "trainer"),
 )
 

@@ -2,10 +2,10 @@
 
 A network that is swept over a line of characters gives evidence for each class at each position. A
 path takes one class a position; it spells what is left when runs of one class are made one and the
-blank class, which stands between and around characters, is left out. A string's probability is the sum
-over all paths that spell it (forward training has the same sum: LeCun et al. 1998, section VI.C).
-`decode` looks for the likeliest strings, among those that a pattern, a lexicon or a length allows:
-composition with a grammar as in sections VII and X, but by sums in place of the best path.
+blank class, which stands between and around characters, is left out. A string's probability is the
+sum over all paths that spell it (forward training has the same sum: LeCun et al. 1998, section
+VI.C). `decode` looks for the likeliest strings, among those that a pattern, a lexicon or a length
+allows: composition with a grammar as in sections VII and X, by sums in place of the best path.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Decoded:
         """Its probability among the accepted strings; NaN where that was not computed."""
         if not self.found:
             return 0.0
-        return min(1.0, math.exp(min(0.0, self.log_probability - self.log_accepted)))
+        if math.isnan(self.log_accepted):
+            return math.nan
+        return math.exp(min(0.0, self.log_probability - self.log_accepted))
 
 
 def decode(
@@ -173,9 +175,8 @@ def decode(
         total = grammar.n_edges * len(evidence) <= _CHEAP
     found, log_accepted = _core.decode(evidence, blank, width, n_best, grammar, bool(total))
     if not found:
-        return Decoded(
-            "", (), -math.inf, log_accepted, np.empty(0), np.empty((0, 2), np.int32), found=False
-        )
+        none = np.empty((0, 2), np.int32)
+        return Decoded("", (), -math.inf, -math.inf, np.empty(0), none, found=False)
     whole = math.fsum(math.exp(one[1]) for one in found)
     excess = math.log(whole) if whole > 1.0 else 0.0  # by rounding
     others = tuple(_decoded(one, names, blank, log_accepted, excess) for one in found[1:])
@@ -200,8 +201,8 @@ def best_path(
     Returns
     -------
     Decoded
-        Its `log_probability` is that of the path alone, less than the string's. Of equal classes the
-        lower one is taken.
+        Its `log_probability` is that of the path alone, less than the string's. Of equal classes
+        the lower one is taken.
 
     Raises
     ------
@@ -243,7 +244,7 @@ def _evidence(outputs: ArrayLike, temperature: float, penalties: bool) -> NDArra
     if scale == 1.0:
         return np.ascontiguousarray(given, np.float32)  # the core sees whether it is finite
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.multiply(given, scale, order="C").astype(np.float32, copy=False)
+        return np.ascontiguousarray(given * scale, np.float32)
 
 
 def _names(given: str | Iterable[str], n_classes: int, blank: int) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ An `Automaton` is the smallest deterministic one that accepts the strings that a
 allow. `decoding.decode` composes it with a network's outputs, as the paper composes graphs (LeCun
 et al. 1998, section VIII) and reads amounts by a grammar (section X).
 
-Patterns are regular expressions as Python's `re.fullmatch` takes them, without what needs memory or a
-look around::
+Patterns are regular expressions as Python's `re.fullmatch` takes them, without what needs memory or
+looks around::
 
     a \. \x41 \u20ac     a character, which must be a class
     .                    any class
-    \d \w \s \D \W \S    the classes that are digits, letters or digits or _, white space; the others
+    \d \w \s \D \W \S    the classes that are digits; letters, digits or _; white space; others
     [0-9a-f] [^-.]       a set of classes; characters that are no class are ignored
     ab  a|b  (a)  (?:a)  one after another, one or another, groups
     * + ? {3} {3,} {3,5} {,5}    repetition
@@ -54,8 +54,8 @@ class Automaton:
 
     Notes
     -----
-    Equal sets of strings over equal classes have equal arrays: states are numbered as a walk from the
-    first meets them, breadth first, the lower class first.
+    Equal sets of strings over equal classes have equal arrays: states are numbered as a walk from
+    the first meets them, breadth first, the lower class first.
     """
 
     def __init__(
@@ -89,9 +89,7 @@ class Automaton:
         """Give what the core reads, for outputs whose class `blank` is the blank."""
         if blank not in self._grammars:
             following = np.insert(self.following, blank, -1, axis=1)
-            self._grammars[blank] = _core.Grammar(
-                following, self.accepting.astype(np.uint8), blank
-            )
+            self._grammars[blank] = _core.Grammar(following, self.accepting.astype(np.uint8), blank)
         return self._grammars[blank]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,8 +116,8 @@ def automaton(
         A regular expression for the whole string (see the module). Its classes need names of one
         character.
     lexicon : iterable of str or of sequences of names, optional
-        The strings that can be; sequences of names, as ("ten", "4"), where a name is longer than one
-        character.
+        The strings that can be; sequences of names, as ("ten", "4"), where a name is longer than
+        one character.
     length : int or (int, int), optional
         How many characters a string has, or the least and the most.
 
@@ -158,7 +156,8 @@ def automaton(
         given = {"pattern": pattern, "lexicon": lexicon, "length": length}
         told = " and ".join(name for name, value in given.items() if value is not None)
         raise ValueError(
-            f"{told}: no string over the classes {classes.shortened(names)} can be, want at least one"
+            f"{told}: no string over the classes {classes.shortened(names)} can be, want at least "
+            "one"
         )
     return Automaton(names, small.following, small.accepting)
 
@@ -345,11 +344,12 @@ def _of_lexicon(lexicon: object, names: tuple[str, ...]) -> _Machine:
     places = {name: place for place, name in enumerate(names)}
     words: list[Any] = list(checks.items("lexicon", lexicon, "strings, or of lists of names"))
     for row, word in enumerate(words):
-        if not isinstance(word, str):
-            if not isinstance(word, (tuple, list)) or not all(isinstance(n, str) for n in word):
-                raise TypeError(
-                    f"lexicon: word {row} is {checks.short(word)}, want a text or a list of names"
-                )
+        if not isinstance(word, str) and not (
+            isinstance(word, (tuple, list)) and all(isinstance(name, str) for name in word)
+        ):
+            raise TypeError(
+                f"lexicon: word {row} is {checks.short(word)}, want a text or a list of names"
+            )
     if not words:
         raise ValueError("lexicon: got no words, want at least one")
     lengths = np.array([len(word) for word in words])
@@ -413,7 +413,9 @@ def _fail(pattern: str, at: int, what: str) -> NoReturn:
     mark = len(checks.escaped(pattern[:at]))
     begin = max(0, mark - 60)
     raise ValueError(
-        f"pattern: at position {at}: {what}\n  {shown[begin : mark + 20]}\n  {' ' * (mark - begin)}^"
+        f"pattern: at position {at}: {what}\n"
+        f"  {shown[begin : mark + 20]}\n"
+        f"  {' ' * (mark - begin)}^"
     )
 
 
@@ -660,16 +662,16 @@ class _Builder:
             bit = 1 << (len(self.accepts) - 1)
             return _Ends(False, bit, bit)
         if node.kind == "any":
-            parts = [self.ends(part) for part in node.parts]
+            choices = [self.ends(each) for each in node.parts]
             first = last = 0
-            for part in parts:
-                first |= part.first
-                last |= part.last
-            return _Ends(any(part.empty for part in parts), first, last)
+            for choice in choices:
+                first |= choice.first
+                last |= choice.last
+            return _Ends(any(choice.empty for choice in choices), first, last)
         if node.kind == "all":
             after = _Ends(True, 0, 0)
-            for part in reversed(node.parts):
-                after = self.joined(self.ends(part), after, node.at)
+            for each in reversed(node.parts):
+                after = self.joined(self.ends(each), after, node.at)
             return after
         return self.repeated(node)
 
@@ -744,7 +746,7 @@ def _of_pattern(pattern: str, names: tuple[str, ...]) -> _Machine:
     for name in names:
         if len(name) > 1:
             raise ValueError(
-                f"pattern: the class {name!r} has a name of more than one character, for which there "
-                "are no patterns; want lexicon= or length="
+                f"pattern: the class {name!r} has a name of more than one character, for which "
+                "there are no patterns; want lexicon= or length="
             )
     return _Builder(pattern, names).build(_Parser(pattern, names).parse())
