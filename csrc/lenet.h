@@ -557,6 +557,71 @@ void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *
 int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,
                             int64_t looks, double penalty, double margin);
 
+/* ---- decoding strings ---------------------------------------------------------------------
+ *
+ * From the outputs of a network that is swept over a strip to the string that it shows. Evidence is
+ * [positions][classes], contiguous: logits / T, or penalties / -T, so that a position's softmax says how
+ * probable its classes are. At each position a path takes one class; it spells what is left when runs of
+ * one class are made one and the blank class is left out. A string's probability is the sum over the
+ * paths that spell it. Evidence that is more than 1e12 behind its position's best counts as that;
+ * LENET_NOT_FINITE if some is NaN or infinite, and what the call would have given means nothing. */
+
+/* A deterministic automaton over the classes but the blank, whose column is ignored. */
+typedef struct lenet_grammar {
+    int32_t states;         /* 1 or more; a string begins in the first */
+    const int32_t *next;    /* [states][classes]: the state that a class leads to; -1: none */
+    const uint8_t *accept;  /* [states]: other than 0 where a string may end */
+} lenet_grammar;
+
+enum { LENET_MAX_BEAM = 4096 };
+
+typedef struct lenet_decoder {
+    int32_t classes, blank;
+    int32_t beam;    /* 1 .. LENET_MAX_BEAM: beginnings of strings that are followed at once */
+    int32_t n_best;  /* 1 .. beam: strings that are wanted */
+    const lenet_grammar *grammar;  /* gives only strings that it accepts; NULL: all */
+    const int32_t *least;          /* with a grammar: what lenet_grammar_least says of it */
+    int32_t total;   /* with a grammar, other than 0: the sum over all strings that it accepts, too.
+                      * Time and memory go with positions times edges */
+} lenet_decoder;
+
+/* Strings that were found, the likeliest first. */
+typedef struct lenet_strings {
+    int32_t n;                /* how many: 0 where no accepted string can be spelt in the positions */
+    double log_accepted;      /* logarithm of the probability of all accepted strings: 0 without a grammar,
+                               * NaN where it was not asked for */
+    double *log_probability;  /* [n_best]: of a string among all strings, accepted or not */
+    int32_t *length;          /* [n_best] */
+    int32_t *string;          /* [n_best][positions]: classes */
+    int32_t *span;            /* [n_best][positions][2]: first and last position of a character, on the
+                               * string's likeliest path (of equal ones, the first to move on) */
+    double *confidence;       /* [n_best][positions]: how probable a character's class is in its place,
+                               * which reaches from the end of the character before to the beginning of
+                               * the next: that one of its class begins there, summed over all paths, or
+                               * over those of accepted strings. With a grammar without `total`: the share
+                               * of the strings found of which one does */
+} lenet_strings;
+
+/* The argmax of each position, the lower class of equal ones; n is 1. n_best is 1 for `strings`; room:
+ * [positions]. */
+lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t classes, int32_t blank,
+                             lenet_strings *strings, double *room);
+
+/* least: [states][3], how many positions a string needs from each state to an accepted end, for
+ * lenet_decode. LENET_BAD_ARGUMENT if a state is out of range. */
+lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, int32_t blank,
+                                 int32_t *least);
+
+/* The likeliest strings by prefix beam search. A beginning that cannot come to an accepted end in the
+ * positions left is not followed, so a string is found wherever one can be spelt. Of strings of equal
+ * probability, the one with the lower class first, or that ends first, comes first; where the beam is
+ * full, the beginning that was there stays. Never the sum of the probabilities is above 1 by more than
+ * rounding. workspace: aligned to 16 bytes, of lenet_decode_workspace bytes, which is 0 for numbers out
+ * of range. */
+size_t lenet_decode_workspace(const lenet_decoder *decoder, int32_t positions);
+lenet_status lenet_decode(const lenet_decoder *decoder, const float *evidence, int32_t positions,
+                          lenet_strings *strings, void *workspace, size_t size);
+
 /* ---- single layers, on rows of (maps, height, width): for study and for tests -------------
  *
  * n rows of x, of inputs of that shape (a dense or RBF layer may follow any), and of y; gradients are

@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenet_c import codes, criteria, datasets, distort, graphs, kernels, plot, preprocess
+    from lenet_c import codes, criteria, datasets, decoding, distort, graphs, kernels, lines
+    from lenet_c import patterns, plot, preprocess
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
     from lenet_c.compiled import CompiledLeNet5
@@ -22,9 +23,16 @@ if TYPE_CHECKING:
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
     from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
+    from lenet_c.lines import LineReader, LineReading
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import LeNet5
-    from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3
+    from lenet_c.networks import (
+        LENET5_28,
+        LENET5_1998,
+        LENET5_MODERN,
+        LENET5_STRINGS,
+        LENET_3X3,
+    )
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
@@ -37,6 +45,7 @@ __all__ = [
     "LENET5_28",
     "LENET5_1998",
     "LENET5_MODERN",
+    "LENET5_STRINGS",
     "LENET_3X3",
     "RBF",
     "SDLM",
@@ -56,6 +65,8 @@ __all__ = [
     "History",
     "InputWarning",
     "LeNet5",
+    "LineReader",
+    "LineReading",
     "MaxPool",
     "ModelFileError",
     "OneCycle",
@@ -69,12 +80,15 @@ __all__ = [
     "cpu_info",
     "criteria",
     "datasets",
+    "decoding",
     "distort",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
     "graphs",
     "kernels",
+    "lines",
+    "patterns",
     "plot",
     "preprocess",
     "set_memory_limit",
@@ -100,7 +114,10 @@ _LATE = {
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     "Evaluation": "evaluation",
     "LeNet5": "model",
-    **dict.fromkeys(("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET_3X3"), "networks"),
+    **dict.fromkeys(("LineReader", "LineReading"), "lines"),
+    **dict.fromkeys(
+        ("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET5_STRINGS", "LENET_3X3"), "networks"
+    ),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
     "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
@@ -109,9 +126,9 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "distort", "graphs", "history", "inputs", "kernels", "layers", "losses"),
-    *("memory", "model", "networks", "optimizers", "plot", "preprocess", "recipes", "rejection"),
-    *("serialization", "tables", "trainer"),
+    *("datasets", "decoding", "distort", "graphs", "history", "inputs", "kernels", "layers"),
+    *("lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
+    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer"),
 )
 
 

@@ -25,6 +25,7 @@ MAX_MAPS: int
 MAX_SIDE: int
 MAX_CHANNELS: int
 MAX_INPUTS: int
+MAX_BEAM: int
 UNLIKE: tuple[str, ...]
 PARTS: tuple[str, ...]
 CALLS: tuple[str, ...]
@@ -314,3 +315,27 @@ def layer_backward(
 ) -> None: ...
 def squash(a: Floats, activation: str, y: Floats) -> None: ...
 def squash_backward(y: Floats, dy: Floats, activation: str, da: Floats) -> None: ...
+
+Found = tuple[list[int], float, NDArray[np.int32], NDArray[np.float64]]
+
+class Grammar:
+    classes: int
+    blank: int
+    n_edges: int
+    @property
+    def n_states(self) -> int: ...
+    @property
+    def least_positions(self) -> int | None: ...
+    def __init__(
+        self, following: NDArray[np.int32], accept: NDArray[np.uint8], blank: int
+    ) -> None: ...
+
+def best_path(evidence: Floats, blank: int) -> list[Found]: ...
+def decode(
+    evidence: Floats,
+    blank: int,
+    beam: int,
+    n_best: int,
+    grammar: Grammar | None = None,
+    total: bool = False,
+) -> tuple[list[Found], float]: ...

@@ -232,6 +232,31 @@ cdef extern from "lenet.h" nogil:
     int64_t lenet_count_rejected(const float *, int64_t, int32_t, int, int64_t, double, double)
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
+    ctypedef struct lenet_grammar:
+        int32_t states
+        const int32_t *next
+        const uint8_t *accept
+    ctypedef struct lenet_decoder:
+        int32_t classes, blank, beam, n_best
+        const lenet_grammar *grammar
+        const int32_t *least
+        int32_t total
+    ctypedef struct lenet_strings:
+        int32_t n
+        double log_accepted
+        double *log_probability
+        int32_t *length
+        int32_t *string
+        int32_t *span
+        double *confidence
+    enum:
+        LENET_MAX_BEAM
+    lenet_status lenet_best_path(const float *, int32_t, int32_t, int32_t, lenet_strings *, double *)
+    lenet_status lenet_grammar_least(const lenet_grammar *, int32_t, int32_t, int32_t *)
+    size_t lenet_decode_workspace(const lenet_decoder *, int32_t)
+    lenet_status lenet_decode(const lenet_decoder *, const float *, int32_t, lenet_strings *, void *,
+                              size_t)
+
 
 cdef tuple _in_order(dict names):
     return tuple(names[i] for i in range(len(names)))
@@ -251,6 +276,7 @@ OPTIMIZERS = {"sgd": LENET_SGD, "adam": LENET_ADAM, "sdlm": LENET_SDLM}
 MAX_LAYERS, MAX_MAPS, MAX_SIDE = LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_SIDE
 MAX_CHANNELS = LENET_MAX_CHANNELS
 MAX_INPUTS = LENET_MAX_INPUTS
+MAX_BEAM = LENET_MAX_BEAM
 UNLIKE = _in_order({LENET_ONES: "ones", LENET_FAR: "far", LENET_INVERTED: "inverted",
                     LENET_RANGE: "range", LENET_FAINT: "faint"})
 PARTS = _in_order({LENET_LOAD: "load", LENET_FORWARD: "forward", LENET_LOSS: "loss",
@@ -2197,3 +2223,142 @@ def squash_backward(const float[::1] y not None, const float[::1] dy not None, a
     with nogil:
         status = lenet_squash_backward(kind, &y[0], &dy[0], n, &da[0])
     _check(status)
+
+
+# ---- decoding strings (decoding.py and patterns.py check what comes in) ----------------------------
+
+cdef class Grammar:
+    """A deterministic automaton over classes, for `decode`; holds copies, which nobody changes.
+
+    following: int32 (states, classes), the state that a class leads to, or -1; a string begins in
+    state 0. accept: uint8 (states,), where one may end.
+    """
+
+    cdef lenet_grammar grammar
+    cdef object arrays
+    cdef const int32_t *least
+    cdef readonly int32_t classes, blank
+    cdef readonly int64_t n_edges
+
+    def __cinit__(self, following, accept, int32_t blank):
+        cdef const int32_t[:, ::1] next = np.array(following, np.int32, order="C", ndmin=2)
+        cdef const uint8_t[::1] end = np.array(accept, np.uint8, ndmin=1)
+        cdef int32_t[:, ::1] least
+        cdef lenet_status status
+        self.grammar.states = _size("states", next.shape[0])
+        self.classes = _size("classes", next.shape[1])
+        self.blank = blank
+        _fit("accept", (end.shape[0],), (next.shape[0],))
+        if not 0 <= blank < self.classes:
+            raise ValueError(f"blank: got {blank}, want 0 to {self.classes - 1}")
+        least = np.empty((self.grammar.states, 3), np.int32)
+        self.grammar.next, self.grammar.accept = &next[0, 0], &end[0]
+        self.least = &least[0, 0]
+        self.arrays = next, end, least
+        with nogil:
+            status = lenet_grammar_least(&self.grammar, self.classes, self.blank, &least[0, 0])
+        _check(status)
+        leads = np.asarray(next) >= 0
+        leads[:, blank] = False
+        self.n_edges = np.count_nonzero(leads)
+
+    @property
+    def n_states(self):
+        return self.grammar.states
+
+    @property
+    def least_positions(self):
+        """Positions that the shortest accepted string takes; None: it accepts none."""
+        return None if self.least[0] >= INT32_MAX // 2 else self.least[0]
+
+
+cdef class _Strings:
+    """Room for what is found."""
+
+    cdef lenet_strings found
+    cdef readonly object log_probability, length, string, span, confidence
+
+    def __cinit__(self, int32_t n, int32_t positions):
+        cdef double[::1] log_probability
+        cdef int32_t[::1] length
+        cdef int32_t[:, ::1] string
+        cdef int32_t[:, :, ::1] span
+        cdef double[:, ::1] confidence
+        self.log_probability = log_probability = np.empty(n)
+        self.length = length = np.empty(n, np.int32)
+        self.string = string = np.empty((n, positions), np.int32)
+        self.span = span = np.empty((n, positions, 2), np.int32)
+        self.confidence = confidence = np.empty((n, positions))
+        self.found.log_probability = &log_probability[0]
+        self.found.length = &length[0]
+        self.found.string = &string[0, 0]
+        self.found.span = &span[0, 0, 0]
+        self.found.confidence = &confidence[0, 0]
+
+    cdef list all(self):
+        found = []
+        for i in range(self.found.n):
+            n = self.length[i]
+            found.append((self.string[i, :n].tolist(), float(self.log_probability[i]),
+                          self.span[i, :n].copy(), self.confidence[i, :n].copy()))
+        return found
+
+
+cdef const float *_evidence(const float[:, ::1] evidence, int32_t blank) except? NULL:
+    _size("classes", evidence.shape[1])
+    if evidence.shape[0] > INT32_MAX:
+        raise ValueError(f"evidence: {evidence.shape[0]} positions, want at most {INT32_MAX}")
+    if not 0 <= blank < evidence.shape[1]:
+        raise ValueError(f"blank: got {blank}, want 0 to {evidence.shape[1] - 1}")
+    return &evidence[0, 0] if evidence.shape[0] else NULL
+
+
+cdef int _check_decoded(lenet_status status) except -1:
+    if status == LENET_NOT_FINITE:
+        raise ValueError("outputs: some are NaN or infinite, want finite values")
+    return _check(status)
+
+
+def best_path(const float[:, ::1] evidence not None, int32_t blank):
+    """The class of each position, collapsed: [(classes, log probability, spans, confidence)]."""
+    cdef const float *values = _evidence(evidence, blank)
+    cdef int32_t positions = evidence.shape[0], classes = evidence.shape[1]
+    cdef _Strings strings = _Strings(1, positions)
+    cdef lenet_status status
+    cdef _Workspace workspace = _workspace_for("best_path", positions * sizeof(double))
+    with nogil:
+        status = lenet_best_path(values, positions, classes, blank, &strings.found,
+                                 <double *>workspace.aligned)
+    _check_decoded(status)
+    _give_back(workspace)
+    return strings.all()
+
+
+def decode(const float[:, ::1] evidence not None, int32_t blank, int32_t beam, int32_t n_best,
+           Grammar grammar=None, bint total=False):
+    """The likeliest strings, as best_path has them, and the logarithm of the probability of all
+    accepted ones (NaN if it is not asked for)."""
+    cdef const float *values = _evidence(evidence, blank)
+    cdef int32_t positions = evidence.shape[0]
+    cdef lenet_decoder decoder
+    cdef size_t size
+    cdef lenet_status status
+    memset(&decoder, 0, sizeof(decoder))
+    decoder.classes, decoder.blank = evidence.shape[1], blank
+    decoder.beam, decoder.n_best, decoder.total = beam, n_best, total
+    if grammar is not None:
+        _fit("grammar: classes and blank", (grammar.classes, grammar.blank),
+             (decoder.classes, blank))
+        decoder.grammar, decoder.least = &grammar.grammar, grammar.least
+    size = lenet_decode_workspace(&decoder, positions)
+    if size == 0:
+        raise ValueError(f"beam: got {beam} with n_best {n_best} for {positions} positions, want 1 to "
+                         f"{LENET_MAX_BEAM}, n_best up to that, and their product below 2 ** 31")
+    cdef _Strings strings = _Strings(n_best, positions)
+    cdef _Workspace workspace = _workspace_for("decode", size)
+    with nogil:
+        status = lenet_decode(&decoder, values, positions, &strings.found, workspace.aligned,
+                              workspace.size)
+    _check_decoded(status)
+    _give_back(workspace)
+    return strings.all(), strings.found.log_accepted
