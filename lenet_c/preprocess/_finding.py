@@ -56,6 +56,17 @@ class Pieces(NamedTuple):
     cut: Mask  # by the picture's edge
 
 
+class Straight(NamedTuple):
+    """A long thin line from left to right."""
+
+    y: npt.NDArray[np.intp]  # its points, but where something crosses it
+    x: npt.NDArray[np.intp]
+    row: float  # where it goes on to at the left side
+    start: int
+    stop: int  # one beyond
+    goes_on: float  # of its length: how much is there
+
+
 def find(grey: Grey) -> Grey:
     """Return a character's ink, from 0 to 1, and 0 wherever else.
 
@@ -424,11 +435,41 @@ def _upright(mask: Mask) -> bool:
 
 def _lines_across(mask: Mask) -> tuple[Mask, Mask, int]:
     """Return the lines from left to right, and those that end short of both sides, and how many."""
-    height, width = mask.shape
-    n_free = 0
     found, free = np.zeros_like(mask), np.zeros_like(mask)
-    if np.count_nonzero(mask.any(axis=0)) < LONG * width:
-        return found, free, n_free
+    n_free = 0
+    reach = reach_of(mask.shape[1])
+    for line in straight(mask, SLOPES, ENOUGH, LONG)[0]:
+        if line.start > reach and line.stop < mask.shape[1] - reach:
+            free[line.y, line.x] = True
+            n_free += bool(len(line.y))
+        found[line.y, line.x] = True
+    return found, free, n_free
+
+
+def reach_of(width: int) -> int:
+    """Return how near a picture's side a line ends that goes on beyond it."""
+    return max(2, round(0.04 * width))
+
+
+def straight(
+    mask: Mask, slopes: npt.NDArray[np.float64], enough: int, long: float
+) -> tuple[list[Straight], float]:
+    """Return the long thin lines from left to right, and their slope.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (H, W)
+    slopes : ndarray of float
+        Those to try, equal steps from the least to the largest, which is as far below 0.
+    enough : int
+        Points that tell the slope.
+    long : float
+        How long a line is at least, of the picture's width.
+    """
+    height, width = mask.shape
+    lines: list[Straight] = []
+    if np.count_nonzero(mask.any(axis=0)) < long * width:
+        return lines, 0.0
     above_or_below = _running(np.logical_or, _padded(mask, 1, 0), 3, 0)
     thick = max(2, round(THIN * min(height, width)))
     thin = mask & ~opened(mask, thick + 1, 0)
@@ -436,44 +477,49 @@ def _lines_across(mask: Mask) -> tuple[Mask, Mask, int]:
     thin &= opened(_running(np.logical_or, _padded(thin, 1, 0), 3, 0), 6, 1)
     y, x = np.nonzero(thin)
     if len(y) < 0.3 * width:
-        return found, free, n_free
-    room = int(SLOPES[-1] * width) + 2
+        return lines, 0.0
+    room = int(slopes[-1] * width) + 2
     rows = height + 2 * room
-    some = slice(None, None, max(1, len(y) // ENOUGH))
+    some = slice(None, None, max(1, len(y) // enough))
     # how far up each column goes, so that a line of that slope comes into one row
-    up = np.rint(SLOPES[:, None] * np.arange(width)).astype(np.intp)
-    flat = (np.arange(len(SLOPES)) * rows + room)[:, None] + y[some] - up[:, x[some]]
-    tried = np.bincount(flat.ravel(), minlength=rows * len(SLOPES)).reshape(-1, rows)
+    up = np.rint(slopes[:, None] * np.arange(width)).astype(np.intp)
+    flat = (np.arange(len(slopes)) * rows + room)[:, None] + y[some] - up[:, x[some]]
+    tried = np.bincount(flat.ravel(), minlength=rows * len(slopes)).reshape(-1, rows)
     best = int(np.argmax((tried * tried * tried).sum(axis=1)))
     at = y - up[best, x] + room
     counts = np.bincount(at, minlength=rows)
     near = counts.copy()
     near[1:] += counts[:-1]
     near[:-1] += counts[1:]
-    reach = max(2, round(0.04 * width))
     while near[row := int(near.argmax())] >= 0.3 * width:
         near[max(0, row - thick) : row + thick + 1] = 0
         band = np.abs(at - row) <= thick // 2 + 1
         columns = np.bincount(x[band], minlength=width)
         covered = np.flatnonzero(columns)
         length = covered[-1] - covered[0] + 1 if len(covered) else 0
-        if length < LONG * width or len(covered) < 0.3 * length:
+        if length < long * width or len(covered) < 0.3 * length:
             continue
         # where something crosses it, a line goes on
         along = np.arange(covered[0], covered[-1] + 1)
-        middle = np.rint(SLOPES[best] * along + row - room).astype(np.intp)
+        middle = np.rint(slopes[best] * along + row - room).astype(np.intp)
         middle = np.minimum(np.maximum(middle, 0), height - 1)
-        if np.count_nonzero(above_or_below[middle, along]) < 0.7 * length:
+        goes_on = np.count_nonzero(above_or_below[middle, along]) / length
+        if goes_on < 0.7:
             continue
         tall = round(1.4 * _ranked(columns[covered], 0.5)) + 2
         here = y[band], x[band]
         of_line = ~opened(mask, tall, 0)[here]
-        here = here[0][of_line], here[1][of_line]
-        if covered[0] > reach and covered[-1] < width - 1 - reach:
-            free[here] = True
-            n_free += bool(len(here[0]))
-        found[here] = True
-    return found, free, n_free
+        lines.append(
+            Straight(
+                here[0][of_line],
+                here[1][of_line],
+                float(row - room),
+                int(covered[0]),
+                int(covered[-1]) + 1,
+                float(goes_on),
+            )
+        )
+    return lines, float(slopes[best])
 
 
 def pieces_of(mask: Mask, ink: Grey) -> Pieces:

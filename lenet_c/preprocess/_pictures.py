@@ -389,13 +389,26 @@ def _working(
     given: npt.NDArray[Any], white: float, black: float, pixels: int
 ) -> tuple[npt.NDArray[np.float32], float]:
     """Return the picture as grey of a bounded size, 0 to 255, and how much smaller it is."""
-    from PIL import Image
-
     height, width = given.shape[:2]
     factor = max(math.sqrt(height * width / pixels), max(height, width) / LONGEST)
     if factor < 1:
         factor = max(factor, max(height, width) / SMALLEST)
-    step = max(1, int(factor / SAMPLES))
+    return reduced(given, white, black, factor), factor
+
+
+def sampled(factor: float) -> int:
+    """Return every which pixel of a picture is looked at that is to become so much smaller."""
+    return max(1, int(factor / SAMPLES))
+
+
+def reduced(
+    given: npt.NDArray[Any], white: float, black: float, factor: float, what: str = "character"
+) -> npt.NDArray[np.float32]:
+    """Return the picture as grey, 0 to 255, so much smaller; an error says what does not show."""
+    from PIL import Image
+
+    height, width = given.shape[:2]
+    step = sampled(factor)
     sample = given[::step, ::step]
     shape = max(1, round(width / factor)), max(1, round(height / factor))
     if sample.ndim == 3 and sample.shape[2] == 1:
@@ -414,7 +427,7 @@ def _working(
     if colours and sample.shape[2] != 3:
         if not sample[:, :, -1].any():
             raise ValueError(
-                "image: no character stands out: the last channel, which tells what is opaque, is "
+                f"image: no {what} stands out: the last channel, which tells what is opaque, is "
                 "0 everywhere; leave it out with image[:, :, :-1], or of CMYK make RGB: "
                 'PIL.Image.fromarray(image, "CMYK").convert("RGB")'
             )
@@ -429,7 +442,7 @@ def _working(
         grey = resized(sample)
     if (white, black) != (255.0, 0.0):
         grey = (grey - np.float32(black)) * np.float32(255 / (white - black or 1))
-    return np.clip(grey, 0, 255), factor
+    return np.clip(grey, 0, 255)
 
 
 def _opaque(channels: npt.NDArray[np.float32], white: float) -> npt.NDArray[np.float32]:
