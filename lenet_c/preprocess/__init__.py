@@ -13,6 +13,7 @@ import numpy as np
 
 from lenet_c import checks
 from lenet_c.preprocess._arrays import channels_first, images
+from lenet_c.preprocess._fields import Line, line
 from lenet_c.preprocess._pictures import Characters, character, characters, load_image
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Characters",
+    "Line",
     "centre",
     "channels_first",
     "character",
     "characters",
     "images",
+    "line",
     "load_image",
     "normalize",
     "normalize_columns",

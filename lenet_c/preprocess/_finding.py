@@ -117,7 +117,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
     if rough > 0.025 * spread:
         grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
     # what the picture's edge cuts through counts as paper in `ink`, but not in `flat`
-    flat = np.maximum(_ranked(grey[::2, ::2], 0.95) - grey, 0)
+    flat = np.maximum(ranked(grey[::2, ::2], 0.95) - grey, 0)
     window = max(7, round(0.5 * min(grey.shape)))
     paper = closed(grey, window)
     ink = over_paper(grey, paper)
@@ -132,7 +132,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
         clean = np.count_nonzero(chosen) > 0.97 * np.count_nonzero(mask)
         if smaller <= 0.7 * window and not (clean and np.ptp(paper) < 0.15 * level):
             ink = over_paper(grey, closed(grey, smaller))
-            level = _ranked(ink[chosen], 0.9)
+            level = ranked(ink[chosen], 0.9)
             mask = _beside(lines, ink, level)
         if mask.any():
             whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
@@ -175,9 +175,9 @@ def _tight(grey: Grey) -> Grey | None:
     none is needed: one threshold parts ink and paper, and all that is dark is the character.
     """
     mask = grey < otsu(grey)
-    paper = _ranked(grey[~mask], 0.75)
+    paper = ranked(grey[~mask], 0.75)
     flat = np.maximum(paper - grey, 0)
-    level = _ranked(flat[mask], 0.75)
+    level = ranked(flat[mask], 0.75)
     reached = flat > FAINT * level
     sides = [
         float(side.mean()) for side in (reached[0], reached[-1], reached[:, 0], reached[:, -1])
@@ -201,7 +201,7 @@ def _tight(grey: Grey) -> Grey | None:
         return None
     if stroke_width(chosen) > WIDE * max(spans) or solid(chosen, round(SOLID * max(spans))):
         return None
-    if _ranked(flat[~mask], 0.75) > UNEVEN * level:
+    if ranked(flat[~mask], 0.75) > UNEVEN * level:
         return None
     ink: Grey = (_unit((flat / level - 0.1) / 0.85) * grown(chosen)).astype(np.float32)
     return ink if ink.any() else None
@@ -254,7 +254,7 @@ def darkness(grey: Grey) -> tuple[float, int]:
 def noise(grey: Grey) -> float:
     """Return the standard deviation of what neighbouring pixels do not have in common."""
     rows = grey[1::2] - grey[: grey.shape[0] // 2 * 2 : 2]
-    return _ranked(np.abs(rows[:, 1:] - rows[:, :-1]), 0.5) / (2 * 0.6745)
+    return ranked(np.abs(rows[:, 1:] - rows[:, :-1]), 0.5) / (2 * 0.6745)
 
 
 def closed(grey: Grey, window: int) -> Grey:
@@ -268,6 +268,16 @@ def closed(grey: Grey, window: int) -> Grey:
     wide = _running(np.minimum, _running(np.maximum, wide, size, 1), size, 1)
     paper: Grey = _running(np.minimum, wide, size, 0)
     return paper
+
+
+def closed_inside(grey: npt.NDArray[np.uint8], window: int) -> npt.NDArray[np.uint8]:
+    """Return the grey closing of what the picture shows; a stroke that its edge cuts is no paper."""
+    room = window // 2
+    for _ in range(2):
+        for axis in (0, 1):
+            grey = _running(np.maximum, _padded(grey, room, axis), 2 * room + 1, axis)
+        grey = ~grey
+    return grey
 
 
 def _running(extreme: np.ufunc, values: Any, size: int, axis: int) -> Any:
@@ -298,7 +308,7 @@ def _padded(values: Any, room: int, axis: int) -> Any:
     return out
 
 
-def _ranked(values: Any, share: float) -> float:
+def ranked(values: Any, share: float) -> float:
     """Return the value below which about this share of all lies."""
     flat = _some(values)
     at = int(share * (flat.size - 1))
@@ -328,7 +338,7 @@ def over_paper(grey: Grey, paper: Grey) -> Grey:
     """Return what is darker than its paper, as if all paper were as light as the lightest."""
     lightest = paper.max()
     ink = (paper - grey) * (lightest / np.maximum(paper, 0.25 * lightest))
-    over: Grey = np.maximum(ink - _ranked(ink[::2, ::2], 0.5), 0)
+    over: Grey = np.maximum(ink - ranked(ink[::2, ::2], 0.5), 0)
     return over
 
 
@@ -376,7 +386,7 @@ def stroke_width(mask: Mask) -> float:
 def _level(ink: Grey) -> float:
     """Return how dark ink is where it is full."""
     core = ink[ink > otsu(ink)]
-    return _ranked(core, 0.95) if core.size else 1.0
+    return ranked(core, 0.95) if core.size else 1.0
 
 
 def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
@@ -506,7 +516,7 @@ def straight(
         goes_on = np.count_nonzero(above_or_below[middle, along]) / length
         if goes_on < 0.7:
             continue
-        tall = round(1.4 * _ranked(columns[covered], 0.5)) + 2
+        tall = round(1.4 * ranked(columns[covered], 0.5)) + 2
         here = y[band], x[band]
         of_line = ~opened(mask, tall, 0)[here]
         lines.append(
@@ -679,4 +689,4 @@ def _or_all_dark(
         take = bool(fills and strokes and overlap and larger)
     if not take:
         return chosen, ink, level
-    return full, flat, _ranked(flat[full], 0.75)
+    return full, flat, ranked(flat[full], 0.75)

@@ -1,0 +1,277 @@
+"""Find the line of writing that a picture of a field shows among other marks.
+
+A grey picture of bounded size goes through these steps: which of the two is ink, the paper as it is
+without ink, what is darker than it, lines that are printed, the pieces that remain, the slope of
+the writing and its slant, and those of the pieces that make up characters. Places are in a frame
+that turns with the writing: u along it, v down, in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from lenet_c.preprocess._finding import (
+    ALL_AROUND,
+    MIN_CONTRAST,
+    NotFound,
+    Straight,
+    closed_inside,
+    darkness,
+    grown,
+    noise,
+    opened,
+    otsu,
+    over_paper,
+    ranked,
+    reach_of,
+    straight,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lenet_c.preprocess._finding import Grey, Mask
+
+    Floats = npt.NDArray[np.float64]
+
+PAPER = 0.6  # of the shorter side: the window through which paper is seen
+FAINT = 0.6  # of the threshold: ink from here on is shown
+FULL = 0.85  # of the darkest ink: shown as full
+STEEPEST = 0.3  # of a line of writing, in pixels a pixel: some 16 degrees
+SLOPES = np.linspace(-STEEPEST, STEEPEST, 41)
+SLANTS = np.linspace(-0.6, 0.6, 25)  # of strokes, along for each down
+ENOUGH = 250  # points of lines: so many tell the slope of a picture's width
+POINTS = 500  # of writing: so many tell its slant
+TALL = 0.55  # of the larger characters: what tells their height
+SPECK = 0.008  # of the height squared: the area of a mark that is none
+BESIDE = 0.12  # of the height: how far from a character its parts may be
+LOW = 0.45  # of the height: what is smaller is a mark or a part
+
+
+class Found(NamedTuple):
+    """A line of writing."""
+
+    ink: Grey  # 0 to 1, and 0 wherever else
+    slope: float  # of the line: down for each along
+    slant: float  # of the strokes: to the left for each down
+    left: float  # along the line, once upright
+    right: float
+    middle: float  # across it, of the tall characters
+    height: float  # of the tall characters
+
+
+class Pieces(NamedTuple):
+    """Connected pieces, in the frame of the writing."""
+
+    top: Floats
+    bottom: Floats
+    left: Floats
+    right: Floats
+    area: Floats
+
+    def of(self, chosen: Any) -> Pieces:
+        """Return some of them."""
+        return Pieces(*(side[chosen] for side in self))
+
+
+def find(grey: Grey, keep: str) -> Found:
+    """Return the writing on a picture.
+
+    Parameters
+    ----------
+    grey : ndarray of float32, (H, W)
+        0 to 255, dark ink or light.
+    keep : str
+        Which marks beside the characters are kept: any of ".,-".
+    """
+    spread = float(grey.max() - grey.min())
+    if spread < 255 * MIN_CONTRAST:
+        raise NotFound(f"no writing stands out (contrast {spread / 255:.0%} of black to white)")
+    if min(grey.shape) < 4:
+        raise NotFound(f"no writing stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
+    sure, _ = darkness(grey[::2, ::2] if min(grey.shape) >= 24 else grey)
+    return _find_dark(grey if sure > 0 else 255 - grey, spread, keep)
+
+
+def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
+    rough = noise(grey)
+    if rough > 0.025 * spread:
+        grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
+    ink = over_paper(grey, _paper(grey))
+    threshold = otsu(ink)
+    mask = ink > threshold
+    dark = ink[mask]
+    if not dark.size:
+        raise NotFound("no writing stands out")
+    full = FULL * ranked(dark, 0.99)
+    if full < 2.5 * rough or full < 255 * MIN_CONTRAST / 2:
+        raise NotFound(
+            f"no writing stands out from the noise (contrast {full / 255:.0%} of black to white, "
+            f"noise {rough / 255:.0%})"
+        )
+    lines, slope = _printed(mask)
+    mask &= ~lines
+    labels, n = ndimage.label(mask, ALL_AROUND)
+    if not n:
+        what = "only lines, and no writing, are" if lines.any() else "no writing is"
+        raise NotFound(f"{what} to be seen")
+    y, x = np.nonzero(mask)
+    piece = labels[y, x] - 1
+    order = np.argsort(piece.astype(np.uint16), kind="stable")
+    y, x, piece = y[order], x[order], piece[order]
+    first = np.flatnonzero(np.diff(piece, prepend=-1))
+    slope = _slope(x, y, first, slope)
+    u, v = turned(x + 0.5, y + 0.5, slope)
+    rising = _pieces(u, v, first)
+    height, middle, chosen = _band(rising)
+    if not chosen.any():
+        raise NotFound("only specks, and no writing, are to be seen")
+    of_tall = chosen & (rising.bottom - rising.top > LOW * height)
+    some = np.flatnonzero(of_tall[piece])
+    slant = _slant(u[some], v[some] - middle)
+    upright = _pieces(u + slant * (v - middle), v, first)
+    chosen = _characters(upright, chosen, height, middle, keep)
+    kept = upright.of(chosen)
+    height, middle = _size(kept)
+    near = grown(np.concatenate([[False], chosen])[labels])
+    if lines.any():
+        near &= ~(lines & ~_crossed(near, lines))
+    shown = (ink - FAINT * threshold) * (near / (full - FAINT * threshold))
+    return Found(
+        np.minimum(np.maximum(shown, 0), 1).astype(np.float32),
+        slope,
+        slant,
+        float(kept.left.min()) + slant * 0,
+        float(kept.right.max()),
+        middle,
+        height,
+    )
+
+
+def turned(x: Any, y: Any, slope: float) -> tuple[Any, Any]:
+    """Return how far places lie along a line of that slope, and how far below it."""
+    unit = math.hypot(1, slope)
+    return (x + slope * y) / unit, (y - slope * x) / unit
+
+
+def _paper(grey: Grey) -> Grey:
+    """Return the paper as it is without ink, seen at half the size."""
+    height, width = grey.shape
+    window = max(7, round(PAPER * min(grey.shape)))
+    rows, columns = height // 2 * 2, width // 2 * 2
+    pairs = np.maximum(grey[0:rows:2], grey[1:rows:2])
+    small = np.maximum(pairs[:, 0:columns:2], pairs[:, 1:columns:2]).astype(np.uint8)
+    small = closed_inside(small, max(3, window // 2))
+    paper = small.repeat(2, axis=0).repeat(2, axis=1).astype(np.float32)
+    if paper.shape != grey.shape:
+        paper = np.pad(paper, ((0, height - rows), (0, width - columns)), mode="edge")
+    return np.maximum(paper, grey)
+
+
+def _printed(mask: Mask) -> tuple[Mask, float]:
+    """Return the lines that are printed, and their slope."""
+    lines = np.zeros_like(mask)
+    across, slope = straight(mask, SLOPES, ENOUGH, 0.4)
+    across = [line for line in across if line.goes_on >= 0.8]
+    for line in across:
+        lines[line.y, line.x] = True
+    if not across:
+        slope = 0.0
+    return lines, slope
+
+
+def _crossed(near: Mask, lines: Mask) -> Mask:
+    return near & False
+
+
+def _pieces(u: Floats, v: Floats, first: npt.NDArray[np.intp]) -> Pieces:
+    return Pieces(
+        np.minimum.reduceat(v, first) - 0.5,
+        np.maximum.reduceat(v, first) + 0.5,
+        np.minimum.reduceat(u, first) - 0.5,
+        np.maximum.reduceat(u, first) + 0.5,
+        np.diff(first, append=len(u)).astype(np.float64),
+    )
+
+
+def _median(values: Floats, weights: Floats) -> float:
+    """Return the value with as much weight below it as above."""
+    order = np.argsort(values)
+    sums = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
+
+
+def _slope(x: Any, y: Any, first: npt.NDArray[np.intp], slope: float) -> float:
+    """Return the slope of the writing: that of most pairs of its tall pieces."""
+    u, v = turned(x + 0.5, y + 0.5, slope)
+    p = _pieces(u, v, first)
+    tall = p.bottom - p.top
+    height = _median(tall, p.area)
+    some = np.flatnonzero((tall > TALL * height) & (tall < 1.8 * height))
+    if len(some) > 40:
+        some = some[np.argsort(-p.area[some])[:40]]
+    if len(some) < 3:
+        return slope
+    across, along = (p.top + p.bottom)[some] / 2, (p.left + p.right)[some] / 2
+    one, other = np.triu_indices(len(some), 1)
+    apart = along[other] - along[one]
+    far = np.abs(apart) > height
+    if np.ptp(along) < 2 * height or not far.any():
+        return slope
+    apart, down = apart[far], (across[other] - across[one])[far]
+    more = _median(down / apart, np.abs(apart))
+    return min(max(slope + more, -STEEPEST), STEEPEST)
+
+
+def _slant(u: Floats, v: Floats) -> float:
+    """Return the slant that puts strokes above themselves."""
+    step = max(1, len(u) // POINTS)
+    u, v = u[::step], v[::step]
+    room = float(np.abs(v).max()) * SLANTS[-1] + 2
+    at = u + SLANTS[:, None] * v
+    at += room - u.min()
+    bins = int(at.max()) + 2
+    flat = at.astype(np.intp) + np.arange(len(SLANTS))[:, None] * bins
+    counts = np.bincount(flat.ravel(), minlength=bins * len(SLANTS)).reshape(-1, bins)
+    sharp = (counts * counts).sum(axis=1).astype(np.float64)
+    weights = np.maximum(sharp - np.partition(sharp, len(sharp) // 2)[len(sharp) // 2], 0) ** 2
+    if not weights.any():
+        return 0.0
+    return float(weights @ SLANTS / weights.sum())
+
+
+def _band(p: Pieces) -> tuple[float, float, Mask]:
+    """Return the height and the middle of the writing, and which pieces lie in its line."""
+    tall = p.bottom - p.top
+    height = _median(tall, p.area)
+    middles = (p.top + p.bottom) / 2
+    middle = _median(middles, p.area)
+    chosen = (p.area >= SPECK * height * height) & (np.abs(middles - middle) < 0.9 * height)
+    return height, middle, chosen
+
+
+def _characters(p: Pieces, chosen: Mask, height: float, middle: float, keep: str) -> Mask:
+    """Return which pieces are characters, or parts of them, or marks to keep."""
+    tall, wide = p.bottom - p.top, p.right - p.left
+    main = chosen & (tall > LOW * height)
+    if not main.any():
+        main = chosen
+    out = main.copy()
+    for k in np.flatnonzero(chosen & ~main):
+        apart = np.maximum(p.left[main] - p.right[k], p.left[k] - p.right[main])
+        above = np.maximum(p.top[main] - p.bottom[k], p.top[k] - p.bottom[main])
+        out[k] = bool(((apart < 0) & (above < 0.2 * height)).any())
+    return out
+
+
+def _size(p: Pieces) -> tuple[float, float]:
+    """Return the height and the middle of the tall ones among characters."""
+    tall = p.bottom - p.top
+    order = np.argsort(tall)
+    large = tall[order[int(0.75 * (len(order) - 1) + 0.5)]]
+    some = tall >= TALL * large
+    return float(np.median(tall[some])), float(np.median((p.top + p.bottom)[some])) / 2
