@@ -462,7 +462,7 @@ def reach_of(width: int) -> int:
 
 
 def straight(
-    mask: Mask, slopes: npt.NDArray[np.float64], enough: int, long: float
+    mask: Mask, slopes: npt.NDArray[np.float64], enough: int, long: float, points: float = 0.3
 ) -> tuple[list[Straight], float]:
     """Return the long thin lines from left to right, and their slope.
 
@@ -470,11 +470,11 @@ def straight(
     ----------
     mask : ndarray of bool, (H, W)
     slopes : ndarray of float
-        Those to try, equal steps from the least to the largest, which is as far below 0.
+        Those to try, from the least to the largest.
     enough : int
         Points that tell the slope.
-    long : float
-        How long a line is at least, of the picture's width.
+    long, points : float
+        How long a line is at least, and how many points it has, of the picture's width.
     """
     height, width = mask.shape
     lines: list[Straight] = []
@@ -486,9 +486,9 @@ def straight(
     # short runs, of a tilted line's two rows together, are of no line
     thin &= opened(_running(np.logical_or, _padded(thin, 1, 0), 3, 0), 6, 1)
     y, x = np.nonzero(thin)
-    if len(y) < 0.3 * width:
+    if len(y) < points * width:
         return lines, 0.0
-    room = int(slopes[-1] * width) + 2
+    room = int(max(-slopes[0], slopes[-1]) * width) + 2
     rows = height + 2 * room
     some = slice(None, None, max(1, len(y) // enough))
     # how far up each column goes, so that a line of that slope comes into one row
@@ -501,7 +501,7 @@ def straight(
     near = counts.copy()
     near[1:] += counts[:-1]
     near[:-1] += counts[1:]
-    while near[row := int(near.argmax())] >= 0.3 * width:
+    while near[row := int(near.argmax())] >= points * width:
         near[max(0, row - thick) : row + thick + 1] = 0
         band = np.abs(at - row) <= thick // 2 + 1
         columns = np.bincount(x[band], minlength=width)

@@ -44,6 +44,7 @@ FULL = 0.85  # of the darkest ink: shown as full
 STEEPEST = 0.3  # of a line of writing, in pixels a pixel: some 16 degrees
 SLOPES = np.linspace(-STEEPEST, STEEPEST, 41)
 SLANTS = np.linspace(-0.6, 0.6, 25)  # of strokes, along for each down
+UPRIGHT = np.linspace(-0.03, 0.03, 7)  # of lines across them, from the right angle
 ENOUGH = 250  # points of lines: so many tell the slope of a picture's width
 POINTS = 500  # of writing: so many tell its slant
 TALL = 0.55  # of the larger characters: what tells their height
@@ -134,18 +135,19 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     some = np.flatnonzero(of_tall[piece])
     slant = _slant(u[some], v[some] - middle)
     upright = _pieces(u + slant * (v - middle), v, first)
-    chosen = _characters(upright, chosen, height, middle, keep)
+    held = np.zeros(n, bool)
+    if lines.any():
+        held[labels[grown(lines, 2) & mask] - 1] = True
+    chosen = _characters(upright, chosen, held, height, middle, keep)
     kept = upright.of(chosen)
     height, middle = _size(kept)
-    near = grown(np.concatenate([[False], chosen])[labels])
-    if lines.any():
-        near &= ~(lines & ~_crossed(near, lines))
+    near = grown(np.concatenate([[False], chosen])[labels]) & ~lines
     shown = (ink - FAINT * threshold) * (near / (full - FAINT * threshold))
     return Found(
         np.minimum(np.maximum(shown, 0), 1).astype(np.float32),
         slope,
         slant,
-        float(kept.left.min()) + slant * 0,
+        float(kept.left.min()),
         float(kept.right.max()),
         middle,
         height,
@@ -175,17 +177,53 @@ def _paper(grey: Grey) -> Grey:
 def _printed(mask: Mask) -> tuple[Mask, float]:
     """Return the lines that are printed, and their slope."""
     lines = np.zeros_like(mask)
-    across, slope = straight(mask, SLOPES, ENOUGH, 0.4)
-    across = [line for line in across if line.goes_on >= 0.8]
+    found, slope = straight(mask, SLOPES, ENOUGH, 0.4)
+    across = [line for line in found if line.goes_on >= 0.8]
     for line in across:
         lines[line.y, line.x] = True
     if not across:
         slope = 0.0
+    for line in _upright(mask, lines, across, slope):
+        lines[line.x, line.y] = True
     return lines, slope
 
 
-def _crossed(near: Mask, lines: Mask) -> Mask:
-    return near & False
+def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> list[Straight]:
+    """Return which upright lines are borders of cells, and no strokes of a 1 or a 4.
+
+    They end at lines across, or at the picture's edge, or several of them go alike beyond all
+    writing.
+    """
+    height = mask.shape[0]
+    found, lean = straight(np.ascontiguousarray(mask.T), UPRIGHT - slope, ENOUGH, 0.25, 0.2)
+    found = [line for line in found if line.goes_on >= 0.8 and len(line.x)]
+    if not found:
+        return found
+    x = np.array([line.row + lean * (line.start + line.stop) / 2 for line in found])
+    top = np.array([float(line.start) for line in found])
+    bottom = np.array([float(line.stop) for line in found])
+    near = reach_of(height) + 1
+    held_above, held_below = top <= near, bottom >= height - near
+    for line in across:
+        at = line.row + slope * x
+        held_above |= np.abs(top - at) <= near
+        held_below |= np.abs(bottom - at) <= near
+    sure = held_above & held_below
+    v_top, v_bottom = top - slope * x, bottom - slope * x
+    tallest = int(np.argmax(bottom - top))
+    alike = (np.abs(v_top - v_top[tallest]) <= near) & (np.abs(v_bottom - v_bottom[tallest]) <= near)
+    if alike.sum() >= 2 and not (sure | ~alike).all():
+        rest = mask & ~lines
+        for line, one in zip(found, alike, strict=True):
+            if one:
+                rest[line.x, line.y] = False
+        y, along = np.nonzero(rest)
+        if len(y):
+            v = y - slope * along
+            extent = ranked(v, 0.97) - ranked(v, 0.03)
+            if v_bottom[tallest] - v_top[tallest] > 1.15 * extent:
+                sure |= alike
+    return [line for line, one in zip(found, sure, strict=True) if one]
 
 
 def _pieces(u: Floats, v: Floats, first: npt.NDArray[np.intp]) -> Pieces:
@@ -254,24 +292,60 @@ def _band(p: Pieces) -> tuple[float, float, Mask]:
     return height, middle, chosen
 
 
-def _characters(p: Pieces, chosen: Mask, height: float, middle: float, keep: str) -> Mask:
+def _characters(
+    p: Pieces, chosen: Mask, held: Mask, height: float, middle: float, keep: str
+) -> Mask:
     """Return which pieces are characters, or parts of them, or marks to keep."""
     tall, wide = p.bottom - p.top, p.right - p.left
-    main = chosen & (tall > LOW * height)
+    round_ = (np.minimum(tall, wide) > 0.26 * height) & (p.area < 0.7 * tall * wide)
+    low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide)
+    main = chosen & ((tall > LOW * height) | round_) & ~low
     if not main.any():
         main = chosen
     out = main.copy()
-    for k in np.flatnonzero(chosen & ~main):
-        apart = np.maximum(p.left[main] - p.right[k], p.left[k] - p.right[main])
-        above = np.maximum(p.top[main] - p.bottom[k], p.top[k] - p.bottom[main])
-        out[k] = bool(((apart < 0) & (above < 0.2 * height)).any())
+    rest = np.flatnonzero(chosen & ~main & ~held)
+    if not len(rest):
+        return out
+    a, b = p.of(rest[:, None]), p.of(main)
+    apart = np.maximum(a.left - b.right, b.left - a.right)
+    above = np.maximum(a.top - b.bottom, b.top - a.bottom)
+    over = (apart < -0.3 * wide[rest, None]) & (above < 0.2 * height)
+    upright = (tall > 0.2 * height) & (tall > 0.7 * wide) & ~low
+    beside = (apart < BESIDE * height) & (above < 0) & upright[rest, None]
+    part = (over | beside).any(axis=1)
+    out[rest[part]] = True
+    if keep:
+        marks = p.of(rest[~part])
+        out[rest[~part]] = _marks(marks, height, middle, keep)
     return out
+
+
+def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
+    """Return which pieces are marks to keep."""
+    tall, wide = p.bottom - p.top, p.right - p.left
+    at = (p.top + p.bottom) / 2 - middle
+    flat = (wide > 1.5 * tall) & (wide < 1.5 * height)
+    below = (p.bottom > middle + 0.15 * height) & (p.top > middle - 0.05 * height)
+    dot = below & ~flat & (np.maximum(tall, wide) < 0.3 * height) & (tall < 1.6 * wide)
+    kept = np.zeros(len(tall), bool)
+    if "-" in keep:
+        kept |= flat & (np.abs(at) < 0.3 * height)
+    if "." in keep:
+        kept |= dot
+    if "," in keep:
+        kept |= below & ~flat & ~dot & (tall < 0.7 * height)
+    return kept
 
 
 def _size(p: Pieces) -> tuple[float, float]:
     """Return the height and the middle of the tall ones among characters."""
-    tall = p.bottom - p.top
-    order = np.argsort(tall)
-    large = tall[order[int(0.75 * (len(order) - 1) + 0.5)]]
+    order = np.argsort(p.left)
+    p = p.of(order)
+    # pieces of one character lie above each other
+    new = p.left[1:] + 0.4 * np.minimum(p.right[1:] - p.left[1:], p.right[:-1] - p.left[:-1])
+    first = np.flatnonzero(np.concatenate([[True], new > np.maximum.accumulate(p.right)[:-1]]))
+    top, bottom = np.minimum.reduceat(p.top, first), np.maximum.reduceat(p.bottom, first)
+    tall = bottom - top
+    large = np.sort(tall)[round(0.75 * (len(tall) - 1))]
     some = tall >= TALL * large
-    return float(np.median(tall[some])), float(np.median((p.top + p.bottom)[some])) / 2
+    return float(np.median(tall[some])), float(np.median((top + bottom)[some])) / 2
