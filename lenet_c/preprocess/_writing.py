@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 PAPER = 0.6  # of the shorter side: the window through which paper is seen
-FAINT = 0.6  # of the threshold: ink from here on is shown
+import os
+MASK=float(os.environ.get('MASK','.9'))
+FAINT=float(os.environ.get('FAINT','.45'))
+FULL_=float(os.environ.get('FULL','.8'))
+#  # of the threshold: ink from here on is shown
 FULL = 0.85  # of the darkest ink: shown as full
 STEEPEST = 0.3  # of a line of writing, in pixels a pixel: some 16 degrees
 SLOPES = np.linspace(-STEEPEST, STEEPEST, 41)
@@ -48,6 +52,7 @@ UPRIGHT = np.linspace(-0.03, 0.03, 7)  # of lines across them, from the right an
 ENOUGH = 250  # points of lines: so many tell the slope of a picture's width
 POINTS = 500  # of writing: so many tell its slant
 TALL = 0.55  # of the larger characters: what tells their height
+DIM = 0.65  # of the writing's ink: what is fainter on the average is none of it
 SPECK = 0.008  # of the height squared: the area of a mark that is none
 BESIDE = 0.12  # of the height: how far from a character its parts may be
 LOW = 0.45  # of the height: what is smaller is a mark or a part
@@ -73,6 +78,8 @@ class Pieces(NamedTuple):
     left: Floats
     right: Floats
     area: Floats
+    level: Floats  # how dark it is on the average
+    stretched: Mask  # along one line
 
     def of(self, chosen: Any) -> Pieces:
         """Return some of them."""
@@ -104,11 +111,11 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
         grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
     ink = over_paper(grey, _paper(grey))
     threshold = otsu(ink)
-    mask = ink > threshold
+    mask = ink > MASK*threshold
     dark = ink[mask]
     if not dark.size:
         raise NotFound("no writing stands out")
-    full = FULL * ranked(dark, 0.99)
+    full = FULL_ * ranked(dark, 0.99)
     if full < 2.5 * rough or full < 255 * MIN_CONTRAST / 2:
         raise NotFound(
             f"no writing stands out from the noise (contrast {full / 255:.0%} of black to white, "
@@ -125,16 +132,17 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     order = np.argsort(piece.astype(np.uint16), kind="stable")
     y, x, piece = y[order], x[order], piece[order]
     first = np.flatnonzero(np.diff(piece, prepend=-1))
-    slope = _slope(x, y, first, slope)
+    dark = ink[y, x]
+    slope = _slope(x, y, first, dark, slope)
     u, v = turned(x + 0.5, y + 0.5, slope)
-    rising = _pieces(u, v, first)
+    rising = _pieces(u, v, first, dark)
     height, middle, chosen = _band(rising)
     if not chosen.any():
         raise NotFound("only specks, and no writing, are to be seen")
     of_tall = chosen & (rising.bottom - rising.top > LOW * height)
     some = np.flatnonzero(of_tall[piece])
     slant = _slant(u[some], v[some] - middle)
-    upright = _pieces(u + slant * (v - middle), v, first)
+    upright = _pieces(u + slant * (v - middle), v, first, dark)
     held = np.zeros(n, bool)
     if lines.any():
         held[labels[grown(lines, 2) & mask] - 1] = True
@@ -206,8 +214,8 @@ def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> l
     held_above, held_below = top <= near, bottom >= height - near
     for line in across:
         at = line.row + slope * x
-        held_above |= np.abs(top - at) <= near
-        held_below |= np.abs(bottom - at) <= near
+        held_above |= (top >= at - near) & (top <= at + 2)
+        held_below |= (bottom <= at + 1 + near) & (bottom >= at - 1)
     sure = held_above & held_below
     v_top, v_bottom = top - slope * x, bottom - slope * x
     tallest = int(np.argmax(bottom - top))
@@ -226,14 +234,26 @@ def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> l
     return [line for line, one in zip(found, sure, strict=True) if one]
 
 
-def _pieces(u: Floats, v: Floats, first: npt.NDArray[np.intp]) -> Pieces:
+def _pieces(u: Floats, v: Floats, first: npt.NDArray[np.intp], dark: Floats) -> Pieces:
+    area = np.diff(first, append=len(u)).astype(np.float64)
     return Pieces(
         np.minimum.reduceat(v, first) - 0.5,
         np.maximum.reduceat(v, first) + 0.5,
         np.minimum.reduceat(u, first) - 0.5,
         np.maximum.reduceat(u, first) + 0.5,
-        np.diff(first, append=len(u)).astype(np.float64),
+        area,
+        np.add.reduceat(dark, first) / area,
+        _stretched(u, v, first, area),
     )
+
+
+def _stretched(u, v, first, area):
+    """Tell which pieces lie along a sloping line, as a dash does."""
+    mu, mv = np.add.reduceat(u, first) / area, np.add.reduceat(v, first) / area
+    uu = np.add.reduceat(u * u, first) / area - mu * mu
+    vv = np.add.reduceat(v * v, first) / area - mv * mv
+    uv = np.add.reduceat(u * v, first) / area - mu * mv
+    return uv * uv > 0.6 * uu * vv
 
 
 def _median(values: Floats, weights: Floats) -> float:
@@ -243,12 +263,14 @@ def _median(values: Floats, weights: Floats) -> float:
     return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
 
 
-def _slope(x: Any, y: Any, first: npt.NDArray[np.intp], slope: float) -> float:
+def _slope(
+    x: Any, y: Any, first: npt.NDArray[np.intp], dark: Floats, slope: float
+) -> float:
     """Return the slope of the writing: that of most pairs of its tall pieces."""
     u, v = turned(x + 0.5, y + 0.5, slope)
-    p = _pieces(u, v, first)
+    p = _pieces(u, v, first, dark)
     tall = p.bottom - p.top
-    height = _median(tall, p.area)
+    height = _height(p)
     some = np.flatnonzero((tall > TALL * height) & (tall < 1.8 * height))
     if len(some) > 40:
         some = some[np.argsort(-p.area[some])[:40]]
@@ -285,11 +307,21 @@ def _slant(u: Floats, v: Floats) -> float:
 def _band(p: Pieces) -> tuple[float, float, Mask]:
     """Return the height and the middle of the writing, and which pieces lie in its line."""
     tall = p.bottom - p.top
-    height = _median(tall, p.area)
+    height = _height(p)
+    large = tall > 0.25 * height
     middles = (p.top + p.bottom) / 2
-    middle = _median(middles, p.area)
-    chosen = (p.area >= SPECK * height * height) & (np.abs(middles - middle) < 0.9 * height)
-    return height, middle, chosen
+    middle = _median(middles[large], (p.area / tall)[large])
+    faint = p.level < DIM * _median(p.level, p.area)
+    large = p.area >= SPECK * height * height
+    return height, middle, large & ~faint & (np.abs(middles - middle) < 0.9 * height)
+
+
+def _height(p: Pieces) -> float:
+    """Return about how tall characters are, whether they touch or not."""
+    tall = p.bottom - p.top
+    height = _median(tall, p.area)
+    large = tall > 0.25 * height
+    return _median(tall[large], (p.area / tall)[large])
 
 
 def _characters(
@@ -297,8 +329,9 @@ def _characters(
 ) -> Mask:
     """Return which pieces are characters, or parts of them, or marks to keep."""
     tall, wide = p.bottom - p.top, p.right - p.left
-    round_ = (np.minimum(tall, wide) > 0.26 * height) & (p.area < 0.7 * tall * wide)
-    low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide)
+    round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 1.6 * tall)
+    round_ &= (p.area < 0.7 * tall * wide) & ~p.stretched
+    low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide) & (tall < 0.7 * height)
     main = chosen & ((tall > LOW * height) | round_) & ~low
     if not main.any():
         main = chosen
@@ -312,7 +345,8 @@ def _characters(
     over = (apart < -0.3 * wide[rest, None]) & (above < 0.2 * height)
     upright = (tall > 0.2 * height) & (tall > 0.7 * wide) & ~low
     beside = (apart < BESIDE * height) & (above < 0) & upright[rest, None]
-    part = (over | beside).any(axis=1)
+    flag = (apart < 0.25 * height) & (above < 0.1 * height) & (a.bottom < middle)
+    part = (over | beside | flag).any(axis=1)
     out[rest[part]] = True
     if keep:
         marks = p.of(rest[~part])
