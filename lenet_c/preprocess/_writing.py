@@ -29,6 +29,7 @@ from lenet_c.preprocess._finding import (
     ranked,
     reach_of,
     straight,
+    stroke_width,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
+UNEVEN = 0.4  # of full ink: how much paper differs that is looked at again
 PAPER = 0.6  # of the shorter side: the window through which paper is seen
 import os
 MASK=float(os.environ.get('MASK','.9'))
@@ -53,6 +55,7 @@ ENOUGH = 250  # points of lines: so many tell the slope of a picture's width
 POINTS = 500  # of writing: so many tell its slant
 TALL = 0.55  # of the larger characters: what tells their height
 DIM = 0.65  # of the writing's ink: what is fainter on the average is none of it
+DIM_TALL = 0.45  # the same, of what is as tall as characters
 SPECK = 0.008  # of the height squared: the area of a mark that is none
 BESIDE = 0.12  # of the height: how far from a character its parts may be
 LOW = 0.45  # of the height: what is smaller is a mark or a part
@@ -109,13 +112,13 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     rough = noise(grey)
     if rough > 0.025 * spread:
         grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
-    ink = over_paper(grey, _paper(grey))
-    threshold = otsu(ink)
-    mask = ink > MASK*threshold
-    dark = ink[mask]
-    if not dark.size:
-        raise NotFound("no writing stands out")
-    full = FULL_ * ranked(dark, 0.99)
+    window = max(7, round(PAPER * min(grey.shape)))
+    paper = _paper(grey, window)
+    ink, threshold, mask, full = _inked(grey, paper)
+    smaller = max(7, round(3.2 * stroke_width(mask) + 2))
+    if smaller < 0.7 * window and np.ptp(paper) > UNEVEN * full:
+        # the corner of a shadow is paper, too, seen through a smaller window
+        ink, threshold, mask, full = _inked(grey, _paper(grey, smaller))
     if full < 2.5 * rough or full < 255 * MIN_CONTRAST / 2:
         raise NotFound(
             f"no writing stands out from the noise (contrast {full / 255:.0%} of black to white, "
@@ -162,16 +165,26 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     )
 
 
+def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
+    """Return the ink on a paper, the threshold, what is above it, and how dark full ink is."""
+    ink = over_paper(grey, paper)
+    threshold = otsu(ink)
+    mask = ink > MASK * threshold
+    dark = ink[mask]
+    if not dark.size:
+        raise NotFound("no writing stands out")
+    return ink, threshold, mask, FULL_ * ranked(dark, 0.99)
+
+
 def turned(x: Any, y: Any, slope: float) -> tuple[Any, Any]:
     """Return how far places lie along a line of that slope, and how far below it."""
     unit = math.hypot(1, slope)
     return (x + slope * y) / unit, (y - slope * x) / unit
 
 
-def _paper(grey: Grey) -> Grey:
+def _paper(grey: Grey, window: int) -> Grey:
     """Return the paper as it is without ink, seen at half the size."""
     height, width = grey.shape
-    window = max(7, round(PAPER * min(grey.shape)))
     rows, columns = height // 2 * 2, width // 2 * 2
     pairs = np.maximum(grey[0:rows:2], grey[1:rows:2])
     small = np.maximum(pairs[:, 0:columns:2], pairs[:, 1:columns:2]).astype(np.uint8)
@@ -228,8 +241,8 @@ def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> l
         y, along = np.nonzero(rest)
         if len(y):
             v = y - slope * along
-            extent = ranked(v, 0.97) - ranked(v, 0.03)
-            if v_bottom[tallest] - v_top[tallest] > 1.15 * extent:
+            extent = ranked(v, 0.93) - ranked(v, 0.07)
+            if v_bottom[tallest] - v_top[tallest] > 1.25 * extent:
                 sure |= alike
     return [line for line, one in zip(found, sure, strict=True) if one]
 
@@ -311,7 +324,8 @@ def _band(p: Pieces) -> tuple[float, float, Mask]:
     large = tall > 0.25 * height
     middles = (p.top + p.bottom) / 2
     middle = _median(middles[large], (p.area / tall)[large])
-    faint = p.level < DIM * _median(p.level, p.area)
+    dim = np.where(tall > LOW * height, DIM_TALL, DIM)
+    faint = p.level < dim * _median(p.level, p.area)
     large = p.area >= SPECK * height * height
     return height, middle, large & ~faint & (np.abs(middles - middle) < 0.9 * height)
 
@@ -329,7 +343,7 @@ def _characters(
 ) -> Mask:
     """Return which pieces are characters, or parts of them, or marks to keep."""
     tall, wide = p.bottom - p.top, p.right - p.left
-    round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 1.6 * tall)
+    round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 4 * tall)
     round_ &= (p.area < 0.7 * tall * wide) & ~p.stretched
     low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide) & (tall < 0.7 * height)
     main = chosen & ((tall > LOW * height) | round_) & ~low
