@@ -491,12 +491,12 @@ def straight(
     room = int(max(-slopes[0], slopes[-1]) * width) + 2
     rows = height + 2 * room
     some = slice(None, None, max(1, len(y) // enough))
-    # how far up each column goes, so that a line of that slope comes into one row
-    up = np.rint(slopes[:, None] * np.arange(width)).astype(np.intp)
-    flat = (np.arange(len(slopes)) * rows + room)[:, None] + y[some] - up[:, x[some]]
+    # how far up a place goes, so that a line of that slope comes into one row
+    up = np.rint(slopes[:, None] * x[some]).astype(np.intp)
+    flat = (np.arange(len(slopes)) * rows + room)[:, None] + y[some] - up
     tried = np.bincount(flat.ravel(), minlength=rows * len(slopes)).reshape(-1, rows)
     best = int(np.argmax((tried * tried * tried).sum(axis=1)))
-    at = y - up[best, x] + room
+    at = y - np.rint(slopes[best] * x).astype(np.intp) + room
     counts = np.bincount(at, minlength=rows)
     near = counts.copy()
     near[1:] += counts[:-1]

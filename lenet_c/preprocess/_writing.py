@@ -9,6 +9,8 @@ that turns with the writing: u along it, v down, in pixels.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -58,7 +60,13 @@ DIM = 0.65  # of the writing's ink: what is fainter on the average is none of it
 DIM_TALL = 0.45  # the same, of what is as tall as characters
 SPECK = 0.008  # of the height squared: the area of a mark that is none
 BESIDE = 0.12  # of the height: how far from a character its parts may be
+LEAST = 3.0  # pixels: writing that is lower cannot be told from specks
+GOES_ON = 0.8  # of a printed line: how much is there
 LOW = 0.45  # of the height: what is smaller is a mark or a part
+
+
+ONLY_LINES = "only lines, and no writing, are to be seen"
+ONLY_SPECKS = "only specks, and no writing, are to be seen"
 
 
 class Found(NamedTuple):
@@ -73,6 +81,19 @@ class Found(NamedTuple):
     height: float  # of the tall characters
 
 
+class Points(NamedTuple):
+    """The pixels of connected pieces, one piece after another."""
+
+    x: Floats
+    y: Floats
+    ink: Grey
+    first: npt.NDArray[np.intp]  # of each piece
+
+    def each(self, what: np.ufunc, values: Any) -> Any:
+        """Return a sum or an extreme of each piece."""
+        return what.reduceat(values, self.first)
+
+
 class Pieces(NamedTuple):
     """Connected pieces, in the frame of the writing."""
 
@@ -81,8 +102,6 @@ class Pieces(NamedTuple):
     left: Floats
     right: Floats
     area: Floats
-    level: Floats  # how dark it is on the average
-    stretched: Mask  # along one line
 
     def of(self, chosen: Any) -> Pieces:
         """Return some of them."""
@@ -104,8 +123,25 @@ def find(grey: Grey, keep: str) -> Found:
         raise NotFound(f"no writing stands out (contrast {spread / 255:.0%} of black to white)")
     if min(grey.shape) < 4:
         raise NotFound(f"no writing stands out in {grey.shape[1]}x{grey.shape[0]} pixels")
-    sure, _ = darkness(grey[::2, ::2] if min(grey.shape) >= 24 else grey)
-    return _find_dark(grey if sure > 0 else 255 - grey, spread, keep)
+    sure = _ink_is_dark(grey[::2, ::2] if min(grey.shape) >= 24 else grey)
+    likelier, other = (grey, 255 - grey) if sure > 0 else (255 - grey, grey)
+    try:
+        return _find_dark(likelier, spread, keep)
+    except NotFound:
+        if abs(sure) < 0.3:
+            with suppress(NotFound):
+                return _find_dark(other, spread, keep)
+        raise
+
+
+def _ink_is_dark(grey: Grey) -> float:
+    """Return how surely ink is the darker of the two, as `darkness` does; mostly it is plain."""
+    light = grey > otsu(grey)
+    sides = light[0].mean() + light[-1].mean() + light[:, 0].mean() + light[:, -1].mean()
+    for sign, inner, border in ((1, light.mean(), sides / 4), (-1, 1 - light.mean(), 1 - sides / 4)):
+        if inner > 0.75 and border > 0.85:
+            return float(sign)
+    return darkness(grey)[0]
 
 
 def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
@@ -125,44 +161,52 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
             f"noise {rough / 255:.0%})"
         )
     lines, slope = _printed(mask)
-    mask &= ~lines
+    any_lines = lines is not None
+    if lines is not None:
+        mask &= ~lines
     labels, n = ndimage.label(mask, ALL_AROUND)
     if not n:
-        what = "only lines, and no writing, are" if lines.any() else "no writing is"
-        raise NotFound(f"{what} to be seen")
-    y, x = np.nonzero(mask)
-    piece = labels[y, x] - 1
-    order = np.argsort(piece.astype(np.uint16), kind="stable")
-    y, x, piece = y[order], x[order], piece[order]
-    first = np.flatnonzero(np.diff(piece, prepend=-1))
-    dark = ink[y, x]
-    slope = _slope(x, y, first, dark, slope)
-    u, v = turned(x + 0.5, y + 0.5, slope)
-    rising = _pieces(u, v, first, dark)
-    height, middle, chosen = _band(rising)
-    if not chosen.any():
-        raise NotFound("only specks, and no writing, are to be seen")
-    of_tall = chosen & (rising.bottom - rising.top > LOW * height)
-    some = np.flatnonzero(of_tall[piece])
-    slant = _slant(u[some], v[some] - middle)
-    upright = _pieces(u + slant * (v - middle), v, first, dark)
-    held = np.zeros(n, bool)
-    if lines.any():
-        held[labels[grown(lines, 2) & mask] - 1] = True
-    chosen = _characters(upright, chosen, held, height, middle, keep)
-    kept = upright.of(chosen)
-    height, middle = _size(kept)
-    near = grown(np.concatenate([[False], chosen])[labels]) & ~lines
-    shown = (ink - FAINT * threshold) * (near / (full - FAINT * threshold))
-    return Found(
-        np.minimum(np.maximum(shown, 0), 1).astype(np.float32),
-        slope,
-        slant,
-        float(kept.left.min()),
-        float(kept.right.max()),
-        middle,
-        height,
+        raise NotFound(ONLY_LINES if any_lines else "no writing is to be seen")
+    points, order = _points(mask, labels, ink)
+    pieces, u, v, slope = _straightened(points, slope)
+    height, middle, chosen = _band(pieces, points)
+    if height < LEAST or not chosen.any():
+        raise NotFound(ONLY_LINES if any_lines else ONLY_SPECKS)
+    of_tall = (chosen & (pieces.bottom - pieces.top > LOW * height))[order]
+    slant = _slant(u[of_tall], v[of_tall] - middle)
+    u += slant * (v - middle)
+    pieces = pieces._replace(
+        left=points.each(np.minimum, u) - 0.5, right=points.each(np.maximum, u) + 0.5
     )
+    held = np.zeros(n, bool)
+    if lines is not None:
+        held[labels[grown(lines, 2) & mask] - 1] = True
+    stretched = _stretched(points, u, v, pieces.area)
+    chosen = _characters(pieces, chosen, held, stretched, height, middle, keep)
+    kept = pieces.of(chosen)
+    height, middle = _size(kept)
+    left, right = float(kept.left.min()), float(kept.right.max())
+    if held[chosen].all() and height < 0.2 * min(grey.shape):
+        raise NotFound(ONLY_LINES)
+    if (kept.right - kept.left > 3 * (kept.bottom - kept.top)).all() and height < 0.3 * len(grey):
+        raise NotFound("only a dash or a line, and no writing, is to be seen")
+    near = grown(np.concatenate([[False], chosen])[labels])
+    if lines is not None:
+        near &= ~lines
+    least = np.float32(FAINT * threshold)
+    shown = (ink - least) * np.float32(1 / (full - least)) * near
+    return Found(np.minimum(np.maximum(shown, 0), 1), slope, slant, left, right, middle, height)
+
+
+def _points(mask: Mask, labels: Any, ink: Grey) -> tuple[Points, npt.NDArray[np.intp]]:
+    """Return the pixels of each piece, and the piece of each pixel."""
+    at = np.flatnonzero(mask)
+    piece = labels.ravel()[at] - 1
+    order = np.argsort(piece.astype(np.uint16), kind="stable")
+    at, piece = at[order], piece[order]
+    y, x = np.divmod(at, mask.shape[1])
+    first = np.concatenate([[0], np.flatnonzero(piece[1:] != piece[:-1]) + 1])
+    return Points(x + 0.5, y + 0.5, ink.ravel()[at], first), piece
 
 
 def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
@@ -195,18 +239,19 @@ def _paper(grey: Grey, window: int) -> Grey:
     return np.maximum(paper, grey)
 
 
-def _printed(mask: Mask) -> tuple[Mask, float]:
-    """Return the lines that are printed, and their slope."""
-    lines = np.zeros_like(mask)
+def _printed(mask: Mask) -> tuple[Mask | None, float]:
+    """Return the lines that are printed, or None, and their slope."""
     found, slope = straight(mask, SLOPES, ENOUGH, 0.4)
-    across = [line for line in found if line.goes_on >= 0.8]
+    across = [line for line in found if line.goes_on >= GOES_ON]
+    lines = np.zeros_like(mask)
     for line in across:
         lines[line.y, line.x] = True
     if not across:
         slope = 0.0
-    for line in _upright(mask, lines, across, slope):
+    upright = _upright(mask, lines, across, slope)
+    for line in upright:
         lines[line.x, line.y] = True
-    return lines, slope
+    return (lines if across or upright else None), slope
 
 
 def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> list[Straight]:
@@ -217,7 +262,7 @@ def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> l
     """
     height = mask.shape[0]
     found, lean = straight(np.ascontiguousarray(mask.T), UPRIGHT - slope, ENOUGH, 0.25, 0.2)
-    found = [line for line in found if line.goes_on >= 0.8 and len(line.x)]
+    found = [line for line in found if line.goes_on >= GOES_ON and len(line.x)]
     if not found:
         return found
     x = np.array([line.row + lean * (line.start + line.stop) / 2 for line in found])
@@ -247,26 +292,24 @@ def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> l
     return [line for line, one in zip(found, sure, strict=True) if one]
 
 
-def _pieces(u: Floats, v: Floats, first: npt.NDArray[np.intp], dark: Floats) -> Pieces:
-    area = np.diff(first, append=len(u)).astype(np.float64)
+def _pieces(points: Points, u: Floats, v: Floats) -> Pieces:
     return Pieces(
-        np.minimum.reduceat(v, first) - 0.5,
-        np.maximum.reduceat(v, first) + 0.5,
-        np.minimum.reduceat(u, first) - 0.5,
-        np.maximum.reduceat(u, first) + 0.5,
-        area,
-        np.add.reduceat(dark, first) / area,
-        _stretched(u, v, first, area),
+        points.each(np.minimum, v) - 0.5,
+        points.each(np.maximum, v) + 0.5,
+        points.each(np.minimum, u) - 0.5,
+        points.each(np.maximum, u) + 0.5,
+        np.diff(points.first, append=len(u)).astype(np.float64),
     )
 
 
-def _stretched(u, v, first, area):
-    """Tell which pieces lie along a sloping line, as a dash does."""
-    mu, mv = np.add.reduceat(u, first) / area, np.add.reduceat(v, first) / area
-    uu = np.add.reduceat(u * u, first) / area - mu * mu
-    vv = np.add.reduceat(v * v, first) / area - mv * mv
-    uv = np.add.reduceat(u * v, first) / area - mu * mv
-    return uv * uv > 0.6 * uu * vv
+def _stretched(points: Points, u: Floats, v: Floats, area: Floats) -> Mask:
+    """Tell which pieces lie along a sloping line, as a dash may."""
+    mean_u, mean_v = points.each(np.add, u) / area, points.each(np.add, v) / area
+    uu = points.each(np.add, u * u) / area - mean_u * mean_u
+    vv = points.each(np.add, v * v) / area - mean_v * mean_v
+    uv = points.each(np.add, u * v) / area - mean_u * mean_v
+    along: Mask = uv * uv > 0.6 * uu * vv
+    return along
 
 
 def _median(values: Floats, weights: Floats) -> float:
@@ -276,28 +319,30 @@ def _median(values: Floats, weights: Floats) -> float:
     return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
 
 
-def _slope(
-    x: Any, y: Any, first: npt.NDArray[np.intp], dark: Floats, slope: float
-) -> float:
-    """Return the slope of the writing: that of most pairs of its tall pieces."""
-    u, v = turned(x + 0.5, y + 0.5, slope)
-    p = _pieces(u, v, first, dark)
+def _straightened(points: Points, slope: float) -> tuple[Pieces, Floats, Floats, float]:
+    """Return the pieces, and where their points lie, in the frame of the writing, and its slope.
+
+    The slope is that of most pairs of tall pieces.
+    """
+    u, v = turned(points.x, points.y, slope)
+    p = _pieces(points, u, v)
     tall = p.bottom - p.top
     height = _height(p)
     some = np.flatnonzero((tall > TALL * height) & (tall < 1.8 * height))
     if len(some) > 40:
         some = some[np.argsort(-p.area[some])[:40]]
-    if len(some) < 3:
-        return slope
-    across, along = (p.top + p.bottom)[some] / 2, (p.left + p.right)[some] / 2
-    one, other = np.triu_indices(len(some), 1)
-    apart = along[other] - along[one]
-    far = np.abs(apart) > height
-    if np.ptp(along) < 2 * height or not far.any():
-        return slope
-    apart, down = apart[far], (across[other] - across[one])[far]
-    more = _median(down / apart, np.abs(apart))
-    return min(max(slope + more, -STEEPEST), STEEPEST)
+    along = (p.left + p.right)[some] / 2
+    if len(some) < 3 or np.ptp(along) < 2 * height:
+        return p, u, v, slope
+    across = (p.top + p.bottom)[some] / 2
+    apart, down = (side[:, None] - side for side in (along, across))
+    far = apart > height
+    more = _median(down[far] / apart[far], apart[far])
+    if abs(more) * float(np.ptp(along)) < 0.5:
+        return p, u, v, slope
+    slope = min(max(slope + more, -STEEPEST), STEEPEST)
+    u, v = turned(points.x, points.y, slope)
+    return _pieces(points, u, v), u, v, slope
 
 
 def _slant(u: Floats, v: Floats) -> float:
@@ -317,17 +362,19 @@ def _slant(u: Floats, v: Floats) -> float:
     return float(weights @ SLANTS / weights.sum())
 
 
-def _band(p: Pieces) -> tuple[float, float, Mask]:
+def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     """Return the height and the middle of the writing, and which pieces lie in its line."""
     tall = p.bottom - p.top
     height = _height(p)
     large = tall > 0.25 * height
     middles = (p.top + p.bottom) / 2
     middle = _median(middles[large], (p.area / tall)[large])
+    level = points.each(np.add, points.ink) / p.area
     dim = np.where(tall > LOW * height, DIM_TALL, DIM)
-    faint = p.level < dim * _median(p.level, p.area)
-    large = p.area >= SPECK * height * height
-    return height, middle, large & ~faint & (np.abs(middles - middle) < 0.9 * height)
+    chosen = level > dim * _median(level, p.area)
+    chosen &= p.area >= SPECK * height * height
+    chosen &= np.abs(middles - middle) < 0.9 * height
+    return height, middle, chosen
 
 
 def _height(p: Pieces) -> float:
@@ -339,12 +386,18 @@ def _height(p: Pieces) -> float:
 
 
 def _characters(
-    p: Pieces, chosen: Mask, held: Mask, height: float, middle: float, keep: str
+    p: Pieces,
+    chosen: Mask,
+    held: Mask,
+    stretched: Mask,
+    height: float,
+    middle: float,
+    keep: str,
 ) -> Mask:
     """Return which pieces are characters, or parts of them, or marks to keep."""
     tall, wide = p.bottom - p.top, p.right - p.left
     round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 4 * tall)
-    round_ &= (p.area < 0.7 * tall * wide) & ~p.stretched
+    round_ &= (p.area < 0.7 * tall * wide) & ~stretched
     low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide) & (tall < 0.7 * height)
     main = chosen & ((tall > LOW * height) | round_) & ~low
     if not main.any():
@@ -387,13 +440,19 @@ def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
 
 def _size(p: Pieces) -> tuple[float, float]:
     """Return the height and the middle of the tall ones among characters."""
-    order = np.argsort(p.left)
-    p = p.of(order)
-    # pieces of one character lie above each other
-    new = p.left[1:] + 0.4 * np.minimum(p.right[1:] - p.left[1:], p.right[:-1] - p.left[:-1])
-    first = np.flatnonzero(np.concatenate([[True], new > np.maximum.accumulate(p.right)[:-1]]))
-    top, bottom = np.minimum.reduceat(p.top, first), np.maximum.reduceat(p.bottom, first)
-    tall = bottom - top
-    large = np.sort(tall)[round(0.75 * (len(tall) - 1))]
-    some = tall >= TALL * large
-    return float(np.median(tall[some])), float(np.median((top + bottom)[some])) / 2
+    spans: list[list[float]] = []
+    for left, right, top, bottom in sorted(
+        zip(p.left.tolist(), p.right.tolist(), p.top.tolist(), p.bottom.tolist(), strict=True)
+    ):
+        last = spans[-1] if spans else None
+        # pieces of one character lie above each other
+        if last and last[1] - left > 0.4 * min(right - left, last[1] - last[0]):
+            last[1:] = max(last[1], right), min(last[2], top), max(last[3], bottom)
+        else:
+            spans.append([left, right, top, bottom])
+    heights = sorted(span[3] - span[2] for span in spans)
+    least = TALL * heights[round(0.75 * (len(heights) - 1))]
+    tall = [span for span in spans if span[3] - span[2] >= least]
+    return median(span[3] - span[2] for span in tall), median(
+        (span[2] + span[3]) / 2 for span in tall
+    )
