@@ -104,7 +104,9 @@ def place(
     sheet += np.asarray(drawn)
 
 
-def stroke(shape: tuple[int, int], one: tuple[float, float], other: tuple[float, float], width: float) -> Grey:
+def stroke(
+    shape: tuple[int, int], one: tuple[float, float], other: tuple[float, float], width: float
+) -> Grey:
     """Draw a straight stroke between two places (x, y)."""
     y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
     (x0, y0), (x1, y1) = one, other
@@ -120,7 +122,9 @@ def pen(f: Field) -> float:
     return max(1.0, HEIGHT_OF(f) / 25)
 
 
-def level(f: Field, at: float, start: float = 0.0, stop: float = 1.0, width: float = 0, slope: float = 0.0) -> Grey:
+def level(
+    f: Field, at: float, start: float = 0.0, stop: float = 1.0, width: float = 0, slope: float = 0.0
+) -> Grey:
     """Draw a line along at a part of the digits' height below their top, over a part of the width."""
     rows, columns = f.shape
     width = width or pen(f)
@@ -128,7 +132,12 @@ def level(f: Field, at: float, start: float = 0.0, stop: float = 1.0, width: flo
     if slope:
         top, bottom = rows / 2 - (b := 0.5 * HEIGHT_OF(f)), rows / 2 + b
     y = top + at * (bottom - top)
-    return stroke(f.shape, (start * columns, y + slope * (start - 0.5) * columns), (stop * columns, y + slope * (stop - 0.5) * columns), width)
+    return stroke(
+        f.shape,
+        (start * columns, y + slope * (start - 0.5) * columns),
+        (stop * columns, y + slope * (stop - 0.5) * columns),
+        width,
+    )
 
 
 def HEIGHT_OF(f: Field) -> float:
@@ -171,17 +180,60 @@ MARKS: dict[str, Callable[[Field, np.random.Generator], Grey]] = {
     "underline to the edges": lambda f, rng: level(f, 1.15),
     "rules": lambda f, rng: np.maximum(level(f, -0.3), level(f, 1.2)),
     "rule through": lambda f, rng: level(f, 0.6),
-    "faint rules": lambda f, rng: 0.4 * np.max([level(f, a) for a in np.arange(-0.4, 1.5, 0.3)], axis=0),
-    "box": lambda f, rng: np.max([level(f, -0.25, 0.03, 0.97), level(f, 1.25, 0.03, 0.97), *(stroke(f.shape, (p * f.shape[1], f.box[0] - 0.25 * (h := f.box[1] - f.box[0])), (p * f.shape[1], f.box[1] + 0.25 * h), pen(f)) for p in (0.03, 0.97))], axis=0),
-    "cells": lambda f, rng: np.max([level(f, -0.25), level(f, 1.25), cells(f, -0.25, 1.25)], axis=0),
+    "faint rules": lambda f, rng: (
+        0.4 * np.max([level(f, a) for a in np.arange(-0.4, 1.5, 0.3)], axis=0)
+    ),
+    "box": lambda f, rng: np.max(
+        [
+            level(f, -0.25, 0.03, 0.97),
+            level(f, 1.25, 0.03, 0.97),
+            *(
+                stroke(
+                    f.shape,
+                    (p * f.shape[1], f.box[0] - 0.25 * (h := f.box[1] - f.box[0])),
+                    (p * f.shape[1], f.box[1] + 0.25 * h),
+                    pen(f),
+                )
+                for p in (0.03, 0.97)
+            ),
+        ],
+        axis=0,
+    ),
+    "cells": lambda f, rng: np.max(
+        [level(f, -0.25), level(f, 1.25), cells(f, -0.25, 1.25)], axis=0
+    ),
     "cells to the edges": lambda f, rng: cells(f, -2, 3),
     "comb": lambda f, rng: np.maximum(level(f, 1.2), cells(f, 0.8, 1.2)),
     "comb of full height": lambda f, rng: np.maximum(level(f, 1.2), cells(f, -0.1, 1.2)),
     "bars": lambda f, rng: cells(f, -0.25, 1.25),
     "guilloche": guilloche,
-    "dots": lambda f, rng: most(f, (stroke(f.shape, (x, y := f.box[1] - 2), (x, y + 1), 2.5 * pen(f)) for x in between(f))),
-    "dashes": lambda f, rng: most(f, (stroke(f.shape, (x - 2 * (w := pen(f)), y := (f.box[0] + f.box[1]) / 2), (x + 2 * w, y), 2 * w) for x in between(f))),
-    "specks": lambda f, rng: np.max([stroke(f.shape, (x := rng.uniform(0, f.shape[1]), y := rng.uniform(0, f.shape[0])), (x + 0.1, y), pen(f)) for _ in range(20)], axis=0),
+    "dots": lambda f, rng: most(
+        f, (stroke(f.shape, (x, y := f.box[1] - 2), (x, y + 1), 2.5 * pen(f)) for x in between(f))
+    ),
+    "dashes": lambda f, rng: most(
+        f,
+        (
+            stroke(
+                f.shape,
+                (x - 2 * (w := pen(f)), y := (f.box[0] + f.box[1]) / 2),
+                (x + 2 * w, y),
+                2 * w,
+            )
+            for x in between(f)
+        ),
+    ),
+    "specks": lambda f, rng: np.max(
+        [
+            stroke(
+                f.shape,
+                (x := rng.uniform(0, f.shape[1]), y := rng.uniform(0, f.shape[0])),
+                (x + 0.1, y),
+                pen(f),
+            )
+            for _ in range(20)
+        ],
+        axis=0,
+    ),
 }
 
 

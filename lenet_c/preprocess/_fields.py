@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from lenet_c.preprocess import _pictures
-from lenet_c.preprocess._pictures import BOX, HUGE, MAX_ARRAY, need_extra
+from lenet_c import checks
+from lenet_c.cpu import get_num_threads
+from lenet_c.preprocess._pictures import (
+    BOX,
+    SMALLEST,
+    given_array,
+    need_extra,
+    range_of,
+    reduced,
+    sampled,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,12 +30,18 @@ if TYPE_CHECKING:
     from lenet_c.preprocess._pictures import Picture
     from lenet_c.preprocess._writing import Found
 
+    Strip = npt.NDArray[np.uint8]
+    Map = npt.NDArray[np.float64]
+
 HEIGHT = 32
-MARGIN = 8
-PIXELS = 16_000  # in which writing is looked for
-ROWS = 48  # of them at least, as far as
-MOST = 48_000  # pixels go
+MARGIN = 8  # empty columns left and right
+WIDEST = 1 << 14  # columns of a strip
+MARKS = ".,-"
+WORKING = 16_000  # pixels in which writing is looked for
+ROWS = 48  # of them at least
+MOST = 48_000  # pixels, for pictures much wider than high
 SMALL = 24  # writing lower than this is looked at again from nearer
+PEAK = 1.25  # strokes are full in the middle, as MNIST's are
 
 
 @dataclass(frozen=True)
@@ -34,84 +53,276 @@ class Line:
     strip : ndarray of uint8, (32, W)
         Background 0, ink up to 255.
     to_picture : ndarray of float64, (2, 3)
-        Where the strip lies in the picture: ``to_picture @ [column, row, 1]`` is ``[x, y]``. Both
+        Where the strip lies in the picture: ``to_picture @ [column, row, 1]`` is ``[x, y]``. All
         count from the outer corner of the first pixel, whose middle is at 0.5.
     """
 
-    strip: npt.NDArray[np.uint8]
-    to_picture: npt.NDArray[np.float64]
+    strip: Strip
+    to_picture: Map
 
 
-def line(picture: Picture, *, keep: str = "", return_map: bool = False) -> Any:
+@dataclass(frozen=True)
+class Lines:
+    """What `lines` found.
+
+    Attributes
+    ----------
+    strips : list of ndarray of uint8, (32, W)
+        One for each field, of unequal width; (32, 16) and all 0 where refused.
+    to_picture : ndarray of float64, (N, 2, 3)
+        Where each lies in its picture, as in `Line`; all 0 where refused.
+    refused : ndarray of bool, (N,)
+        Which show no writing that can be told.
+    reasons : list of (str or None)
+        Why, for each that is refused.
+    """
+
+    strips: list[Strip]
+    to_picture: Map
+    refused: npt.NDArray[np.bool_]
+    reasons: list[str | None]
+
+
+@overload
+def line(picture: Picture, *, keep: str = ..., return_map: Literal[False] = ...) -> Strip: ...
+
+
+@overload
+def line(picture: Picture, *, keep: str = ..., return_map: Literal[True]) -> Line: ...
+
+
+def line(picture: Picture, *, keep: str = "", return_map: bool = False) -> Strip | Line:
+    """Find the line of characters that a picture of a field shows, and bring it into a strip.
+
+    Rules, boxes, borders of cells, underlines, shadows, security print, specks, and marks between
+    characters are left out. A line that rises or falls, up to 16 degrees, is put level, and slanting
+    writing upright. The median of the tall characters becomes 20 pixels high, its middle in row 16;
+    small ones stay small beside them.
+
+    Parameters
+    ----------
+    picture : array, (H, W) or (H, W, channels), or what `load_image` takes
+        One line, from a single digit to some tens of characters; what `character` takes.
+    keep : str
+        Marks that stay in the strip, as characters: any of "." "," and "-".
+    return_map : bool
+        Return a `Line`, which also says where in the picture the strip lies.
+
+    Returns
+    -------
+    ndarray of uint8, (32, W), or Line
+        Background 0, ink up to 255, 8 empty columns left and right.
+
+    Raises
+    ------
+    ValueError
+        If the array is no picture, or no writing is to be seen on it: what it shows.
+    ImportError
+        If SciPy or Pillow is not installed.
+    """
     need_extra("line")
-    given = _pictures._given(picture)
-    white, black = _pictures._range(given)
-    found = _line(given, white, black, keep)
+    keep, return_map = _marks(keep), checks.truth("return_map", return_map)
+    given = given_array(picture, "picture", "lines", draft=False)
+    found = _line(given, *range_of(given, "picture"), keep)
     return found if return_map else found.strip
 
 
-def _line(given, white, black, keep):
+def lines(
+    pictures: Iterable[Picture] | Picture,
+    boxes: npt.ArrayLike | None = None,
+    *,
+    keep: str = "",
+    num_threads: int | None = None,
+) -> Lines:
+    """Bring the writing of many fields into strips, on several threads.
+
+    Parameters
+    ----------
+    pictures : iterable, or one picture with boxes
+        What `line` takes: arrays, paths, bytes, in any mixture. With boxes one picture, of a form.
+    boxes : array-like, (N, 4), optional
+        Where the fields of the form are: x, y, width and height, in its pixels.
+    keep : str
+        Marks that stay in the strips, as `line` keeps them.
+    num_threads : int, optional
+        By default as many as `get_num_threads` says.
+
+    Returns
+    -------
+    Lines
+        The strips, where they lie, and which fields were refused and why. A picture that cannot
+        be read is refused, too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a picture is none at all, the form cannot be read, or a box is outside of it: which.
+    """
+    need_extra("lines")
+    keep = _marks(keep)
+    threads = checks.whole(
+        "num_threads", get_num_threads() if num_threads is None else num_threads, 1
+    )
+    if boxes is not None:
+        return _of_form(pictures, boxes, keep, threads)
+    if isinstance(pictures, (str, bytes, os.PathLike)) or not isinstance(pictures, Iterable):
+        raise TypeError(
+            "pictures: got one picture, want several, as [picture], or one with its boxes"
+        )
+
+    def one(k: int, picture: Any) -> Line | str:
+        try:
+            return line(picture, keep=keep, return_map=True)
+        except (ValueError, OSError) as error:
+            return str(error).removeprefix("picture: ")
+        except TypeError as error:
+            raise TypeError(f"pictures[{k}]: {str(error).removeprefix('picture: ')}") from None
+
+    with ThreadPoolExecutor(threads) as pool:
+        return _together(list(pool.map(one, itertools.count(), pictures)))
+
+
+def _of_form(form: Any, boxes: npt.ArrayLike, keep: str, threads: int) -> Lines:
+    given = given_array(form, "pictures", "lines", draft=False)
+    white, black = range_of(given, "pictures")
+    places = checks.numbers("boxes", boxes)
+    if places.ndim != 2 or places.shape[1] != 4:
+        raise ValueError(f"boxes: shape {places.shape}, want (N, 4): x, y, width, height")
+    size = given.shape[1::-1]
+    parts = []
+    for k, (x, y, width, height) in enumerate(places.tolist()):
+        if not (0 <= x < x + width <= size[0] and 0 <= y < y + height <= size[1]):
+            raise ValueError(
+                f"boxes[{k}]: x {x}, y {y}, width {width}, height {height}, want a box within "
+                f"{size[0]}x{size[1]} pixels"
+            )
+        left, top = math.floor(x), math.floor(y)
+        parts.append((left, top, given[top : math.ceil(y + height), left : math.ceil(x + width)]))
+
+    def one(part: tuple[int, int, npt.NDArray[Any]]) -> Line | str:
+        try:
+            return _moved(_line(part[2], white, black, keep), *part[:2])
+        except ValueError as error:
+            return str(error).removeprefix("picture: ")
+
+    with ThreadPoolExecutor(threads) as pool:
+        return _together(list(pool.map(one, parts)))
+
+
+def _together(found: list[Line | str]) -> Lines:
+    out = Lines([], np.zeros((len(found), 2, 3)), np.zeros(len(found), bool), [None] * len(found))
+    for k, result in enumerate(found):
+        if isinstance(result, str):
+            out.strips.append(np.zeros((HEIGHT, 2 * MARGIN), np.uint8))
+            out.refused[k], out.reasons[k] = True, result
+        else:
+            out.strips.append(result.strip)
+            out.to_picture[k] = result.to_picture
+    return out
+
+
+def _marks(keep: str) -> str:
+    if not isinstance(keep, str):
+        raise TypeError(f"keep: got {checks.short(keep)}, want a str of marks, as {MARKS!r}")
+    if others := "".join(sorted(set(keep) - set(MARKS))):
+        raise ValueError(f"keep: got {checks.short(others)}, want any of {MARKS!r}")
+    return keep
+
+
+def _line(given: npt.NDArray[Any], white: float, black: float, keep: str) -> Line:
     from lenet_c.preprocess import _writing
-    try:
-        grey, to_given = _working(given, white, black)
-        found = _writing.find(grey, keep)
-    except _writing.NotFound as error:
-        raise ValueError(f"picture: {error}") from None
-    strip, to_working = _strip(found)
-    return Line(strip, _after(to_given, to_working))
+    from lenet_c.preprocess._finding import NotFound
+
+    with np.errstate(all="ignore"):  # of a few pixels, or nearly equal ones; found or not, below
+        try:
+            grey, to_given, factor = _working(given, white, black)
+            found = _writing.find(grey, keep)
+        except NotFound as error:
+            raise ValueError(f"picture: {error}") from None
+        if factor > 1.25 and found.height < SMALL:
+            # far off: once more from nearer, with some of what is around it
+            left, top, part = _around(given, found, to_given)
+            try:
+                grey, to_part, _ = _working(part, white, black)
+                nearer = _writing.find(grey, keep)
+            except NotFound:
+                return _strip(found, to_given)
+            return _moved(_strip(nearer, to_part), left, top)
+    return _strip(found, to_given)
 
 
-def _working(given, white, black):
+def _working(
+    given: npt.NDArray[Any], white: float, black: float
+) -> tuple[npt.NDArray[np.float32], Map, float]:
+    """Return the picture as grey of a bounded size, the way back, and how much smaller it is."""
     height, width = given.shape[:2]
-    pixels = height * width
-    factor = max(min(math.sqrt(pixels / PIXELS), height / ROWS), math.sqrt(pixels / MOST))
+    factor = min(math.sqrt(height * width / WORKING), height / ROWS)
+    factor = max(factor, math.sqrt(height * width / MOST))
     if factor < 1:
-        factor = max(factor, max(height, width) / _pictures.SMALLEST)
-        factor = min(factor, 1)
-    step = _pictures.sampled(factor)
+        factor = min(1.0, max(factor, max(height, width) / SMALLEST))
+    step = sampled(factor)
     if given.ndim == 3 and given.shape[2] == 3:
         some = given[::step, ::step]
-        if (some[:, :, 0] == some[:, :, 1]).all() and (some[:, :, 0] == some[:, :, 2]).all():
+        if (some[:, :, :1] == some[:, :, 1:]).all():
             given = given[:, :, 0]
-    grey = _pictures.reduced(given, white, black, factor, "writing")
+    grey = reduced(given, white, black, factor, "picture", "writing")
     to_given = np.zeros((2, 3))
-    for axis, (side, reduced) in enumerate(zip((width, height), grey.shape[::-1], strict=True)):
-        samples = -(-side // step)
-        to_given[axis, axis] = samples / reduced * step
-        to_given[axis, 2] = 0.5 - 0.5 * step
-    return grey, to_given
+    for axis, (side, short) in enumerate(zip((width, height), grey.shape[::-1], strict=True)):
+        to_given[axis, axis] = -(-side // step) / short * step
+        to_given[axis, 2] = 0.5 - 0.5 * step  # every step-th pixel, the first one first
+    return grey, to_given, factor
 
 
-def _after(second, first):
+def _around(given: npt.NDArray[Any], found: Found, to_given: Map) -> tuple[int, int, Any]:
+    """Return the left and the top of the part of the picture with the writing, and that part."""
+    to_pixels, columns = _placed(found)
+    corners = np.array([[c, r, 1] for c in (0, columns) for r in (0, HEIGHT)])
+    places = _after(to_given, to_pixels) @ corners.T
+    low = np.maximum(places.min(axis=1).astype(int), 0)
+    high = np.minimum(np.ceil(places.max(axis=1)).astype(int), given.shape[1::-1])
+    return int(low[0]), int(low[1]), given[low[1] : high[1], low[0] : high[0]]
+
+
+def _moved(found: Line, x: float, y: float) -> Line:
+    return Line(found.strip, found.to_picture + [[0, 0, x], [0, 0, y]])
+
+
+def _after(second: Map, first: Map) -> Map:
     """Return the affine map that does one after the other."""
-    out = second[:, :2] @ first
+    out: Map = second[:, :2] @ first
     out[:, 2] += second[:, 2]
     return out
 
 
-def _strip(found: Found):
+def _placed(found: Found) -> tuple[Map, int]:
+    """Return the map from the strip to the pixels that writing was found in, and its columns."""
+    down = found.height / BOX
+    columns = max(1, math.ceil((found.right - found.left) / down)) + 2 * MARGIN
+    unit = math.hypot(1, found.slope)
+    # from columns and rows to places along the line and across it, then to pixels
+    half = HEIGHT / 2 * down
+    along = [down, -found.slant * down, found.left - MARGIN * down + found.slant * half]
+    across = [0.0, down, found.middle - half]
+    turn = np.array([[1, -found.slope, 0], [found.slope, 1, 0]]) / unit
+    return _after(turn, np.array([along, across])), columns
+
+
+def _strip(found: Found, to_given: Map) -> Line:
     from PIL import Image
 
-    scale = BOX / found.height
-    columns = max(1, math.ceil((found.right - found.left) * scale)) + 2 * MARGIN
-    down = 1 / scale
-    unit = math.hypot(1, found.slope)
-    # across the line and along it, once upright, from rows and columns; then from there to pixels
-    upright = np.array(
-        [
-            [down, -found.slant * down, found.left - MARGIN * down + found.slant * HEIGHT / 2 * down],
-            [0, down, found.middle - HEIGHT / 2 * down],
-        ]
-    )
-    turn = np.array([[1, -found.slope, 0], [found.slope, 1, 0]]) / unit
-    to_pixels = _after(turn, upright)
-    finer = min(8, max(1, math.ceil(down - 0.25)))
-    raw = Image.fromarray(np.rint(found.ink * 255).astype(np.uint8))
+    to_pixels, columns = _placed(found)
+    if columns > WIDEST:
+        raise ValueError(f"picture: writing {columns} times as wide as high is none")
+    finer = max(1, math.ceil(found.height / BOX - 0.75))
+    raw = Image.fromarray((found.ink * np.float32(255) + np.float32(0.5)).astype(np.uint8))
     drawn = raw.transform(
         (columns * finer, HEIGHT * finer),
         Image.Transform.AFFINE,
         tuple((to_pixels / [finer, finer, 1]).ravel()),
         Image.Resampling.BILINEAR,
     )
-    strip = np.asarray(drawn.reduce(finer) if finer > 1 else drawn)
-    return strip, to_pixels
+    if finer > 1:
+        drawn = drawn.reduce(finer)
+    strip = np.asarray(drawn)
+    strip = np.minimum(strip * np.float32(PEAK * 255 / max(1, strip.max())), 255).astype(np.uint8)
+    return Line(strip, _after(to_given, to_pixels))

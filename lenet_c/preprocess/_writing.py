@@ -25,7 +25,6 @@ from lenet_c.preprocess._finding import (
     darkness,
     grown,
     noise,
-    opened,
     otsu,
     over_paper,
     ranked,
@@ -43,18 +42,15 @@ if TYPE_CHECKING:
 
 UNEVEN = 0.4  # of full ink: how much paper differs that is looked at again
 PAPER = 0.6  # of the shorter side: the window through which paper is seen
-import os
-MASK=float(os.environ.get('MASK','.9'))
-FAINT=float(os.environ.get('FAINT','.45'))
-FULL_=float(os.environ.get('FULL','.8'))
-#  # of the threshold: ink from here on is shown
-FULL = 0.85  # of the darkest ink: shown as full
+MASK = 0.9  # of the threshold between ink and paper: strokes are from here on
+FAINT = 0.45  # of that threshold: ink beside strokes is shown from here on
+FULL = 0.8  # of the darkest ink: shown as full
 STEEPEST = 0.3  # of a line of writing, in pixels a pixel: some 16 degrees
 SLOPES = np.linspace(-STEEPEST, STEEPEST, 41)
 SLANTS = np.linspace(-0.6, 0.6, 25)  # of strokes, along for each down
 UPRIGHT = np.linspace(-0.03, 0.03, 7)  # of lines across them, from the right angle
 ENOUGH = 250  # points of lines: so many tell the slope of a picture's width
-POINTS = 500  # of writing: so many tell its slant
+POINTS = 300  # of writing: so many tell its slant
 TALL = 0.55  # of the larger characters: what tells their height
 DIM = 0.65  # of the writing's ink: what is fainter on the average is none of it
 DIM_TALL = 0.45  # the same, of what is as tall as characters
@@ -138,7 +134,10 @@ def _ink_is_dark(grey: Grey) -> float:
     """Return how surely ink is the darker of the two, as `darkness` does; mostly it is plain."""
     light = grey > otsu(grey)
     sides = light[0].mean() + light[-1].mean() + light[:, 0].mean() + light[:, -1].mean()
-    for sign, inner, border in ((1, light.mean(), sides / 4), (-1, 1 - light.mean(), 1 - sides / 4)):
+    for sign, inner, border in (
+        (1, light.mean(), sides / 4),
+        (-1, 1 - light.mean(), 1 - sides / 4),
+    ):
         if inner > 0.75 and border > 0.85:
             return float(sign)
     return darkness(grey)[0]
@@ -174,6 +173,9 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
         raise NotFound(ONLY_LINES if any_lines else ONLY_SPECKS)
     of_tall = (chosen & (pieces.bottom - pieces.top > LOW * height))[order]
     slant = _slant(u[of_tall], v[of_tall] - middle)
+    # a digit or two may lean by themselves: a lone 7 has no upright stroke
+    span = float(np.ptp(u[of_tall])) if of_tall.any() else 0.0
+    slant *= span / (span + height)
     u += slant * (v - middle)
     pieces = pieces._replace(
         left=points.each(np.minimum, u) - 0.5, right=points.each(np.maximum, u) + 0.5
@@ -217,7 +219,7 @@ def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
     dark = ink[mask]
     if not dark.size:
         raise NotFound("no writing stands out")
-    return ink, threshold, mask, FULL_ * ranked(dark, 0.99)
+    return ink, threshold, mask, FULL * ranked(dark, 0.99)
 
 
 def turned(x: Any, y: Any, slope: float) -> tuple[Any, Any]:
@@ -277,7 +279,9 @@ def _upright(mask: Mask, lines: Mask, across: list[Straight], slope: float) -> l
     sure = held_above & held_below
     v_top, v_bottom = top - slope * x, bottom - slope * x
     tallest = int(np.argmax(bottom - top))
-    alike = (np.abs(v_top - v_top[tallest]) <= near) & (np.abs(v_bottom - v_bottom[tallest]) <= near)
+    alike = (np.abs(v_top - v_top[tallest]) <= near) & (
+        np.abs(v_bottom - v_bottom[tallest]) <= near
+    )
     if alike.sum() >= 2 and not (sure | ~alike).all():
         rest = mask & ~lines
         for line, one in zip(found, alike, strict=True):
@@ -347,6 +351,8 @@ def _straightened(points: Points, slope: float) -> tuple[Pieces, Floats, Floats,
 
 def _slant(u: Floats, v: Floats) -> float:
     """Return the slant that puts strokes above themselves."""
+    if not len(u):
+        return 0.0
     step = max(1, len(u) // POINTS)
     u, v = u[::step], v[::step]
     room = float(np.abs(v).max()) * SLANTS[-1] + 2
