@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -40,6 +41,7 @@ MARKS = ".,-"
 WORKING = 16_000  # pixels in which writing is looked for
 ROWS = 48  # of them at least
 MOST = 48_000  # pixels, for pictures much wider than high
+FINER = 9  # times as many pixels, where nothing was found
 SMALL = 24  # writing lower than this is looked at again from nearer
 PEAK = 1.25  # strokes are full in the middle, as MNIST's are
 
@@ -233,31 +235,36 @@ def _line(given: npt.NDArray[Any], white: float, black: float, keep: str) -> Lin
     from lenet_c.preprocess import _writing
     from lenet_c.preprocess._finding import NotFound
 
+    def look(part: npt.NDArray[Any], pixels: int) -> tuple[Found, Map, float]:
+        grey, to_part, factor = _working(part, white, black, pixels)
+        return _writing.find(grey, keep), to_part, factor
+
     with np.errstate(all="ignore"):  # of a few pixels, or nearly equal ones; found or not, below
         try:
-            grey, to_given, factor = _working(given, white, black)
-            found = _writing.find(grey, keep)
+            try:
+                found, to_given, factor = look(given, WORKING)
+            except NotFound:
+                if given.shape[0] * given.shape[1] < 4 * WORKING:
+                    raise
+                found, to_given, factor = look(given, FINER * WORKING)  # what is small is a speck
         except NotFound as error:
             raise ValueError(f"picture: {error}") from None
         if factor > 1.25 and found.height < SMALL:
             # far off: once more from nearer, with some of what is around it
             left, top, part = _around(given, found, to_given)
-            try:
-                grey, to_part, _ = _working(part, white, black)
-                nearer = _writing.find(grey, keep)
-            except NotFound:
-                return _strip(found, to_given)
-            return _moved(_strip(nearer, to_part), left, top)
+            with suppress(NotFound):
+                nearer, to_part, _ = look(part, WORKING)
+                return _moved(_strip(nearer, to_part), left, top)
     return _strip(found, to_given)
 
 
 def _working(
-    given: npt.NDArray[Any], white: float, black: float
+    given: npt.NDArray[Any], white: float, black: float, pixels: int
 ) -> tuple[npt.NDArray[np.float32], Map, float]:
     """Return the picture as grey of a bounded size, the way back, and how much smaller it is."""
     height, width = given.shape[:2]
-    factor = min(math.sqrt(height * width / WORKING), height / ROWS)
-    factor = max(factor, math.sqrt(height * width / MOST))
+    factor = min(math.sqrt(height * width / pixels), height / ROWS)
+    factor = max(factor, math.sqrt(height * width / max(pixels, MOST)))
     if factor < 1:
         factor = min(1.0, max(factor, max(height, width) / SMALLEST))
     step = sampled(factor)

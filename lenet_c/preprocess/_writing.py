@@ -166,6 +166,12 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     labels, n = ndimage.label(mask, ALL_AROUND)
     if not n:
         raise NotFound(ONLY_LINES if any_lines else "no writing is to be seen")
+    if (strips := _along_edges(labels, n)) is not None:
+        labels = np.where(strips[labels], 0, labels)
+        mask = labels > 0
+        labels, n = ndimage.label(mask, ALL_AROUND)
+        if not n:
+            raise NotFound("only a shadow or a strip along an edge, and no writing, is to be seen")
     points, order = _points(mask, labels, ink)
     pieces, u, v, slope = _straightened(points, slope)
     height, middle, chosen = _band(pieces, points)
@@ -198,6 +204,23 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     least = np.float32(FAINT * threshold)
     shown = (ink - least) * np.float32(1 / (full - least)) * near
     return Found(np.minimum(np.maximum(shown, 0), 1), slope, slant, left, right, middle, height)
+
+
+def _along_edges(labels: npt.NDArray[np.int32], n: int) -> Mask | None:
+    """Return which labels are of pieces that go all along an edge and not far from it, or None."""
+    strips = None
+    for side in (labels.T, labels):
+        half = side.shape[1] // 2
+        for edge, beyond in ((side[:, 0], half), (side[:, -1], side.shape[1] - 1 - half)):
+            if np.count_nonzero(edge) < 0.9 * len(edge):
+                continue
+            counts = np.bincount(edge, minlength=n + 1)
+            counts[0] = 0
+            k = int(counts.argmax())
+            if counts[k] >= 0.9 * len(edge) and not (side[:, beyond] == k).any():
+                strips = np.zeros(n + 1, bool) if strips is None else strips
+                strips[k] = True
+    return strips
 
 
 def _points(mask: Mask, labels: Any, ink: Grey) -> tuple[Points, npt.NDArray[np.intp]]:
