@@ -1,8 +1,9 @@
-"""Fields drawn with digits of MNIST: each digit by itself, what else is on the paper, both."""
+"""Fields drawn with digits of MNIST: each digit by itself, other marks, and what becomes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ class Field:
     """Digits on paper, each in a picture of its own, so that what became of it can be told."""
 
     digits: list[Grey]
+    height: float
 
     @property
     def ink(self) -> Grey:
@@ -26,10 +28,32 @@ class Field:
         return self.digits[0].shape
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Top, bottom, left and right of all digits."""
-        rows, columns = (np.flatnonzero((self.ink > 0.5).any(axis=axis)) for axis in (1, 0))
-        return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    def pen(self) -> float:
+        """How wide printed lines are beside such digits."""
+        return max(1.0, self.height / 25)
+
+    @property
+    def sides(self) -> list[tuple[int, int]]:
+        """Left and right of each digit."""
+        columns = [np.flatnonzero((digit > 0.5).any(axis=0)) for digit in self.digits]
+        return [(c[0], c[-1] + 1) for c in columns]
+
+    @property
+    def between(self) -> list[float]:
+        return [(one[1] + other[0]) / 2 for one, other in itertools.pairwise(self.sides)]
+
+    def row(self, at: float) -> float:
+        """Give the row at this part of the digits' height below their top."""
+        return self.shape[0] / 2 + (at - 0.5) * self.height
+
+    def turned(self, degrees: float) -> Field:
+        return Field([turned(digit, degrees) for digit in self.digits], self.height)
+
+
+def turned(sheet: Grey, degrees: float) -> Grey:
+    picture = Image.fromarray(sheet.astype(np.float32))
+    larger = picture.rotate(degrees, Image.Resampling.BILINEAR, expand=True)
+    return np.clip(np.asarray(larger, np.float64), 0, 1)
 
 
 def cropped(image: np.ndarray) -> np.ndarray:
@@ -38,205 +62,179 @@ def cropped(image: np.ndarray) -> np.ndarray:
 
 
 def field(
-    images: np.ndarray,
+    images: Iterable[np.ndarray],
     height: float = 40,
-    gap: float = 0.25,
+    gap: float = 0.3,
     margin: float = 0.5,
     heights: list[float] | None = None,
-    slope: float = 0.0,
     slant: float = 0.0,
 ) -> Field:
     """Put digits side by side.
 
     Parameters
     ----------
-    images : ndarray of uint8, (N, 28, 28)
+    images : iterable of ndarray of uint8, (28, 28)
     height : float
         Of a digit, in pixels.
     gap, margin : float
         Between digits and around all, in heights.
     heights : list of float, optional
         Of each digit, as a part of height; smaller ones stand on the same line.
-    slope, slant : float
-        Of the line, down for each along; of the strokes, to the left for each down.
+    slant : float
+        Of the strokes, to the left for each down.
     """
     parts = []
     for k, image in enumerate(images):
         part = cropped(image)
         tall = round(height * (heights[k] if heights else 1))
-        wide = max(1, round(part.shape[1] * tall / part.shape[0]))
+        wide = max(2, round(part.shape[1] * tall / part.shape[0]))
         resized = Image.fromarray(part).resize((wide, tall), Image.Resampling.BICUBIC)
         parts.append(np.asarray(resized, np.float64) / 255)
-    space, around = round(gap * height), round(margin * height)
+    around, space, lean = (round(s * height) for s in (margin, gap, abs(slant)))
     width = sum(part.shape[1] for part in parts) + space * (len(parts) - 1)
-    lean = abs(slant) * height
-    rows = round(height + 2 * around + abs(slope) * (width + 2 * around))
-    columns = round(width + 2 * around + lean)
-    digits, left = [], around + lean / 2
+    shape = round(height) + 2 * around, width + 2 * around + lean
+    digits, left = [], around + lean // 2
     for part in parts:
-        sheet = np.zeros((rows, columns))
-        place(sheet, part, left, rows / 2 + height / 2, slope, slant, height)
-        digits.append(sheet)
+        sheet = np.zeros(shape, np.float32)
+        top = around + round(height) - len(part)
+        sheet[top : top + len(part), left : left + part.shape[1]] = part
+        sheared = Image.fromarray(sheet).transform(
+            shape[::-1],
+            Image.Transform.AFFINE,
+            (1, slant, -slant * shape[0] / 2, 0, 1, 0),
+            Image.Resampling.BILINEAR,
+        )
+        digits.append(np.asarray(sheared, np.float64))
         left += part.shape[1] + space
-    return Field(digits)
+    return Field(digits, height)
 
 
-def place(
-    sheet: Grey, part: Grey, left: float, base: float, slope: float, slant: float, height: float
-) -> None:
-    """Draw a digit whose foot is on the line through the sheet's middle that has this slope."""
-    rows, columns = sheet.shape
-    # from the sheet to the digit: turn back about the sheet's middle, then put upright
-    turn = np.array([[1, slope], [-slope, 1]]) / np.hypot(1, slope)
-    lean = np.array([[1, slant], [0, 1]]) @ turn
-    middle = np.array([columns / 2, rows / 2])
-    origin = np.array([left, base - len(part)])
-    bent = np.array([columns / 2, base - height / 2])
-    shift = bent - lean @ middle - origin
-    picture = Image.fromarray(np.pad(part, 2).astype(np.float32))
-    matrix = np.column_stack([lean, shift + 2])
-    drawn = picture.transform(
-        (columns, rows),
-        Image.Transform.AFFINE,
-        tuple(matrix.ravel()),
-        Image.Resampling.BILINEAR,
-    )
-    sheet += np.asarray(drawn)
+Place = tuple[float, float]  # x, y
 
 
-def stroke(
-    shape: tuple[int, int], one: tuple[float, float], other: tuple[float, float], width: float
-) -> Grey:
-    """Draw a straight stroke between two places (x, y)."""
-    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+def stroke(f: Field, one: Place, other: Place, width: float | None = None) -> Grey:
+    """Draw a straight stroke between two places."""
+    y, x = np.mgrid[: f.shape[0], : f.shape[1]] + 0.5
     (x0, y0), (x1, y1) = one, other
     length = np.hypot(x1 - x0, y1 - y0)
     along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length
     across = np.abs((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)) / length
     beyond = np.maximum(np.maximum(-along, along - length), 0)
-    return np.clip(width / 2 + 0.5 - np.hypot(across, beyond), 0, 1)
+    return np.clip((width or f.pen) / 2 + 0.5 - np.hypot(across, beyond), 0, 1)
 
 
-def pen(f: Field) -> float:
-    """Give how wide printed lines and dots are, beside such digits."""
-    return max(1.0, HEIGHT_OF(f) / 25)
+def most(f: Field, *sheets: Grey) -> Grey:
+    """Lay sheets on each other."""
+    return np.max([np.zeros(f.shape), *sheets], axis=0)
 
 
-def level(
-    f: Field, at: float, start: float = 0.0, stop: float = 1.0, width: float = 0, slope: float = 0.0
-) -> Grey:
-    """Draw a line along at a part of the digits' height below their top, over a part of the width."""
-    rows, columns = f.shape
-    width = width or pen(f)
-    top, bottom, *_ = f.box
-    if slope:
-        top, bottom = rows / 2 - (b := 0.5 * HEIGHT_OF(f)), rows / 2 + b
-    y = top + at * (bottom - top)
-    return stroke(
-        f.shape,
-        (start * columns, y + slope * (start - 0.5) * columns),
-        (stop * columns, y + slope * (stop - 0.5) * columns),
-        width,
-    )
+def level(f: Field, at: float, inset: float = 0.0) -> Grey:
+    """Draw a line along, at this part of the digits' height, so far from the sides."""
+    ends = inset * f.shape[1], (1 - inset) * f.shape[1]
+    return stroke(f, (ends[0], f.row(at)), (ends[1], f.row(at)))
 
 
-def HEIGHT_OF(f: Field) -> float:
-    return float(np.median([np.ptp(np.flatnonzero((d > 0.5).any(axis=1))) + 1 for d in f.digits]))
+def borders(f: Field, top: float, bottom: float) -> Grey:
+    """Draw upright lines between the digits, and left and right of them."""
+    gap = (f.sides[1][0] - f.sides[0][1]) / 2 if len(f.sides) > 1 else 5
+    places = [f.sides[0][0] - gap, *f.between, f.sides[-1][1] + gap]
+    return most(f, *(stroke(f, (x, f.row(top)), (x, f.row(bottom))) for x in places))
 
 
-def cells(f: Field, top: float, bottom: float) -> Grey:
-    """Draw borders between the digits, and left and right of them."""
-    rows = f.box[0] + top * (f.box[1] - f.box[0]), f.box[0] + bottom * (f.box[1] - f.box[0])
-    sides = [np.flatnonzero((d > 0.5).any(axis=0))[[0, -1]] for d in f.digits]
-    gap = (sides[1][0] - sides[0][1]) / 2 if len(sides) > 1 else 5
-    places = [sides[0][0] - gap, *(s[1] + gap for s in sides)]
-    return np.max([stroke(f.shape, (x, rows[0]), (x, rows[1]), pen(f)) for x in places], axis=0)
+def box(f: Field, rng: np.random.Generator) -> Grey:
+    sides = [x * f.shape[1] for x in (0.03, 0.97)]
+    uprights = (stroke(f, (x, f.row(-0.25)), (x, f.row(1.25))) for x in sides)
+    return most(f, level(f, -0.25, 0.03), level(f, 1.25, 0.03), *uprights)
 
 
-def guilloche(f: Field, rng: np.random.Generator, strength: float = 0.35) -> Grey:
-    """Draw waves that cross each other."""
+def guilloche(f: Field, rng: np.random.Generator) -> Grey:
+    """Draw waves that cross each other, a third as dark as ink."""
     y, x = np.mgrid[: f.shape[0], : f.shape[1]]
     out = np.zeros(f.shape)
     for _ in range(3):
         a, b, c = rng.uniform(0.02, 0.08), rng.uniform(5, 12), rng.uniform(-0.5, 0.5)
         wave = (y + c * x + b * np.sin(a * x + rng.uniform(0, 6))) / rng.uniform(5, 8)
-        out = np.maximum(out, strength * np.clip(1.5 * np.cos(2 * np.pi * wave) - 0.5, 0, 1))
+        out = np.maximum(out, 0.3 * np.clip(1.5 * np.cos(2 * np.pi * wave) - 0.5, 0, 1))
     return out
 
 
-def dark(ink: Grey, paper: float | Grey = 235, pen: float = 30) -> np.ndarray:
-    return np.clip(np.rint(paper - (paper - pen) * ink), 0, 255).astype(np.uint8)
+def dots(f: Field, rng: np.random.Generator) -> Grey:
+    y, width = f.row(0.96), 2.5 * f.pen
+    return most(f, *(stroke(f, (x, y), (x, y + 0.5), width) for x in f.between))
 
 
-def most(f: Field, sheets) -> Grey:
-    """Lay sheets on each other."""
-    return np.max([np.zeros(f.shape), *sheets], axis=0)
+def dashes(f: Field, rng: np.random.Generator) -> Grey:
+    half, y, width = 2 * f.pen, f.row(0.5), 2 * f.pen
+    return most(f, *(stroke(f, (x - half, y), (x + half, y), width) for x in f.between))
+
+
+def specks(f: Field, rng: np.random.Generator) -> Grey:
+    places = rng.random((15, 2)) * f.shape[::-1]
+    return most(f, *(stroke(f, (x, y), (x + 0.1, y)) for x, y in places))
 
 
 MARKS: dict[str, Callable[[Field, np.random.Generator], Grey]] = {
-    "plain": lambda f, rng: np.zeros(f.shape),
-    "underline": lambda f, rng: level(f, 1.2, 0.05, 0.95),
-    "underline touching": lambda f, rng: level(f, 1.0, 0.05, 0.95),
-    "underline to the edges": lambda f, rng: level(f, 1.15),
-    "rules": lambda f, rng: np.maximum(level(f, -0.3), level(f, 1.2)),
+    "plain": lambda f, rng: most(f),
+    "underline": lambda f, rng: level(f, 1.2, 0.05),
+    "underline that touches": lambda f, rng: level(f, 1.0, 0.05),
+    "rules": lambda f, rng: most(f, level(f, -0.3), level(f, 1.2)),
     "rule through": lambda f, rng: level(f, 0.6),
     "faint rules": lambda f, rng: (
-        0.4 * np.max([level(f, a) for a in np.arange(-0.4, 1.5, 0.3)], axis=0)
+        0.4 * most(f, *(level(f, at) for at in np.arange(-0.4, 1.5, 0.3)))
     ),
-    "box": lambda f, rng: np.max(
-        [
-            level(f, -0.25, 0.03, 0.97),
-            level(f, 1.25, 0.03, 0.97),
-            *(
-                stroke(
-                    f.shape,
-                    (p * f.shape[1], f.box[0] - 0.25 * (h := f.box[1] - f.box[0])),
-                    (p * f.shape[1], f.box[1] + 0.25 * h),
-                    pen(f),
-                )
-                for p in (0.03, 0.97)
-            ),
-        ],
-        axis=0,
-    ),
-    "cells": lambda f, rng: np.max(
-        [level(f, -0.25), level(f, 1.25), cells(f, -0.25, 1.25)], axis=0
-    ),
-    "cells to the edges": lambda f, rng: cells(f, -2, 3),
-    "comb": lambda f, rng: np.maximum(level(f, 1.2), cells(f, 0.8, 1.2)),
-    "comb of full height": lambda f, rng: np.maximum(level(f, 1.2), cells(f, -0.1, 1.2)),
-    "bars": lambda f, rng: cells(f, -0.25, 1.25),
+    "box": box,
+    "cells": lambda f, rng: most(f, level(f, -0.25), level(f, 1.25), borders(f, -0.25, 1.25)),
+    "cells to the edges": lambda f, rng: borders(f, -2, 3),
+    "comb": lambda f, rng: most(f, level(f, 1.2), borders(f, 0.8, 1.2)),
+    "comb of full height": lambda f, rng: most(f, level(f, 1.2), borders(f, -0.1, 1.2)),
+    "bars": lambda f, rng: borders(f, -0.25, 1.25),
     "guilloche": guilloche,
-    "dots": lambda f, rng: most(
-        f, (stroke(f.shape, (x, y := f.box[1] - 2), (x, y + 1), 2.5 * pen(f)) for x in between(f))
-    ),
-    "dashes": lambda f, rng: most(
-        f,
-        (
-            stroke(
-                f.shape,
-                (x - 2 * (w := pen(f)), y := (f.box[0] + f.box[1]) / 2),
-                (x + 2 * w, y),
-                2 * w,
-            )
-            for x in between(f)
-        ),
-    ),
-    "specks": lambda f, rng: np.max(
-        [
-            stroke(
-                f.shape,
-                (x := rng.uniform(0, f.shape[1]), y := rng.uniform(0, f.shape[0])),
-                (x + 0.1, y),
-                pen(f),
-            )
-            for _ in range(20)
-        ],
-        axis=0,
-    ),
+    "dots": dots,
+    "dashes": dashes,
+    "specks": specks,
 }
 
 
-def between(f: Field) -> list[float]:
-    sides = [np.flatnonzero((d > 0.5).any(axis=0))[[0, -1]] for d in f.digits]
-    return [(a[1] + b[0]) / 2 for a, b in zip(sides, sides[1:], strict=False)]
+def dark(ink: Grey, paper: float | Grey = 235, pen: float = 30) -> np.ndarray:
+    """Give a grey picture of dark ink."""
+    return np.clip(np.rint(paper - (paper - pen) * ink), 0, 255).astype(np.uint8)
+
+
+@dataclass
+class Judged:
+    """What a strip has of a field."""
+
+    kept: list[float]  # of each digit's pixels, the share that has ink where it should
+    other: float  # of the strip's ink, the share that is of no digit
+    height: float  # the median of the digits' heights, in the strip
+    middle: float  # and of their middles
+
+
+def judged(f: Field, strip: np.ndarray, to_picture: np.ndarray) -> Judged:
+    height, width = strip.shape
+    back = np.linalg.inv(to_picture[:, :2])
+    room = 10
+    near = np.zeros((height + 2 * room, width + 2 * room), bool)
+    kept, heights, middles = [], [], []
+    for digit in f.digits:
+
+        def placed(mask: np.ndarray) -> np.ndarray:
+            y, x = np.nonzero(mask)
+            return back @ (np.stack([x + 0.5, y + 0.5]) - to_picture[:, 2:])
+
+        x, y = placed(digit > 0.5)
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        column, row = (np.clip(v.astype(int), 0, s - 1) for v, s in ((x, width), (y, height)))
+        kept.append(float((inside & (strip[row, column] > 50)).mean()))
+        heights.append(np.ptp(y) + 1)
+        middles.append((y.min() + y.max()) / 2)
+        x, y = (np.floor(v).astype(int) + room for v in placed(digit > 0.02))
+        for dx, dy in itertools.product((-1, 0, 1), repeat=2):
+            rows, columns = (
+                np.clip(y + dy, 0, len(near) - 1),
+                np.clip(x + dx, 0, near.shape[1] - 1),
+            )
+            near[rows, columns] = True
+    total = strip.sum(dtype=float)
+    other = strip[~near[room:-room, room:-room]].sum(dtype=float) / total
+    return Judged(kept, float(other), float(np.median(heights)), float(np.median(middles)))

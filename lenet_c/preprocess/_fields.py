@@ -332,4 +332,5 @@ def _strip(found: Found, to_given: Map) -> Line:
         drawn = drawn.reduce(finer)
     strip = np.asarray(drawn)
     strip = np.minimum(strip * np.float32(PEAK * 255 / max(1, strip.max())), 255).astype(np.uint8)
+    strip[:, :MARGIN] = strip[:, -MARGIN:] = 0  # the soft edge of what stands at the ends
     return Line(strip, _after(to_given, to_pixels))

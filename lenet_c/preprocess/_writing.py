@@ -58,6 +58,7 @@ SPECK = 0.008  # of the height squared: the area of a mark that is none
 BESIDE = 0.12  # of the height: how far from a character its parts may be
 LEAST = 3.0  # pixels: writing that is lower cannot be told from specks
 GOES_ON = 0.8  # of a printed line: how much is there
+CLOSE = 0.12  # of their height together: how far apart the parts of a broken character are
 LOW = 0.45  # of the height: what is smaller is a mark or a part
 
 
@@ -393,6 +394,7 @@ def _slant(u: Floats, v: Floats) -> float:
 
 def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     """Return the height and the middle of the writing, and which pieces lie in its line."""
+    p = _whole(p)
     tall = p.bottom - p.top
     height = _height(p)
     large = tall > 0.25 * height
@@ -404,6 +406,24 @@ def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     chosen &= p.area >= SPECK * height * height
     chosen &= np.abs(middles - middle) < 0.9 * height
     return height, middle, chosen
+
+
+def _whole(p: Pieces) -> Pieces:
+    """Return the pieces, those that lie close above each other as high as they are together."""
+    some = np.argsort(-p.area)[:40]
+    q = p.of(some)
+    narrower = np.minimum.outer(wide := q.right - q.left, wide)
+    over = np.minimum.outer(q.right, q.right) - np.maximum.outer(q.left, q.left) > 0.5 * narrower
+    apart = np.maximum.outer(q.top, q.top) - np.minimum.outer(q.bottom, q.bottom)
+    together = np.maximum.outer(q.bottom, q.bottom) - np.minimum.outer(q.top, q.top)
+    one, other = np.nonzero(over & (apart > 0) & (apart < CLOSE * together))
+    if not len(one):
+        return p
+    top, bottom = p.top.copy(), p.bottom.copy()
+    for _ in range(2):  # of three pieces, too
+        for sides, extreme in ((top, np.minimum), (bottom, np.maximum)):
+            extreme.at(sides, some[one], sides[some[other]])
+    return p._replace(top=top, bottom=bottom)
 
 
 def _height(p: Pieces) -> float:
