@@ -1,7 +1,7 @@
 """From pictures to what the network sees: load, find a character, centre it as MNIST does.
 
 MNIST's characters fit a 20x20 box, proportions kept, and sit in 28x28 with their centre of mass
-in the middle; the background is 0 and ink goes up to 255.
+in the middle; the background is 0 and ink goes up to 255. A line of characters becomes a strip.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from lenet_c import checks
 from lenet_c.preprocess._arrays import channels_first, images
+from lenet_c.preprocess._fields import Line, Lines, line, lines
 from lenet_c.preprocess._pictures import Characters, character, characters, load_image
 
 if TYPE_CHECKING:
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Characters",
+    "Line",
+    "Lines",
     "centre",
     "channels_first",
     "character",
     "characters",
     "images",
+    "line",
+    "lines",
     "load_image",
     "normalize",
     "normalize_columns",

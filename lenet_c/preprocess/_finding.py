@@ -56,6 +56,17 @@ class Pieces(NamedTuple):
     cut: Mask  # by the picture's edge
 
 
+class Straight(NamedTuple):
+    """A long thin line from left to right."""
+
+    y: npt.NDArray[np.intp]  # its points, but where something crosses it
+    x: npt.NDArray[np.intp]
+    row: float  # where it goes on to at the left side
+    start: int
+    stop: int  # one beyond
+    goes_on: float  # of its length: how much is there
+
+
 def find(grey: Grey) -> Grey:
     """Return a character's ink, from 0 to 1, and 0 wherever else.
 
@@ -106,7 +117,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
     if rough > 0.025 * spread:
         grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
     # what the picture's edge cuts through counts as paper in `ink`, but not in `flat`
-    flat = np.maximum(_ranked(grey[::2, ::2], 0.95) - grey, 0)
+    flat = np.maximum(ranked(grey[::2, ::2], 0.95) - grey, 0)
     window = max(7, round(0.5 * min(grey.shape)))
     paper = closed(grey, window)
     ink = over_paper(grey, paper)
@@ -121,7 +132,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
         clean = np.count_nonzero(chosen) > 0.97 * np.count_nonzero(mask)
         if smaller <= 0.7 * window and not (clean and np.ptp(paper) < 0.15 * level):
             ink = over_paper(grey, closed(grey, smaller))
-            level = _ranked(ink[chosen], 0.9)
+            level = ranked(ink[chosen], 0.9)
             mask = _beside(lines, ink, level)
         if mask.any():
             whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
@@ -164,9 +175,9 @@ def _tight(grey: Grey) -> Grey | None:
     none is needed: one threshold parts ink and paper, and all that is dark is the character.
     """
     mask = grey < otsu(grey)
-    paper = _ranked(grey[~mask], 0.75)
+    paper = ranked(grey[~mask], 0.75)
     flat = np.maximum(paper - grey, 0)
-    level = _ranked(flat[mask], 0.75)
+    level = ranked(flat[mask], 0.75)
     reached = flat > FAINT * level
     sides = [
         float(side.mean()) for side in (reached[0], reached[-1], reached[:, 0], reached[:, -1])
@@ -190,7 +201,7 @@ def _tight(grey: Grey) -> Grey | None:
         return None
     if stroke_width(chosen) > WIDE * max(spans) or solid(chosen, round(SOLID * max(spans))):
         return None
-    if _ranked(flat[~mask], 0.75) > UNEVEN * level:
+    if ranked(flat[~mask], 0.75) > UNEVEN * level:
         return None
     ink: Grey = (_unit((flat / level - 0.1) / 0.85) * grown(chosen)).astype(np.float32)
     return ink if ink.any() else None
@@ -243,7 +254,7 @@ def darkness(grey: Grey) -> tuple[float, int]:
 def noise(grey: Grey) -> float:
     """Return the standard deviation of what neighbouring pixels do not have in common."""
     rows = grey[1::2] - grey[: grey.shape[0] // 2 * 2 : 2]
-    return _ranked(np.abs(rows[:, 1:] - rows[:, :-1]), 0.5) / (2 * 0.6745)
+    return ranked(np.abs(rows[:, 1:] - rows[:, :-1]), 0.5) / (2 * 0.6745)
 
 
 def closed(grey: Grey, window: int) -> Grey:
@@ -257,6 +268,16 @@ def closed(grey: Grey, window: int) -> Grey:
     wide = _running(np.minimum, _running(np.maximum, wide, size, 1), size, 1)
     paper: Grey = _running(np.minimum, wide, size, 0)
     return paper
+
+
+def closed_inside(grey: npt.NDArray[np.uint8], window: int) -> npt.NDArray[np.uint8]:
+    """Return the grey closing of what the picture shows; a stroke that its edge cuts is no paper."""
+    room = window // 2
+    for _ in range(2):
+        for axis in (0, 1):
+            grey = _running(np.maximum, _padded(grey, room, axis), 2 * room + 1, axis)
+        grey = ~grey
+    return grey
 
 
 def _running(extreme: np.ufunc, values: Any, size: int, axis: int) -> Any:
@@ -287,7 +308,7 @@ def _padded(values: Any, room: int, axis: int) -> Any:
     return out
 
 
-def _ranked(values: Any, share: float) -> float:
+def ranked(values: Any, share: float) -> float:
     """Return the value below which about this share of all lies."""
     flat = _some(values)
     at = int(share * (flat.size - 1))
@@ -317,7 +338,7 @@ def over_paper(grey: Grey, paper: Grey) -> Grey:
     """Return what is darker than its paper, as if all paper were as light as the lightest."""
     lightest = paper.max()
     ink = (paper - grey) * (lightest / np.maximum(paper, 0.25 * lightest))
-    over: Grey = np.maximum(ink - _ranked(ink[::2, ::2], 0.5), 0)
+    over: Grey = np.maximum(ink - ranked(ink[::2, ::2], 0.5), 0)
     return over
 
 
@@ -365,7 +386,7 @@ def stroke_width(mask: Mask) -> float:
 def _level(ink: Grey) -> float:
     """Return how dark ink is where it is full."""
     core = ink[ink > otsu(ink)]
-    return _ranked(core, 0.95) if core.size else 1.0
+    return ranked(core, 0.95) if core.size else 1.0
 
 
 def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
@@ -424,56 +445,91 @@ def _upright(mask: Mask) -> bool:
 
 def _lines_across(mask: Mask) -> tuple[Mask, Mask, int]:
     """Return the lines from left to right, and those that end short of both sides, and how many."""
-    height, width = mask.shape
-    n_free = 0
     found, free = np.zeros_like(mask), np.zeros_like(mask)
-    if np.count_nonzero(mask.any(axis=0)) < LONG * width:
-        return found, free, n_free
+    n_free = 0
+    reach = reach_of(mask.shape[1])
+    for line in straight(mask, SLOPES, ENOUGH, LONG)[0]:
+        if line.start > reach and line.stop < mask.shape[1] - reach:
+            free[line.y, line.x] = True
+            n_free += bool(len(line.y))
+        found[line.y, line.x] = True
+    return found, free, n_free
+
+
+def reach_of(width: int) -> int:
+    """Return how near a picture's side a line ends that goes on beyond it."""
+    return max(2, round(0.04 * width))
+
+
+def straight(
+    mask: Mask, slopes: npt.NDArray[np.float64], enough: int, long: float, points: float = 0.3
+) -> tuple[list[Straight], float]:
+    """Return the long thin lines from left to right, and their slope.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (H, W)
+    slopes : ndarray of float
+        Those to try, from the least to the largest.
+    enough : int
+        Points that tell the slope.
+    long, points : float
+        How long a line is at least, and how many points it has, of the picture's width.
+    """
+    height, width = mask.shape
+    lines: list[Straight] = []
+    if np.count_nonzero(mask.any(axis=0)) < long * width:
+        return lines, 0.0
     above_or_below = _running(np.logical_or, _padded(mask, 1, 0), 3, 0)
     thick = max(2, round(THIN * min(height, width)))
     thin = mask & ~opened(mask, thick + 1, 0)
     # short runs, of a tilted line's two rows together, are of no line
     thin &= opened(_running(np.logical_or, _padded(thin, 1, 0), 3, 0), 6, 1)
     y, x = np.nonzero(thin)
-    if len(y) < 0.3 * width:
-        return found, free, n_free
-    room = int(SLOPES[-1] * width) + 2
+    if len(y) < points * width:
+        return lines, 0.0
+    room = int(max(-slopes[0], slopes[-1]) * width) + 2
     rows = height + 2 * room
-    some = slice(None, None, max(1, len(y) // ENOUGH))
-    # how far up each column goes, so that a line of that slope comes into one row
-    up = np.rint(SLOPES[:, None] * np.arange(width)).astype(np.intp)
-    flat = (np.arange(len(SLOPES)) * rows + room)[:, None] + y[some] - up[:, x[some]]
-    tried = np.bincount(flat.ravel(), minlength=rows * len(SLOPES)).reshape(-1, rows)
+    some = slice(None, None, max(1, len(y) // enough))
+    # how far up a place goes, so that a line of that slope comes into one row
+    up = np.rint(slopes[:, None] * x[some]).astype(np.intp)
+    flat = (np.arange(len(slopes)) * rows + room)[:, None] + y[some] - up
+    tried = np.bincount(flat.ravel(), minlength=rows * len(slopes)).reshape(-1, rows)
     best = int(np.argmax((tried * tried * tried).sum(axis=1)))
-    at = y - up[best, x] + room
+    at = y - np.rint(slopes[best] * x).astype(np.intp) + room
     counts = np.bincount(at, minlength=rows)
     near = counts.copy()
     near[1:] += counts[:-1]
     near[:-1] += counts[1:]
-    reach = max(2, round(0.04 * width))
-    while near[row := int(near.argmax())] >= 0.3 * width:
+    while near[row := int(near.argmax())] >= points * width:
         near[max(0, row - thick) : row + thick + 1] = 0
         band = np.abs(at - row) <= thick // 2 + 1
         columns = np.bincount(x[band], minlength=width)
         covered = np.flatnonzero(columns)
         length = covered[-1] - covered[0] + 1 if len(covered) else 0
-        if length < LONG * width or len(covered) < 0.3 * length:
+        if length < long * width or len(covered) < 0.3 * length:
             continue
         # where something crosses it, a line goes on
         along = np.arange(covered[0], covered[-1] + 1)
-        middle = np.rint(SLOPES[best] * along + row - room).astype(np.intp)
+        middle = np.rint(slopes[best] * along + row - room).astype(np.intp)
         middle = np.minimum(np.maximum(middle, 0), height - 1)
-        if np.count_nonzero(above_or_below[middle, along]) < 0.7 * length:
+        goes_on = np.count_nonzero(above_or_below[middle, along]) / length
+        if goes_on < 0.7:
             continue
-        tall = round(1.4 * _ranked(columns[covered], 0.5)) + 2
+        tall = round(1.4 * ranked(columns[covered], 0.5)) + 2
         here = y[band], x[band]
         of_line = ~opened(mask, tall, 0)[here]
-        here = here[0][of_line], here[1][of_line]
-        if covered[0] > reach and covered[-1] < width - 1 - reach:
-            free[here] = True
-            n_free += bool(len(here[0]))
-        found[here] = True
-    return found, free, n_free
+        lines.append(
+            Straight(
+                here[0][of_line],
+                here[1][of_line],
+                float(row - room),
+                int(covered[0]),
+                int(covered[-1]) + 1,
+                float(goes_on),
+            )
+        )
+    return lines, float(slopes[best])
 
 
 def pieces_of(mask: Mask, ink: Grey) -> Pieces:
@@ -633,4 +689,4 @@ def _or_all_dark(
         take = bool(fills and strokes and overlap and larger)
     if not take:
         return chosen, ink, level
-    return full, flat, _ranked(flat[full], 0.75)
+    return full, flat, ranked(flat[full], 0.75)

@@ -87,15 +87,10 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
         If SciPy or Pillow is not installed.
     """
     need_extra("character")
-    given = _given(image)
+    given = given_array(image)
     if (as_it_is := _mnist_like(given)) is not None:
         return as_it_is
-    if given.shape[0] * given.shape[1] > MAX_ARRAY:
-        raise ValueError(
-            f"image: {given.shape[1]}x{given.shape[0]} pixels, want at most {MAX_ARRAY:,}; "
-            "image[::2, ::2] has a quarter"
-        )
-    white, black = _range(given)
+    white, black = range_of(given)
     with np.errstate(all="ignore"):  # of a few pixels, or nearly equal ones; found or not, below
         return _character(given, white, black)
 
@@ -329,32 +324,48 @@ def need_extra(name: str, *modules: str) -> None:
             raise ImportError(f'{name}() needs {library}: pip install "lenet_c[images]"') from error
 
 
-def _given(image: Any) -> npt.NDArray[Any]:
-    """Return the picture as an array of grey or colours."""
+def given_array(
+    image: Any, name: str = "image", many: str = "characters", draft: bool = True
+) -> npt.NDArray[Any]:
+    """Return the picture as an array of grey or colours.
+
+    Parameters
+    ----------
+    image : array, or what `load_image` takes
+    name, many : str
+        What errors call it, and what takes several.
+    draft : bool
+        Whether a JPEG file may come in less detail than it has.
+    """
     if isinstance(image, (str, bytes, bytearray, os.PathLike)) or hasattr(image, "read"):
-        return _loaded(image, True, MAX_PIXELS, draft=True)
+        return _loaded(image, True, MAX_PIXELS, draft=draft)
     if hasattr(image, "convert") and hasattr(image, "getexif"):
         return load_image(image, colour=True)
-    given = checks.array("image", image)
+    given = checks.array(name, image)
     if given.dtype == object and given.ndim == 0:
         raise TypeError(
-            f"image: got {checks.short(image)}, want an array, a path, bytes, a binary file or a "
+            f"{name}: got {checks.short(image)}, want an array, a path, bytes, a binary file or a "
             "picture of Pillow's"
         )
     if given.dtype != bool and given.dtype.kind not in "uif":
-        raise TypeError(f"image: dtype {given.dtype}, want numbers or bool")
+        raise TypeError(f"{name}: dtype {given.dtype}, want numbers or bool")
     if 0 in given.shape:
-        raise ValueError(f"image: shape {given.shape} is empty")
+        raise ValueError(f"{name}: shape {given.shape} is empty")
     if given.ndim not in (2, 3) or (given.ndim == 3 and given.shape[2] not in (1, 2, 3, 4)):
         hint = ""
         if given.ndim == 3 and given.shape[0] in (1, 2, 3, 4):
-            hint = "; channels go last: image.transpose(1, 2, 0)"
+            hint = f"; channels go last: {name}.transpose(1, 2, 0)"
         elif given.ndim > 2:
-            hint = "; several pictures go to characters()"
+            hint = f"; several pictures go to {many}()"
         elif given.ndim == 1:
-            hint = "; image.reshape(height, width) makes a picture of a row of pixels"
+            hint = f"; {name}.reshape(height, width) makes a picture of a row of pixels"
         raise ValueError(
-            f"image: shape {given.shape}, want (H, W) or (H, W, 1 to 4 channels){hint}"
+            f"{name}: shape {given.shape}, want (H, W) or (H, W, 1 to 4 channels){hint}"
+        )
+    if given.shape[0] * given.shape[1] > MAX_ARRAY:
+        raise ValueError(
+            f"{name}: {given.shape[1]}x{given.shape[0]} pixels, want at most {MAX_ARRAY:,}; "
+            f"{name}[::2, ::2] has a quarter"
         )
     return given
 
@@ -363,7 +374,7 @@ def _next_white(largest: float) -> float:
     return float(next((white for white in WHITES if largest <= white), WHITES[-1]))
 
 
-def _range(given: npt.NDArray[Any]) -> tuple[float, float]:
+def range_of(given: npt.NDArray[Any], name: str = "image") -> tuple[float, float]:
     """Return what white and black are among an array's values."""
     if given.dtype == bool:
         return 1.0, 0.0
@@ -372,11 +383,11 @@ def _range(given: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = float(given.min()), float(given.max())
     if not -HUGE < low <= high < HUGE:  # NaN included
         raise ValueError(
-            f"image: has values from {low:.4g} to {high:.4g}; np.nan_to_num and np.clip mend them"
+            f"{name}: has values from {low:.4g} to {high:.4g}; np.nan_to_num and np.clip mend them"
         )
     if given.dtype.kind in "iu":
         if low < 0 or high > WHITES[-1]:
-            raise ValueError(f"image: has values from {low:.0f} to {high:.0f}, want 0 to 65535")
+            raise ValueError(f"{name}: has values from {low:.0f} to {high:.0f}, want 0 to 65535")
         return _next_white(high), 0.0
     if low < 0 or 1 < high <= 2:
         return high, low  # normalised: black is as far down as it goes
@@ -389,13 +400,31 @@ def _working(
     given: npt.NDArray[Any], white: float, black: float, pixels: int
 ) -> tuple[npt.NDArray[np.float32], float]:
     """Return the picture as grey of a bounded size, 0 to 255, and how much smaller it is."""
-    from PIL import Image
-
     height, width = given.shape[:2]
     factor = max(math.sqrt(height * width / pixels), max(height, width) / LONGEST)
     if factor < 1:
         factor = max(factor, max(height, width) / SMALLEST)
-    step = max(1, int(factor / SAMPLES))
+    return reduced(given, white, black, factor), factor
+
+
+def sampled(factor: float) -> int:
+    """Return every which pixel of a picture is looked at that is to become so much smaller."""
+    return max(1, int(factor / SAMPLES))
+
+
+def reduced(
+    given: npt.NDArray[Any],
+    white: float,
+    black: float,
+    factor: float,
+    name: str = "image",
+    what: str = "character",
+) -> npt.NDArray[np.float32]:
+    """Return the picture as grey, 0 to 255, so much smaller; an error says what does not show."""
+    from PIL import Image
+
+    height, width = given.shape[:2]
+    step = sampled(factor)
     sample = given[::step, ::step]
     shape = max(1, round(width / factor)), max(1, round(height / factor))
     if sample.ndim == 3 and sample.shape[2] == 1:
@@ -414,9 +443,9 @@ def _working(
     if colours and sample.shape[2] != 3:
         if not sample[:, :, -1].any():
             raise ValueError(
-                "image: no character stands out: the last channel, which tells what is opaque, is "
-                "0 everywhere; leave it out with image[:, :, :-1], or of CMYK make RGB: "
-                'PIL.Image.fromarray(image, "CMYK").convert("RGB")'
+                f"{name}: no {what} stands out: the last channel, which tells what is opaque, is "
+                f"0 everywhere; leave it out with {name}[:, :, :-1], or of CMYK make RGB: "
+                f'PIL.Image.fromarray({name}, "CMYK").convert("RGB")'
             )
         floats = (sample.astype(np.float32) - np.float32(black)) * np.float32(
             255 / (white - black or 1)
@@ -429,7 +458,7 @@ def _working(
         grey = resized(sample)
     if (white, black) != (255.0, 0.0):
         grey = (grey - np.float32(black)) * np.float32(255 / (white - black or 1))
-    return np.clip(grey, 0, 255), factor
+    return np.clip(grey, 0, 255)
 
 
 def _opaque(channels: npt.NDArray[np.float32], white: float) -> npt.NDArray[np.float32]:
