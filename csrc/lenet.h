@@ -566,13 +566,6 @@ int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, i
  * paths that spell it. Evidence that is more than 1e12 behind its position's best counts as that;
  * LENET_NOT_FINITE if some is NaN or infinite, and what the call would have given means nothing. */
 
-/* A deterministic automaton over the classes but the blank, whose column is ignored. */
-typedef struct lenet_grammar {
-    int32_t states;         /* 1 or more; a string begins in the first */
-    const int32_t *next;    /* [states][classes]: the state that a class leads to; -1: none */
-    const uint8_t *accept;  /* [states]: other than 0 where a string may end */
-} lenet_grammar;
-
 enum { LENET_MAX_BEAM = 4096 };
 
 typedef struct lenet_decoder {
@@ -586,7 +579,7 @@ typedef struct lenet_decoder {
 } lenet_decoder;
 
 /* Strings that were found, the likeliest first. */
-typedef struct lenet_strings {
+typedef struct lenet_decoded {
     int32_t n;                /* how many: 0 where no accepted string can be spelt in the positions */
     double log_accepted;      /* logarithm of the probability of all accepted strings: 0 without a grammar,
                                * NaN where it was not asked for */
@@ -600,12 +593,12 @@ typedef struct lenet_strings {
                                * the next: that one of its class begins there, summed over all paths, or
                                * over those of accepted strings. With a grammar without `total`: the share
                                * of the strings found of which one does */
-} lenet_strings;
+} lenet_decoded;
 
 /* The argmax of each position, the lower class of equal ones; n is 1. n_best is 1 for `strings`; room:
  * [positions]. */
 lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t classes, int32_t blank,
-                             lenet_strings *strings, double *room);
+                             lenet_decoded *strings, double *room);
 
 /* least: [states][3], how many positions a string needs from each state to an accepted end, for
  * lenet_decode. LENET_BAD_ARGUMENT if a state is out of range. */
@@ -620,7 +613,7 @@ lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, 
  * of range. */
 size_t lenet_decode_workspace(const lenet_decoder *decoder, int32_t positions);
 lenet_status lenet_decode(const lenet_decoder *decoder, const float *evidence, int32_t positions,
-                          lenet_strings *strings, void *workspace, size_t size);
+                          lenet_decoded *strings, void *workspace, size_t size);
 
 /* ---- single layers, on rows of (maps, height, width): for study and for tests -------------
  *

@@ -232,16 +232,12 @@ cdef extern from "lenet.h" nogil:
     int64_t lenet_count_rejected(const float *, int64_t, int32_t, int, int64_t, double, double)
     void lenet_set_interrupted(int32_t (*)(void *) noexcept nogil, void *)
 
-    ctypedef struct lenet_grammar:
-        int32_t states
-        const int32_t *next
-        const uint8_t *accept
     ctypedef struct lenet_decoder:
         int32_t classes, blank, beam, n_best
         const lenet_grammar *grammar
         const int32_t *least
         int32_t total
-    ctypedef struct lenet_strings:
+    ctypedef struct lenet_decoded:
         int32_t n
         double log_accepted
         double *log_probability
@@ -251,10 +247,10 @@ cdef extern from "lenet.h" nogil:
         double *confidence
     enum:
         LENET_MAX_BEAM
-    lenet_status lenet_best_path(const float *, int32_t, int32_t, int32_t, lenet_strings *, double *)
+    lenet_status lenet_best_path(const float *, int32_t, int32_t, int32_t, lenet_decoded *, double *)
     lenet_status lenet_grammar_least(const lenet_grammar *, int32_t, int32_t, int32_t *)
     size_t lenet_decode_workspace(const lenet_decoder *, int32_t)
-    lenet_status lenet_decode(const lenet_decoder *, const float *, int32_t, lenet_strings *, void *,
+    lenet_status lenet_decode(const lenet_decoder *, const float *, int32_t, lenet_decoded *, void *,
                               size_t)
 
 
@@ -2275,7 +2271,7 @@ cdef class Grammar:
 cdef class _Strings:
     """Room for what is found."""
 
-    cdef lenet_strings found
+    cdef lenet_decoded found
     cdef readonly object log_probability, length, string, span, confidence
 
     def __cinit__(self, int32_t n, int32_t positions):

@@ -43,7 +43,7 @@ OWN = Distortion(
     shearing=0.12,
     rotation=1.5,
     elastic=0.5,
-    smoothness=6.0,
+    elastic_smoothness=6.0,
     thickness=0.7,
     blur=0.6,
     contrast=0.25,
@@ -311,7 +311,7 @@ class LineReader:
 
     def read_strips(
         self,
-        strips: ArrayLike | Sequence[ArrayLike],
+        strips: Iterable[ArrayLike],
         *,
         automaton: patterns.Automaton | None = None,
         n_best: int = 1,
@@ -323,7 +323,7 @@ class LineReader:
 
         Parameters
         ----------
-        strips : sequence of uint8 arrays (32, W), or array (N, 32, W)
+        strips : iterable of uint8 arrays (32, W)
         automaton, n_best, beam, reject, num_threads : as for `read`
 
         Returns
@@ -477,7 +477,7 @@ class LineReader:
             ]
             if synthetic is not None and n_others:
                 strips, labels = synthetic.batch(n_others, num_threads=num_threads)
-                batch += zip(strips, labels, strict=True)
+                batch += [(a, b.astype(np.int32)) for a, b in zip(strips, labels, strict=True)]
             loss_now = self._update(trainer, batch, step, steps)
             if on_step is not None:
                 on_step(step + 1, loss_now)
@@ -488,9 +488,7 @@ class LineReader:
     ) -> float:
         """Make one update at the rate of the optimizer's schedule."""
         strips = _padded([strip for strip, _ in batch])
-        kept = [
-            i for i, (_, label) in enumerate(batch) if self._fits(strips[i].shape[1], label)
-        ]
+        kept = [i for i, (_, label) in enumerate(batch) if self._fits(strips[i].shape[1], label)]
         if not kept:
             return math.nan
         samples = _core.LabelledPictures(
@@ -513,9 +511,7 @@ class LineReader:
             for i, text in enumerate(checks.items("texts", texts, "texts"))
         ]
         if len(strips) != len(labels):
-            raise ValueError(
-                f"texts: got {len(labels)}, want {len(strips)}, one for each picture"
-            )
+            raise ValueError(f"texts: got {len(labels)}, want {len(strips)}, one for each picture")
         own = [
             (strip, label)
             for strip, label, reason in zip(strips, labels, reasons, strict=True)
@@ -629,12 +625,13 @@ def _padded(strips: Sequence[ArrayLike]) -> list[Strip]:
 
 
 def _distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> Strip:
-    out = np.empty((1, *strip.shape), np.uint8)
+    out: Strip = np.empty((1, *strip.shape), np.uint8)
     if max(strip.shape) > _core.MAX_SIDE:
         return strip
     seed = int(rng.integers(2**63))
     _core.distort(astuple(distort), seed, 0, np.ascontiguousarray(strip)[None], out)
-    return out[0]
+    changed: Strip = out[0]
+    return changed
 
 
 def _orders(n: int, rng: np.random.Generator) -> Iterator[int]:

@@ -64,7 +64,7 @@ static double begins(const float *evidence, int32_t classes, const double *sums,
 }
 
 lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t classes, int32_t blank,
-                             lenet_strings *strings, double *room)
+                             lenet_decoded *strings, double *room)
 {
     int32_t n = 0, last = blank;
     double log_p = 0.0;
@@ -507,7 +507,7 @@ size_t lenet_decode_workspace(const lenet_decoder *decoder, int32_t positions)
 }
 
 static void confide(const lenet_decoder *d, const lenet_strip *strip, const memory *m,
-                            const float *evidence, const found *strings, int32_t n, lenet_strings *out)
+                            const float *evidence, const found *strings, int32_t n, lenet_decoded *out)
 {
     for (int32_t k = 0; k < out->n; k++) {
         const found *f = &strings[k];
@@ -530,7 +530,7 @@ static void confide(const lenet_decoder *d, const lenet_strip *strip, const memo
 }
 
 lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t positions,
-                          lenet_strings *out, void *workspace, size_t size)
+                          lenet_decoded *out, void *workspace, size_t size)
 {
     memory m;
     lenet_watch watch;
