@@ -152,7 +152,7 @@ lenet_status lenet_lose_string(const lenet_string_criterion *criterion, const fl
     if (has_grammar(criterion))
         done = lenet_grammar_sum(&s, criterion->grammar, 1.0, a.paths, &all, share);
     if (done && criterion->kind == LENET_BEST_PATH)
-        done = lenet_best_path(&s, label, length, -1.0, a.paths, &right, share);
+        done = lenet_best_label_path(&s, label, length, -1.0, a.paths, &right, share);
     else if (done)
         done = lenet_label_sum(&s, label, length, -1.0, a.paths, &right, share);
     if (!done) return LENET_INTERRUPTED;

@@ -128,7 +128,7 @@ size_t lenet_best_memory(int32_t positions, int32_t length)
     return bytes_of(2 * row_of((int64_t)states), sizeof(double)) + bytes_of((size_t)positions, states);
 }
 
-int lenet_best_path(const strip *s, const int32_t *label, int32_t length, double weight, void *memory,
+int lenet_best_label_path(const strip *s, const int32_t *label, int32_t length, double weight, void *memory,
                     double *log_best, double *share)
 {
     const chain c = chain_of(s, label, length);

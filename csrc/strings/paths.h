@@ -12,7 +12,7 @@ typedef struct strip {
     int32_t positions, classes, blank;
     const wide *p;        /* [positions][classes]: probabilities */
     const wide *rubbish;  /* [positions]: what a grammar's paths may have in place of a blank; or NULL */
-    const double *logs;   /* [positions][classes]: logarithms of p; lenet_best_path alone */
+    const double *logs;   /* [positions][classes]: logarithms of p; lenet_best_label_path alone */
     lenet_watch *watch;   /* or NULL */
 } strip;
 
@@ -26,7 +26,7 @@ int lenet_label_sum(const strip *s, const int32_t *label, int32_t length, double
                     double *log_sum, double *share);
 /* The likeliest of them. */
 size_t lenet_best_memory(int32_t positions, int32_t length);
-int lenet_best_path(const strip *s, const int32_t *label, int32_t length, double weight, void *memory,
+int lenet_best_label_path(const strip *s, const int32_t *label, int32_t length, double weight, void *memory,
                     double *log_best, double *share);
 /* All paths that spell anything that a grammar accepts. */
 size_t lenet_grammar_memory(int32_t positions, int32_t classes, int32_t states);
