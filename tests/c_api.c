@@ -339,12 +339,50 @@ static int check_model(const lenet_plan *plan, float *parameters, const lenet_im
     return 0;
 }
 
+/* Three of the four paths through two positions of two classes spell the one character; a string that does
+ * not fit, or that a grammar does not accept, changes nothing. */
+static int check_strings(void)
+{
+    enum { POSITIONS = 2, BLANK = 1 };
+    lenet_string_criterion criterion = {LENET_ALL_PATHS, BLANK, -1.0, INFINITY, NULL};
+    const int32_t label[] = {0, 0};
+    float y[POSITIONS * 2] = {0};
+    double loss = 7.0, memory[200];
+    const size_t size = lenet_string_workspace(&criterion, POSITIONS, 2, 1);
+    CHECK(size > 0 && size <= sizeof memory && lenet_string_workspace(&criterion, 0, 2, 1) == 0);
+    CHECK(lenet_string_workspace(&criterion, INT32_MAX, INT32_MAX, INT32_MAX) > (size_t)1 << 28);
+    lenet_status status = lenet_string_loss(&criterion, y, POSITIONS, 2, label, 2, &loss, y, memory, size);
+    CHECK(status == LENET_TOO_SHORT);
+    status = lenet_string_loss(&criterion, y, POSITIONS, 2, label, 1, &loss, y, memory, size - 1);
+    CHECK(status == LENET_NO_MEMORY);
+    status = lenet_string_loss(&criterion, y, POSITIONS, 2, label, 1, &loss, y, (char *)memory + 4, size);
+    CHECK(status == LENET_NO_MEMORY);
+    const int32_t next[] = {-1, INT32_MIN};  /* of the blank: ignored */
+    const uint8_t accept[] = {1};
+    const lenet_grammar grammar = {1, next, accept};
+    const lenet_string_criterion strict = {LENET_ALLOWED_PATHS, BLANK, -1.0, INFINITY, &grammar};
+    status = lenet_string_loss(&strict, y, POSITIONS, 2, label, 1, &loss, y, memory, sizeof memory);
+    CHECK(status == LENET_NOT_ALLOWED && loss == 7.0 && y[0] == 0.0f);
+    status = lenet_string_loss(&strict, y, POSITIONS, 2, label, 0, &loss, y, memory, sizeof memory);
+    CHECK(status == LENET_OK && fabs(loss) < 1e-12);
+    status = lenet_string_loss(&criterion, y, POSITIONS, 2, label, 1, &loss, NULL, memory, size);
+    CHECK(status == LENET_OK && fabs(loss + log(0.75)) < 1e-12);
+    /* penalties, and their gradient in their place: of each position's class 2/3 are wanted, 1/2 is there */
+    status = lenet_string_loss(&criterion, y, POSITIONS, 2, label, 1, &loss, y, memory, size);
+    CHECK(status == LENET_OK);
+    for (int i = 0; i < POSITIONS * 2; i++)
+        CHECK(fabs(y[i] - (i % 2 ? -1.0 : 1.0) / 6.0) < 1e-6);
+    y[1] = NAN;
+    CHECK(lenet_string_loss(&criterion, y, POSITIONS, 2, label, 1, &loss, y, memory, size) == LENET_NOT_FINITE);
+    return 0;
+}
+
 static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
     if (check_ignored() || check_padding() || check_large_plan() || check_largest_plan()
-        || check_many_classes() || check_appearance() || check_channels())
+        || check_many_classes() || check_appearance() || check_channels() || check_strings())
         return 1;
     const lenet_layer layers[] = {
         {.kind = LENET_CONV, .activation = LENET_SCALED_TANH, .maps = 3, .kernel = 5},

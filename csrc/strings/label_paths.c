@@ -70,7 +70,6 @@ static void step_backward(const chain *c, int64_t t, const wide *p, wide *after)
     const int64_t first = first_state(c, t), last = last_state(c, t);
     for (int64_t state = first; state <= last; state++)
         after[state] = wide_times(after[state], p[class_of(c, state)]);
-    for (int i = 1; i <= PAD; i++) after[first - i] = wide_zero;  /* had it not been before */
     const int64_t least = first_state(c, t - 1), most = last_state(c, t - 1);
     for (int64_t state = least; state <= most; state++) {
         wide sum = wide_add(after[state], after[state + 1]);
