@@ -404,12 +404,14 @@ static int32_t most_looked_at(const lenet_decoder *d)
     return wanted < d->beam ? wanted : d->beam;
 }
 
-/* Strings that may be among the wanted ones, or count beside them. */
+/* Strings that may come to be among the wanted ones when they are summed anew, or of which a character's
+ * share is taken. */
 static int32_t n_looked_at(const beam *b)
 {
     int32_t n = 0;
     if (b->n == 0) return 0;
-    const wide least = wide_times(b->now[0].all, (wide){LITTLE, 0});
+    const double close = b->d->grammar && !b->endings ? LITTLE : 0.1;
+    const wide least = wide_times(b->now[0].all, (wide){close, 0});
     for (; n < b->n && n < most_looked_at(b->d); n++)
         if (n >= b->d->n_best && is_less(b->now[n].all, least)) break;
     return n;
