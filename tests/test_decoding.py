@@ -241,6 +241,11 @@ def test_equal_scores():
     got = decode(outputs, "abcd", 4, n_best=1000)
     assert [one.text for one in (got, *got.alternatives)] == wanted
 
+    # where the beam is full: what was there stays, then the lower class
+    for beam in (1, 2, 3):
+        got = decode(outputs[:1, 2:], "ab", 2, beam=beam, n_best=beam)
+        assert [one.text for one in (got, *got.alternatives)] == ["", "a", "b"][:beam]
+
     answers = []
 
     def run():
@@ -282,6 +287,22 @@ def test_what_cannot_be_spelt():
         got = decode(outputs, "ab", 2, length=5, total=total, beam=100, n_best=100)
         assert sorted(o.text for o in (got, *got.alternatives)) == ["ababa", "babab"]
         assert not decode(outputs, "ab", 2, length=(6, 60), total=total).found
+
+
+def test_the_narrowest_beam_leaves_room_for_equal_neighbours():
+    outputs = np.zeros((5, 3), np.float32)
+    outputs[:, 2] = 5.0  # blanks tempt to wait until it is too late
+    for total in (True, False):
+        assert decode(outputs, "ab", 2, lexicon=["aaa"], beam=1, total=total).text == "aaa"
+        assert decode(outputs, "ab", 2, lexicon=["aba"], beam=1, total=total).text == "aba"
+
+
+def test_what_left_the_beam_and_came_back_is_one_string():
+    rng = np.random.default_rng(10)
+    for _ in range(300):
+        got = decode(draw(rng, 20, 4, 1.0), "abc", 3, beam=6, n_best=6)
+        texts = [one.text for one in (got, *got.alternatives)]
+        assert len(set(texts)) == len(texts)
 
 
 def test_the_empty_string():
