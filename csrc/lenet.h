@@ -582,7 +582,8 @@ typedef struct lenet_decoder {
 typedef struct lenet_decoded {
     int32_t n;                /* how many: 0 where no accepted string can be spelt in the positions */
     double log_accepted;      /* logarithm of the probability of all accepted strings: 0 without a grammar,
-                               * NaN where it was not asked for */
+                               * minus infinity when n is 0, NaN where it was not asked for or the
+                               * probability is below 1e-250 */
     double *log_probability;  /* [n_best]: of a string among all strings, accepted or not */
     int32_t *length;          /* [n_best] */
     int32_t *string;          /* [n_best][positions]: classes */
@@ -591,7 +592,7 @@ typedef struct lenet_decoded {
     double *confidence;       /* [n_best][positions]: how probable a character's class is in its place,
                                * which reaches from the end of the character before to the beginning of
                                * the next: that one of its class begins there, summed over all paths, or
-                               * over those of accepted strings. With a grammar without `total`: the share
+                               * over those of accepted strings. Where log_accepted is NaN: the share
                                * of the strings found of which one does */
 } lenet_decoded;
 

@@ -41,7 +41,8 @@ class Decoded:
         where the picture shows something else.
     log_accepted : float
         The same of all strings together that the pattern, lexicon or length accepts: 0 without
-        these; NaN where it was not computed.
+        these; minus infinity where nothing is found; NaN where it was not computed, or the
+        probability is below 1e-250.
     confidence : float64 array (characters,)
         How probable it is that a character of this class stands in this place, between the end of
         the character before and the beginning of the next: that one begins there, summed over all
@@ -74,7 +75,7 @@ class Decoded:
 
     @property
     def probability_accepted(self) -> float:
-        """Its probability among the accepted strings; NaN where that was not computed."""
+        """Its probability among the accepted strings; NaN where `log_accepted` is."""
         if not self.found:
             return 0.0
         if math.isnan(self.log_accepted):
@@ -176,7 +177,7 @@ def decode(
     found, log_accepted = _core.decode(evidence, blank, width, n_best, grammar, bool(total))
     if not found:
         none = np.empty((0, 2), np.int32)
-        return Decoded("", (), -math.inf, -math.inf, np.empty(0), none, found=False)
+        return Decoded("", (), -math.inf, log_accepted, np.empty(0), none, found=False)
     whole = math.fsum(math.exp(one[1]) for one in found)
     excess = math.log(whole) if whole > 1.0 else 0.0  # by rounding
     others = tuple(_decoded(one, names, blank, log_accepted, excess) for one in found[1:])

@@ -340,6 +340,15 @@ def _refined(
 # ---- lexicons ------------------------------------------------------------------------------------
 
 
+def _places_of(words: list[Any], places: dict[str, int]) -> NDArray[np.int32] | list[int]:
+    """Give the class of each character of all words, one after another; -1: none."""
+    if not all(isinstance(word, str) for word in words):
+        return [places.get(name, -1) for word in words for name in word]
+    text = "".join(words).encode("utf-32-le", "surrogatepass")
+    points, kinds = np.unique(np.frombuffer(text, np.uint32), return_inverse=True)
+    return np.array([places.get(chr(point), -1) for point in points], np.int32)[kinds]
+
+
 def _of_lexicon(lexicon: object, names: tuple[str, ...]) -> _Machine:
     places = {name: place for place, name in enumerate(names)}
     words: list[Any] = list(checks.items("lexicon", lexicon, "strings, or of lists of names"))
@@ -355,7 +364,7 @@ def _of_lexicon(lexicon: object, names: tuple[str, ...]) -> _Machine:
     lengths = np.array([len(word) for word in words])
     longest = int(lengths.max())
     _core.check_memory("lexicon: its words", 8 * len(words) * (longest + 1))
-    letters = [places.get(name, -1) for word in words for name in word]
+    letters = _places_of(words, places)
     coded = np.full((len(words), longest + 1), -1, np.int32)
     coded[np.arange(longest + 1) < lengths[:, None]] = letters
     bad = np.flatnonzero((coded >= 0).sum(axis=1) != lengths)

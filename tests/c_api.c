@@ -187,6 +187,53 @@ static int check_channels(void)
     return 0;
 }
 
+/* Of two positions without evidence three of four paths spell the one character; a grammar may want
+ * what does not fit. */
+static int check_decoding(void)
+{
+    enum { POSITIONS = 2, BLANK = 1 };
+    const int32_t one[] = {1, -1, -1, -1}, two[] = {1, INT32_MIN, 2, INT32_MIN, -1, INT32_MIN};
+    const uint8_t at_one[] = {0, 1}, at_two[] = {0, 0, 1};
+    const lenet_grammar of_one = {2, one, at_one}, of_two = {3, two, at_two};
+    const float y[POSITIONS * 2] = {0};
+    const float bad[POSITIONS * 2] = {0.0f, 0.0f, NAN, 0.0f};
+    int32_t least[9], length[1], string[POSITIONS], span[POSITIONS * 2];
+    double log_p[1], confidence[POSITIONS], room[POSITIONS];
+    lenet_decoded found = {.log_probability = log_p, .length = length, .string = string, .span = span,
+                           .confidence = confidence};
+    lenet_decoder decoder = {.classes = 2, .blank = BLANK, .beam = 3, .n_best = 1, .least = least};
+    static double memory[1000];
+    void *workspace = (void *)(((uintptr_t)memory + 15) & ~(uintptr_t)15);
+    const size_t size = sizeof memory - 16;
+    CHECK(lenet_decode_workspace(&decoder, POSITIONS) <= size);
+    CHECK(lenet_decode(&decoder, y, POSITIONS, &found, workspace, 8) == LENET_NO_MEMORY);
+    CHECK(lenet_decode(&decoder, bad, POSITIONS, &found, workspace, size) == LENET_NOT_FINITE);
+    CHECK(lenet_decode(&decoder, y, POSITIONS, &found, workspace, size) == LENET_OK);
+    CHECK(found.n == 1 && length[0] == 1 && string[0] == 0 && fabs(log_p[0] - log(0.75)) < 1e-12);
+    for (decoder.total = 0; decoder.total < 2; decoder.total++) {
+        decoder.grammar = &of_one;
+        CHECK(lenet_grammar_least(&of_one, 2, BLANK, least) == LENET_OK);
+        CHECK(lenet_decode_workspace(&decoder, POSITIONS) <= size);
+        CHECK(lenet_decode(&decoder, y, POSITIONS, &found, workspace, size) == LENET_OK);
+        CHECK(found.n == 1 && length[0] == 1 && confidence[0] > 0.99);
+        CHECK(decoder.total ? fabs(found.log_accepted - log(0.75)) < 1e-12 : isnan(found.log_accepted));
+        decoder.grammar = &of_two;  /* the same character twice takes three positions */
+        CHECK(lenet_grammar_least(&of_two, 2, BLANK, least) == LENET_OK);
+        CHECK(lenet_decode(&decoder, y, POSITIONS, &found, workspace, size) == LENET_OK);
+        CHECK(found.n == 0 && isinf(found.log_accepted));
+    }
+    const int32_t wrong[] = {2, -1, -1, -1};
+    CHECK(lenet_grammar_least(&(lenet_grammar){2, wrong, at_one}, 2, BLANK, least) == LENET_BAD_ARGUMENT);
+    decoder.blank = 2;
+    CHECK(lenet_decode_workspace(&decoder, POSITIONS) == 0);
+    CHECK(lenet_decode(&decoder, y, POSITIONS, &found, workspace, size) == LENET_BAD_ARGUMENT);
+    CHECK(lenet_best_path(y, POSITIONS, 2, BLANK, &found, room) == LENET_OK && length[0] == 1);
+    CHECK(span[0] == 0 && span[1] == 1 && fabs(log_p[0] - log(0.25)) < 1e-12);
+    CHECK(lenet_best_path(bad, POSITIONS, 2, BLANK, &found, room) == LENET_NOT_FINITE);
+    CHECK(lenet_best_path(y, POSITIONS, 2, -1, &found, room) == LENET_BAD_ARGUMENT);
+    return 0;
+}
+
 /* What is kept for each class must not lie on the stack. */
 static int check_many_classes(void)
 {
@@ -381,6 +428,7 @@ static int check_all(void)
 {
     const lenet_status ready = lenet_init();
     if (ready != LENET_OK) return check_without_isa(ready);
+    if (check_decoding()) return 1;
     if (check_ignored() || check_padding() || check_large_plan() || check_largest_plan()
         || check_many_classes() || check_appearance() || check_channels() || check_strings())
         return 1;

@@ -4,7 +4,11 @@
  * places: a state, behind a blank or at the beginning; or an arrival, a state with the class that led
  * there and that the position shows. Only arrivals that an edge leads to have a place in memory. A
  * character may follow an arrival of its own class only behind a blank, so sums are wanted that leave
- * out one term. */
+ * out one term.
+ *
+ * Plain numbers do: one that underflows is too little to count beside the sum of all, as long as that is
+ * far from the least number itself. */
+#include <math.h>
 #include <string.h>
 
 #include "strings/decode.h"
@@ -30,7 +34,8 @@ size_t lenet_endings_workspace(const lenet_grammar *grammar, int32_t positions, 
 {
     const int64_t n = count_edges(grammar, classes, blank);
     const size_t places = (size_t)n + (size_t)grammar->states;
-    return list_size(grammar, n, classes) + ((size_t)positions + 3) * places * sizeof(wide);
+    return list_size(grammar, n, classes)
+           + (((size_t)positions + 3) * places + (size_t)classes) * sizeof(double);
 }
 
 /* Lists edges and arrivals. */
@@ -96,26 +101,23 @@ static void list_edges(const lenet_grammar *grammar, int32_t classes, int32_t bl
     }
     e->arrived[states] = n_arrivals;
     e->n_arrivals = n_arrivals;
-    e->behind = (wide *)((char *)workspace + list_size(grammar, n, classes));
+    e->behind = (double *)((char *)workspace + list_size(grammar, n, classes));
 }
 
 /* A sum without one of its terms; the others are added anew where the difference would be rough. */
-static wide without(wide sum, wide term, wide first, const wide *terms, const int32_t *which, int32_t n,
-                    int32_t left_out)
+static double without(double sum, double term, double first, const double *terms, const int32_t *which,
+                      int32_t n, int32_t left_out)
 {
-    if (sum.k - term.k > 1 || term.v == 0.0) return sum;
-    if (sum.k == term.k && term.v <= 0.5 * sum.v) return (wide){sum.v - term.v, sum.k};
+    if (term <= 0.5 * sum) return sum - term;
     for (int32_t i = 0; i < n; i++)
-        if (i != left_out) first = wide_add(first, terms[which ? which[i] : i]);
+        if (i != left_out) first += terms[which ? which[i] : i];
     return first;
 }
 
-static wide wide_product(wide a, wide b) { return a.v > 0.0 && b.v > 0.0 ? wide_times(a, b) : wide_zero; }
-
-/* Where a path is before position t. */
-static const wide *states_at(const lenet_endings *e, int32_t t)
+static void take_position(const lenet_strip *strip, int32_t t, double *p)
 {
-    return e->behind + (ptrdiff_t)t * (e->states + e->n_arrivals);
+    const wide *from = strip->p + (ptrdiff_t)t * strip->classes;
+    for (int32_t c = 0; c < strip->classes; c++) p[c] = from[c].k == 0 ? from[c].v : exp(wide_log(from[c]));
 }
 
 lenet_status lenet_find_endings(const lenet_strip *strip, const lenet_grammar *grammar,
@@ -124,31 +126,30 @@ lenet_status lenet_find_endings(const lenet_strip *strip, const lenet_grammar *g
     const ptrdiff_t step = grammar->states;
     list_edges(grammar, strip->classes, strip->blank, e, workspace);
     const ptrdiff_t places = step + e->n_arrivals;
-    wide *next = e->behind + ((ptrdiff_t)strip->positions + 1) * places;  /* arrivals, and their position */
-    e->spare = next;
+    double *end = e->behind + strip->positions * places;
+    double *next = e->spare = end + places;  /* from arrivals, and their position */
+    double *p = next + 2 * (step + e->n_edges);
     for (int32_t s = 0; s < e->states; s++) {
-        wide *end = e->behind + strip->positions * places;
-        end[s] = grammar->accept[s] ? wide_one : wide_zero;
+        end[s] = grammar->accept[s] ? 1.0 : 0.0;
         for (int32_t a = e->arrived[s]; a < e->arrived[s + 1]; a++) end[step + a] = end[s];
     }
     for (int32_t t = strip->positions - 1; t >= 0; t--) {
-        const wide *p = strip->p + (ptrdiff_t)t * strip->classes;
-        wide *behind = e->behind + t * places, *at = behind + step;
-        const wide *behind_next = behind + places, *at_next = at + places;
-        if (lenet_stopped(strip->watch, 1, 8.0 * e->states + 16.0 * e->n_edges)) return LENET_INTERRUPTED;
-        for (int32_t a = 0; a < e->n_arrivals; a++)
-            at[a] = next[a] = wide_product(at_next[a], p[e->shown[a]]);
+        double *behind = e->behind + t * places, *at = behind + step;
+        const double *behind_next = behind + places, *at_next = at + places;
+        if (lenet_stopped(strip->watch, 1, 4.0 * e->states + 8.0 * e->n_edges)) return LENET_INTERRUPTED;
+        take_position(strip, t, p);
+        for (int32_t a = 0; a < e->n_arrivals; a++) next[a] = at_next[a] * p[e->shown[a]];
         for (int32_t s = 0; s < e->states; s++) {
             const int32_t from = e->first[s], n = e->first[s + 1] - from;
             const int32_t *to = e->arrivals + from;
-            const wide stay = wide_product(behind_next[s], p[strip->blank]);
-            wide all = stay;
-            for (int32_t i = 0; i < n; i++) all = wide_add(all, next[to[i]]);
+            const double stay = behind_next[s] * p[strip->blank];
+            double all = stay;
+            for (int32_t i = 0; i < n; i++) all += next[to[i]];
             behind[s] = all;
             for (int32_t a = e->arrived[s]; a < e->arrived[s + 1]; a++) {
                 const int32_t i = e->twin[a] - from;
-                at[a] = wide_add(at[a], e->twin[a] < 0 ? all
-                                                       : without(all, next[to[i]], stay, next, to, n, i));
+                at[a] = next[a]
+                        + (e->twin[a] < 0 ? all : without(all, next[to[i]], stay, next, to, n, i));
             }
         }
     }
@@ -157,37 +158,36 @@ lenet_status lenet_find_endings(const lenet_strip *strip, const lenet_grammar *g
 
 lenet_status lenet_find_births(const lenet_strip *strip, const lenet_endings *e, double *births)
 {
-    const wide accepted = e->behind[0];
-    wide *behind = e->spare, *at = behind + e->states, *in = at + e->n_arrivals;
+    const double accepted = e->behind[0];
+    const ptrdiff_t places = e->states + e->n_arrivals;
+    double *behind = e->spare, *at = behind + e->states, *in = at + e->n_arrivals;
+    double *p = behind + 2 * ((ptrdiff_t)e->states + e->n_edges);
     for (int64_t i = 0; i < (int64_t)strip->positions * strip->classes; i++) births[i] = 0.0;
-    if (accepted.v == 0.0) return LENET_OK;
-    const wide inverse = wide_inverse(accepted);
-    for (int32_t s = 0; s < e->states; s++) behind[s] = s ? wide_zero : wide_one;
-    for (int32_t a = 0; a < e->n_arrivals; a++) at[a] = wide_zero;
+    for (int32_t s = 0; s < e->states; s++) behind[s] = s ? 0.0 : 1.0;
+    for (int32_t a = 0; a < e->n_arrivals; a++) at[a] = 0.0;
     for (int32_t t = 0; t < strip->positions; t++) {
-        const wide *p = strip->p + (ptrdiff_t)t * strip->classes;
-        const wide *after = states_at(e, t + 1) + e->states;
+        const double *after = e->behind + (t + 1) * places + e->states;
         double *born = births + (ptrdiff_t)t * strip->classes;
-        if (lenet_stopped(strip->watch, 1, 8.0 * e->states + 16.0 * e->n_edges)) return LENET_INTERRUPTED;
-        for (int32_t a = 0; a < e->n_arrivals; a++) in[a] = wide_zero;
+        if (lenet_stopped(strip->watch, 1, 4.0 * e->states + 8.0 * e->n_edges)) return LENET_INTERRUPTED;
+        take_position(strip, t, p);
+        for (int32_t a = 0; a < e->n_arrivals; a++) in[a] = 0.0;
         for (int32_t s = 0; s < e->states; s++) {
             const int32_t from = e->arrived[s], n = e->arrived[s + 1] - from;
-            wide all = behind[s];
-            for (int32_t i = 0; i < n; i++) all = wide_add(all, at[from + i]);
-            if (all.v == 0.0) continue;
+            double all = behind[s];
+            for (int32_t i = 0; i < n; i++) all += at[from + i];
             for (int32_t i = e->first[s]; i < e->first[s + 1]; i++) {
                 const int32_t a = e->same[i];
-                wide *to = &in[e->arrivals[i]];
-                *to = wide_add(*to, a < 0 ? all
-                                          : without(all, at[a], behind[s], at + from, NULL, n, a - from));
+                in[e->arrivals[i]] +=
+                    a < 0 ? all : without(all, at[a], behind[s], at + from, NULL, n, a - from);
             }
-            behind[s] = wide_times(all, p[strip->blank]);
+            behind[s] = all * p[strip->blank];
         }
         for (int32_t a = 0; a < e->n_arrivals; a++) {
-            const wide here = p[e->shown[a]], new = wide_product(in[a], here);
-            if (new.v > 0.0) born[e->shown[a]] += wide_share(new, after[a], inverse);
-            at[a] = wide_add(new, wide_product(at[a], here));
+            const double here = p[e->shown[a]];
+            born[e->shown[a]] += in[a] * here * after[a];
+            at[a] = (in[a] + at[a]) * here;
         }
+        for (int32_t c = 0; c < strip->classes; c++) born[c] /= accepted;
     }
     return LENET_OK;
 }

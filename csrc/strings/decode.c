@@ -6,12 +6,15 @@
  * reached from two sides is one, and what left the beam is found again. Those are kept that hope for
  * most: the sum over their paths times that over what accepted endings add to them, where these were
  * summed (accept.c), else the former alone. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "strings/decode.h"
 
-static const double FAR = -1e12;  /* evidence is no farther behind */
+static const double FAR = -1e12;   /* evidence is no farther behind */
+static const double LITTLE = 1e-6; /* share of the best, below which others are left alone */
+static const double LEAST_SUM = 1e-250;  /* beside which what underflows does not count */
 static const int32_t NEVER = INT32_MAX / 2;
 
 /* ---- probabilities -------------------------------------------------------------------------------- */
@@ -177,7 +180,7 @@ typedef struct beam {
     int32_t n, n_next;
     uint8_t *taken;      /* [classes] */
     const lenet_endings *endings;  /* or NULL */
-    const wide *ends;    /* of these, behind the position */
+    const double *ends;  /* of these, behind the position */
 } beam;
 
 static int is_less(wide a, wide b)
@@ -234,10 +237,12 @@ static int32_t arrival_at(const beam *b, int32_t state, int32_t c)
     return b->endings ? b->endings->arrival_of[(ptrdiff_t)state * b->d->classes + c] : -1;
 }
 
+/* An ending that is too little for a number is less than all that are not. */
 static wide times_ending(const beam *b, wide paths, int32_t place)
 {
-    const wide end = b->ends[place];
-    return paths.v > 0.0 && end.v > 0.0 ? wide_times(paths, end) : wide_zero;
+    const double end = b->ends[place];
+    if (end >= 0x1p-256) return wide_times(paths, (wide){end, 0});
+    return wide_times(paths, (wide){(end > 0.0 ? end : DBL_MIN / 2) * WIDE_UNIT, -1});
 }
 
 static int32_t state_after(const lenet_decoder *d, int32_t state, int32_t c)
@@ -283,7 +288,7 @@ static void stay(beam *b, const wide *p, int32_t left)
         same.all = same.hope = wide_add(same.behind, same.shown);
         if (b->endings) {
             same.hope = times_ending(b, same.behind, n->state);
-            if (n->class >= 0)
+            if (same.shown.v > 0.0)
                 same.hope = wide_add(same.hope,
                                      times_ending(b, same.shown, b->endings->states + n->arrival));
         }
@@ -308,12 +313,13 @@ static void grow(beam *b, const wide *p, wide top, int32_t left)
             const wide from = before_class(b, e, c);
             if (from.v == 0.0) continue;
             const int32_t state = state_after(b->d, n->state, c);
-            if (state < 0 || !can_end(b->d, state, c, left)) continue;
+            if (state < 0) continue;
             const wide shown = wide_times(from, p[c]);
             const wide hope =
                 b->endings ? times_ending(b, shown, b->endings->states + arrival_at(b, state, c))
                            : shown;
             if (b->n_next == b->d->beam && !is_less(b->next[0].hope, hope)) continue;
+            if (!can_end(b->d, state, c, left)) continue;
             const entry longer = {.behind = wide_zero, .shown = shown, .all = shown, .hope = hope,
                                   .from = i, .class = c,
                                   .rank = b->d->beam + (int64_t)i * classes + c};
@@ -333,6 +339,10 @@ static void turn(beam *b)
         sink(next, n, 0);
         next[n] = worst;
     }
+    /* with all endings known, beginnings that hope for next to nothing do not catch up */
+    while (b->endings && b->n_next > b->d->n_best
+           && is_less(next[b->n_next - 1].hope, wide_times(next[0].hope, (wide){LITTLE, 0})))
+        b->n_next--;
     for (int32_t i = 0; i < b->n; i++) b->nodes[b->now[i].node].slot = -1;
     for (int32_t i = 0; i < b->n_next; i++) {
         next[i].node = b->now[next[i].from].node;
@@ -351,7 +361,6 @@ static lenet_status search(beam *b, const lenet_strip *strip)
     b->nodes[0] = (node){.parent = -1, .child = -1, .sibling = -1, .class = -1, .arrival = -1};
     b->n_nodes = 1;
     b->now[0] = (entry){.behind = wide_one, .shown = wide_zero, .all = wide_one, .hope = wide_one};
-    if (b->endings) b->now[0].hope = b->endings->behind[0];
     b->n = can_end(d, 0, -1, strip->positions);
     b->n_next = 0;
     memset(b->taken, 0, (size_t)d->classes);
@@ -395,13 +404,14 @@ static int32_t most_looked_at(const lenet_decoder *d)
     return wanted < d->beam ? wanted : d->beam;
 }
 
-/* Strings that may be among the wanted ones, or count beside them. */
+/* Strings that may come to be among the wanted ones when they are summed anew, or of which a character's
+ * share is taken. */
 static int32_t n_looked_at(const beam *b)
 {
-    const double little = 1e-6;
     int32_t n = 0;
     if (b->n == 0) return 0;
-    const wide least = wide_times(b->now[0].all, (wide){little, 0});
+    const double close = b->d->grammar && !b->endings ? LITTLE : 0.1;
+    const wide least = wide_times(b->now[0].all, (wide){close, 0});
     for (; n < b->n && n < most_looked_at(b->d); n++)
         if (n >= b->d->n_best && is_less(b->now[n].all, least)) break;
     return n;
@@ -506,24 +516,25 @@ size_t lenet_decode_workspace(const lenet_decoder *decoder, int32_t positions)
     return is_right(decoder, positions) ? lay_out(decoder, positions, &m, 0) : 0;
 }
 
+/* births: of lenet_find_births, or NULL. */
 static void confide(const lenet_decoder *d, const lenet_strip *strip, const memory *m,
-                            const float *evidence, const found *strings, int32_t n, lenet_decoded *out)
+                    const float *evidence, const double *births, int32_t n, lenet_decoded *out)
 {
     for (int32_t k = 0; k < out->n; k++) {
-        const found *f = &strings[k];
+        const found *f = &m->strings[k];
         double *confidence = out->confidence + (ptrdiff_t)k * strip->positions;
         for (int32_t i = 0; i < f->length; i++) {
             int32_t first, end;
             lenet_place(f->spans, f->length, i, strip->positions, &first, &end);
             if (!d->grammar) {
                 confidence[i] = begins(evidence, d->classes, m->sums, f->string[i], first, end);
-            } else if (d->total) {
+            } else if (births) {
                 double sum = 0.0;
                 for (int32_t t = first; t < end; t++)
-                    sum += m->births[(ptrdiff_t)t * d->classes + f->string[i]];
+                    sum += births[(ptrdiff_t)t * d->classes + f->string[i]];
                 confidence[i] = sum < 1.0 ? sum : 1.0;
             } else {
-                confidence[i] = share(strings, n, f->string[i], first, end);
+                confidence[i] = share(m->strings, n, f->string[i], first, end);
             }
         }
     }
@@ -553,10 +564,13 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
     out->log_accepted = d->grammar ? NAN : 0.0;
     if (d->grammar && d->total) {
         status = lenet_find_endings(&strip, d->grammar, &endings, m.endings);
-        if (status == LENET_OK) status = lenet_find_births(&strip, &endings, m.births);
         if (status != LENET_OK) return status;
-        out->log_accepted = wide_log(endings.behind[0]);
-        b.endings = &endings;
+        if (endings.behind[0] >= LEAST_SUM) {
+            status = lenet_find_births(&strip, &endings, m.births);
+            if (status != LENET_OK) return status;
+            out->log_accepted = log(endings.behind[0]);
+            b.endings = &endings;
+        }
     }
     status = search(&b, &strip);
     if (status != LENET_OK) return status;
@@ -569,7 +583,8 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
     if (status != LENET_OK) return status;
 
     out->n = n < d->n_best ? n : d->n_best;
-    const int all_are_compared = d->grammar && !d->total;
+    if (d->grammar && n == 0) out->log_accepted = -INFINITY;
+    const int all_are_compared = d->grammar && !b.endings;
     for (int32_t i = 0; i < (all_are_compared ? n : out->n); i++) {
         const found *f = &m.strings[i];
         status = lenet_align(&strip, f->string, f->length, f->spans, m.rest);
@@ -581,6 +596,6 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
         memcpy(out->span + (ptrdiff_t)i * positions * 2, f->spans,
                (size_t)f->length * 2 * sizeof(int32_t));
     }
-    confide(d, &strip, &m, evidence, m.strings, n, out);
+    confide(d, &strip, &m, evidence, b.endings ? m.births : NULL, n, out);
     return LENET_OK;
 }

@@ -27,8 +27,8 @@ typedef struct lenet_endings {
     int32_t *shown;       /* [arrivals]: the class */
     int32_t *twin;        /* [arrivals]: the edge of its class that leaves the state, or -1 */
     int32_t *arrival_of;  /* [states][classes], or -1 */
-    wide *behind;         /* [positions + 1][states, then arrivals]; the first is all that is accepted */
-    wide *spare;
+    double *behind;       /* [positions + 1][states, then arrivals]; the first is all that is accepted */
+    double *spare;
 } lenet_endings;
 
 size_t lenet_endings_workspace(const lenet_grammar *grammar, int32_t positions, int32_t classes,
@@ -38,7 +38,7 @@ lenet_status lenet_find_endings(const lenet_strip *strip, const lenet_grammar *g
                                 lenet_endings *endings, void *workspace);
 
 /* births: [positions][classes], how probable it is, among accepted strings, that a character of the class
- * begins at the position; 0 if nothing is accepted. */
+ * begins at the position. */
 lenet_status lenet_find_births(const lenet_strip *strip, const lenet_endings *endings, double *births);
 
 /* ---- align.c: one string ---- */
