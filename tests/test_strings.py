@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lenet_c import datasets, set_memory_limit, strings
+from lenet_c import _core, datasets, set_memory_limit, strings
 from lenet_c.strings import _FIELD, _MOST, PRESETS
 
 Strips = list[np.ndarray]
@@ -178,6 +181,27 @@ def test_a_copy_goes_on_where_it_was(digits: tuple[np.ndarray, np.ndarray]) -> N
     assert copied.position == 10
     assert repr(copied) == repr(stream)
     assert same(copied.batch(40), stream.batch(40))
+
+
+PRINT = """
+import hashlib, numpy as np
+from lenet_c import _core, datasets
+rng = np.random.RandomState(5)
+images = np.zeros((40, 28, 28), np.uint8)
+images[:, 5:23, 8:20] = rng.randint(0, 256, (40, 18, 12))
+made = [s.tobytes() for s in datasets.strings(images, np.arange(40) % 10).batch(300)[0]]
+print(_core.isa()[0], hashlib.sha256(b"".join(made)).hexdigest())
+"""
+
+
+def test_the_same_bits_from_every_instruction_set() -> None:
+    said = {}
+    for name in _core.available_isas():
+        environment = {**os.environ, "LENET_C_ISA": name}
+        output = subprocess.check_output([sys.executable, "-c", PRINT], env=environment, text=True)
+        used, said[name] = output.split()
+        assert used == name
+    assert len(set(said.values())) == 1, said
 
 
 # ---- effects -------------------------------------------------------------------------------------
@@ -528,7 +552,7 @@ def test_bad_arrays(ten: tuple[np.ndarray, np.ndarray]) -> None:
     for given, numbers, error, message in (
         (images / 255, labels, TypeError, "images: dtype float64, want uint8"),
         (images[:, :20], labels, ValueError, r"images: shape .*, want \(N, 28, 28\)"),
-        (images[:0], labels[:0], ValueError, "images: shape .* one or more"),
+        (images[:0], labels[:0], ValueError, r"images: shape .* one or more"),
         (blank, labels, ValueError, "images: number 4 has no ink"),
         (255 - images, labels, ValueError, "images: dark on light"),
         (images, labels[:5], ValueError, r"labels: shape \(5,\), want \(10,\)"),
@@ -542,7 +566,7 @@ def test_bad_arrays(ten: tuple[np.ndarray, np.ndarray]) -> None:
 def test_bad_batches(ten: tuple[np.ndarray, np.ndarray]) -> None:
     stream = plain(ten)
     for arguments, error, message in (
-        ({"n": 0}, ValueError, "n: got 0"),
+        ({"n": 0}, ValueError, "n: got 0, want a whole number from 1"),
         ({"n": 2.0}, TypeError, "n: got 2.0"),
         ({"n": 3, "first": -1}, ValueError, "first: got -1"),
         ({"n": 3, "num_threads": 0}, ValueError, "num_threads: got 0"),
@@ -557,7 +581,7 @@ def test_bad_batches(ten: tuple[np.ndarray, np.ndarray]) -> None:
 def test_memory_has_a_limit(ten: tuple[np.ndarray, np.ndarray]) -> None:
     set_memory_limit(1 << 20)
     try:
-        with pytest.raises(MemoryError, match="n: 10000 strips: wants .* a smaller n takes less"):
+        with pytest.raises(MemoryError, match=r"n: 10000 strips: wants .* a smaller n takes less"):
             plain(ten).batch(10000)
     finally:
         set_memory_limit(2 << 30)
