@@ -88,7 +88,7 @@ def test_the_table_of_networks():
     "name",
     [
         *("accuracy", "compiled", "confidence", "distortions", "own_pictures"),
-        *("pictures", "plots", "rejection"),
+        *("pictures", "plots", "rejection", "strings"),
     ],
 )
 def test_guide(name, tmp_path):
