@@ -22,7 +22,7 @@ from fields import MARKS, Field, dark, field, guilloche, judged, most, turned  #
 def digits(real_digits):
     """Clear digits, several of each."""
     (x, y), _ = real_digits
-    strong = [k for k in range(2000) if (x[k] > 200).sum() > 50]
+    strong = [k for k in range(min(2000, len(x))) if (x[k] > 200).sum() > 50]
     return {d: [x[k] for k in strong if y[k] == d][:8] for d in range(10)}
 
 
@@ -136,8 +136,8 @@ def test_a_comma_is_no_dot(digits):
     picture = dark(most(f, f.ink, comma))
     only = preprocess.line(dark(f.ink))
     both = Field([*f.digits, comma], f.height)
-    np.testing.assert_array_equal(preprocess.line(picture), only)
-    np.testing.assert_array_equal(preprocess.line(picture, keep=".-"), only)
+    for keep in ("", ".-"):
+        np.testing.assert_allclose(preprocess.line(picture, keep=keep), only.astype(int), atol=8)
     found = preprocess.line(picture, keep=",", return_map=True)
     assert min(judged(both, found.strip, found.to_picture).kept) > 0.85
 
@@ -298,12 +298,9 @@ def test_every_size(digits):
     one[1:7, 3] = 0
     assert preprocess.line(one).shape[0] == 32
     for shape in ((1, 1), (2, 9000), (9000, 2), (5, 5), (4, 300), (300, 4)):
-        try:
-            strip = preprocess.line(np.eye(*shape) * 255)
-        except ValueError as error:
-            assert str(error).startswith("picture: ")
-        else:
-            assert strip.shape[0] == 32
+        found = preprocess.lines([np.eye(*shape) * 255])
+        assert found.strips[0].shape[0] == 32
+        assert found.refused[0] == (found.reasons[0] is not None)
 
 
 @pytest.mark.parametrize("height", [100, 500, 1200])

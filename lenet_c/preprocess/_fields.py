@@ -97,9 +97,9 @@ def line(picture: Picture, *, keep: str = "", return_map: bool = False) -> Strip
     """Find the line of characters that a picture of a field shows, and bring it into a strip.
 
     Rules, boxes, borders of cells, underlines, shadows, security print, specks, and marks between
-    characters are left out. A line that rises or falls, up to 16 degrees, is put level, and slanting
-    writing upright. The median of the tall characters becomes 20 pixels high, its middle in row 16;
-    small ones stay small beside them.
+    characters are left out. A line that rises or falls, up to 16 degrees, is put level, and
+    writing that slants upright. The median of the tall characters becomes 20 pixels high, its
+    middle in row 16; small ones stay small beside them.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def _around(given: npt.NDArray[Any], found: Found, to_given: Map) -> tuple[int, 
 
 
 def _moved(found: Line, x: float, y: float) -> Line:
-    return Line(found.strip, found.to_picture + [[0, 0, x], [0, 0, y]])
+    return Line(found.strip, found.to_picture + np.array([[0, 0, x], [0, 0, y]]))
 
 
 def _after(second: Map, first: Map) -> Map:
