@@ -41,6 +41,8 @@ def assert_kept(f, picture, least=0.9, other=0.05, tilted=False, **settings):
     assert not strip[:, :7].any()
     assert not strip[:, -7:].any()
     assert strip.max() == 255
+    assert strip[:, 8:11].any()
+    assert strip[:, -11:-8].any()
     got = judged(f, strip, found.to_picture)
     assert min(got.kept) >= least, got
     assert got.other <= other, got
@@ -183,6 +185,16 @@ def test_uneven_light(digits, name, light):
     assert_kept(f, picture, least=0.8 if name == "guilloche" else 0.9)
 
 
+@pytest.mark.parametrize("text", ["084", "20731"])
+@pytest.mark.parametrize("lean", [-1, 1])
+def test_the_corner_of_a_shadow_is_paper(digits, text, lean):
+    f = written(digits, text, height=56)
+    y, x = np.mgrid[: f.shape[0], : f.shape[1]]
+    for part in (0.5, 0.75):
+        paper = np.where(x + lean * y > part * f.shape[1], 235.0, 150.0)
+        assert_kept(f, dark(f.ink, paper))
+
+
 def test_noise_and_jpeg(digits):
     f = written(digits, "18306", height=40)
     noisy = dark(f.ink) + np.random.default_rng(0).normal(0, 18, f.shape)
@@ -231,6 +243,18 @@ def test_the_map_leads_back_to_the_picture(digits):
         assert abs(tops[1] - larger * (400 + f.row(0))) < 4 * larger
 
 
+@pytest.mark.parametrize("width", [90, 1000, 6001])
+def test_each_pixel_that_is_looked_at_is_known_by_its_place(width):
+    middles = np.arange(width) + 0.5
+    ramp = np.tile((middles * 255 / width).astype(np.float32), (width // 3, 1))
+    for given, axis in ((ramp, 0), (ramp.T, 1)):
+        grey, to_given, _ = _fields._working(given, 255.0, 0.0, _fields.WORKING)
+        seen = grey[0] if axis == 0 else grey[:, 0]
+        there = (np.arange(len(seen)) + 0.5) * to_given[axis, axis] + to_given[axis, 2]
+        inner = slice(2, -2)
+        np.testing.assert_allclose(there[inner], seen[inner] * width / 255, atol=0.02 + width / 1e4)
+
+
 FRAME = np.full((60, 200), 235, np.uint8)
 FRAME[5:55, 10:190] = 30
 FRAME[7:53, 12:188] = 235
@@ -246,6 +270,7 @@ HOPELESS = {
         "only lines",
     ),
     "dash": (np.pad(np.zeros((3, 110)), ((30, 30), (50, 50)), constant_values=255), "only"),
+    "short dash": (np.pad(np.zeros((5, 40)), ((28, 27), (80, 80)), constant_values=255), "a dash"),
     "noise": (RNG.integers(0, 256, (60, 200), dtype=np.uint8), "noise"),
     "faint noise": (np.clip(RNG.normal(200, 20, (60, 200)), 0, 255), "noise"),
     "specks": (np.where(RNG.random((60, 200)) < 0.02, 30, 235), "only specks"),
