@@ -15,7 +15,7 @@ from lenet_c.preprocess import _fields
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
 
-from fields import MARKS, Field, dark, field, guilloche, judged, most, turned  # noqa: E402
+from fields import MARKS, Field, dark, field, guilloche, judged, most, stroke, turned  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def assert_kept(f, picture, least=0.9, other=0.05, tilted=False, **settings):
     assert not strip[:, :7].any()
     assert not strip[:, -7:].any()
     assert strip.max() == 255
-    assert strip[:, 8:11].any()
-    assert strip[:, -11:-8].any()
+    assert strip[:, 8:10].any()
+    assert strip[:, -10:-8].any()
     got = judged(f, strip, found.to_picture)
     assert min(got.kept) >= least, got
     assert got.other <= other, got
@@ -113,6 +113,21 @@ def test_small_digits_stay_small_beside_the_others(digits):
     assert abs(44 * scale - 20) < 2
     tall = [np.ptp(np.flatnonzero((d > 0.5).any(axis=1))) * scale for d in f.digits]
     assert max(tall[3:]) < 12
+
+
+def test_a_strip_begins_where_slanting_writing_of_two_sizes_does(digits):
+    for text, heights in (("25000", [1, 1, 0.4, 0.4, 0.4]), ("00025", [0.4, 0.4, 0.4, 1, 1])):
+        f = written(digits, text, height=60, heights=heights, slant=0.5)
+        strip = preprocess.line(dark(f.ink))
+        assert strip[:, 8:10].any()
+        assert strip[:, -10:-8].any()
+
+
+def test_what_is_fainter_than_the_writing_is_none(digits):
+    f = written(digits, "20345", height=48)
+    middles = [(left + right) / 2 for left, right in f.sides]
+    flecks = (stroke(f, (x - 8, f.row(1.12)), (x + 8, f.row(1.12)), 3) for x in middles)
+    assert_kept(f, dark(most(f, f.ink, 0.55 * most(f, *flecks))), other=0.01)
 
 
 @pytest.mark.parametrize("kept", ["", "-", ".", ".,-"])
@@ -251,8 +266,9 @@ def test_each_pixel_that_is_looked_at_is_known_by_its_place(width):
         grey, to_given, _ = _fields._working(given, 255.0, 0.0, _fields.WORKING)
         seen = grey[0] if axis == 0 else grey[:, 0]
         there = (np.arange(len(seen)) + 0.5) * to_given[axis, axis] + to_given[axis, 2]
-        inner = slice(2, -2)
-        np.testing.assert_allclose(there[inner], seen[inner] * width / 255, atol=0.02 + width / 1e4)
+        off = there - seen * width / 255
+        assert abs(off[2:-2].mean()) < 0.1
+        assert np.abs(off[2:-2]).max() < 0.1 + width / 3000
 
 
 FRAME = np.full((60, 200), 235, np.uint8)
@@ -328,7 +344,7 @@ def test_every_size(digits):
         assert found.refused[0] == (found.reasons[0] is not None)
 
 
-@pytest.mark.parametrize("height", [100, 500, 1200])
+@pytest.mark.parametrize("height", [60, 500, 1200])
 def test_large_pictures(digits, height):
     """Of 24 megapixels, bounded in memory, however small the writing is in it."""
     f = written(digits, "405", height=height)
