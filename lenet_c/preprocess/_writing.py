@@ -413,6 +413,7 @@ def _slant(u: Floats, v: Floats, height: float) -> float:
 
 def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     """Return the height and the middle of the writing, and which pieces lie in its line."""
+    by_itself = p.bottom - p.top
     p = _whole(p)
     tall = p.bottom - p.top
     height = _height(p)
@@ -420,7 +421,7 @@ def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     middles = (p.top + p.bottom) / 2
     middle = _median(middles[large], (p.area / tall)[large])
     level = points.each(np.add, points.ink) / p.area
-    dim = np.where(tall > LOW * height, DIM_TALL, DIM)
+    dim = np.where(by_itself > LOW * height, DIM_TALL, DIM)
     chosen = level > dim * _median(level, p.area)
     chosen &= p.area >= SPECK * height * height
     chosen &= np.abs(middles - middle) < 0.9 * height
