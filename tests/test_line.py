@@ -115,12 +115,13 @@ def test_small_digits_stay_small_beside_the_others(digits):
     assert max(tall[3:]) < 12
 
 
-def test_a_strip_begins_where_slanting_writing_of_two_sizes_does(digits):
+def test_all_of_slanting_writing_of_two_sizes_is_in_the_strip(digits):
     for text, heights in (("4000000", [1, *[0.5] * 6]), ("0000004", [*[0.5] * 6, 1])):
         f = written(digits, text, height=60, heights=heights, slant=0.5)
-        strip = preprocess.line(dark(f.ink))
-        assert strip[:, 8:10].any()
-        assert strip[:, -10:-8].any()
+        found = preprocess.line(dark(f.ink), return_map=True)
+        assert found.strip[:, 8:10].any()
+        assert found.strip[:, -10:-8].any()
+        assert min(judged(f, found.strip, found.to_picture).kept) > 0.85
 
 
 def test_what_is_fainter_than_the_writing_is_none(digits):

@@ -59,6 +59,7 @@ BESIDE = 0.12  # of the height: how far from a character its parts may be
 LEAST = 3.0  # pixels: writing that is lower cannot be told from specks
 GOES_ON = 0.8  # of a printed line: how much is there
 CLOSE = 0.12  # of their height together: how far apart the parts of a broken character are
+REACH = 0.9  # of the height: how far from the middle characters may go
 LOW = 0.45  # of the height: what is smaller is a mark or a part
 
 
@@ -508,7 +509,7 @@ def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
 
 
 def _size(p: Pieces) -> tuple[float, float]:
-    """Return the height and the middle of the tall ones among characters."""
+    """Return the height and the middle of the tall ones among characters, so that all show."""
     spans: list[list[float]] = []
     for left, right, top, bottom in sorted(
         zip(p.left.tolist(), p.right.tolist(), p.top.tolist(), p.bottom.tolist(), strict=True)
@@ -522,6 +523,11 @@ def _size(p: Pieces) -> tuple[float, float]:
     heights = sorted(span[3] - span[2] for span in spans)
     least = TALL * heights[round(0.75 * (len(heights) - 1))]
     tall = [span for span in spans if span[3] - span[2] >= least]
-    return median(span[3] - span[2] for span in tall), median(
-        (span[2] + span[3]) / 2 for span in tall
-    )
+    height = max(median(span[3] - span[2] for span in tall), heights[-1] / (2 * REACH))
+    middle = median((span[2] + span[3]) / 2 for span in tall)
+    # one digit that is much higher than the others stays in the strip, too
+    lowest = max(span[3] for span in tall) - REACH * height
+    highest = min(span[2] for span in tall) + REACH * height
+    if lowest <= highest:
+        middle = min(max(middle, lowest), highest)
+    return height, middle
