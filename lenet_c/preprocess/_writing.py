@@ -59,7 +59,7 @@ BESIDE = 0.12  # of the height: how far from a character its parts may be
 LEAST = 3.0  # pixels: writing that is lower cannot be told from specks
 GOES_ON = 0.8  # of a printed line: how much is there
 CLOSE = 0.12  # of their height together: how far apart the parts of a broken character are
-REACH = 0.9  # of the height: how far from the middle characters may go
+REACH = 0.8  # of the height: how far from the middle characters may go
 LOW = 0.45  # of the height: what is smaller is a mark or a part
 
 
