@@ -1,4 +1,4 @@
-"""Fields drawn with digits of MNIST: each digit by itself, other marks, and what becomes of them."""
+"""Fields drawn with digits of MNIST, other marks on them, and what a strip has of each digit."""
 
 from __future__ import annotations
 

@@ -87,8 +87,8 @@ def test_the_table_of_networks():
 @pytest.mark.parametrize(
     "name",
     [
-        *("accuracy", "compiled", "confidence", "distortions", "own_pictures"),
-        *("pictures", "plots", "rejection", "strings"),
+        *("accuracy", "compiled", "confidence", "distortions", "fields"),
+        *("own_pictures", "pictures", "plots", "rejection", "strings"),
     ],
 )
 def test_guide(name, tmp_path):
@@ -101,6 +101,10 @@ def test_guide(name, tmp_path):
     output = pasted.run("\n".join(pasted.blocks(PAGES[f"docs/{name}.md"])), tmp_path)
     if name == "pictures":
         assert re.match(r" +label .*\n0 +7 +0\.9", output)
+    if name == "fields":
+        assert output.startswith("(32, ")
+        assert output.rstrip().endswith("to white)']")
+        assert output.count("(32, ") == 4
     if name == "own_pictures":
         assert error_rate(output) < 50
         assert "('A', 'B', 'C')" in output

@@ -97,9 +97,9 @@ def line(picture: Picture, *, keep: str = "", return_map: bool = False) -> Strip
     """Find the line of characters that a picture of a field shows, and bring it into a strip.
 
     Rules, boxes, borders of cells, underlines, shadows, security print, specks, and marks between
-    characters are left out. A line that rises or falls, up to 16 degrees, is put level, and slanting
-    writing upright. The median of the tall characters becomes 20 pixels high, its middle in row 16;
-    small ones stay small beside them.
+    characters are left out. A line that rises or falls, up to 16 degrees, is put level, and
+    writing that slants upright. The median of the tall characters becomes 20 pixels high, its
+    middle in row 16; small ones stay small beside them.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def _around(given: npt.NDArray[Any], found: Found, to_given: Map) -> tuple[int, 
 
 
 def _moved(found: Line, x: float, y: float) -> Line:
-    return Line(found.strip, found.to_picture + [[0, 0, x], [0, 0, y]])
+    return Line(found.strip, found.to_picture + np.array([[0, 0, x], [0, 0, y]]))
 
 
 def _after(second: Map, first: Map) -> Map:
@@ -320,16 +320,16 @@ def _strip(found: Found, to_given: Map) -> Line:
     to_pixels, columns = _placed(found)
     if columns > WIDEST:
         raise ValueError(f"picture: writing {columns} times as wide as high is none")
-    finer = max(1, math.ceil(found.height / BOX - 0.75))
     raw = Image.fromarray((found.ink * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+    coarser = max(1, int(found.height / BOX + 0.25))
+    if coarser > 1:
+        raw = raw.reduce(coarser)
     drawn = raw.transform(
-        (columns * finer, HEIGHT * finer),
+        (columns, HEIGHT),
         Image.Transform.AFFINE,
-        tuple((to_pixels / [finer, finer, 1]).ravel()),
+        tuple((to_pixels / coarser).ravel()),
         Image.Resampling.BILINEAR,
     )
-    if finer > 1:
-        drawn = drawn.reduce(finer)
     strip = np.asarray(drawn)
     strip = np.minimum(strip * np.float32(PEAK * 255 / max(1, strip.max())), 255).astype(np.uint8)
     strip[:, :MARGIN] = strip[:, -MARGIN:] = 0  # the soft edge of what stands at the ends

@@ -271,7 +271,7 @@ def closed(grey: Grey, window: int) -> Grey:
 
 
 def closed_inside(grey: npt.NDArray[np.uint8], window: int) -> npt.NDArray[np.uint8]:
-    """Return the grey closing of what the picture shows; a stroke that its edge cuts is no paper."""
+    """Return the grey closing where a stroke that the edge cuts is no paper."""
     room = window // 2
     for _ in range(2):
         for axis in (0, 1):

@@ -59,6 +59,7 @@ BESIDE = 0.12  # of the height: how far from a character its parts may be
 LEAST = 3.0  # pixels: writing that is lower cannot be told from specks
 GOES_ON = 0.8  # of a printed line: how much is there
 CLOSE = 0.12  # of their height together: how far apart the parts of a broken character are
+REACH = 0.8  # of the height: how far from the middle characters may go
 LOW = 0.45  # of the height: what is smaller is a mark or a part
 
 
@@ -145,6 +146,50 @@ def _ink_is_dark(grey: Grey) -> float:
 
 
 def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
+    ink, threshold, mask, full = _evenly_inked(grey, spread)
+    lines, slope = _printed(mask)
+    mask, labels = _labelled(mask, lines)
+    points, order = _points(mask, labels, ink)
+    pieces, u, v, slope = _straightened(points, slope)
+    height, middle, chosen = _band(pieces, points)
+    if height < LEAST or not chosen.any():
+        raise NotFound(ONLY_SPECKS if lines is None else ONLY_LINES)
+    of_tall = (chosen & (pieces.bottom - pieces.top > LOW * height))[order]
+    slant = _slant(u[of_tall], v[of_tall] - middle, height)
+    u += slant * (v - middle)
+    pieces = pieces._replace(
+        left=points.each(np.minimum, u) - 0.5, right=points.each(np.maximum, u) + 0.5
+    )
+    held = np.zeros(len(chosen), bool)
+    if lines is not None:
+        held[labels[grown(lines, 2) & mask] - 1] = True
+    stretched = _stretched(points, u, v, pieces.area)
+    chosen = _characters(pieces, chosen, held, stretched, height, middle, keep)
+    kept = pieces.of(chosen)
+    upright_at, (height, middle) = middle, _size(kept)
+    if held[chosen].all() and height < 0.2 * min(grey.shape):
+        raise NotFound(ONLY_LINES)
+    if (kept.right - kept.left > 3 * (kept.bottom - kept.top)).all() and height < 0.3 * len(grey):
+        raise NotFound("only a dash or a line, and no writing, is to be seen")
+    near = grown(np.concatenate([[False], chosen])[labels])
+    if lines is not None:
+        near &= ~lines
+    least = np.float32(FAINT * threshold)
+    shown = (ink - least) * np.float32(1 / (full - least)) * near
+    moved = slant * (upright_at - middle)
+    return Found(
+        np.minimum(np.maximum(shown, 0), 1),
+        slope,
+        slant,
+        float(kept.left.min()) + moved,
+        float(kept.right.max()) + moved,
+        middle,
+        height,
+    )
+
+
+def _evenly_inked(grey: Grey, spread: float) -> tuple[Grey, float, Mask, float]:
+    """Return what `_inked` does, of a picture with noise and shadows."""
     rough = noise(grey)
     if rough > 0.025 * spread:
         grey = ndimage.gaussian_filter(grey, 0.8 if rough < 0.06 * spread else 1.3)
@@ -160,51 +205,22 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
             f"no writing stands out from the noise (contrast {full / 255:.0%} of black to white, "
             f"noise {rough / 255:.0%})"
         )
-    lines, slope = _printed(mask)
-    any_lines = lines is not None
+    return ink, threshold, mask, full
+
+
+def _labelled(mask: Mask, lines: Mask | None) -> tuple[Mask, npt.NDArray[np.int32]]:
+    """Return what neither is a line nor lies along an edge, and the labels of its pieces."""
     if lines is not None:
-        mask &= ~lines
+        mask = mask & ~lines
     labels, n = ndimage.label(mask, ALL_AROUND)
     if not n:
-        raise NotFound(ONLY_LINES if any_lines else "no writing is to be seen")
+        raise NotFound("no writing is to be seen" if lines is None else ONLY_LINES)
     if (strips := _along_edges(labels, n)) is not None:
-        labels = np.where(strips[labels], 0, labels)
-        mask = labels > 0
+        mask = mask & ~strips[labels]
         labels, n = ndimage.label(mask, ALL_AROUND)
         if not n:
             raise NotFound("only a shadow or a strip along an edge, and no writing, is to be seen")
-    points, order = _points(mask, labels, ink)
-    pieces, u, v, slope = _straightened(points, slope)
-    height, middle, chosen = _band(pieces, points)
-    if height < LEAST or not chosen.any():
-        raise NotFound(ONLY_LINES if any_lines else ONLY_SPECKS)
-    of_tall = (chosen & (pieces.bottom - pieces.top > LOW * height))[order]
-    slant = _slant(u[of_tall], v[of_tall] - middle)
-    # a digit or two may lean by themselves: a lone 7 has no upright stroke
-    span = float(np.ptp(u[of_tall])) if of_tall.any() else 0.0
-    slant *= span / (span + height)
-    u += slant * (v - middle)
-    pieces = pieces._replace(
-        left=points.each(np.minimum, u) - 0.5, right=points.each(np.maximum, u) + 0.5
-    )
-    held = np.zeros(n, bool)
-    if lines is not None:
-        held[labels[grown(lines, 2) & mask] - 1] = True
-    stretched = _stretched(points, u, v, pieces.area)
-    chosen = _characters(pieces, chosen, held, stretched, height, middle, keep)
-    kept = pieces.of(chosen)
-    height, middle = _size(kept)
-    left, right = float(kept.left.min()), float(kept.right.max())
-    if held[chosen].all() and height < 0.2 * min(grey.shape):
-        raise NotFound(ONLY_LINES)
-    if (kept.right - kept.left > 3 * (kept.bottom - kept.top)).all() and height < 0.3 * len(grey):
-        raise NotFound("only a dash or a line, and no writing, is to be seen")
-    near = grown(np.concatenate([[False], chosen])[labels])
-    if lines is not None:
-        near &= ~lines
-    least = np.float32(FAINT * threshold)
-    shown = (ink - least) * np.float32(1 / (full - least)) * near
-    return Found(np.minimum(np.maximum(shown, 0), 1), slope, slant, left, right, middle, height)
+    return mask, labels
 
 
 def _along_edges(labels: npt.NDArray[np.int32], n: int) -> Mask | None:
@@ -373,10 +389,14 @@ def _straightened(points: Points, slope: float) -> tuple[Pieces, Floats, Floats,
     return _pieces(points, u, v), u, v, slope
 
 
-def _slant(u: Floats, v: Floats) -> float:
-    """Return the slant that puts strokes above themselves."""
+def _slant(u: Floats, v: Floats, height: float) -> float:
+    """Return the slant that puts strokes above themselves; of a digit or two only a part of it.
+
+    These may lean by themselves: a lone 7 has no upright stroke.
+    """
     if not len(u):
         return 0.0
+    span = float(np.ptp(u))
     step = max(1, len(u) // POINTS)
     u, v = u[::step], v[::step]
     room = float(np.abs(v).max()) * SLANTS[-1] + 2
@@ -389,11 +409,12 @@ def _slant(u: Floats, v: Floats) -> float:
     weights = np.maximum(sharp - np.partition(sharp, len(sharp) // 2)[len(sharp) // 2], 0) ** 2
     if not weights.any():
         return 0.0
-    return float(weights @ SLANTS / weights.sum())
+    return float(weights @ SLANTS / weights.sum()) * span / (span + height)
 
 
 def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     """Return the height and the middle of the writing, and which pieces lie in its line."""
+    by_itself = p.bottom - p.top
     p = _whole(p)
     tall = p.bottom - p.top
     height = _height(p)
@@ -401,7 +422,7 @@ def _band(p: Pieces, points: Points) -> tuple[float, float, Mask]:
     middles = (p.top + p.bottom) / 2
     middle = _median(middles[large], (p.area / tall)[large])
     level = points.each(np.add, points.ink) / p.area
-    dim = np.where(tall > LOW * height, DIM_TALL, DIM)
+    dim = np.where(by_itself > LOW * height, DIM_TALL, DIM)
     chosen = level > dim * _median(level, p.area)
     chosen &= p.area >= SPECK * height * height
     chosen &= np.abs(middles - middle) < 0.9 * height
@@ -488,7 +509,7 @@ def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
 
 
 def _size(p: Pieces) -> tuple[float, float]:
-    """Return the height and the middle of the tall ones among characters."""
+    """Return the height and the middle of the tall ones among characters, so that all show."""
     spans: list[list[float]] = []
     for left, right, top, bottom in sorted(
         zip(p.left.tolist(), p.right.tolist(), p.top.tolist(), p.bottom.tolist(), strict=True)
@@ -502,6 +523,11 @@ def _size(p: Pieces) -> tuple[float, float]:
     heights = sorted(span[3] - span[2] for span in spans)
     least = TALL * heights[round(0.75 * (len(heights) - 1))]
     tall = [span for span in spans if span[3] - span[2] >= least]
-    return median(span[3] - span[2] for span in tall), median(
-        (span[2] + span[3]) / 2 for span in tall
-    )
+    height = max(median(span[3] - span[2] for span in tall), heights[-1] / (2 * REACH))
+    middle = median((span[2] + span[3]) / 2 for span in tall)
+    # one digit that is much higher than the others stays in the strip, too
+    lowest = max(span[3] for span in tall) - REACH * height
+    highest = min(span[2] for span in tall) + REACH * height
+    if lowest <= highest:
+        middle = min(max(middle, lowest), highest)
+    return height, middle
