@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+# Threads that spin while they wait crawl on a machine with other work, tests above all: OpenMP's,
+# and NumPy's, which small matrices do not need. Each library reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
-
-# OpenMP's threads that spin while they wait crawl on a machine with other work, tests above all. It
-# reads this when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from lenet_c import _core, datasets
 
