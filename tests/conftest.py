@@ -32,3 +32,12 @@ def real_digits() -> tuple[datasets.Arrays, datasets.Arrays]:
         return datasets.mnist(os.environ["LENET_C_DATA"])
     pytest.importorskip("sklearn", reason="LENET_C_DATA is not set, scikit-learn is not there")
     return datasets.digits()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes another path where there is no MNIST: .ci/run runs it on the digits too."""
+    for item in items:
+        if isinstance(item, pytest.Function) and (
+            "real_digits" in item.fixturenames or "pasted" in item.function.__code__.co_names
+        ):
+            item.add_marker("mnist")
