@@ -22,9 +22,10 @@ ARM_CC = aarch64-linux-gnu-gcc
 ARM_RUN = $(if $(shell command -v qemu-aarch64),qemu-aarch64,qemu-aarch64-static)
 ARM_FLAGS = -std=c11 -O2 -Wall -Wextra -Werror -static -pthread -Icsrc
 test-arm: arm-tools
-	mkdir -p build/arm
+	rm -rf build/arm && mkdir -p build/arm
+	cd build/arm && printf '../../%s\n' $(CORE) | xargs -n 1 -P $(JOBS) $(ARM_CC) $(ARM_FLAGS) -I../../csrc -c
 	for name in c_api c_kernels; do \
-		$(ARM_CC) $(ARM_FLAGS) tests/$$name.c $(CORE) -o build/arm/$$name -lm || exit 1; \
+		$(ARM_CC) $(ARM_FLAGS) tests/$$name.c build/arm/*.o -o build/arm/$$name -lm || exit 1; \
 		for isa in neon portable; do \
 			LENET_C_ISA=$$isa $(ARM_RUN) build/arm/$$name || exit 1; \
 		done; \
@@ -57,9 +58,13 @@ bench-kernels:
 		tests/c_kernels.c $(CORE) -o build/bench/c_kernels -lm
 	build/bench/c_kernels --bench $(NAME) $(if $(ISA),--isa $(ISA))
 
+# So many compilers at once
+JOBS = $(shell nproc 2>/dev/null || echo 1)
+
 # All works on a calling thread whose stack has 64 KiB, so no function takes more of it than this; only
 # what reads control groups keeps paths there, 12 KiB, and calls nothing of the core.
 FRAME = -Wframe-larger-than=4096
+FREE = csrc/sys/parallel.c csrc/sys/processors.c $(wildcard bench/*.c tests/*.c)
 # Each header is compiled by itself too, as an editor does: those of kernels/ are then portable C.
 HEADERS = $(wildcard csrc/*.h csrc/*/*.h csrc/*/*/*.h)
 ALONE = -x c -fsyntax-only -Wno-unused-function -Wno-unused-const-variable
@@ -69,14 +74,10 @@ lint:
 	$(PYTHON) -m mypy
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
-		for file in $(CORE) bench/*.c tests/*.c; do \
-			case $$file in \
-				csrc/sys/parallel.c|csrc/sys/processors.c|bench/*|tests/*) frame=;; \
-				*) frame=$(FRAME);; \
-			esac; \
-			$$compiler -std=c11 -O2 -Wall -Wextra -Werror $$frame -Icsrc -c $$file -o /dev/null \
-				|| exit 1; \
-		done; \
+		strict="$$compiler -std=c11 -O2 -Wall -Wextra -Werror -Icsrc -o /dev/null"; \
+		printf '%s\n' $(filter-out $(FREE),$(CORE)) | xargs -n 1 -P $(JOBS) $$strict $(FRAME) -c \
+			|| exit 1; \
+		printf '%s\n' $(FREE) | xargs -n 1 -P $(JOBS) $$strict -c || exit 1; \
 		for file in $(HEADERS); do \
 			case $$($$compiler -dumpmachine)/$$file in \
 				x86_64*/neon.h|aarch64*/avx*.h) continue;; \

@@ -5,7 +5,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -77,7 +79,24 @@ class BuildCore(build_ext):
             if sanitize:
                 core.extra_compile_args += [*SANITIZE, "-g", "-O1"]
                 core.extra_link_args += SANITIZE
+            self.compile_side_by_side()
         super().build_extensions()
+
+    def compile_side_by_side(self) -> None:
+        """Let the compiler take several sources at once: -j of them, or one a processor."""
+        compile_in_turn = self.compiler.compile
+        affinity = getattr(os, "sched_getaffinity", None)
+        processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+        most = self.parallel if isinstance(self.parallel, int) else processors
+
+        def compile(sources: list[str], **settings: Any) -> list[str]:
+            longest_first = sorted(sources, key=lambda path: "isa_" not in path)
+            with ThreadPoolExecutor(max(1, most)) as pool:
+                done = pool.map(lambda source: compile_in_turn([source], **settings), longest_first)
+                objects = dict(zip(longest_first, done, strict=True))
+            return [name for source in sources for name in objects[source]]
+
+        self.compiler.compile = compile
 
     def has_openmp(self, insists: bool) -> bool:
         """Tell whether the compiler makes programs with OpenMP; an error if one insists."""

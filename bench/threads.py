@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,14 +110,17 @@ SETUPS = (
 OPENMP, TEAM = SETUPS[0], SETUPS[-1]
 
 
-def build_program(folder: Path, flags: list[str]) -> Path:
-    """Compile bench/team.c together with the core."""
+def build_program(folder: Path, flags: list[str], without: Sequence[str] = ()) -> Path:
+    """Compile bench/team.c together with the core, but for some instruction sets' kernels."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise SystemExit("bench.threads needs a C compiler: no gcc and no clang on the PATH")
     folder.mkdir(parents=True, exist_ok=True)
     sources = [ROOT / "bench" / "team.c", *sorted((ROOT / "csrc").rglob("*.c"))]
     command = [*shlex.split(compiler), "-std=c11", "-O3", "-fno-math-errno", *flags]
+    for isa in without:
+        sources.remove(ROOT / "csrc" / "kernels" / f"isa_{isa}.c")
+        command.append(f"-Dlenet_kernels_{isa}=lenet_kernels_portable")
     target = folder / "team"
     command += [f"-I{ROOT / 'csrc'}", *map(str, sources), "-o", str(target), "-lm"]
     subprocess.run(command, check=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+# Threads that spin while they wait crawl on a machine with other work, tests above all: OpenMP's,
+# and NumPy's, which small matrices do not need. Each library reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
-
-# OpenMP's threads that spin while they wait crawl on a machine with other work, tests above all. It
-# reads this when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from lenet_c import _core, datasets
 
@@ -31,3 +32,12 @@ def real_digits() -> tuple[datasets.Arrays, datasets.Arrays]:
         return datasets.mnist(os.environ["LENET_C_DATA"])
     pytest.importorskip("sklearn", reason="LENET_C_DATA is not set, scikit-learn is not there")
     return datasets.digits()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes another path where there is no MNIST: .ci/run runs it on the digits too."""
+    for item in items:
+        if isinstance(item, pytest.Function) and (
+            "real_digits" in item.fixturenames or "pasted" in item.function.__code__.co_names
+        ):
+            item.add_marker("mnist")

@@ -363,7 +363,7 @@ def test_the_team_is_a_good_guest(tmp_path, monkeypatch):
         pytest.skip("no C compiler here")
     openmp = "openmp" in cpu_info()["available_threading"]
     flags = ["-fopenmp"] if openmp else []
-    program = threads.build_program(tmp_path, ["-pthread", "-O0", *flags])
+    program = threads.build_program(tmp_path, ["-pthread", "-O0", *flags], ["avx2", "avx512"])
     _, besides, child, outcome = threads.as_guest(program, threads.TEAM)
     assert (1 <= int(besides) <= 3, outcome) == (True, "runs on 1")
     assert int(child) > 1

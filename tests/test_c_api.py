@@ -24,7 +24,8 @@ PLAIN_LANES = [
 
 
 CSRC = ROOT / "csrc"
-FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
+# -Og compiles twice as quickly as -O1; -O0 warns that it ignores the pragmas that unroll.
+FLAGS = ["-std=c11", "-Og", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}"]
 
 
 def compiler(flags=()):

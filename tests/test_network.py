@@ -646,11 +646,15 @@ def test_a_single_image_learns_as_its_gradient_says(architecture: Architecture) 
     np.testing.assert_allclose(net.parameters, want, rtol=2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("batch", [1, 64, 100, 128, 161, 227, 545, 579, 600])
+# Every batch with one optimizer: the others cut what they update alike, whatever gave the gradient.
 @pytest.mark.parametrize(
-    "optimizer",
-    [Adam(3e-3, weight_decay=1e-3), SGD(0.01, momentum=0.9), SGD(0.01)],
-    ids=["adam", "momentum", "sgd"],
+    ("optimizer", "batch"),
+    [
+        *((Adam(3e-3, weight_decay=1e-3), n) for n in (1, 64, 100, 128, 161, 227, 545, 579, 600)),
+        *((SGD(0.01, momentum=0.9), n) for n in (1, 100, 227)),
+        *((SGD(0.01), n) for n in (1, 64, 161)),
+    ],
+    ids=str,
 )
 def test_same_bits_for_any_threads(optimizer: Any, batch: int) -> None:
     images = grey_images(600, 28, 28)

@@ -556,14 +556,14 @@ exit 1
 """
 
 
-def build(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("Cython")
     pytest.importorskip("setuptools")
     names = ("LENET_C_OPENMP", "LENET_C_SANITIZE")
     kept = {k: v for k, v in os.environ.items() if k not in (*names, "LD_PRELOAD")}
     where = ["--build-temp", str(folder / "temp"), "--build-lib", str(folder / "lib")]
     return subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", *where],
+        [sys.executable, "setup.py", "-q", "build_ext", *where, *arguments],
         cwd=ROOT,
         env=kept | settings,
         capture_output=True,
@@ -599,3 +599,25 @@ def test_a_compiler_without_openmp(openmp: str, sanitize: str, tmp_path: Path) -
     assert sum("-fopenmp" in call for call in calls) == (openmp == "")
     assert "-fopenmp" not in calls[-1]
     assert any("-fsanitize=address" in part for part in calls[-1]) == (sanitize == "1")
+
+
+MEETING_COMPILER = """\
+#!/bin/sh
+# Fails once another has begun too, or after some seconds
+echo >> "$0.begun"
+for turn in $(seq 100); do
+    if [ "$(wc -l < "$0.begun")" -ge 2 ]; then echo "two met" >&2; exit 1; fi
+    sleep 0.1
+done
+exit 1
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the compiler is a script")
+def test_sources_are_compiled_side_by_side(tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(MEETING_COMPILER)
+    compiler.chmod(0o755)
+    done = build(tmp_path, "-j", "2", CC=shlex.quote(str(compiler)), LENET_C_OPENMP="0")
+    assert done.returncode != 0
+    assert "two met" in done.stderr

@@ -30,7 +30,9 @@
 #else
 #define INLINE static inline __attribute__((always_inline))
 #define OUTLINE static __attribute__((noinline))
-#if defined(__clang__)
+#if defined(LENET_PLAIN_LANES)
+#define UNROLL  /* as above: what is tested is MSVC's way, and it compiles in a tenth of the time */
+#elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 32")

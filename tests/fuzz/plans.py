@@ -40,7 +40,7 @@ def build(isas: Sequence[str]) -> Path:
         raise FileNotFoundError("no C compiler: set CC")
     core = ROOT / "csrc"
     sources = [ROOT / "tests" / "c_fuzz.c", *sorted(core.glob("**/*.c"))]
-    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{core}", "-pthread"]
+    flags = ["-std=c11", "-Og", "-g1", "-Wall", "-Wextra", "-Werror", f"-I{core}", "-pthread"]
     for source in core.glob("**/isa_*.c"):
         isa = source.stem.partition("_")[2]
         if isa not in isas:
