@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 MIN_CONTRAST = 1 / 16  # of the range from black to white
-STRONG = 0.48  # of the ink's level: what a stroke is
+STRONG = 0.4  # of the ink's level: what a stroke is
+STRONG_CUT = 0.4
 DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
 JOINED = 0.2  # of the ink's level: what may join pieces of one character
-CUT = 0.4  # of the main piece's ink: what the edge cuts and yet belongs to it
+CUT = 0.7  # of the main piece's ink: what the edge cuts and yet belongs to it
 WIDER = 2.5  # than strokes are on the average: none of them
 SPECK = 0.028  # of the shorter side: too small to be the character
 FAINT = 0.25  # of the ink's level: what may be a line
@@ -124,6 +125,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
             level = _ranked(ink[chosen], 0.9)
             mask = _beside(lines, ink, level)
         if mask.any():
+            flat = _as_ink(flat, mask, level)
             whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
             pieces = pieces_of(whole, np.maximum(ink, flat * (whole & ~mask)))
             chosen = _of(pieces, choose(pieces, (ink > JOINED * level) & ~lines))
@@ -567,7 +569,7 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
 
     As dark as the ink, about as wide as its strokes, next to them, and no line along an edge.
     """
-    labels, n = ndimage.label((flat > STRONG * level) & ~mask & ~lines, ALL_AROUND)
+    labels, n = ndimage.label((flat > STRONG_CUT * level) & ~mask & ~lines, ALL_AROUND)
     out = np.zeros_like(mask)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     at_edge = np.bincount(edge, minlength=n + 1) > 0
@@ -589,6 +591,21 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
         if not line and not _soft(flat, piece, mask) and not solid(piece, round(WIDER * width + 2)):
             out |= piece
     return out
+
+
+BASE = 0.35
+OWN = 0.9
+SCALE = True
+
+
+def _as_ink(flat: Grey, mask: Mask, level: float) -> Grey:
+    """Return `flat` from its paper up, with strokes at the ink's level."""
+    paper = _ranked(flat[~grown(mask)], BASE)
+    full = _ranked(flat[mask], OWN)
+    if not full > paper:
+        return flat
+    over: Grey = np.maximum(flat - paper, 0) * (level / (full - paper) if SCALE else 1)
+    return over
 
 
 def _soft(flat: Grey, piece: Mask, mask: Mask) -> bool:
