@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 MIN_CONTRAST = 1 / 16  # of the range from black to white
-STRONG = 0.4  # of the ink's level: what a stroke is
-STRONG_CUT = 0.4
+WEAK = 0.34
+THICK = 1.0
+STRONG = 0.48  # of the ink's level: what a stroke is
+STRONG_CUT = 0.48
 DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
 JOINED = 0.2  # of the ink's level: what may join pieces of one character
 CUT = 0.7  # of the main piece's ink: what the edge cuts and yet belongs to it
@@ -211,7 +213,8 @@ def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:
     near = faint & around
     area = np.count_nonzero(chosen)
     clean = np.count_nonzero(faint) - np.count_nonzero(near) <= 0.02 * area
-    if not clean or np.count_nonzero(near & ~grown(chosen, 2)) > 0.5 * area:
+    beyond = near & ~grown(chosen, 2)
+    if not clean or np.count_nonzero(beyond) > 0.5 * area or solid(beyond, _thick(chosen)):
         return np.zeros_like(faint)
     return grown(near)
 
@@ -386,10 +389,21 @@ def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
 
 def _beside(lines: Mask, ink: Grey, level: float) -> Mask:
     """Return strokes, without lines and their soft edges."""
-    mask: Mask = (ink > STRONG * level) & ~lines
+    mask = ink > STRONG * level
+    weak = (ink > WEAK * level) & ~mask
+    side = _thick(mask)
+    stain = opened(opened(weak, side, 0), side, 1)
+    if stain.any():
+        weak &= ~grown(stain, side)
+    mask = (mask | weak) & ~lines
     if lines.any():
         mask &= (ink > 0.75 * level) | ~grown(lines)
     return mask
+
+
+def _thick(strokes: Mask) -> int:
+    """Return how wide is wider than such strokes, even where two meet."""
+    return round(THICK * stroke_width(strokes) + 2)
 
 
 def lines_of(mask: Mask) -> Mask:
@@ -595,7 +609,7 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
 
 BASE = 0.35
 OWN = 0.9
-SCALE = True
+SCALE = False
 
 
 def _as_ink(flat: Grey, mask: Mask, level: float) -> Grey:
