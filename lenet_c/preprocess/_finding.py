@@ -557,8 +557,9 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
         if flat and p.top[k] > (top + 2 * bottom) / 3:
             continue  # an underline
         blot = p.area[k] > 0.6 * tall[k] * wide[k]
-        if blot and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
-            continue  # a stain
+        around = min(top - p.top[k], p.bottom[k] - bottom, left - p.left[k], p.right[k] - right) > 0
+        if (blot or around) and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
+            continue  # a stain, a frame
         alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
         bar = wide[k] > 1.5 * tall[k] or wide[main] > 1.5 * tall[main]  # as of a 5
         apart = beside > 0.15 * size or above > 0.35 * size
