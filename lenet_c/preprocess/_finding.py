@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 MIN_CONTRAST = 1 / 16  # of the range from black to white
-STRONG = 0.48  # of the ink's level: what a stroke is
+STRONG = 0.48  # of the ink's level: what a stroke is, however wide
+WEAK = 0.34  # of the ink's level: what is one, too, if it is as thin as those
+STRONG_CUT = 0.44  # of the ink's level: what a stroke is that the edge cuts
+PAPER = 0.35  # of what is no stroke: as light as this share of it is the paper between print
 DARK = 0.5  # of the ink's level: the mean of a stroke that the edge cuts
 JOINED = 0.2  # of the ink's level: what may join pieces of one character
-CUT = 0.4  # of the main piece's ink: what the edge cuts and yet belongs to it
+CUT = 0.7  # of the main piece's ink: what the edge cuts and yet belongs to it
 WIDER = 2.5  # than strokes are on the average: none of them
 SPECK = 0.028  # of the shorter side: too small to be the character
 FAINT = 0.25  # of the ink's level: what may be a line
@@ -108,7 +111,7 @@ def _filled(ink: Grey) -> float:
     """Return how much of the picture strokes go over; paper, with a straight edge, comes last."""
     rows, columns = extent(ink > 0)
     part = ink[rows, columns] > 0.5
-    border = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
+    border = np.concatenate(_sides(part))
     return float(part.size) * (-1 if border.mean() > 0.65 else 1)
 
 
@@ -135,7 +138,10 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
             level = ranked(ink[chosen], 0.9)
             mask = _beside(lines, ink, level)
         if mask.any():
-            whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
+            whole = mask
+            if max(float(side.max()) for side in _sides(flat)) > STRONG_CUT * level:
+                flat = _over_own_paper(flat, mask)
+                whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
             pieces = pieces_of(whole, np.maximum(ink, flat * (whole & ~mask)))
             chosen = _of(pieces, choose(pieces, (ink > JOINED * level) & ~lines))
     chosen, ink, level = _or_all_dark(flat, chosen, mask, ink, level)
@@ -163,8 +169,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
 
 def _may_be_tight(grey: Grey, spread: float) -> bool:
     """Tell whether both ink and paper may be along most edges of a clean picture."""
-    sides = grey[0], grey[-1], grey[:, 0], grey[:, -1]
-    mixed = sum(float(side.max() - side.min()) > FAINT * spread for side in sides)
+    mixed = sum(float(side.max() - side.min()) > FAINT * spread for side in _sides(grey))
     return mixed >= 3 and noise(grey) <= 0.025 * spread
 
 
@@ -179,9 +184,7 @@ def _tight(grey: Grey) -> Grey | None:
     flat = np.maximum(paper - grey, 0)
     level = ranked(flat[mask], 0.75)
     reached = flat > FAINT * level
-    sides = [
-        float(side.mean()) for side in (reached[0], reached[-1], reached[:, 0], reached[:, -1])
-    ]
+    sides = [float(side.mean()) for side in _sides(reached)]
     if sum(side > 0 for side in sides) < 3 or max(sides) > 0.9:
         return None
     pieces = pieces_of(mask, np.maximum(flat, 1))
@@ -220,7 +223,8 @@ def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:
     near = faint & around
     area = np.count_nonzero(chosen)
     clean = np.count_nonzero(faint) - np.count_nonzero(near) <= 0.02 * area
-    if not clean or np.count_nonzero(near & ~grown(chosen, 2)) > 0.5 * area:
+    beyond = near & ~grown(chosen, 2)
+    if not clean or np.count_nonzero(beyond) > 0.5 * area or solid(beyond, _thick(chosen)):
         return np.zeros_like(faint)
     return grown(near)
 
@@ -236,7 +240,7 @@ def darkness(grey: Grey) -> tuple[float, int]:
     skew = float((squares * near).mean() / (squares.mean() ** 1.5 + 1e-6))
     light = grey > otsu(grey)
     corners = light[[0, 0, -1, -1], [0, -1, 0, -1]].mean()
-    sides = [float(side.mean()) for side in (light[0], light[-1], light[:, 0], light[:, -1])]
+    sides = [float(side.mean()) for side in _sides(light)]
     if corners in (0, 1):
         alike = [side if corners else 1 - side for side in sides]
         for one, other in ((alike[:2], alike[2:]), (alike[2:], alike[:2])):
@@ -366,7 +370,11 @@ def opened(mask: Mask, length: int, axis: int) -> Mask:
 
 def solid(mask: Mask, side: int) -> bool:
     """Tell whether a square of this side fits into a mask."""
-    return bool(opened(opened(mask, side, 0), side, 1).any())
+    side = max(1, side)
+    if side > min(mask.shape):
+        return False
+    fits = _running(np.logical_and, _running(np.logical_and, mask, side, 0), side, 1)
+    return bool(fits.any())
 
 
 def extent(mask: Mask) -> tuple[slice, slice]:
@@ -404,11 +412,21 @@ def _strokes(ink: Grey, level: float) -> tuple[Mask, Mask, float]:
 
 
 def _beside(lines: Mask, ink: Grey, level: float) -> Mask:
-    """Return strokes, without lines and their soft edges."""
+    """Return strokes, and what is fainter and as thin, without lines and their soft edges."""
     mask: Mask = (ink > STRONG * level) & ~lines
+    weak = (ink > WEAK * level) & ~(mask | lines)
+    side = _thick(mask)
+    if solid(weak, side):  # a stain, or a shadow
+        weak &= ~grown(opened(opened(weak, side, 0), side, 1), side)
+    mask |= weak
     if lines.any():
         mask &= (ink > 0.75 * level) | ~grown(lines)
     return mask
+
+
+def _thick(strokes: Mask) -> int:
+    """Return how wide is wider than such strokes, even where two meet."""
+    return round(stroke_width(strokes)) + 2
 
 
 def lines_of(mask: Mask) -> Mask:
@@ -595,8 +613,9 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
         if flat and p.top[k] > (top + 2 * bottom) / 3:
             continue  # an underline
         blot = p.area[k] > 0.6 * tall[k] * wide[k]
-        if blot and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
-            continue  # a stain
+        around = min(top - p.top[k], p.bottom[k] - bottom, left - p.left[k], p.right[k] - right) > 0
+        if (blot or around) and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
+            continue  # a stain, a frame
         alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
         bar = wide[k] > 1.5 * tall[k] or wide[main] > 1.5 * tall[main]  # as of a 5
         apart = beside > 0.15 * size or above > 0.35 * size
@@ -623,9 +642,9 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
 
     As dark as the ink, about as wide as its strokes, next to them, and no line along an edge.
     """
-    labels, n = ndimage.label((flat > STRONG * level) & ~mask & ~lines, ALL_AROUND)
+    labels, n = ndimage.label((flat > STRONG_CUT * level) & ~mask & ~lines, ALL_AROUND)
     out = np.zeros_like(mask)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    edge = np.concatenate(_sides(labels))
     at_edge = np.bincount(edge, minlength=n + 1) > 0
     at_edge[0] = False
     if not at_edge.any():
@@ -647,10 +666,23 @@ def _cut_strokes(flat: Grey, mask: Mask, lines: Mask, width: float, level: float
     return out
 
 
+def _over_own_paper(flat: Grey, mask: Mask) -> Grey:
+    """Return how much darker than most of the paper it is, which print may have darkened."""
+    paper = flat[~grown(mask)]
+    if not paper.size:
+        return flat
+    over: Grey = np.maximum(flat - _ranked(paper, PAPER), 0)
+    return over
+
+
 def _soft(flat: Grey, piece: Mask, mask: Mask) -> bool:
     """Tell whether the surroundings are nearly as dark as a piece: light that fades, no stroke."""
     around = grown(piece, 3) & ~piece & ~mask
     return bool(around.any() and flat[around].mean() > 0.6 * flat[piece].mean())
+
+
+def _sides(values: Any) -> tuple[Any, ...]:
+    return values[0], values[-1], values[:, 0], values[:, -1]
 
 
 def _edges(mask: Mask) -> tuple[Mask, ...]:
