@@ -2004,7 +2004,7 @@ def string_losses(kind, const float[:, ::1] outputs not None, positions, labels,
                 break
             row += places[i]
             character += sizes[i]
-            work += <int64_t>places[i] * states * (classes + 2 * sizes[i])
+            work += 64 + <int64_t>places[i] * states * (classes + 2 * sizes[i])
             if work > LOOK:
                 work = 0
                 if _interrupted(NULL):
