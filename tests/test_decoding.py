@@ -246,6 +246,11 @@ def test_equal_scores():
         got = decode(outputs[:1, 2:], "ab", 2, beam=beam, n_best=beam)
         assert [one.text for one in (got, *got.alternatives)] == ["", "a", "b"][:beam]
 
+    # and where something better comes, the last of equal ones goes: "a", not ""
+    better = np.log([[0.25, 0.5, 0.25]])
+    got = decode(better, "ab", 2, beam=2, n_best=2)
+    assert [one.text for one in (got, *got.alternatives)] == ["b", ""]
+
     answers = []
 
     def run():
@@ -300,7 +305,7 @@ def test_the_narrowest_beam_leaves_room_for_equal_neighbours():
 def test_what_left_the_beam_and_came_back_is_one_string():
     rng = np.random.default_rng(10)
     for _ in range(300):
-        got = decode(draw(rng, 20, 4, 1.0), "abc", 3, beam=6, n_best=6)
+        got = decode(draw(rng, 20, 3, 4.0), "ab", 2, beam=12, n_best=12)
         texts = [one.text for one in (got, *got.alternatives)]
         assert len(set(texts)) == len(texts)
 

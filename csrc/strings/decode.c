@@ -6,7 +6,6 @@
  * reached from two sides is one, and what left the beam is found again. Those are kept that hope for
  * most: the sum over their paths times that over what accepted endings add to them, where these were
  * summed (accept.c), else the former alone. */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -237,12 +236,11 @@ static int32_t arrival_at(const beam *b, int32_t state, int32_t c)
     return b->endings ? b->endings->arrival_of[(ptrdiff_t)state * b->d->classes + c] : -1;
 }
 
-/* An ending that is too little for a number is less than all that are not. */
 static wide times_ending(const beam *b, wide paths, int32_t place)
 {
     const double end = b->ends[place];
-    if (end >= 0x1p-256) return wide_times(paths, (wide){end, 0});
-    return wide_times(paths, (wide){(end > 0.0 ? end : DBL_MIN / 2) * WIDE_UNIT, -1});
+    if (end == 0.0) return wide_zero;
+    return wide_times(paths, end < 0x1p-256 ? (wide){end * WIDE_UNIT, -1} : (wide){end, 0});
 }
 
 static int32_t state_after(const lenet_decoder *d, int32_t state, int32_t c)
