@@ -1135,3 +1135,64 @@ def test_where_ink_has_no_level():
     bar[8, :3], bar[9, 2], bar[18, 2] = (41, 34, 71), 27, 19
     for turned in (bar, bar.T, np.flip(bar, 1), 255 - bar):
         assert _finding.find(turned.astype(np.float32)).any()
+
+
+def crop(image):
+    """Enlarge a digit and cut it out without a margin."""
+    big = preprocess.resize(image / 255, 130, 130)
+    rows, columns = (np.flatnonzero((big > 0.3).any(axis=axis)) for axis in (1, 0))
+    return big[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def away_from(image, wanted):
+    """Return how far an image is from another, moved by at most a pixel."""
+    moved = (np.roll(image, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1))
+    return min(difference(each, wanted) for each in moved)
+
+
+def test_print_that_reaches_the_edge_is_no_stroke_that_it_cuts(real_digits):
+    (_, _), (images, labels) = real_digits
+    away = []
+    for image in images[labels == 6][:10]:
+        ink = crop(image)
+        y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
+        lines = 0.1 + 0.3 * ((y + x // 9) % 14 < 4)
+        picture = np.maximum(ink, np.where(x + y < 40, 0, lines))  # one corner is lighter
+        found = preprocess.character(dark(0.05 + 0.75 * picture))
+        away.append(away_from(found, preprocess.character(dark(ink))))
+    assert np.quantile(away, 0.8) < 18
+
+
+def test_a_neighbours_piece_beside_a_crop_is_left_out(real_digits):
+    (_, _), (images, labels) = real_digits
+    for image in images[labels == 3][:5]:
+        ink = crop(image)
+        beside = np.zeros((len(ink), 24))
+        beside[len(ink) // 4 :, 14:] = 1
+        found = preprocess.character(dark(np.hstack([ink, beside])))
+        assert away_from(found, preprocess.character(dark(ink))) < 16
+
+
+def test_a_stroke_may_be_fainter_than_others_but_not_wider():
+    from lenet_c.preprocess import _finding
+
+    ink = np.zeros((90, 90), np.float32)
+    ink[10:80, 20:26] = 1
+    ink[40:46, 26:60] = 0.4  # a stroke
+    ink[60:85, 60:85] = 0.4  # a stain
+    strokes = _finding._beside(np.zeros_like(ink, bool), ink, 1.0)
+    assert strokes[42, 40]
+    assert strokes[30, 22]
+    assert not strokes[60:85, 60:85].any()
+
+
+def test_a_faint_frame_is_no_part_of_what_it_is_around():
+    from lenet_c.preprocess import _finding
+
+    for strength, parts in ((0.4, 1), (1, 2)):
+        ink = np.zeros((90, 90), np.float32)
+        ink[12:78, 12:78] = strength
+        ink[14:76, 14:76] = 0
+        ink[25:65, 41:48] = 1
+        pieces = _finding.pieces_of(ink > 0, ink)
+        assert _finding.choose(pieces).sum() == parts

@@ -159,7 +159,8 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
         raise NotFound("no character stands out")
     near = grown(chosen)
     if JOINED * level > 3 * rough and not any(part.any() for part in _edges(chosen)):
-        near |= _faint_parts(ink > JOINED * level, chosen, grown(lines | (mask & ~chosen), 2))
+        other = lines | ((ink > STRONG * level) & mask & ~chosen)
+        near |= _faint_parts(ink > JOINED * level, chosen, grown(other, 2))
     shown = np.where(chosen & ~mask, np.maximum(ink, flat), ink)
     found: Grey = (_unit((shown / level - 0.1) / 0.85) * near).astype(np.float32)
     if not found.any():
@@ -224,7 +225,8 @@ def _faint_parts(faint: Mask, chosen: Mask, other: Mask) -> Mask:
     area = np.count_nonzero(chosen)
     clean = np.count_nonzero(faint) - np.count_nonzero(near) <= 0.02 * area
     beyond = near & ~grown(chosen, 2)
-    if not clean or np.count_nonzero(beyond) > 0.5 * area or solid(beyond, _thick(chosen)):
+    n = np.count_nonzero(beyond)
+    if not clean or n > 0.5 * area or (n and solid(beyond, _thick(chosen))):
         return np.zeros_like(faint)
     return grown(near)
 
@@ -614,7 +616,7 @@ def choose(p: Pieces, joined: Mask | None = None) -> Mask:
             continue  # an underline
         blot = p.area[k] > 0.6 * tall[k] * wide[k]
         around = min(top - p.top[k], p.bottom[k] - bottom, left - p.left[k], p.right[k] - right) > 0
-        if (blot or around) and p.mass[k] * p.area[main] < 0.75 * p.mass[main] * p.area[k]:
+        if (blot or around) and p.mass[k] * p.area[main] < 0.68 * p.mass[main] * p.area[k]:
             continue  # a stain, a frame
         alike = p.mass[k] > 0.4 * p.mass[main] and max(tall[k], wide[k]) > 0.6 * size
         bar = wide[k] > 1.5 * tall[k] or wide[main] > 1.5 * tall[main]  # as of a 5
