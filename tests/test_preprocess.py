@@ -1150,8 +1150,9 @@ def away_from(image, wanted):
     return min(difference(each, wanted) for each in moved)
 
 
-def test_print_that_reaches_the_edge_is_no_stroke_that_it_cuts(real_digits):
-    (_, _), (images, labels) = real_digits
+def test_print_that_reaches_the_edge_is_no_stroke_that_it_cuts():
+    pytest.importorskip("sklearn")
+    _, (images, labels) = datasets.digits()
     away = []
     for image in images[labels == 6][:10]:
         ink = crop(image)
@@ -1174,8 +1175,6 @@ def test_a_neighbours_piece_beside_a_crop_is_left_out(real_digits):
 
 
 def test_a_stroke_may_be_fainter_than_others_but_not_wider():
-    from lenet_c.preprocess import _finding
-
     ink = np.zeros((90, 90), np.float32)
     ink[10:80, 20:26] = 1
     ink[40:46, 26:60] = 0.4  # a stroke
@@ -1187,8 +1186,6 @@ def test_a_stroke_may_be_fainter_than_others_but_not_wider():
 
 
 def test_a_faint_frame_is_no_part_of_what_it_is_around():
-    from lenet_c.preprocess import _finding
-
     for strength, parts in ((0.4, 1), (1, 2)):
         ink = np.zeros((90, 90), np.float32)
         ink[12:78, 12:78] = strength

@@ -139,7 +139,7 @@ def _find_dark(grey: Grey, spread: float) -> Grey:
             mask = _beside(lines, ink, level)
         if mask.any():
             whole = mask
-            if max(float(side.max()) for side in _sides(flat)) > STRONG_CUT * level:
+            if any(side.any() for side in _sides((flat > STRONG_CUT * level) & ~lines)):
                 flat = _over_own_paper(flat, mask)
                 whole = mask | _cut_strokes(flat, mask, lines, stroke_width(chosen), level)
             pieces = pieces_of(whole, np.maximum(ink, flat * (whole & ~mask)))
