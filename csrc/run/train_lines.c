@@ -34,18 +34,16 @@ static lenet_status check(const lenet_plan *plan, const lenet_lines *s,
                           const lenet_string_criterion *criterion, int64_t n)
 {
     lenet_status status = lenet_check_pictures(plan, &s->pictures, n);
-    if (status != LENET_OK) return status;
-    for (int64_t i = 0; i < n; i++) {
-        int32_t needed = s->lengths[i];
-        if (s->pictures.heights[i] > plan->input.height || needed < 0) return LENET_BAD_ARGUMENT;
-        for (int32_t k = 0; k < s->lengths[i]; k++) {
-            const int32_t c = s->labels[i][k];
-            if (c < 0 || c >= plan->classes || c == criterion->blank) return LENET_BAD_LABEL;
-            needed += k > 0 && c == s->labels[i][k - 1];
-        }
-        if (needed > columns_of(plan, &s->pictures, i)) return LENET_TOO_SHORT;
+    if (status == LENET_OK) status = lenet_check_criterion(criterion, plan->classes);
+    for (int64_t i = 0; i < n && status == LENET_OK; i++) {
+        const int64_t width = s->pictures.widths[i];
+        if (s->pictures.heights[i] > plan->input.height || s->lengths[i] < 0
+            || width * plan->input.height > LENET_MAX_STRIP)
+            return LENET_BAD_ARGUMENT;
+        status = lenet_check_label(criterion, columns_of(plan, &s->pictures, i), plan->classes,
+                                   s->labels[i], s->lengths[i]);
     }
-    return LENET_OK;
+    return status;
 }
 
 /* What a thread needs: for its plan's layout, and for the criterion. */
@@ -164,7 +162,7 @@ static void load(const batch *b, float *memory, int64_t first, int n)
         const uint8_t *rows[LENET_MAX_LANES] = {NULL};
         for (int i = 0; i < n; i++) {
             uint8_t *bytes = (uint8_t *)(memory + b->at->distorted) + i * map;
-            lenet_cut_bytes(b->plan, p, &parts[i], c, bytes);
+            lenet_cut_bytes(p, &parts[i], c, bytes);
             rows[i] = bytes;
         }
         b->k->load_grey(rows, n, input->height, input->width, input->background[c],
@@ -257,8 +255,9 @@ static void lose(batch *of, const batch *b, float *memory, int64_t block, int64_
     for (int i = 0; i < lanes; i++) {
         const int64_t picture = i < n ? s->order[first + i] : 0;
         const int32_t positions = i < n ? columns_of(s->plan, &s->given->pictures, picture) : 0;
+        const ptrdiff_t values = (ptrdiff_t)positions * classes;
         float *y = outputs_of(b, memory, b->plan->n_layers - 1, 0) + i;
-        for (int32_t k = 0; k < positions * classes; k++) evidence[k] = y[(ptrdiff_t)k * lanes];
+        for (ptrdiff_t k = 0; k < values; k++) evidence[k] = y[k * lanes];
         if (i < n) {
             const int32_t *label = s->given->labels[picture], length = s->given->lengths[picture];
             double loss;
@@ -272,9 +271,8 @@ static void lose(batch *of, const batch *b, float *memory, int64_t block, int64_
             of->block_loss[block] += loss;
         }
         const float scale = 1.0f / (float)b->n;
-        for (int32_t k = 0; k < positions * classes; k++) y[(ptrdiff_t)k * lanes] = evidence[k] * scale;
-        for (int32_t k = positions * classes; k < b->plan->columns * classes; k++)
-            y[(ptrdiff_t)k * lanes] = 0.0f;
+        for (ptrdiff_t k = 0; k < values; k++) y[k * lanes] = evidence[k] * scale;
+        for (ptrdiff_t k = values; k < (ptrdiff_t)b->plan->columns * classes; k++) y[k * lanes] = 0.0f;
     }
 }
 
