@@ -749,7 +749,7 @@ cdef class Samples:
 
 cdef enum:
     LONGEST = 1 << 24  # pixels of a picture's side; lenet.h
-    AT_ONCE = 128  # positions that a thread takes at once; plan.h's SWEEP_POSITIONS
+    PIECE = 128  # positions that a thread takes at once; plan.h's SWEEP_POSITIONS
 
 
 cdef class Pictures:
@@ -839,9 +839,9 @@ cdef class Pictures:
                 pixels[i] = &bytes_of[0, 0, 0]
                 heights[i], widths[i] = bytes_of.shape[1], bytes_of.shape[2]
             lenet_positions(network.plan, heights[i], widths[i], &positions[i, 0])
+            self.n_positions += <int64_t>positions[i, 0] * positions[i, 1]
         self.pictures.pixels, self.pictures.heights = pixels, heights
         self.pictures.widths = widths
-            self.n_positions += <int64_t>positions[i, 0] * positions[i, 1]
         self.positions = positions.base
         return 0
 
@@ -1539,7 +1539,7 @@ cdef class Plan:
     cdef _Workspace _prepare_sweep(self, Pictures pictures, object num_threads, double results,
                                    lenet_run *run):
         # as many as run through the flat layers at once
-        cdef int32_t threads = _threads(num_threads, pictures.n_positions // AT_ONCE + 1)
+        cdef int32_t threads = _threads(num_threads, pictures.n_positions // PIECE + 1)
         cdef size_t size = lenet_sweep_workspace_size(self.plan, &pictures.pictures, pictures.n,
                                                       threads)
         if size == 0:
