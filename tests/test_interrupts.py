@@ -75,18 +75,17 @@ def prepared(what: str, threads: int) -> Callable[[], object]:
     }
     if what in ("sweep", "strings", "strings step"):
         reader = LeNet5(replace(LARGE, blank=True), seed=1)
-        strips = [images[0].repeat(20, axis=1)] * 200
         if what == "sweep":
-            return partial(reader.sweep, strips, num_threads=threads)
+            long = images[0].repeat(20, axis=1)
+            return partial(reader.sweep, [long] * 200, num_threads=threads)
+        strips = [images[0, :, :48].repeat(5, axis=1)] * 200
         learner = Trainer(reader, SGD(1e-6), num_threads=threads)
         labels = ["0120"] * len(strips)
         reader.class_names = list("012")
         strings = updates.strings_of(reader, strips, labels)
         if what == "strings step":
             return partial(learner.step, strips, labels)
-        return partial(
-            reader._network.strings_gradient, strings, "forward", np.inf, 1.0, threads
-        )
+        return partial(reader._network.strings_gradient, strings, "forward", np.inf, 1.0, threads)
     return calls[what]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import io
 import pickle
 import subprocess
@@ -30,7 +29,6 @@ from lenet_c import (
     LeNet5,
     Rejection,
     Trainer,
-    cli,
     updates,
 )
 from lenet_c.networks import LENET5_STRINGS
@@ -107,7 +105,6 @@ def test_it_learns_to_read_strings(loss: str | None) -> None:
     history = trainer.fit(images, labels, 12, strips(60, 9))
     assert history.epochs[-1]["loss"] < 0.2 * history.epochs[0]["loss"]
     assert history.epochs[-1]["val_error_rate"] < 0.2
-    assert net.learnt_from is None or net.learnt_from.n > 0
 
 
 def test_labels_in_all_their_forms() -> None:
@@ -171,9 +168,9 @@ def test_a_step_is_the_gradient_and_fit_is_steps() -> None:
     other, losses = Trainer(stepped, Adam(1e-2)), []
     for k in range(0, N, 16):
         chosen = orders[0][k : k + 16]
-        losses += [
-            other.step([images[i] for i in chosen], [labels[i] for i in chosen])
-        ] * len(chosen)
+        losses += [other.step([images[i] for i in chosen], [labels[i] for i in chosen])] * len(
+            chosen
+        )
     assert fitted.parameters.tobytes() == stepped.parameters.tobytes()
     assert record["loss"] == pytest.approx(np.mean(losses))
     assert len(orders) == 5
@@ -216,8 +213,6 @@ def test_a_killed_training_on_strings_ends_with_the_same_bits(at: str, threads: 
     assert again.network.class_names == tuple("012")
     assert again.network.parameters.tobytes() == whole.network.parameters.tobytes()
     assert without_times(again) == without_times(whole)
-    best = min(whole.history.epochs, key=lambda record: record["val_error_rate"])
-    assert best["val_error_rate"] < 1 or at
 
     file.seek(0)
     again = Trainer.load(file, callbacks=[BestWeights(), Callback()])
@@ -271,8 +266,7 @@ def test_a_failed_update_keeps_the_last_good_weights() -> None:
     net = tiny()
     trainer = Trainer(net, SGD(1e37))
     with pytest.raises(FloatingPointError, match="the loss is no longer finite at update"):
-        for _ in range(4):
-            trainer.step(images, labels)
+        trainer.fit(images, labels, 4)
     assert np.isfinite(net.parameters).all()
 
 
