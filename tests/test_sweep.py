@@ -138,8 +138,8 @@ def draw(net: LeNet5, height: int, width: int, seed: int, is_float: bool = False
     return rng.integers(0, 256, shape, np.uint8)
 
 
-def windows(net: LeNet5, picture: Array) -> tuple[int, int, Array]:
-    """Rows and columns of positions, and what the network sees at each, normalised."""
+def whole_picture(net: LeNet5, picture: Array) -> Array:
+    """What all positions see together, normalised: (channels, height, width)."""
     architecture = net.architecture
     stride = stride_of(architecture)
     channels, height, width = architecture.image_shape
@@ -156,6 +156,16 @@ def windows(net: LeNet5, picture: Array) -> tuple[int, int, Array]:
     whole = np.empty((channels, height + (rows - 1) * stride, width + (columns - 1) * stride))
     whole[...] = background
     whole[:, before[0] : before[0] + maps.shape[1], before[1] : before[1] + maps.shape[2]] = maps
+    return whole
+
+
+def windows(net: LeNet5, picture: Array) -> tuple[int, int, Array]:
+    """Rows and columns of positions, and what the network sees at each, normalised."""
+    architecture = net.architecture
+    stride = stride_of(architecture)
+    _, height, width = architecture.image_shape
+    whole = whole_picture(net, picture)
+    rows, columns = ((whole.shape[k] - (0, height, width)[k]) // stride + 1 for k in (1, 2))
     seen = [
         whole[:, r * stride : r * stride + height, c * stride : c * stride + width]
         for r, c in itertools.product(range(rows), range(columns))
@@ -249,18 +259,27 @@ def test_a_cut_of_a_long_strip_has_its_bits(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["lenet5-strings", "sixteen maps", "no maps", "channels"])
 @pytest.mark.parametrize("columns", [1, 3, 60, 131])
-def test_rows_of_a_high_picture_have_the_bits_of_strips(name: str, columns: int) -> None:
+def test_a_high_picture_is_read_in_pieces(name: str, columns: int) -> None:
     net = NETS[name]
     height, width = net.architecture.image_shape[1:]
     step = stride_of(net.architecture)
     rows = 131 if columns == 1 else 5
     picture = draw(net, height + step * (rows - 1), width + step * (columns - 1), rows)
-    whole = net.sweep([picture])[0].reshape(rows, columns, -1)
-    for row in range(rows):
-        strip = picture[..., step * row : step * row + height, :]
-        assert net.sweep([strip])[0].tobytes() == whole[row].tobytes(), row
-    final = list(net.sweep_activations(picture).values())[-1]
-    assert final.tobytes() == whole.tobytes()
+    whole = net.sweep([picture])[0]
+    strips = [picture[..., step * k : step * k + height, :] for k in range(rows)]
+    assert_close(whole, np.concatenate(net.sweep(strips)), 2e-6)
+    activations = net.sweep_activations(picture)
+    assert list(activations.values())[-1].tobytes() == whole.tobytes()
+    first = net.architecture.layers[0]
+    if not first.flat:  # its maps are those of one large image
+        seen = whole_picture(net, picture)
+        want = reference.conv(
+            seen[None],
+            reference.unflatten(net.architecture, net.parameters)[f"{first.name}.weight"],
+            reference.unflatten(net.architecture, net.parameters)[f"{first.name}.bias"],
+        )
+        got = activations[first.name]
+        assert_close(got, reference.activate(first.activation, want)[0], 5e-6)
 
 
 @pytest.mark.parametrize("name", ["lenet5-1998", "lenet5-strings", "channels", "trained codes"])
@@ -429,7 +448,8 @@ def test_a_profile_says_where_the_time_goes() -> None:
     net._network.strings_gradient(strings, "forward", np.inf, 1.0, 1)
     for part in ("load", "loss", "update"):
         assert profile.seconds(part) > 0
-    assert all(profile.seconds("backward_weights", k) > 0 for k in range(n_layers))
+    for k in range(n_layers):
+        assert profile.seconds("backward_weights", k) + profile.seconds("backward_input", k) > 0
 
 
 # ---- gradients on strings ----

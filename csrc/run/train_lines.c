@@ -214,12 +214,13 @@ static void flat_forward(const batch *b, float *memory, int32_t first, int n)
     }
 }
 
-static void flat_back(const batch *b, float *memory, int32_t first, int n, int add, float *gradient)
+/* Sets the gradient at the first positions of a block, and adds to it at the others. */
+static void flat_back(const batch *b, float *memory, int32_t first, int n, float *gradient)
 {
     layer_call c = begin_calls(b, memory, n);
     cut_windows(b, memory, first, n, 0);
     for (int l = b->plan->n_layers - 1; l >= b->plan->first_flat; l--) {
-        call_layer_back(b, l, add, gradient, &c);
+        call_layer_back(b, l, first > 0, gradient, &c);
         if (is_stopped(b, memory, 2.0 * c.layer->work * n * b->at->lanes)) return;
         float *in = flat_inputs(b, memory, l, first, &c);
         c.layer->kind->backward(&c, in, outputs_of(b, memory, l, first));
@@ -281,6 +282,7 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
     const string_batch *s = of->strings;
     int n;
     const int64_t first = block_start(of, i, &n);
+    (void)add;  /* blocks are apart */
     const int32_t columns = columns_of(s->plan, &s->given->pictures, s->order[first]);
     lenet_plan *wide = (lenet_plan *)(void *)(memory - WIDE_PLAN_FLOATS);
     if (wide->columns != columns) lenet_widen(s->plan, 1, columns, 1, wide);  /* as size_up did */
@@ -304,10 +306,10 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
     const size_t deltas = (maps ? (size_t)wide->layers[maps - 1].out_size : 0) * (size_t)b.at->lanes;
     memset(memory + b.at->map_deltas, 0, deltas * sizeof(float));
     for (int32_t p = 0; p < columns && !is_stopped(&b, memory, 0.0); p += SWEEP_CHUNK)
-        flat_back(&b, memory, p, p == last ? columns - p : SWEEP_CHUNK, add || p > 0, gradient);
+        flat_back(&b, memory, p, p == last ? columns - p : SWEEP_CHUNK, gradient);
     if (is_stopped(&b, memory, 0.0)) return;
     memcpy(inputs_of(&b, memory, maps, 0), memory + b.at->map_deltas, deltas * sizeof(float));
-    lenet_run_spatial_back(&b, memory, 1, add, gradient, lenet_step_back);
+    lenet_run_spatial_back(&b, memory, 1, 0, gradient, lenet_step_back);
     lap(&b, LENET_UPDATE, 0);
 }
 
@@ -343,6 +345,7 @@ static lenet_status begin(const lenet_plan *plan, const float *parameters, const
                  .memory = (float *)run->workspace + 2 * WIDE_PLAN_FLOATS,
                  .memory_stride = WIDE_PLAN_FLOATS + found.total + found.criterion,
                  .partial_stride = plan_padded(plan->n_parameters),
+                 .apart = 1,
                  .watch = watch,
                  .profile = run->n_threads == 1 ? run->profile : NULL,
                  .strings = s};
