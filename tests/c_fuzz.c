@@ -632,10 +632,10 @@ static lenet_pictures draw_pictures(const network *net, int32_t n, int strips)
 
 static int64_t positions_of(const network *net, const lenet_pictures *pictures, int32_t i)
 {
-    int32_t found[2];
-    lenet_positions(net->plan, pictures->heights[i], pictures->widths[i], found);
-    CHECK(found[0] > 0 && found[1] > 0);
-    return (int64_t)found[0] * found[1];
+    int32_t at[2];
+    lenet_positions(net->plan, pictures->heights[i], pictures->widths[i], at);
+    CHECK(at[0] > 0 && at[1] > 0);
+    return (int64_t)at[0] * at[1];
 }
 
 /* The network on a picture's first window, which lies within it. */
@@ -682,11 +682,11 @@ static void check_sweep(const network *net, const batch *b)
     /* a picture by itself: the last one, and its activations */
     const lenet_pictures last
         = {pictures.pixels + n - 1, pictures.heights + n - 1, pictures.widths + n - 1, pictures.is_float};
-    int32_t found[2], shape[3];
-    lenet_positions(net->plan, last.heights[0], last.widths[0], found);
+    int32_t at[2], shape[3];
+    lenet_positions(net->plan, last.heights[0], last.widths[0], at);
     float *outputs[LENET_MAX_LAYERS];
     for (int32_t i = 0; i < net->n_layers; i++) {
-        const int64_t stride = lenet_plan_stride(net->plan, i), rows = found[0], columns = found[1];
+        const int64_t stride = lenet_plan_stride(net->plan, i), rows = at[0], columns = at[1];
         lenet_plan_shape(net->plan, i, shape);
         const int64_t height = stride ? shape[1] + (rows - 1) * stride : rows * shape[1];
         const int64_t width = stride ? shape[2] + (columns - 1) * stride : columns * shape[2];
@@ -695,7 +695,7 @@ static void check_sweep(const network *net, const batch *b)
     run = a_run(lenet_sweep_workspace_size(net->plan, &last, 1, 1), 1);
     CHECK(lenet_sweep_activations(net->plan, net->parameters, &last, outputs, &run) == LENET_OK);
     check_canaries();
-    const int64_t own = (int64_t)found[0] * found[1] * net->classes;
+    const int64_t own = (int64_t)at[0] * at[1] * net->classes;
     CHECK(memcmp(outputs[net->n_layers - 1], one + positions * net->classes - own, (size_t)own * 4) == 0);
 }
 
