@@ -502,7 +502,10 @@ lenet_status lenet_string_loss(const lenet_string_criterion *criterion, const fl
 
 /* ---- training on strings ------------------------------------------------------------------ */
 
-/* Strips, one position high, and what each spells: lengths[i] classes from labels[i] on, without the blank. */
+/* Strips, one position high, and what each spells: lengths[i] classes from labels[i] on, without the blank.
+ * A strip's width times the height of the network's input is 2^26 at most: LENET_MAX_STRIP. */
+enum { LENET_MAX_STRIP = 1 << 26 };
+
 typedef struct lenet_lines {
     lenet_pictures pictures;
     const int32_t *const *labels;

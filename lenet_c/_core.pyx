@@ -63,6 +63,7 @@ cdef extern from "lenet.h" nogil:
         LENET_LOAD, LENET_FORWARD, LENET_LOSS, LENET_BACKWARD_INPUT, LENET_BACKWARD_WEIGHTS
         LENET_UPDATE, LENET_PARTS
         LENET_MAX_LAYERS, LENET_MAX_MAPS, LENET_MAX_CHANNELS, LENET_MAX_SIDE, LENET_MAX_INPUTS
+        LENET_MAX_STRIP
     ctypedef struct lenet_input:
         int32_t channels, height, width
         float background[LENET_MAX_CHANNELS]
@@ -748,6 +749,7 @@ cdef class Samples:
 
 cdef enum:
     LONGEST = 1 << 24  # pixels of a picture's side; lenet.h
+    PIECE = 128  # positions that a thread takes at once; plan.h's SWEEP_POSITIONS
 
 
 cdef class Pictures:
@@ -771,15 +773,19 @@ cdef class Pictures:
     cdef readonly int64_t n
     cdef readonly bint is_one_array
     cdef readonly object positions
+    cdef int64_t n_positions  # of all of them
     cdef list held
     cdef _Workspace memory  # of pointers, heights and widths
 
     def __cinit__(self, Plan network not None, pictures, labels=None):  # those of Strings
         cdef int axes = 2 if network.input.channels == 1 else 3
         self.is_one_array = not isinstance(pictures, (list, tuple))
-        given = list(checks.array("pictures", pictures) if self.is_one_array else pictures)
-        if self.is_one_array and given and np.ndim(given[0]) == axes - 1:
-            given = [checks.array("pictures", pictures)]
+        if self.is_one_array:
+            pictures = checks.array("pictures", pictures)
+            if pictures.ndim not in (axes, axes + 1):
+                one = "height, width" if axes == 2 else f"{network.input.channels}, height, width"
+                raise ValueError(f"pictures: shape {pictures.shape}, want ({one}) or (N, {one})")
+        given = [pictures] if self.is_one_array and pictures.ndim == axes else list(pictures)
         if not given:
             raise ValueError("pictures: no pictures, want at least one")
         self._hold(network, given, axes)
@@ -799,7 +805,7 @@ cdef class Pictures:
         widths = heights + n
         self.held = []
         for i in range(n):
-            array = np.asarray(given[i])
+            array = checks.array(f"pictures: {i}", given[i])
             if array.dtype != np.uint8 and array.dtype != np.float32:
                 raise TypeError(f"pictures: {i} has dtype {array.dtype}, want uint8 "
                                 "(raw grey, 0 background, 255 ink) or float32 "
@@ -833,6 +839,7 @@ cdef class Pictures:
                 pixels[i] = &bytes_of[0, 0, 0]
                 heights[i], widths[i] = bytes_of.shape[1], bytes_of.shape[2]
             lenet_positions(network.plan, heights[i], widths[i], &positions[i, 0])
+            self.n_positions += <int64_t>positions[i, 0] * positions[i, 1]
         self.pictures.pixels, self.pictures.heights = pixels, heights
         self.pictures.widths = widths
         self.positions = positions.base
@@ -866,6 +873,9 @@ cdef class LabelledPictures(Pictures):
             if self.positions[i, 0] != 1:
                 raise ValueError(f"images: strip {i} is {self.pictures.heights[i]} pixels high, want "
                                  f"{network.input.height} or less")
+            if <int64_t>self.pictures.widths[i] * network.input.height > LENET_MAX_STRIP:
+                raise ValueError(f"images: strip {i} is {self.pictures.widths[i]:,} pixels wide, want "
+                                 f"{LENET_MAX_STRIP // network.input.height:,} or less to learn from")
             needed = <int32_t>label.shape[0]
             for k in range(label.shape[0]):
                 if not 0 <= label[k] < classes - 1:
@@ -1429,8 +1439,7 @@ cdef class Plan:
             self._check_framing(samples, outputs, reader)
         return outputs
 
-    cdef int _check_framing(self, Samples samples, const float[:, ::1] outputs,
-                            object reader) except -1:
+    cdef int _check_framing(self, Samples samples, object given, object reader) except -1:
         """Warns if of many images more than half have rejected answers, or more than a twentieth
         where fewer would be if the images were turned."""
         cdef int64_t looks = min(samples.n, 2 * FRAMED)
@@ -1439,8 +1448,9 @@ cdef class Plan:
         rejection = reader._rejection
         if rejection is None:
             return 0
+        cdef const float[:, ::1] outputs = np.ascontiguousarray(given[:, :self.characters])
         cdef int64_t rejected = lenet_count_rejected(
-            &outputs[0, 0], samples.n, self.classes, self.is_rbf, looks, rejection.penalty,
+            &outputs[0, 0], samples.n, self.characters, self.is_rbf, looks, rejection.penalty,
             rejection.margin)
         if 20 * rejected <= looks:
             return 0
@@ -1528,15 +1538,21 @@ cdef class Plan:
 
     cdef _Workspace _prepare_sweep(self, Pictures pictures, object num_threads, double results,
                                    lenet_run *run):
-        cdef int32_t threads = 1 if num_threads is None and pictures.n == 1 else _threads(
-            num_threads, INT32_MAX)
+        # as many as run through the flat layers at once
+        cdef int32_t threads = _threads(num_threads, pictures.n_positions // PIECE + 1)
         cdef size_t size = lenet_sweep_workspace_size(self.plan, &pictures.pictures, pictures.n,
                                                       threads)
         if size == 0:
-            raise ValueError("pictures: a network whose convolutions are padded, or are as large "
-                             "as no picture, cannot be swept")
-        check_memory(f"{pictures.n} pictures on {threads} threads", size + int(results),
-                     "fewer pictures at a time take less; ")
+            raise ValueError("network: convolutions are padded, which see where a picture ends: want "
+                             "none to sweep it (Architecture.sweepable)")
+        while threads > 1 and num_threads is None and <double>size + results > <double>_memory_limit:
+            threads -= 1
+            size = lenet_sweep_workspace_size(self.plan, &pictures.pictures, pictures.n, threads)
+        remedies = ["fewer pictures at a time"] * (pictures.n > 1) + ["fewer threads"] * (threads > 1)
+        check_memory(
+            f"sweeping, {pictures.n} picture{'s' * (pictures.n > 1)} on {threads} "
+            f"thread{'s' * (threads > 1)}", size + int(results),
+            f"{' or '.join(remedies)} take less; " if remedies else "")
         cdef _Workspace workspace = _borrow(size)
         workspace.profile = self.profile
         run.workspace = workspace.aligned
@@ -1551,7 +1567,7 @@ cdef class Plan:
         """Outputs at every position, of all pictures one after another: (positions, classes), and
         the Pictures."""
         cdef Pictures given = Pictures(self, pictures)
-        cdef int64_t n = int(given.positions.astype(np.int64).prod(axis=1).sum())
+        cdef int64_t n = given.n_positions
         cdef lenet_status status
         cdef lenet_run run
         cdef _Workspace workspace = self._prepare_sweep(
@@ -1606,17 +1622,23 @@ cdef class Plan:
         cdef lenet_report report
         cdef lenet_status status
         self._check_samples(samples, True)
-        cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 8.0)
+        cdef float[:, ::1] outputs = self._forward(samples, num_threads, 8.0, False)
+        cdef int64_t i, n_errors = 0
+        self._need_finite(&outputs[0, 0], samples.n)
         classes = np.empty(samples.n, np.int64)
         cdef int64_t[::1] out = classes
         with nogil:
-            lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
             status = lenet_score(self.plan, &outputs[0, 0], samples.first_label, samples.n,
                                  &criterion, &report)
         _check(status)
+        self._hide_blank(&outputs[0, 0], samples.n)  # the loss has seen it, as in training
+        with nogil:
+            lenet_classify(self.plan, &outputs[0, 0], samples.n, &out[0])
+            for i in range(samples.n):
+                n_errors += out[i] != samples.first_label[i]
         if reader is not None:
             self._check_framing(samples, outputs, reader)
-        return report.loss, report.n_errors, classes
+        return report.loss, n_errors, classes
 
 
 cdef class Model(Plan):
@@ -1733,8 +1755,11 @@ cdef class Network(Plan):
         _give_back(workspace)
         return report.loss, report.n_errors, gradient
 
-    cdef lenet_string_criterion _string_criterion(self, object loss, double j, double temperature):
+    cdef lenet_string_criterion _string_criterion(self, object loss, double j,
+                                                  double temperature) except *:
         cdef lenet_string_criterion criterion
+        if not 1e-30 <= temperature <= 1e30:
+            raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
         criterion.kind = STRING_LOSSES[loss]
         criterion.blank = self.classes - 1
         criterion.scale = (-1.0 if self.is_rbf else 1.0) / temperature
@@ -1745,13 +1770,20 @@ cdef class Network(Plan):
     cdef _Workspace _prepare_strings(self, _ChosenStrings chosen,
                                      const lenet_string_criterion *criterion, object num_threads,
                                      double results, lenet_run *run):
-        cdef int32_t threads = _threads(num_threads, INT32_MAX)
+        cdef int32_t threads = _threads(num_threads, (chosen.n - 1) // lenet_lanes() + 1)
         cdef size_t size = lenet_lines_workspace_size(self.plan, &chosen.strings, chosen.n,
-                                                        criterion, threads)
+                                                      criterion, threads)
         if size == 0:
-            raise ValueError("images: a network whose convolutions are padded cannot be swept")
-        check_memory(f"training on {chosen.n} strips on {threads} threads", size + int(results),
-                     "fewer strips at a time take less; ")
+            raise ValueError("network: convolutions are padded, which see where a picture ends: want "
+                             "none to learn strings (Architecture.sweepable)")
+        while threads > 1 and num_threads is None and <double>size + results > <double>_memory_limit:
+            threads -= 1
+            size = lenet_lines_workspace_size(self.plan, &chosen.strings, chosen.n, criterion, threads)
+        remedies = ["fewer strips at a time"] * (chosen.n > 1) + ["fewer threads"] * (threads > 1)
+        check_memory(
+            f"training, {chosen.n} strip{'s' * (chosen.n > 1)} on {threads} "
+            f"thread{'s' * (threads > 1)}", size + int(results),
+            f"{' or '.join(remedies)} take less; " if remedies else "")
         cdef _Workspace workspace = _borrow(size)
         workspace.profile = self.profile
         run.workspace = workspace.aligned

@@ -83,7 +83,9 @@ def digest_of(data: Iterable[ArrayLike]) -> bytes:
 def _arrays(data: Iterable[ArrayLike]) -> Iterable[ArrayLike]:
     """Give the arrays, also those of lists of them, which differ in size."""
     for given in data:
-        if isinstance(given, (list, tuple)):
+        if isinstance(given, (list, tuple)) or (
+            isinstance(given, np.ndarray) and given.ndim and given.dtype == object
+        ):
             yield len(given)
             yield from given
         else:

@@ -4,7 +4,7 @@
  * c_fuzz [SECONDS [FIRST [COUNT [before [STACK]]]]]: plans FIRST, FIRST + 1, .. until SECONDS are over, or
  * COUNT of them. Buffers end at such a page, and with `before` they begin behind one; where the
  * alignment leaves room, bytes there are known and compared after each call. Compared too: one
- * thread and three, a step and a gradient, a batch and its images one by one. The calling thread has
+ * thread and three, a step and a gradient, a batch and its images one by one, a sweep and a window. The calling thread has
  * a stack of STACK bytes, 65,536 if it is not said. */
 #define _GNU_SOURCE
 #include <math.h>
@@ -599,6 +599,167 @@ static void check_steps(const network *net, const batch *b)
     CHECK(optimizer.step == 2);
 }
 
+/* ---- wider and higher pictures ---- */
+
+static int is_padded(const network *net)
+{
+    for (int32_t i = 0; i < net->n_layers; i++)
+        if (net->layers[i].kind == LENET_CONV && net->layers[i].padding) return 1;
+    return 0;
+}
+
+/* Some pictures; strips: no higher than the network's input. */
+static lenet_pictures draw_pictures(const network *net, int32_t n, int strips)
+{
+    const int32_t h = net->input.height, w = net->input.width;
+    const void **pixels = take((size_t)n * sizeof *pixels, sizeof *pixels);
+    int32_t *heights = take((size_t)n * sizeof *heights, 4), *widths = take((size_t)n * sizeof *widths, 4);
+    const lenet_pictures pictures = {pixels, heights, widths, chance(3)};
+    for (int32_t i = 0; i < n; i++) {
+        heights[i] = chance(2) ? h : strips ? between(1, h) : between(1, h + 20);
+        widths[i] = chance(4) ? w : chance(20) ? between(1, w + 700) : between(1, w + 40);
+        const int64_t size = (int64_t)net->input.channels * heights[i] * widths[i];
+        if (pictures.is_float) {
+            pixels[i] = noise(size, 1.2f);
+            continue;
+        }
+        uint8_t *grey = take((size_t)size, 1);
+        for (int64_t k = 0; k < size; k++) grey[k] = (uint8_t)next();
+        pixels[i] = grey;
+    }
+    return pictures;
+}
+
+static int64_t positions_of(const network *net, const lenet_pictures *pictures, int32_t i)
+{
+    int32_t at[2];
+    lenet_positions(net->plan, pictures->heights[i], pictures->widths[i], at);
+    CHECK(at[0] > 0 && at[1] > 0);
+    return (int64_t)at[0] * at[1];
+}
+
+/* The network on a picture's first window, which lies within it. */
+static void check_first_window(const network *net, const lenet_pictures *pictures, const float *outputs)
+{
+    const int32_t h = net->input.height, w = net->input.width, wide = pictures->widths[0];
+    const size_t each = pictures->is_float ? sizeof(float) : 1;
+    if (pictures->heights[0] < h || wide < w) return;
+    char *window = take((size_t)net->input.channels * (size_t)h * (size_t)w * each, each), *to = window;
+    for (int32_t c = 0; c < net->input.channels; c++)
+        for (int32_t y = 0; y < h; y++, to += (size_t)w * each) {
+            const int64_t row = (int64_t)c * pictures->heights[0] + y;
+            memcpy(to, (const char *)pictures->pixels[0] + (size_t)(row * wide) * each, (size_t)w * each);
+        }
+    const lenet_images image = {.pixels = window, .is_float = pictures->is_float, .height = h, .width = w};
+    float *alone = floats(net->classes);
+    lenet_run run = a_run(lenet_workspace_size(net->plan, 0, 1, 1), 1);
+    CHECK(lenet_forward(net->plan, net->parameters, &image, 1, alone, &run) == LENET_OK);
+    if (all_finite(alone, net->classes)) CHECK(close_to(outputs, alone, net->classes, 2e-3));
+}
+
+static void check_sweep(const network *net, const batch *b)
+{
+    const int32_t n = between(1, 6), threads = between(2, 5);
+    const lenet_pictures pictures = draw_pictures(net, n, 0);
+    (void)b;
+    int64_t positions = 0;
+    for (int32_t i = 0; i < n; i++) positions += positions_of(net, &pictures, i);
+    size_t size = lenet_sweep_workspace_size(net->plan, &pictures, n, 1);
+    CHECK((size == 0) == is_padded(net));
+    if (!size) return;
+    float *one = floats(positions * net->classes), *three = floats(positions * net->classes);
+    lenet_run run = a_run(size, 1);
+    CHECK(lenet_sweep(net->plan, net->parameters, &pictures, n, one, &run) == LENET_OK);
+    check_canaries();
+    run = a_run(lenet_sweep_workspace_size(net->plan, &pictures, n, threads), threads);
+    CHECK(lenet_sweep(net->plan, net->parameters, &pictures, n, three, &run) == LENET_OK);
+    check_canaries();
+    CHECK(memcmp(one, three, (size_t)(positions * net->classes) * sizeof *one) == 0);
+    check_first_window(net, &pictures, one);
+    run.workspace_size = size - 1;
+    run.n_threads = 1;
+    CHECK(lenet_sweep(net->plan, net->parameters, &pictures, n, three, &run) == LENET_NO_MEMORY);
+    /* a picture by itself: the last one, and its activations */
+    const lenet_pictures last
+        = {pictures.pixels + n - 1, pictures.heights + n - 1, pictures.widths + n - 1, pictures.is_float};
+    int32_t at[2], shape[3];
+    lenet_positions(net->plan, last.heights[0], last.widths[0], at);
+    float *outputs[LENET_MAX_LAYERS];
+    for (int32_t i = 0; i < net->n_layers; i++) {
+        const int64_t stride = lenet_plan_stride(net->plan, i), rows = at[0], columns = at[1];
+        lenet_plan_shape(net->plan, i, shape);
+        const int64_t height = stride ? shape[1] + (rows - 1) * stride : rows * shape[1];
+        const int64_t width = stride ? shape[2] + (columns - 1) * stride : columns * shape[2];
+        outputs[i] = i + 1 < net->n_layers && chance(4) ? NULL : floats(shape[0] * height * width);
+    }
+    run = a_run(lenet_sweep_workspace_size(net->plan, &last, 1, 1), 1);
+    CHECK(lenet_sweep_activations(net->plan, net->parameters, &last, outputs, &run) == LENET_OK);
+    check_canaries();
+    const int64_t own = (int64_t)at[0] * at[1] * net->classes;
+    CHECK(memcmp(outputs[net->n_layers - 1], one + positions * net->classes - own, (size_t)own * 4) == 0);
+}
+
+static void check_lines(const network *net, const batch *b)
+{
+    const int32_t n = between(1, 40), threads = between(2, 4), length = 6;
+    const int64_t size = net->n_parameters;
+    (void)b;
+    if (net->classes < 2) return;
+    lenet_string_criterion criterion = {.kind = below(3), .blank = below(net->classes),
+                                        .scale = chance(2) ? 1.0 : -0.3, .j = chance(2) ? INFINITY : 3.0};
+    const lenet_pictures pictures = draw_pictures(net, n, 1);
+    const int32_t **labels = take((size_t)n * sizeof *labels, sizeof *labels);
+    int32_t *lengths = take((size_t)n * sizeof *lengths, 4);
+    int32_t *values = take((size_t)n * (size_t)length * sizeof *values, 4);
+    for (int32_t i = 0; i < n; i++) {
+        const int64_t positions = positions_of(net, &pictures, i);
+        labels[i] = values + (ptrdiff_t)i * length;
+        lengths[i] = below((int32_t)(positions < 2 * length ? (positions + 1) / 2 : length) + 1);
+        for (int32_t k = 0; k < length; k++)
+            values[i * length + k] = (criterion.blank + between(1, net->classes - 1)) % net->classes;
+    }
+    lenet_lines lines = {pictures, labels, lengths};
+    const size_t wanted = lenet_lines_workspace_size(net->plan, &lines, n, &criterion, 1);
+    CHECK((wanted == 0) == is_padded(net));
+    if (!wanted) return;
+    float *one = floats(size), *three = floats(size);
+    lenet_report first, second;
+    lenet_run run = a_run(wanted, 1);
+    const lenet_status status
+        = lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run);
+    CHECK(status == LENET_OK || status == LENET_NOT_FINITE);
+    check_canaries();
+    run = a_run(lenet_lines_workspace_size(net->plan, &lines, n, &criterion, threads), threads);
+    CHECK(lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, three, &second, &run)
+          == status);
+    check_canaries();
+    if (status == LENET_OK) {
+        CHECK(first.loss >= -1e-6 && first.loss == second.loss && first.n_errors == second.n_errors);
+        CHECK(memcmp(one, three, (size_t)size * sizeof *one) == 0);
+        lenet_optimizer sgd = {.kind = LENET_SGD, .rate = 0.25f};
+        float *moved = floats(size);
+        memcpy(moved, net->parameters, (size_t)size * sizeof *moved);
+        run = a_run(lenet_lines_workspace_size(net->plan, &lines, n, &criterion, threads), threads);
+        if (lenet_lines_step(net->plan, moved, &lines, n, &criterion, &sgd, &second, &run) == LENET_OK)
+            CHECK(second.loss == first.loss);
+        check_canaries();
+    }
+    /* what it refuses, before it begins */
+    const int32_t at = below(n);
+    run.workspace_size = 1;
+    CHECK(lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run)
+          == LENET_NO_MEMORY);
+    lengths[at] = positions_of(net, &pictures, at) < length ? length : -1;
+    CHECK(lenet_lines_workspace_size(net->plan, &lines, n, &criterion, 1) == 0);
+    lengths[at] = length;
+    values[at * length + below(length)] = chance(2) ? criterion.blank : net->classes;
+    CHECK(lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run)
+          == LENET_BAD_LABEL);
+    criterion.scale = 0.0;
+    CHECK(lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run)
+          == LENET_BAD_ARGUMENT);
+}
+
 /* What a call must refuse: labels out of range, a workspace that is too small, an interrupt. */
 static void check_refusals(const network *net, const batch *b)
 {
@@ -721,9 +882,9 @@ static void check_plan(uint64_t seed)
     const int kept = n_buffers;
     void (*const checks[])(const network *, const batch *) = {
         check_forward, check_gradient, check_steps, check_curvature, check_activations,
-        check_refusals, check_model};
+        check_refusals, check_model, check_sweep, check_lines};
     for (int k = 0; k < 3; k++) {
-        checks[k == 0 ? 0 : below(7)](&net, &b);
+        checks[k == 0 ? 0 : below(9)](&net, &b);
         n_buffers = kept;
     }
     lenet_plan_free(net.plan);

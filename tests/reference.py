@@ -368,7 +368,36 @@ def loss_and_gradient(
     is_rbf = architecture.layers[-1].kind == "rbf"
     outputs = steps[-1][2]
     value = _mean_loss(outputs, labels, loss, j, is_rbf, temperature)
-    dx = loss_derivative(outputs, labels, loss, j, is_rbf, temperature)
+    dy = loss_derivative(outputs, labels, loss, j, is_rbf, temperature)
+    return value, _backward(architecture, params, steps, dy, codes)
+
+
+def gradient_of(
+    architecture: Any,
+    vector: NDArray[Any],
+    x: NDArray[Any],
+    derivative: Callable[[Array], tuple[float, Array]],
+    codes: NDArray[Any] | None = None,
+) -> tuple[float, Array]:
+    """Any loss of the outputs of all images, and its gradient by the flat parameter vector.
+
+    derivative: gives the loss of outputs (N, classes) and its derivative by them.
+    """
+    params = unflatten(architecture, vector)
+    steps = _run(architecture, params, x, codes)
+    value, dy = derivative(steps[-1][2])
+    return value, _backward(architecture, params, steps, dy, codes)
+
+
+def _backward(
+    architecture: Any,
+    params: Mapping[str, Array],
+    steps: list[tuple[Array, Array, Array]],
+    dy: Array,
+    codes: NDArray[Any] | None,
+) -> Array:
+    """The gradient by the flat parameter vector, from that by the outputs."""
+    dx = dy
     grads: dict[str, Array] = {}
     for layer, (xin, a, out) in zip(reversed(architecture.layers), reversed(steps), strict=True):
         name = layer.name
@@ -393,7 +422,7 @@ def loss_and_gradient(
             dx, dw = rbf_backward(xin, _rbf_weights(layer, params, codes), da)
             if layer.trained:
                 grads[f"{name}.weight"] = dw
-    return value, np.concatenate([grads[name].ravel() for name in params])
+    return np.concatenate([grads[name].ravel() for name in params])
 
 
 # `loss_and_gradient` has an argument called loss.

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from lenet_c import (
     Trainer,
     _core,
     kernels,
+    updates,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +73,19 @@ def prepared(what: str, threads: int) -> Callable[[], object]:
         "step": step,
         "curvature": lambda: net._network.curvature(samples, None, "mse", 1.0, 1.0, threads),
     }
+    if what in ("sweep", "strings", "strings step"):
+        reader = LeNet5(replace(LARGE, blank=True), seed=1)
+        if what == "sweep":
+            long = images[0].repeat(20, axis=1)
+            return partial(reader.sweep, [long] * 200, num_threads=threads)
+        strips = [images[0, :, :48].repeat(5, axis=1)] * 200
+        learner = Trainer(reader, SGD(1e-6), num_threads=threads)
+        labels = ["0120"] * len(strips)
+        reader.class_names = list("012")
+        strings = updates.strings_of(reader, strips, labels)
+        if what == "strings step":
+            return partial(learner.step, strips, labels)
+        return partial(reader._network.strings_gradient, strings, "forward", np.inf, 1.0, threads)
     return calls[what]
 
 
@@ -104,6 +119,7 @@ def interrupted(what: str, threads: int) -> None:
     [
         *(("forward", 1), ("forward", 2), ("activations", 2), ("gradient", 1), ("gradient", 2)),
         *(("step", 1), ("step", 2), ("curvature", 1), ("curvature", 2)),
+        *(("sweep", 1), ("sweep", 2), ("strings", 1), ("strings", 2), ("strings step", 2)),
     ],
 )
 def test_a_signal_ends_calls_on_threads(what: str, threads: int) -> None:

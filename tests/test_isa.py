@@ -34,7 +34,8 @@ def run(arguments: list[str], isa: str | None) -> subprocess.CompletedProcess[st
 @pytest.mark.parametrize("isa", [isa for isa in AVAILABLE if isa != _core.isa()[0]])
 def test_kernels_and_networks_of_every_instruction_set(isa: str) -> None:
     """The one in use is under test in this process already."""
-    files = [str(HERE / name) for name in ("test_kernels.py", "test_network.py")]
+    names = ("test_kernels.py", "test_network.py", "test_sweep.py")
+    files = [str(HERE / name) for name in names]
     child = run(["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", *files], isa)
     assert child.returncode == 0, child.stdout[-4000:] + child.stderr
     assert f"instruction set: {isa}\n" in child.stdout

@@ -83,6 +83,7 @@ typedef struct lenet_conv_shape {
     const int32_t *connection;    /* [connections]: which connection */
     const int32_t *target;        /* [connections]: its output map */
     const lenet_slots *slots;     /* of each group of lanes, for one image; NULL: input map by input map */
+    int32_t swept;                /* of a wide plan: its width must not change the order of sums */
 } lenet_conv_shape;
 
 /* A 2x2 layer, and where its outputs go: those of the next map out_stride floats on. */
@@ -176,12 +177,14 @@ static inline size_t lenet_dense_scratch(const lenet_dense_shape *s)
 }
 
 /* Whether LANES maps in the lanes take fewer vectors of multiply-adds than the columns of each
- * connection, for one image. With four lanes columns waste little, and transposing costs more. */
+ * connection, for one image. With four lanes columns waste little, and transposing costs more. Sums are
+ * in another order, so what is swept decides as for whole vectors of columns, whatever its width. */
 static inline int lenet_prefers_maps(const lenet_conv_shape *s, int lanes)
 {
     if (lanes <= 4) return 0;
-    int64_t groups = lenet_groups(s->out_maps, lanes), vectors = (s->out_width + lanes - 1) / lanes;
-    return s->in_maps * groups * s->out_width <= s->begin[s->out_maps] * vectors;
+    const int64_t groups = lenet_groups(s->out_maps, lanes), width = s->swept ? lanes : s->out_width;
+    const int64_t vectors = (width + lanes - 1) / lanes;
+    return s->in_maps * groups * width <= s->begin[s->out_maps] * vectors;
 }
 
 /* Whether maps in the lanes stay there for a 2x2 layer; backward kernels take their columns in pairs. */

@@ -58,18 +58,22 @@ static void load_grey_rows(const uint8_t *image, int height, int width, float ba
                            float foreground, int out_height, int out_width,
                            ptrdiff_t stride, float *out)
 {
-    const float scale = (foreground - background) / 255.0f;
-    for (ptrdiff_t i = 0; i < out_height * stride; i += LANES)
-        vf_storeu(out + i, vf_set(background));
+    const vf scale = vf_set((foreground - background) / 255.0f), base = vf_set(background);
+    for (ptrdiff_t i = 0; i < out_height * stride; i += LANES) vf_storeu(out + i, base);
     out += (out_height - height) / 2 * stride + (out_width - width) / 2;
     for (int y = 0; y < height; y++, image += width, out += stride) {
-        for (int x = 0; x < width && width < LANES; x++)
-            out[x] = (float)image[x] * scale + background;
+        if (width < LANES) {  /* by the same operation, so that a level has one value at any width */
+            uint8_t bytes[LANES] = {0};
+            float row[LANES];
+            memcpy(bytes, image, (size_t)width);
+            vf_storeu(row, vf_fma(vf_from_bytes(bytes), scale, base));
+            memcpy(out, row, (size_t)width * sizeof *out);
+        }
         /* the last vector begins where it ends with the row */
         for (int x = 0; x < width && width >= LANES; x += LANES) {
             const int at = x + LANES <= width ? x : width - LANES;
             vf pixels = vf_from_bytes(image + at);
-            vf_storeu(out + at, vf_fma(pixels, vf_set(scale), vf_set(background)));
+            vf_storeu(out + at, vf_fma(pixels, scale, base));
         }
     }
 }

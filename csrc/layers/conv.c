@@ -66,7 +66,7 @@ static lenet_status add_slots(net_layer *layer)
     return LENET_OK;
 }
 
-static lenet_status resize(net_layer *layer)
+static lenet_status set_sizes(net_layer *layer)
 {
     const int32_t k = layer->conv.kernel;
     const int32_t height = layer->in_height + 2 * layer->padding;
@@ -77,6 +77,12 @@ static lenet_status resize(net_layer *layer)
     layer->conv.out_height = layer->out_height = height - k + 1;
     layer->conv.out_width = layer->out_width = width - k + 1;
     return LENET_OK;
+}
+
+static lenet_status resize(net_layer *layer)
+{
+    layer->conv.swept = 1;
+    return set_sizes(layer);
 }
 
 static lenet_status make(const lenet_layer *from, const net_layer *below, net_layer *layer)
@@ -92,7 +98,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     layer->stride = 1;
     layer->out_maps = out_maps;
     layer->conv = (lenet_conv_shape){.in_maps = layer->in_maps, .out_maps = out_maps, .kernel = k};
-    lenet_status status = resize(layer);
+    lenet_status status = set_sizes(layer);
     if (status == LENET_OK) status = connect(from->table, layer);
     if (status == LENET_OK) status = add_slots(layer);
     if (status != LENET_OK) return status;

@@ -78,8 +78,8 @@ typedef struct layer_call {
 struct layer_kind {
     /* Checks what is asked for; sets shape, parameters, work (of its sums) and properties. */
     lenet_status (*make)(const lenet_layer *from, const net_layer *below, net_layer *layer);
-    /* Sets the sizes that follow from those of its input, which may differ from what it was made for.
-     * LENET_BAD_ARGUMENT if it has one size alone. */
+    /* For a wide plan: sets the sizes that follow from those of its input, which may differ from what it
+     * was made for. LENET_BAD_ARGUMENT if it has one size alone. */
     lenet_status (*resize)(net_layer *layer);
     layer_manner (*manner)(const net_layer *layer, int training);
     /* Floats of scratch; alone: also for one image. */

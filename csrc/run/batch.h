@@ -32,6 +32,7 @@ typedef struct batch {
     float *partials;             /* a gradient for each block of a round */
     ptrdiff_t partial_stride;
     int by_pairs;                /* a block of odd number adds its gradient to the one before */
+    int apart;                   /* never so: a block's gradient is added up in several steps */
     double block_loss[ROUND];
     int64_t block_errors[ROUND];
     lenet_watch *watch;

@@ -44,15 +44,14 @@ static overlap overlap_of(int32_t length, int32_t first, int32_t size)
     return end > begin ? (overlap){begin, begin - first, end - begin} : (overlap){0, 0, 0};
 }
 
-void lenet_cut_bytes(const lenet_plan *plan, const lenet_pictures *pictures, const picture_part *part,
-                     int32_t channel, uint8_t *to)
+void lenet_cut_bytes(const lenet_pictures *pictures, const picture_part *part, int32_t channel,
+                     uint8_t *to)
 {
     const int32_t height = pictures->heights[part->picture], width = pictures->widths[part->picture];
     const uint8_t *from = (const uint8_t *)pictures->pixels[part->picture]
                           + (ptrdiff_t)channel * height * width;
     const overlap y = overlap_of(height, part->top, part->height);
     const overlap x = overlap_of(width, part->left, part->width);
-    (void)plan;
     memset(to, 0, (size_t)part->height * (size_t)part->width);
     for (int32_t i = 0; i < y.size; i++)
         memcpy(to + (ptrdiff_t)(y.to + i) * part->width + x.to,
@@ -204,7 +203,7 @@ static void load_piece(const sweep *s, const batch *b, float *memory, int64_t pi
             continue;
         }
         uint8_t *bytes = (uint8_t *)(memory + b->at->distorted);
-        lenet_cut_bytes(wide, s->pictures, &part, c, bytes);
+        lenet_cut_bytes(s->pictures, &part, c, bytes);
         b->k->load_grey_rows(bytes, input->height, input->width, input->background[c],
                              input->foreground[c], input->height, input->width, row, to);
     }

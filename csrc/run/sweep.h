@@ -23,8 +23,8 @@ static inline int32_t picture_begin(int32_t length, int32_t wanted)
 }
 
 /* A channel of a part, contiguous. */
-void lenet_cut_bytes(const lenet_plan *plan, const lenet_pictures *pictures, const picture_part *part,
-                     int32_t channel, uint8_t *to);
+void lenet_cut_bytes(const lenet_pictures *pictures, const picture_part *part, int32_t channel,
+                     uint8_t *to);
 void lenet_cut_floats(const lenet_plan *plan, const lenet_pictures *pictures, const picture_part *part,
                       int32_t channel, ptrdiff_t to_row, float *to);
 

@@ -84,7 +84,8 @@ lenet_status lenet_run_rounds(batch *b, block_task *task, int32_t threads, reduc
         b->blocks = round_size(left, threads);
         const int64_t pairs = (b->blocks + 1) / 2;
         /* half as many gradients to write and to fetch, unless a thread then has more blocks to run */
-        b->by_pairs = 2 * ceil_div(pairs, threads) <= ceil_div(b->blocks, threads) || threads == 1;
+        b->by_pairs = !b->apart
+                      && (2 * ceil_div(pairs, threads) <= ceil_div(b->blocks, threads) || threads == 1);
         lenet_watched_for(b->watch, 3.0 * b->plan->work * b->at->block,
                           b->by_pairs ? pairs : b->blocks, threads, run_blocks, &context);
         if (is_stopped(b, b->memory, 0.0)) return LENET_INTERRUPTED;

@@ -34,18 +34,16 @@ static lenet_status check(const lenet_plan *plan, const lenet_lines *s,
                           const lenet_string_criterion *criterion, int64_t n)
 {
     lenet_status status = lenet_check_pictures(plan, &s->pictures, n);
-    if (status != LENET_OK) return status;
-    for (int64_t i = 0; i < n; i++) {
-        int32_t needed = s->lengths[i];
-        if (s->pictures.heights[i] > plan->input.height || needed < 0) return LENET_BAD_ARGUMENT;
-        for (int32_t k = 0; k < s->lengths[i]; k++) {
-            const int32_t c = s->labels[i][k];
-            if (c < 0 || c >= plan->classes || c == criterion->blank) return LENET_BAD_LABEL;
-            needed += k > 0 && c == s->labels[i][k - 1];
-        }
-        if (needed > columns_of(plan, &s->pictures, i)) return LENET_TOO_SHORT;
+    if (status == LENET_OK) status = lenet_check_criterion(criterion, plan->classes);
+    for (int64_t i = 0; i < n && status == LENET_OK; i++) {
+        const int64_t width = s->pictures.widths[i];
+        if (s->pictures.heights[i] > plan->input.height || s->lengths[i] < 0
+            || width * plan->input.height > LENET_MAX_STRIP)
+            return LENET_BAD_ARGUMENT;
+        status = lenet_check_label(criterion, columns_of(plan, &s->pictures, i), plan->classes,
+                                   s->labels[i], s->lengths[i]);
     }
-    return LENET_OK;
+    return status;
 }
 
 /* What a thread needs: for its plan's layout, and for the criterion. */
@@ -164,7 +162,7 @@ static void load(const batch *b, float *memory, int64_t first, int n)
         const uint8_t *rows[LENET_MAX_LANES] = {NULL};
         for (int i = 0; i < n; i++) {
             uint8_t *bytes = (uint8_t *)(memory + b->at->distorted) + i * map;
-            lenet_cut_bytes(b->plan, p, &parts[i], c, bytes);
+            lenet_cut_bytes(p, &parts[i], c, bytes);
             rows[i] = bytes;
         }
         b->k->load_grey(rows, n, input->height, input->width, input->background[c],
@@ -216,12 +214,13 @@ static void flat_forward(const batch *b, float *memory, int32_t first, int n)
     }
 }
 
-static void flat_back(const batch *b, float *memory, int32_t first, int n, int add, float *gradient)
+/* Sets the gradient at the first positions of a block, and adds to it at the others. */
+static void flat_back(const batch *b, float *memory, int32_t first, int n, float *gradient)
 {
     layer_call c = begin_calls(b, memory, n);
     cut_windows(b, memory, first, n, 0);
     for (int l = b->plan->n_layers - 1; l >= b->plan->first_flat; l--) {
-        call_layer_back(b, l, add, gradient, &c);
+        call_layer_back(b, l, first > 0, gradient, &c);
         if (is_stopped(b, memory, 2.0 * c.layer->work * n * b->at->lanes)) return;
         float *in = flat_inputs(b, memory, l, first, &c);
         c.layer->kind->backward(&c, in, outputs_of(b, memory, l, first));
@@ -257,8 +256,9 @@ static void lose(batch *of, const batch *b, float *memory, int64_t block, int64_
     for (int i = 0; i < lanes; i++) {
         const int64_t picture = i < n ? s->order[first + i] : 0;
         const int32_t positions = i < n ? columns_of(s->plan, &s->given->pictures, picture) : 0;
+        const ptrdiff_t values = (ptrdiff_t)positions * classes;
         float *y = outputs_of(b, memory, b->plan->n_layers - 1, 0) + i;
-        for (int32_t k = 0; k < positions * classes; k++) evidence[k] = y[(ptrdiff_t)k * lanes];
+        for (ptrdiff_t k = 0; k < values; k++) evidence[k] = y[k * lanes];
         if (i < n) {
             const int32_t *label = s->given->labels[picture], length = s->given->lengths[picture];
             double loss;
@@ -272,9 +272,8 @@ static void lose(batch *of, const batch *b, float *memory, int64_t block, int64_
             of->block_loss[block] += loss;
         }
         const float scale = 1.0f / (float)b->n;
-        for (int32_t k = 0; k < positions * classes; k++) y[(ptrdiff_t)k * lanes] = evidence[k] * scale;
-        for (int32_t k = positions * classes; k < b->plan->columns * classes; k++)
-            y[(ptrdiff_t)k * lanes] = 0.0f;
+        for (ptrdiff_t k = 0; k < values; k++) y[k * lanes] = evidence[k] * scale;
+        for (ptrdiff_t k = values; k < (ptrdiff_t)b->plan->columns * classes; k++) y[k * lanes] = 0.0f;
     }
 }
 
@@ -283,6 +282,7 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
     const string_batch *s = of->strings;
     int n;
     const int64_t first = block_start(of, i, &n);
+    (void)add;  /* blocks are apart */
     const int32_t columns = columns_of(s->plan, &s->given->pictures, s->order[first]);
     lenet_plan *wide = (lenet_plan *)(void *)(memory - WIDE_PLAN_FLOATS);
     if (wide->columns != columns) lenet_widen(s->plan, 1, columns, 1, wide);  /* as size_up did */
@@ -306,10 +306,10 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
     const size_t deltas = (maps ? (size_t)wide->layers[maps - 1].out_size : 0) * (size_t)b.at->lanes;
     memset(memory + b.at->map_deltas, 0, deltas * sizeof(float));
     for (int32_t p = 0; p < columns && !is_stopped(&b, memory, 0.0); p += SWEEP_CHUNK)
-        flat_back(&b, memory, p, p == last ? columns - p : SWEEP_CHUNK, add || p > 0, gradient);
+        flat_back(&b, memory, p, p == last ? columns - p : SWEEP_CHUNK, gradient);
     if (is_stopped(&b, memory, 0.0)) return;
     memcpy(inputs_of(&b, memory, maps, 0), memory + b.at->map_deltas, deltas * sizeof(float));
-    lenet_run_spatial_back(&b, memory, 1, add, gradient, lenet_step_back);
+    lenet_run_spatial_back(&b, memory, 1, 0, gradient, lenet_step_back);
     lap(&b, LENET_UPDATE, 0);
 }
 
@@ -345,6 +345,7 @@ static lenet_status begin(const lenet_plan *plan, const float *parameters, const
                  .memory = (float *)run->workspace + 2 * WIDE_PLAN_FLOATS,
                  .memory_stride = WIDE_PLAN_FLOATS + found.total + found.criterion,
                  .partial_stride = plan_padded(plan->n_parameters),
+                 .apart = 1,
                  .watch = watch,
                  .profile = run->n_threads == 1 ? run->profile : NULL,
                  .strings = s};

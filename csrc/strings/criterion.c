@@ -56,7 +56,7 @@ size_t lenet_string_workspace(const lenet_string_criterion *criterion, int32_t p
     return divide(criterion, positions, classes, length, NULL).size;
 }
 
-static lenet_status check_criterion(const lenet_string_criterion *c, int32_t classes)
+lenet_status lenet_check_criterion(const lenet_string_criterion *c, int32_t classes)
 {
     if (c->kind < LENET_ALL_PATHS || c->kind > LENET_ALLOWED_PATHS || c->blank < 0 || c->blank >= classes
         || !isfinite(c->scale) || c->scale == 0.0 || !(c->j >= 0.0))
@@ -70,8 +70,8 @@ static lenet_status check_criterion(const lenet_string_criterion *c, int32_t cla
     return LENET_OK;
 }
 
-static lenet_status check_label(const lenet_string_criterion *c, int32_t positions, int32_t classes,
-                                const int32_t *label, int32_t length)
+lenet_status lenet_check_label(const lenet_string_criterion *c, int32_t positions, int32_t classes,
+                               const int32_t *label, int32_t length)
 {
     int64_t needed = length;
     for (int32_t i = 0; i < length; i++) {
@@ -130,8 +130,8 @@ lenet_status lenet_lose_string(const lenet_string_criterion *criterion, const fl
                                lenet_watch *watch)
 {
     if (positions < 1 || classes < 1 || length < 0) return LENET_BAD_ARGUMENT;
-    lenet_status status = check_criterion(criterion, classes);
-    if (status == LENET_OK) status = check_label(criterion, positions, classes, label, length);
+    lenet_status status = lenet_check_criterion(criterion, classes);
+    if (status == LENET_OK) status = lenet_check_label(criterion, positions, classes, label, length);
     if (status != LENET_OK) return status;
     const areas a = divide(criterion, positions, classes, length, workspace);
     if (!workspace || size < a.size || (uintptr_t)workspace % sizeof(double)) return LENET_NO_MEMORY;
