@@ -671,7 +671,7 @@ def _over_own_paper(flat: Grey, mask: Mask) -> Grey:
     paper = flat[~grown(mask)]
     if not paper.size:
         return flat
-    over: Grey = np.maximum(flat - _ranked(paper, PAPER), 0)
+    over: Grey = np.maximum(flat - ranked(paper, PAPER), 0)
     return over
 
 
