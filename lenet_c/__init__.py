@@ -6,8 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenet_c import codes, criteria, datasets, decoding, distort, graphs, kernels, lines
-    from lenet_c import patterns, plot, preprocess
+    from lenet_c import (
+        codes,
+        criteria,
+        datasets,
+        decoding,
+        distort,
+        graphs,
+        kernels,
+        lines,
+        patterns,
+        plot,
+        preprocess,
+    )
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
     from lenet_c.compiled import CompiledLeNet5

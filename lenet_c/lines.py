@@ -541,7 +541,7 @@ class LineReader:
 
         Begin with `pretrained`: it takes hundreds of fields, not tens of thousands. However it
         ends, by Ctrl-C too, the network has the weights of the last finished update or, with
-        validation data, those that were best on them.
+        validation data, those that were best on them, which may be the first.
 
         Parameters
         ----------
@@ -622,6 +622,8 @@ class LineReader:
         order = _orders(len(own), rng)
         self.history = []
         best = _Best(self.network)
+        if held_out is not None:
+            best.look(self._validate(held_out, num_threads)["val_loss"])
         try:
             losses = []
             for step in range(steps):
