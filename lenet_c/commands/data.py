@@ -72,7 +72,7 @@ def training_data(arguments: argparse.Namespace) -> Data:
 
 def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
     """Give what a network is tested with, labelled by the classes as it has them."""
-    classes = network.architecture.classes
+    classes = network.architecture.characters
     names = network.class_names or (DIGITS if classes == len(DIGITS) else None)
     if is_pictures(arguments):
         if names is None:

@@ -105,7 +105,7 @@ def evaluate(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    n: int = TESTED_ON,
+    n: int | None = None,
     num_threads: int | None = None,
 ) -> dict[str, LineEvaluation]:
     """Read strips of five digits that are none of those learnt from.
@@ -115,8 +115,8 @@ def evaluate(
     reader : LineReader
     images, labels
         As of `train`: test digits.
-    n : int
-        Strips of each kind.
+    n : int, optional
+        Strips of each kind; 1,000 by default.
     num_threads : int, optional
 
     Returns
@@ -127,7 +127,7 @@ def evaluate(
     found = {}
     for name, preset in KINDS.items():
         stream = strings(images, labels, preset=preset, length=5, empty=0.0, seed=1)
-        strips, texts = stream.batch(n, num_threads=num_threads)
+        strips, texts = stream.batch(n or TESTED_ON, num_threads=num_threads)
         found[name] = reader.evaluate(strips, _texts(texts, reader), num_threads=num_threads)
     return found
 
