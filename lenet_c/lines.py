@@ -45,6 +45,7 @@ MARGIN = 6
 """Columns that are put beside a strip, so that its first and last characters have positions to
 spare."""
 
+STRIDE = 4  # columns of a strip from one position to the next, by LeNet-5's two 2x2 layers
 REACH = 14  # columns of a strip that a character may have left and right of its middle
 INK = 64  # levels of a strip above which there is ink
 AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
@@ -197,8 +198,9 @@ class LineReader:
             )
         self.history: list[dict[str, float]] = []
         self._names  # noqa: B018 - raises where there are none
-        columns = network.positions(height, width + 64)[1] - 1
-        self._stride, self._width = 64 // columns, width
+        if network.positions(height, width + STRIDE) != (1, 2):
+            raise ValueError(f"network: its positions are not {STRIDE} columns apart, as LeNet-5's")
+        self._width = width
 
     def __repr__(self) -> str:
         return f"LineReader({self.network!r}, {''.join(self._names)!r})"
@@ -477,7 +479,7 @@ class LineReader:
         if not len(spans):
             return boxes
         width = strip.shape[1]
-        centres = spans.mean(axis=1) * self._stride + self._width / 2 - MARGIN
+        centres = spans.mean(axis=1) * STRIDE + self._width / 2 - MARGIN
         cuts = _cuts(strip, centres)
         left = np.maximum(centres - REACH, [0, *cuts])
         right = np.minimum(centres + REACH, [*cuts, width])
