@@ -526,6 +526,7 @@ class LeNet5(Network, Reader):
         name : str
             "mnist": the 1998 network. "mnist-modern": `LENET5_MODERN`. `lenet_c.recipes.mnist`
             trained both; `notes` tells how, and their error rates on the test images.
+            "strings": `LENET5_STRINGS`, which `LineReader.pretrained` reads lines with.
 
         Returns
         -------
