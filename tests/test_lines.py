@@ -607,16 +607,9 @@ def test_errors(quick_reader, read_right, words):
 
 
 def test_a_calibration_that_fails_changes_nothing(reader, many):
-    strips, made = many
-    wrong = [text[:-1] + str((int(text[-1]) + 1) % 10) for text in made]
-    with pytest.raises(ValueError, match="none is read right"):
-        reader.with_classes("0123456789").calibrate(
-            [np.zeros((32, 90), np.uint8)] * 60, ["12"] * 60
-        )
     reader.network.temperature = 1.5
-    got = {r.text for r in reader.read_strips(strips)}
-    if not got & set(wrong):
+    for strips in (many[0], [np.zeros((32, 90), np.uint8)] * 60):
         with pytest.raises(ValueError, match="none is read right"):
-            reader.calibrate(strips, wrong)
+            reader.calibrate(strips, ["9090909"] * len(strips))
         assert reader.network.temperature == 1.5
         assert reader.network.rejection is None
