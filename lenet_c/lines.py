@@ -8,6 +8,7 @@ its classes are called, how sure it is, and what it rejects.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -392,6 +393,8 @@ class LineReader:
         -------
         patterns.Automaton
         """
+        if lexicon is None and isinstance(pattern, str) and isinstance(length, (int, type(None))):
+            return _compiled(self._names, pattern, length)
         return patterns.automaton(self._names, pattern=pattern, lexicon=lexicon, length=length)
 
     def read_strips(
@@ -478,22 +481,25 @@ class LineReader:
         boxes = np.empty((len(spans), 4))
         if not len(spans):
             return boxes
-        width = strip.shape[1]
-        centres = spans.mean(axis=1) * STRIDE + self._width / 2 - MARGIN
+        height, width = strip.shape
+        centres = (spans[:, 0] + spans[:, 1]) * (STRIDE / 2) + self._width / 2 - MARGIN
         cuts = _cuts(strip, centres)
-        left = np.maximum(centres - REACH, [0, *cuts])
-        right = np.minimum(centres + REACH, [*cuts, width])
-        for i, (begin, end) in enumerate(zip(left, right, strict=True)):
-            first = int(np.clip(round(begin), 0, width - 1))
-            last = max(first + 1, int(np.clip(round(end), 0, width)))
-            rows, columns = np.nonzero(strip[:, first:last] > INK)
-            if not len(rows):  # faint, or none: all that the character can be in
-                rows, columns = np.array([0, len(strip) - 1]), np.array([0, last - first - 1])
-            places = np.stack([columns + first + 0.5, rows + 0.5])
-            found = to_picture[:, :2] @ places + to_picture[:, 2:]
-            half = np.abs(to_picture[:, :2]).sum(axis=1) / 2  # of a pixel of the strip
-            low, high = found.min(axis=1) - half, found.max(axis=1) + half
-            boxes[i] = *low, *(high - low)
+        first = np.rint(np.maximum(centres - REACH, [0, *cuts])).astype(int).clip(0, width - 1)
+        last = (
+            np.rint(np.minimum(centres + REACH, [*cuts, width])).astype(int).clip(first + 1, width)
+        )
+        # all ink, from left to right, as places in the picture
+        columns, rows = np.nonzero((strip > INK).T)
+        places = _placed(columns + 0.5, rows + 0.5, to_picture)
+        half = np.abs(to_picture[:, :2]).sum(axis=1) / 2  # of a pixel of the strip
+        begin, end = np.searchsorted(columns, first), np.searchsorted(columns, last)
+        for i, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+            ink = places[:, a:b]
+            if a == b:  # faint, or none: all that the character can be in
+                ends = np.array([first[i] + 0.5, last[i] - 0.5])
+                ink = _placed(ends, np.array([0.5, height - 0.5]), to_picture)
+            low, high = ink.min(axis=1) - half, ink.max(axis=1) + half
+            boxes[i, :2], boxes[i, 2:] = low, high - low
         return boxes
 
     def outputs(
@@ -908,6 +914,12 @@ class _Best:
                 self._network.parameters[...] = self._weights
 
 
+@functools.lru_cache(maxsize=64, typed=True)
+def _compiled(names: tuple[str, ...], pattern: str, length: int | None) -> patterns.Automaton:
+    """Compile a pattern once, however often `read` is called with it."""
+    return patterns.automaton(names, pattern=pattern, length=length)
+
+
 # ---- strips ----
 
 
@@ -968,18 +980,26 @@ def _orders(n: int, rng: np.random.Generator) -> Iterator[int]:
 # ---- places ----
 
 
-def _cuts(strip: Strip, centres: NDArray[np.float64]) -> list[float]:
+def _cuts(strip: Strip, centres: NDArray[np.floating[Any]]) -> list[float]:
     """Give the column between each two neighbours that has the least ink, near their middle."""
     ink = strip.sum(axis=0, dtype=np.int64)
+    middles = np.arange(len(ink)) + 0.5
     cuts = []
     for one, other in itertools.pairwise(centres.tolist()):
         middle, reach = (one + other) / 2, (other - one) / 4
-        first = int(np.clip(math.ceil(middle - reach), 0, len(ink) - 1))
+        first = min(max(math.ceil(middle - reach), 0), len(ink) - 1)
         last = max(first + 1, min(int(middle + reach) + 1, len(ink)))
-        columns = np.arange(first, last) + 0.5
-        order = np.lexsort((np.abs(columns - middle), ink[first:last]))
-        cuts.append(float(columns[order[0]]))
+        # of columns with as much ink the one next to the middle
+        far = np.abs(middles[first:last] - middle) / len(ink)
+        cuts.append(first + int(np.argmin(ink[first:last] + far)) + 0.5)
     return cuts
+
+
+def _placed(
+    x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], to_picture: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    placed: NDArray[np.float64] = to_picture[:, :2] @ np.stack([x, y]) + to_picture[:, 2:]
+    return placed
 
 
 # ---- calibration ----
