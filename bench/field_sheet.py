@@ -206,7 +206,7 @@ def shown(reader: LineReader, digits: Images, seed: int = 1998) -> list[Shown]:
     for k, (name, kind) in enumerate(FIELDS.items()):
         light = kind.draw(Hand(digits, np.random.default_rng([seed, k])))
         picture = np.rint(255 * np.clip(light, 0, 1)).astype(np.uint8)
-        (reading,) = reader.read([picture], pattern=kind.pattern)  # type: ignore[misc]
+        (reading,) = reader.read([picture], pattern=kind.pattern)
         sheet.append(Shown(name, picture, reading, kind.text))
     return sheet
 

@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import astuple, dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -305,6 +305,51 @@ class LineReader:
 
     # ---- reading ----
 
+    @overload
+    def read(
+        self,
+        pictures: str | bytes | os.PathLike[str] | NDArray[Any],
+        *,
+        boxes: None = ...,
+        pattern: str | None = ...,
+        lexicon: Iterable[str] | None = ...,
+        length: int | tuple[int, int] | None = ...,
+        automaton: patterns.Automaton | None = ...,
+        n_best: int = ...,
+        beam: int | None = ...,
+        reject: Rejection | None = ...,
+        num_threads: int | None = ...,
+    ) -> LineReading: ...
+    @overload
+    def read(
+        self,
+        pictures: list[Any] | tuple[Any, ...],
+        *,
+        boxes: None = ...,
+        pattern: str | None = ...,
+        lexicon: Iterable[str] | None = ...,
+        length: int | tuple[int, int] | None = ...,
+        automaton: patterns.Automaton | None = ...,
+        n_best: int = ...,
+        beam: int | None = ...,
+        reject: Rejection | None = ...,
+        num_threads: int | None = ...,
+    ) -> list[LineReading]: ...
+    @overload
+    def read(
+        self,
+        pictures: Any,
+        *,
+        boxes: ArrayLike | None = ...,
+        pattern: str | None = ...,
+        lexicon: Iterable[str] | None = ...,
+        length: int | tuple[int, int] | None = ...,
+        automaton: patterns.Automaton | None = ...,
+        n_best: int = ...,
+        beam: int | None = ...,
+        reject: Rejection | None = ...,
+        num_threads: int | None = ...,
+    ) -> LineReading | list[LineReading]: ...
     def read(
         self,
         pictures: Any,

@@ -297,6 +297,21 @@ def shown(digit, path):
     Image.fromarray(np.kron(255 - digit, np.ones((4, 4), np.uint8))).save(path)
 
 
+def test_digits_are_known_by_their_names(command, quick_reader, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "TESTED_ON", 10)
+    turned = quick_reader.with_classes("9876543210")
+    turned.save(tmp_path / "turned.npz")
+    answers = [
+        command("evaluate", model, "--dataset", "digits")[1].splitlines()[1:]
+        for model in ("model.npz", tmp_path / "turned.npz")
+    ]
+    assert answers[0] == answers[1]
+    quick_reader.with_classes("ABC").save(tmp_path / "letters.npz")
+    code, _, err = command("evaluate", tmp_path / "letters.npz", "--dataset", "digits")
+    assert code == 2
+    assert "letters.npz: reads A, B, C, digits has digits" in err
+
+
 def test_evaluate_single_characters_of_ones_own(command, real_digits, tmp_path):
     images, labels = real_digits[1]
     for name in "27":

@@ -8,7 +8,9 @@ import json
 import sys
 import time
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any
+
+import numpy as np
 
 from lenet_c import checks, datasets
 from lenet_c.classes import DIGITS, shortened
@@ -16,9 +18,9 @@ from lenet_c.commands.data import dataset, is_pictures, told_refused
 from lenet_c.commands.errors import fail, one_line
 from lenet_c.commands.files import check_model_name, check_output, network_of
 from lenet_c.commands.progress import Steps
-from lenet_c.cpu import get_num_threads
+from lenet_c.cpu import cpu_info, get_num_threads
 from lenet_c.folders import FORMS, TABLE
-from lenet_c.lines import LineEvaluation, LineReader, LineReading
+from lenet_c.lines import LineEvaluation, LineReader
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_STRINGS
 from lenet_c.optimizers import Adam, OneCycle
@@ -54,8 +56,7 @@ def read(arguments: argparse.Namespace) -> int:
     for path in arguments.fields:
         error = ""
         try:
-            read = reader.read(path, automaton=automaton, reject=arguments.reject)
-            answer = cast("LineReading", read)  # of one picture
+            answer = reader.read(path, automaton=automaton, reject=arguments.reject)
         except (MemoryError, OSError, ValueError) as problem:
             # the other pictures are read all the same
             error, code = _named(path, one_line(problem)), 2
@@ -130,9 +131,11 @@ def train_digits(arguments: argparse.Namespace) -> None:
     seconds = time.perf_counter() - began
     _calibrate(lambda: recipe.calibrate(reader, *digits, seed=arguments.seed))
     reader.network.class_names = DIGITS
+    reader.network.class_names = DIGITS
     reader.network.notes = {
         "command": f"lenet-c train --strings --steps {steps} --seed {arguments.seed}",
         "dataset": name,
+        "isa": cpu_info()["isa"],
     }
     reader.save(arguments.output)
     report_digits(reader, test)
@@ -268,6 +271,9 @@ def evaluate(network: LeNet5, arguments: argparse.Namespace) -> bool:
     reader = LineReader(network)
     if not is_pictures(arguments):
         name, _, test = dataset(arguments)
+        if not set(DIGITS) <= set(reader.class_names):
+            names = shortened(reader.class_names)
+            raise ValueError(f"{arguments.model}: reads {names}, {name} has digits")
         print(f"reading strips of the test digits of {name} with {network.architecture.name}")
         report_digits(reader, test)
         return True
@@ -288,7 +294,9 @@ def report_digits(reader: LineReader, test: tuple[Any, Any]) -> None:
             f"strings of five test digits, {what}: {right / result.n:.2%} right "
             f"({right:,} of {result.n:,})"
         )
-    errors = reader.network.evaluate(*test).error_rate
+    images, labels = test
+    own = np.array([reader.class_names.index(digit) for digit in DIGITS])
+    errors = reader.network.evaluate(images, own[labels]).error_rate
     print(f"single test digits: error {errors:.2%}")
 
 

@@ -97,7 +97,7 @@ def calibrate(
     """
     own = strings(images, labels, preset="field", empty=0.0, seed=seed * len(SHARES) + len(SHARES))
     strips, texts = own.batch(CALIBRATED_ON, num_threads=num_threads)
-    reader.calibrate(strips, _texts(texts, reader), num_threads=num_threads)
+    reader.calibrate(strips, _texts(texts), num_threads=num_threads)
 
 
 def evaluate(
@@ -128,7 +128,7 @@ def evaluate(
     for name, preset in KINDS.items():
         stream = strings(images, labels, preset=preset, length=5, empty=0.0, seed=1)
         strips, texts = stream.batch(n or TESTED_ON, num_threads=num_threads)
-        found[name] = reader.evaluate(strips, _texts(texts, reader), num_threads=num_threads)
+        found[name] = reader.evaluate(strips, _texts(texts), num_threads=num_threads)
     return found
 
 
@@ -139,5 +139,5 @@ KINDS = {
 }
 
 
-def _texts(labels: list[NDArray[np.int64]], reader: LineReader) -> list[str]:
-    return ["".join(reader.class_names[label] for label in one) for one in labels]
+def _texts(labels: list[NDArray[np.int64]]) -> list[str]:
+    return ["".join(map(str, label)) for label in labels]
