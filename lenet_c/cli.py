@@ -1,4 +1,4 @@
-"""The command `lenet-c`: train, evaluate, predict, summary, info.
+"""The command `lenet-c`: train, evaluate, predict, read, summary, info.
 
 Results go to standard output; the progress bar and errors, one line each, to standard error.
 Exit codes: 0; 2 for an error; 130 for Ctrl-C; 141 when nobody reads the output any more.
@@ -20,7 +20,7 @@ import lenet_c
 from lenet_c import checks, losses, preprocess
 from lenet_c._moved import getter
 from lenet_c.commands import arguments as arguments_
-from lenet_c.commands import results, train
+from lenet_c.commands import results, strings, train
 from lenet_c.commands.data import test_data
 from lenet_c.commands.errors import drop, fail, one_line
 from lenet_c.commands.files import check_plots, grey_network_of, network_of, save_plots
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
             "train": train.run,
             "evaluate": _evaluate,
             "predict": _predict,
+            "read": strings.read,
             "summary": _summary,
             "info": _info,
         }
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(arguments: argparse.Namespace) -> None:
     check_plots(arguments.plot)
     network = grey_network_of(arguments.model)
+    if network.architecture.blank and strings.evaluate(network, arguments):
+        return
     name, test = test_data(network, arguments)
     print(f"reading the test images of {name} with {network.architecture.name}")
     is_rbf = network.codes is not None

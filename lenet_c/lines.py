@@ -1,18 +1,20 @@
 """Reading lines of characters: fields of forms, amounts, codes, meters.
 
-`preprocess.line` brings a picture of a field into a strip, the network is swept over the strip (space
-displacement network: LeCun et al. 1998, section VII), and `decoding.decode` finds the string that its
-outputs spell. `LineReader` holds what belongs together: a network with a blank class, what its
-classes are called, how sure it is, and what it rejects.
+`preprocess.line` brings a picture of a field into a strip, the network is swept over the strip
+(space displacement network: LeCun et al. 1998, section VII), and `decoding.decode` finds the string
+that its outputs spell. `LineReader` holds what belongs together: a network with a blank class, what
+its classes are called, how sure it is, and what it rejects.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import astuple, dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,21 +22,34 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks, criteria, decoding, patterns
 from lenet_c.classes import DIGITS, classes_of
 from lenet_c.distort import Distortion
+from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
-from lenet_c.rejection import Rejection
+from lenet_c.rejection import Rejection, checked
 from lenet_c.trainer import Trainer
 
 if TYPE_CHECKING:
+    from lenet_c.datasets import Fields
     from lenet_c.strings import Strings
+
+    Texts: TypeAlias = "tuple[Iterable[Any], Iterable[str]] | Fields"
 
 Strip = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Label = NDArray[np.int32]
 
 MARKS = ".,-"
+FEWEST = 50
+"""Fields that `LineReader.calibrate` asks for."""
+
 MARGIN = 6
 """Columns that are put beside a strip, so that its first and last characters have positions to
 spare."""
+
+STRIDE = 4  # columns of a strip from one position to the next, by LeNet-5's two 2x2 layers
+REACH = 14  # columns of a strip that a character may have left and right of its middle
+INK = 64  # levels of a strip above which there is ink
+AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
 
 OWN = Distortion(
     translation=1.0,
@@ -68,7 +83,7 @@ class LineReading:
     boxes : float64 array (characters, 4)
         Where in the picture each was seen: x, y, width and height of an upright box, in pixels.
     rejected : bool
-        Whether the reader's threshold rejects it.
+        Whether it is doubtful: the reader's threshold rejects it, or nothing was read.
     reason : str or None
         Why nothing was read, if nothing was.
     alternatives : tuple of (str, float)
@@ -105,26 +120,67 @@ def _nothing(reason: str | None) -> LineReading:
     return LineReading("", 0.0, np.empty(0), np.empty((0, 4)), True, reason)
 
 
+@dataclass(frozen=True)
+class LineEvaluation:
+    """How well fields were read whose texts are known.
+
+    Attributes
+    ----------
+    n : int
+        Fields.
+    wrong : int
+        Those whose text is not read to the last character; what shows no line is one of them.
+    rejected : int
+        Those that the reader doubts.
+    accepted_wrong : int
+        Those that it reads wrong and does not doubt.
+    characters : int
+        In the texts.
+    character_errors : int
+        Characters to change, put in or leave out, to get from what is read to the texts.
+    """
+
+    n: int
+    wrong: int
+    rejected: int
+    accepted_wrong: int
+    characters: int
+    character_errors: int
+
+    @property
+    def error_rate(self) -> float:
+        """Share of the fields that are not read right."""
+        return self.wrong / self.n
+
+    @property
+    def character_error_rate(self) -> float:
+        """Errors for each character of the texts."""
+        return self.character_errors / max(1, self.characters)
+
+
 class LineReader:
-    """Reads the line of characters that a picture of a field shows.
+    r"""Reads the line of characters that a picture of a field shows.
 
     Parameters
     ----------
     network : LeNet5
-        With a blank class (`LENET5_STRINGS`, or `Architecture(..., blank=True)`), and class names of
-        one character each where they are not the ten digits. "." "," and "-" among them are read;
-        else such marks are left out.
+        With a blank class (`LENET5_STRINGS`, or `Architecture(..., blank=True)`) that reads grey
+        pictures 32 pixels high, and with class names where they are not the ten digits. "." "," and
+        "-" among them are read; else such marks are left out.
 
     Attributes
     ----------
     network : LeNet5
         Its `temperature` makes probabilities a confidence, its `rejection` says what is rejected:
         `calibrate` sets both, and `save` keeps them.
+    history : list of dict
+        Of the last `fit`: after each look at the validation data, "step", "loss" (the mean since
+        the last look), "val_loss" and "val_error_rate" (the share of texts read wrong).
 
     Examples
     --------
     >>> reader = lenet_c.LineReader.pretrained()                       # doctest: +SKIP
-    >>> reader.read("field.png", pattern=r"\\d{5}").text               # doctest: +SKIP
+    >>> reader.read("field.png", pattern=r"\d{5}").text                #  doctest: +SKIP
     '20742'
     """
 
@@ -135,16 +191,17 @@ class LineReader:
                 f"network: {network.architecture.name} has no blank class, want LENET5_STRINGS or "
                 "another Architecture(..., blank=True)"
             )
-        names = network.class_names
-        if names is None:
-            if network.architecture.characters != len(DIGITS):
-                raise ValueError(
-                    f"network: its {network.architecture.characters} classes have no names, want "
-                    "network.class_names set"
-                )
-            names = DIGITS
-        self._names = names
-        self._keep = "".join(mark for mark in MARKS if mark in names)
+        channels, height, width = network.architecture.image_shape
+        if channels != 1 or height != 32:
+            raise ValueError(
+                f"network: reads pictures of {channels} x {height} x {width}, want strips of one "
+                "channel, 32 high"
+            )
+        self.history: list[dict[str, float]] = []
+        self._names  # noqa: B018 - raises where there are none
+        if network.positions(height, width + STRIDE) != (1, 2):
+            raise ValueError(f"network: its positions are not {STRIDE} columns apart, as LeNet-5's")
+        self._width = width
 
     def __repr__(self) -> str:
         return f"LineReader({self.network!r}, {''.join(self._names)!r})"
@@ -153,6 +210,44 @@ class LineReader:
     def class_names(self) -> tuple[str, ...]:
         """What the characters are called, in the order of their classes."""
         return self._names
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        names = self.network.class_names
+        if names is None:
+            if self.network.architecture.characters != len(DIGITS):
+                raise ValueError(
+                    f"network: its {self.network.architecture.characters} classes have no names, "
+                    "want network.class_names set"
+                )
+            names = DIGITS
+        return names
+
+    @property
+    def _keep(self) -> str:
+        """The marks that `preprocess.line` leaves, since they are classes."""
+        return "".join(mark for mark in MARKS if mark in self._names)
+
+    def with_classes(self, class_names: Iterable[str], *, seed: int = 0) -> LineReader:
+        """Give a new reader of other characters, which begins with what this one has learnt.
+
+        Parameters
+        ----------
+        class_names : iterable of str
+            A text stands for its characters: ``"0123456789.-"``. Those that this reader has keep
+            their weights; others begin anew, and `fit` teaches them.
+        seed : int
+            Of the weights that begin anew.
+
+        Returns
+        -------
+        LineReader
+            Not calibrated.
+        """
+        network = self.network
+        if network.class_names is None:
+            network = network.with_classes(self._names)
+        return LineReader(network.with_classes(class_names, seed=seed))
 
     # ---- files ----
 
@@ -191,7 +286,13 @@ class LineReader:
         ValueError
             If it is a network that reads no strings.
         """
-        return cls(LeNet5.load(path, **limits))
+        from lenet_c import serialization
+
+        network = LeNet5.load(path, **limits)
+        try:
+            return cls(network)
+        except ValueError as error:
+            raise ValueError(f"{serialization.name_of(path)}: {error}") from None
 
     def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
         """Write network, names, temperature and threshold to one file, as `LeNet5.save` does.
@@ -204,6 +305,51 @@ class LineReader:
 
     # ---- reading ----
 
+    @overload
+    def read(
+        self,
+        pictures: str | bytes | os.PathLike[str] | NDArray[Any],
+        *,
+        boxes: None = ...,
+        pattern: str | None = ...,
+        lexicon: Iterable[str] | None = ...,
+        length: int | tuple[int, int] | None = ...,
+        automaton: patterns.Automaton | None = ...,
+        n_best: int = ...,
+        beam: int | None = ...,
+        reject: Rejection | None = ...,
+        num_threads: int | None = ...,
+    ) -> LineReading: ...
+    @overload
+    def read(
+        self,
+        pictures: list[Any] | tuple[Any, ...],
+        *,
+        boxes: None = ...,
+        pattern: str | None = ...,
+        lexicon: Iterable[str] | None = ...,
+        length: int | tuple[int, int] | None = ...,
+        automaton: patterns.Automaton | None = ...,
+        n_best: int = ...,
+        beam: int | None = ...,
+        reject: Rejection | None = ...,
+        num_threads: int | None = ...,
+    ) -> list[LineReading]: ...
+    @overload
+    def read(
+        self,
+        pictures: Any,
+        *,
+        boxes: ArrayLike | None = ...,
+        pattern: str | None = ...,
+        lexicon: Iterable[str] | None = ...,
+        length: int | tuple[int, int] | None = ...,
+        automaton: patterns.Automaton | None = ...,
+        n_best: int = ...,
+        beam: int | None = ...,
+        reject: Rejection | None = ...,
+        num_threads: int | None = ...,
+    ) -> LineReading | list[LineReading]: ...
     def read(
         self,
         pictures: Any,
@@ -241,7 +387,8 @@ class LineReader:
             Beginnings that the search follows at once (`decoding.decode`).
         reject : Rejection, optional
             By default the network's own. Its `penalty` is held against minus the logarithm of the
-            string's probability.
+            string's probability; it may have no margin and no distance. ``Rejection()`` rejects
+            none.
         num_threads : int, optional
 
         Returns
@@ -267,28 +414,12 @@ class LineReader:
             automaton = self.automaton(pattern=pattern, lexicon=lexicon, length=length)
         elif not (pattern is None and lexicon is None and length is None):
             raise ValueError("automaton: got one beside pattern=, lexicon= or length=, want either")
+        how = automaton, n_best, beam, reject, num_threads
         if is_one:
             found = preprocess.line(pictures, keep=self._keep, return_map=True)
-            strips, maps = [found.strip], [found.to_picture]
-            reasons: list[str | None] = [None]
-        else:
-            lines = preprocess.lines(
-                pictures, boxes=boxes, keep=self._keep, num_threads=num_threads
-            )
-            strips, maps, reasons = lines.strips, list(lines.to_picture), lines.reasons
-        readings = self.read_strips(
-            strips,
-            automaton=automaton,
-            n_best=n_best,
-            beam=beam,
-            reject=reject,
-            num_threads=num_threads,
-        )
-        done = [
-            _nothing(reason) if reason is not None else _moved(reading, place)
-            for reading, place, reason in zip(readings, maps, reasons, strict=True)
-        ]
-        return done[0] if is_one else done
+            return self._read([found.strip], [found.to_picture], [None], *how)[0]
+        lines = preprocess.lines(pictures, boxes=boxes, keep=self._keep, num_threads=num_threads)
+        return self._read(lines.strips, lines.to_picture, lines.reasons, *how)
 
     def automaton(
         self,
@@ -307,6 +438,8 @@ class LineReader:
         -------
         patterns.Automaton
         """
+        if lexicon is None and isinstance(pattern, str) and isinstance(length, (int, type(None))):
+            return _compiled(self._names, pattern, length)
         return patterns.automaton(self._names, pattern=pattern, lexicon=lexicon, length=length)
 
     def read_strips(
@@ -331,11 +464,34 @@ class LineReader:
         list of LineReading
             Boxes are in pixels of the strip.
         """
+        given = _checked_strips(strips)
+        unmoved = itertools.repeat(np.eye(2, 3), len(given))
+        none = itertools.repeat(None, len(given))
+        return self._read(given, unmoved, none, automaton, n_best, beam, reject, num_threads)
+
+    def _read(
+        self,
+        strips: Sequence[Strip],
+        maps: Iterable[NDArray[np.float64]],
+        reasons: Iterable[str | None],
+        automaton: patterns.Automaton | None,
+        n_best: int,
+        beam: int | None,
+        reject: Rejection | None,
+        num_threads: int | None,
+    ) -> list[LineReading]:
+        """Read strips that come with where each lies in its picture, and why there is none."""
         if reject is None:
-            reject = self.network.rejection
-        given = [np.asarray(strip) for strip in strips]
+            reject = self.network.rejection or Rejection()
+        elif checked("reject", reject).margin > 0 or reject.distance < math.inf:
+            raise ValueError(f"reject: got {reject}, want a penalty alone for strings")
+        n_best = checks.whole("n_best", n_best, 1, _core.MAX_BEAM)
         readings = []
-        for strip, outputs in zip(given, self.outputs(given, num_threads=num_threads), strict=True):
+        swept = self.outputs(strips, num_threads=num_threads)
+        for strip, to_picture, reason, outputs in zip(strips, maps, reasons, swept, strict=True):
+            if reason is not None:
+                readings.append(_nothing(reason))
+                continue
             found = decoding.decode(
                 outputs,
                 self._names,
@@ -349,25 +505,47 @@ class LineReader:
             if not found.found:
                 readings.append(_nothing("no text that is allowed fits into the picture"))
                 continue
-            rejected = reject is not None and -found.log_probability > reject.penalty
+            reason = None if found.text else "the network sees no character in it"
             readings.append(
                 LineReading(
                     found.text,
                     found.probability,
                     found.confidence,
-                    _boxes(strip, found.spans, self._stride),
-                    bool(rejected),
-                    None,
+                    self._boxes(strip, found.spans, to_picture),
+                    reason is not None or -found.log_probability > reject.penalty,
+                    reason,
                     tuple((other.text, other.probability) for other in found.alternatives),
                 )
             )
         return readings
 
-    @property
-    def _stride(self) -> int:
-        width = self.network.architecture.image_shape[2]
-        columns = self.network.positions(1, width + 64)[1] - 1
-        return 64 // columns
+    def _boxes(
+        self, strip: Strip, spans: NDArray[np.int32], to_picture: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Give an upright box of the picture around the ink of each character's columns."""
+        boxes = np.empty((len(spans), 4))
+        if not len(spans):
+            return boxes
+        height, width = strip.shape
+        centres = (spans[:, 0] + spans[:, 1]) * (STRIDE / 2) + self._width / 2 - MARGIN
+        cuts = _cuts(strip, centres)
+        first = np.rint(np.maximum(centres - REACH, [0, *cuts])).astype(int).clip(0, width - 1)
+        last = (
+            np.rint(np.minimum(centres + REACH, [*cuts, width])).astype(int).clip(first + 1, width)
+        )
+        # all ink, from left to right, as places in the picture
+        columns, rows = np.nonzero((strip > INK).T)
+        places = _placed(columns + 0.5, rows + 0.5, to_picture)
+        half = np.abs(to_picture[:, :2]).sum(axis=1) / 2  # of a pixel of the strip
+        begin, end = np.searchsorted(columns, first), np.searchsorted(columns, last)
+        for i, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+            ink = places[:, a:b]
+            if a == b:  # faint, or none: all that the character can be in
+                ends = np.array([first[i] + 0.5, last[i] - 0.5])
+                ink = _placed(ends, np.array([0.5, height - 0.5]), to_picture)
+            low, high = ink.min(axis=1) - half, ink.max(axis=1) + half
+            boxes[i, :2], boxes[i, 2:] = low, high - low
+        return boxes
 
     def outputs(
         self, strips: Sequence[ArrayLike], *, num_threads: int | None = None
@@ -382,12 +560,12 @@ class LineReader:
         Returns
         -------
         list of float32 arrays (positions, classes)
-            The last class is the blank. Position p has column ``stride * p + 16 - MARGIN`` of the
-            strip in its middle, with a stride of 4 in LeNet-5.
+            The last class is the blank. Position p has column ``4 * p + 16 - MARGIN`` of the strip
+            in its middle, by LeNet-5's stride of 4.
         """
         if not len(strips):
             return []
-        found = self.network.sweep(_padded(strips), num_threads=num_threads)
+        found = self.network.sweep(_padded(_checked_strips(strips)), num_threads=num_threads)
         assert isinstance(found, list)
         return found
 
@@ -396,9 +574,11 @@ class LineReader:
     def fit(
         self,
         pictures: Iterable[Any],
-        texts: Iterable[str],
+        texts: Iterable[str] | None = None,
         steps: int = 2000,
         *,
+        validation_data: Texts | None = None,
+        validate_every: int | None = None,
         synthetic: Strings | None = None,
         share: float = 0.4,
         batch_size: int = 64,
@@ -412,23 +592,30 @@ class LineReader:
     ) -> LineReader:
         """Learn to read one's own fields, from pictures and what they say.
 
-        Begin with `pretrained`: it takes hundreds of fields, not tens of thousands. However it ends,
-        by Ctrl-C too, the network has the weights of the last finished update.
+        Begin with `pretrained`: it takes hundreds of fields, not tens of thousands. However it
+        ends, by Ctrl-C too, the network has the weights of the last finished update or, with
+        validation data, those that were best on them, which may be the first.
 
         Parameters
         ----------
         pictures : iterable
-            As for `read`; or strips, uint8 arrays (32, W), which are taken as they are. Those that
-            show no line, or whose text cannot be spelt in their width, are left out.
+            As for `read`; or strips, uint8 arrays (32, W), which are taken as they are; or what
+            `datasets.folder` gives for fields, with their texts. Those that show no line, or whose
+            text cannot be spelt in their width, are left out.
         texts : iterable of str
-            Of the reader's characters; others in them, such as "." where the reader has none, are an
-            error.
+            Of the reader's characters; others in them, such as "." where the reader has none, are
+            an error: `with_classes` gives a reader that has them.
         steps : int
             Updates.
+        validation_data : (pictures, texts), or fields of `datasets.folder`, optional
+            Fields that are not learnt from: the weights with the lowest loss on them are kept.
+        validate_every : int, optional
+            How many updates there are between two looks at them; a twentieth of all by default.
         synthetic : datasets.strings stream, optional
-            Strips that are mixed in, so that what was learnt from them is not forgotten.
+            Strips that are mixed in, so that what was learnt from them is not forgotten. Their
+            labels are this reader's classes.
         share : float
-            Of each batch that those are, where they are given.
+            Of each batch that those are, where they are given; at least one strip is one's own.
         batch_size : int
             Strips an update.
         optimizer : Optimizer, optional
@@ -443,6 +630,7 @@ class LineReader:
         on_step : callable, optional
             Called after each update with its number and its loss.
         num_threads : int, optional
+            The weights are the same bits for any number.
 
         Returns
         -------
@@ -458,35 +646,66 @@ class LineReader:
             As `Trainer.fit`.
         """
         steps = checks.whole("steps", steps, 1)
+        every = max(1, steps // 20)
+        if validate_every is not None:
+            every = checks.whole("validate_every", validate_every, 1)
         batch_size = checks.whole("batch_size", batch_size, 1)
-        share = checks.real("share", share, 0.0, 1.0) if synthetic is not None else 0.0
-        own = self._learnable(pictures, texts, num_threads)
+        share = checks.real("share", share, 0.0, 1.0, "both")
+        n_others = 0
+        if synthetic is not None:
+            from lenet_c.strings import Strings
+
+            checks.instance("synthetic", synthetic, Strings, "a stream of datasets.strings")
+            n_others = min(round(share * batch_size), batch_size - 1)
+        if distort is not None:
+            checks.instance("distort", distort, Distortion, "a Distortion or None")
+        if loss not in STRING_LOSSES:
+            raise ValueError(f"loss: got {checks.short(loss)}, want {' or '.join(STRING_LOSSES)}")
         if optimizer is None:
             optimizer = Adam(1e-3, schedule=OneCycle())
         trainer = Trainer(
             self.network, optimizer, loss, seed=seed, freeze=freeze, num_threads=num_threads
         )
+        own = self._learnable("pictures", *_pair(pictures, texts), num_threads)
+        held_out = None
+        if validation_data is not None:
+            given = _pair_of("validation_data", validation_data)
+            held_out = self._learnable("validation_data", *given, num_threads)
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        n_others = min(round(share * batch_size), batch_size - 1)
         order = _orders(len(own), rng)
-        for step in range(steps):
-            chosen = [own[next(order)] for _ in range(batch_size - n_others)]
-            batch = [
-                (strip if distort is None else _distorted(strip, distort, rng), label)
-                for strip, label in chosen
-            ]
-            if synthetic is not None and n_others:
-                strips, labels = synthetic.batch(n_others, num_threads=num_threads)
-                batch += [(a, b.astype(np.int32)) for a, b in zip(strips, labels, strict=True)]
-            loss_now = self._update(trainer, batch, step, steps)
-            if on_step is not None:
-                on_step(step + 1, loss_now)
+        self.history = []
+        best = _Best(self.network)
+        if held_out is not None:
+            best.look(self._validate(held_out, num_threads)["val_loss"])
+        try:
+            losses = []
+            for step in range(steps):
+                chosen = [own[next(order)] for _ in range(batch_size - n_others)]
+                batch = [
+                    (strip if distort is None else _distorted(strip, distort, rng), label)
+                    for strip, label in chosen
+                ]
+                if synthetic is not None and n_others:
+                    strips, labels = synthetic.batch(n_others, num_threads=num_threads)
+                    batch += [(a, b.astype(np.int32)) for a, b in zip(strips, labels, strict=True)]
+                loss_now = self._update(trainer, batch, step, steps)
+                losses.append(loss_now)
+                if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
+                    record = {"step": step + 1, "loss": float(np.nanmean(losses))}
+                    losses = []
+                    record |= self._validate(held_out, num_threads)
+                    best.look(record["val_loss"])
+                    self.history.append(record)
+                if on_step is not None:
+                    on_step(step + 1, loss_now)
+        finally:
+            best.put_back()
         return self
 
     def _update(
         self, trainer: Trainer, batch: Sequence[tuple[Strip, NDArray[Any]]], step: int, steps: int
     ) -> float:
-        """Make one update at the rate of the optimizer's schedule."""
+        """Make one update at the rate of the optimizer's schedule; give the mean loss before it."""
         strips = _padded([strip for strip, _ in batch])
         kept = [i for i, (_, label) in enumerate(batch) if self._fits(strips[i].shape[1], label)]
         if not kept:
@@ -501,50 +720,124 @@ class LineReader:
         """Whether a text can be spelt in the positions of a padded strip."""
         return criteria.positions_needed(label) <= self.network.positions(32, width)[1]
 
-    def _learnable(
-        self, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
-    ) -> list[tuple[Strip, NDArray[np.int32]]]:
-        """Give the strips of pictures that show a line which can spell its text, and its classes."""
-        strips, reasons = self._strips(list(pictures), num_threads)
+    def _validate(
+        self, held_out: Sequence[tuple[Strip, Label]], num_threads: int | None
+    ) -> dict[str, float]:
+        """Give the mean loss of held-out strips, and how many of their texts are read wrong."""
+        strips, labels = [strip for strip, _ in held_out], [label for _, label in held_out]
+        outputs = self.outputs(strips, num_threads=num_threads)
+        blank, penalties = len(self._names), self.network.codes is not None
+        loss = criteria.forward_loss(
+            outputs, labels, blank=blank, penalties=penalties, gradient=False
+        )
+        paths = (
+            decoding.best_path(one, self._names, blank, penalties=penalties) for one in outputs
+        )
+        wrong = sum(path.classes != tuple(b) for path, b in zip(paths, labels, strict=True))
+        return {"val_loss": float(loss.losses.mean()), "val_error_rate": wrong / len(labels)}
+
+    # ---- fields whose texts are known ----
+
+    def _labelled(
+        self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
+    ) -> tuple[list[Strip], list[Label], list[str | None]]:
+        """Give strips, the classes of their texts, and why there is no strip."""
+        names = self._names
         labels = [
-            classes_of(f"texts[{i}]", text, self._names)
+            classes_of(f"texts[{i}]", text, names)
             for i, text in enumerate(checks.items("texts", texts, "texts"))
         ]
-        if len(strips) != len(labels):
-            raise ValueError(f"texts: got {len(labels)}, want {len(strips)}, one for each picture")
+        if isinstance(pictures, Sized):  # known before any picture is looked at
+            _check_as_many(labels, len(pictures))
+        strips, reasons = self._strips(pictures, num_threads)
+        _check_as_many(labels, len(strips))
+        if not strips:
+            raise ValueError(f"{name}: got none")
+        return strips, labels, reasons
+
+    def _learnable(
+        self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
+    ) -> list[tuple[Strip, Label]]:
+        """Give strips that show a line which can spell its text, and the text's classes."""
+        strips, labels, reasons = self._labelled(name, pictures, texts, num_threads)
         own = [
             (strip, label)
             for strip, label, reason in zip(strips, labels, reasons, strict=True)
             if reason is None and self._fits(strip.shape[1] + 2 * MARGIN, label)
         ]
         if not own:
-            why = next((reason for reason in reasons if reason is not None), "texts are too long")
-            raise ValueError(f"pictures: none to learn from, for the first: {why}")
+            why = reasons[0] or "its text is too long for its width"
+            raise ValueError(f"{name}: none to learn from, for the first: {why}")
         return own
 
     def _strips(
-        self, pictures: list[Any], num_threads: int | None
+        self, pictures: Iterable[Any], num_threads: int | None
     ) -> tuple[list[Strip], list[str | None]]:
-        if pictures and all(_is_strip(picture) for picture in pictures):
-            return pictures, [None] * len(pictures)
         from lenet_c import preprocess
 
-        lines = preprocess.lines(pictures, keep=self._keep, num_threads=num_threads)
-        return lines.strips, lines.reasons
+        strips: list[Strip] = []
+        reasons: list[str | None] = []
+        left = checks.items("pictures", pictures, "pictures")
+        while some := list(itertools.islice(left, AT_ONCE)):
+            if all(map(_is_strip, some)):
+                strips += some
+                reasons += [None] * len(some)
+            else:
+                lines = preprocess.lines(some, keep=self._keep, num_threads=num_threads)
+                strips += lines.strips
+                reasons += lines.reasons
+        return strips, reasons
+
+    def evaluate(
+        self,
+        pictures: Iterable[Any],
+        texts: Iterable[str] | None = None,
+        *,
+        automaton: patterns.Automaton | None = None,
+        reject: Rejection | None = None,
+        num_threads: int | None = None,
+    ) -> LineEvaluation:
+        """Read fields whose texts are known, and count what is wrong.
+
+        Parameters
+        ----------
+        pictures, texts : as for `fit`
+        automaton, reject, num_threads : as for `read`
+
+        Returns
+        -------
+        LineEvaluation
+        """
+        given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
+        strips, labels, reasons = given
+        maps = itertools.repeat(np.eye(2, 3), len(strips))
+        readings = self._read(strips, maps, reasons, automaton, 1, None, reject, num_threads)
+        names = self._names
+        wanted = ["".join(names[c] for c in label) for label in labels]
+        wrong = np.array([r.text != text for r, text in zip(readings, wanted, strict=True)])
+        rejected = np.array([r.rejected for r in readings])
+        return LineEvaluation(
+            len(strips),
+            int(wrong.sum()),
+            int(rejected.sum()),
+            int((wrong & ~rejected).sum()),
+            sum(map(len, wanted)),
+            sum(_distance(r.text, text) for r, text in zip(readings, wanted, strict=True)),
+        )
 
     def calibrate(
         self,
         pictures: Iterable[Any],
-        texts: Iterable[str],
+        texts: Iterable[str] | None = None,
         *,
         wrong: float | None = 0.01,
         num_threads: int | None = None,
     ) -> LineReader:
-        """Make probabilities a confidence, and choose what is rejected, from fields with their texts.
+        """Make probabilities a confidence, and choose what is rejected, from fields with texts.
 
         Sets the network's temperature, by which the right texts' mean log-probability is highest,
         and its rejection: as few are rejected as leaves the asked share of wrong ones among those
-        that are read.
+        that are read. After an error, both are as before.
 
         Parameters
         ----------
@@ -564,30 +857,112 @@ class LineReader:
         ValueError
             If there are fewer than 50, or no text is read right.
         """
-        own = self._learnable(pictures, texts, num_threads)
-        if len(own) < 50:
-            raise ValueError(f"pictures: got {len(own)} that show a line, want at least 50")
         if wrong is not None:
-            checks.real("wrong", wrong, 0.0, 1.0)
-        strips, labels = [strip for strip, _ in own], [label for _, label in own]
+            checks.real("wrong", wrong, 0.0, 1.0, "both")
+        given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
+        seen = [(a, b) for a, b, reason in zip(*given, strict=True) if reason is None]
+        if len(seen) < FEWEST:
+            raise ValueError(
+                f"pictures: got {len(seen)} that show a line, want at least {FEWEST} that the "
+                "network has not learnt from"
+            )
+        strips, labels = [strip for strip, _ in seen], [label for _, label in seen]
         outputs = self.outputs(strips, num_threads=num_threads)
+        # texts that are too long for their pictures are not likely by any temperature
+        spelt = [
+            (one, label)
+            for one, label in zip(outputs, labels, strict=True)
+            if criteria.positions_needed(label) <= len(one)
+        ]
+        is_rbf, before = self.network.codes is not None, self.network.temperature
+        if not spelt:
+            raise ValueError("texts: all are too long for their pictures")
         self.network.temperature = _temperature(
-            outputs, labels, len(self._names), self.network.codes is not None
+            [one for one, _ in spelt], [label for _, label in spelt], len(self._names), is_rbf
         )
         if wrong is None:
             return self
         readings = self.read_strips(strips, reject=Rejection(), num_threads=num_threads)
+        names = self._names
         right = np.array(
             [
-                reading.text == "".join(self._names[c] for c in label)
+                reading.text == "".join(names[c] for c in label)
                 for reading, label in zip(readings, labels, strict=True)
             ]
         )
         if not right.any():
+            self.network.temperature = before
             raise ValueError("texts: none is read right, so there is no threshold: train it first")
         penalty = np.array([-math.log(max(r.probability, 1e-300)) for r in readings])
         self.network.rejection = Rejection(penalty=_threshold(penalty, right, wrong))
         return self
+
+
+# ---- fields and their texts ----
+
+
+def _pair(
+    pictures: Iterable[Any], texts: Iterable[str] | None
+) -> tuple[Iterable[Any], Iterable[str]]:
+    """Give pictures and texts, of which fields have both."""
+    from lenet_c.folders import Fields
+
+    if isinstance(pictures, Fields):
+        if texts is not None:
+            raise TypeError("texts: got some beside fields, which have theirs; want None")
+        return (picture for picture, _ in pictures), pictures.texts
+    if texts is None:
+        raise TypeError("texts: got None, want what each picture says")
+    return pictures, texts
+
+
+def _pair_of(name: str, given: Any) -> tuple[Iterable[Any], Iterable[str]]:
+    from lenet_c.folders import Fields
+
+    if isinstance(given, Fields):
+        return _pair(given, None)
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise TypeError(f"{name}: want a pair (pictures, texts), or fields of datasets.folder")
+    return given[0], given[1]
+
+
+def _check_as_many(texts: Sequence[object], pictures: int) -> None:
+    if len(texts) != pictures:
+        raise ValueError(f"texts: got {len(texts)}, want {pictures}, one for each picture")
+
+
+def _distance(one: str, other: str) -> int:
+    """Count the characters to change, put in or leave out to get from one text to the other."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+    return row[-1]
+
+
+class _Best:
+    """The weights that had the lowest loss, if any was seen."""
+
+    def __init__(self, network: LeNet5) -> None:
+        self._network = network
+        self._loss = math.inf
+        self._weights: Floats | None = None
+
+    def look(self, loss: float) -> None:
+        if loss < self._loss:
+            self._weights, self._loss = self._network.parameters.copy(), loss
+
+    def put_back(self) -> None:
+        if self._weights is not None:
+            with self._network._turns.changing:
+                self._network.parameters[...] = self._weights
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _compiled(names: tuple[str, ...], pattern: str, length: int | None) -> patterns.Automaton:
+    """Compile a pattern once, however often `read` is called with it."""
+    return patterns.automaton(names, pattern=pattern, length=length)
 
 
 # ---- strips ----
@@ -596,31 +971,39 @@ class LineReader:
 def _is_one(pictures: Any) -> bool:
     if isinstance(pictures, (str, bytes, bytearray, memoryview, os.PathLike, np.ndarray)):
         return True
-    if isinstance(pictures, (list, tuple)) or isinstance(pictures, Iterator):
-        return False
-    # an image of PIL, a file, an array of another library
-    return hasattr(pictures, "read") or hasattr(pictures, "mode") or hasattr(pictures, "shape")
+    # an image of PIL, an open file (which is an iterator too), an array of another library
+    return any(hasattr(pictures, name) for name in ("read", "mode", "shape"))
 
 
 def _is_strip(picture: Any) -> bool:
+    """Whether it is a strip and no picture of a field, whose paper is mostly light."""
     return (
         isinstance(picture, np.ndarray)
         and picture.dtype == np.uint8
         and picture.ndim == 2
         and picture.shape[0] == 32
+        and bool(picture.mean() < 128)
     )
 
 
-def _padded(strips: Sequence[ArrayLike]) -> list[Strip]:
-    padded = []
-    for i, given in enumerate(strips):
-        strip = np.asarray(given)
-        if strip.dtype != np.uint8 or strip.ndim != 2:
+def _checked_strips(strips: Iterable[ArrayLike]) -> list[Strip]:
+    """Give strips as a list of arrays."""
+    given = [np.asarray(strip) for strip in checks.items("strips", strips, "strips")]
+    for i, strip in enumerate(given):
+        if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[0] != 32 or not strip.size:
             raise TypeError(
-                f"strips: {i} is {strip.dtype} {strip.shape}, want uint8 (32, W), as "
+                f"strips[{i}]: got {strip.dtype} {strip.shape}, want uint8 (32, W), as "
                 "preprocess.line gives them"
             )
-        padded.append(np.pad(strip, ((0, 0), (MARGIN, MARGIN))))
+    return given
+
+
+def _padded(strips: Sequence[Strip]) -> list[Strip]:
+    padded = []
+    for strip in strips:
+        wider = np.zeros((strip.shape[0], strip.shape[1] + 2 * MARGIN), np.uint8)
+        wider[:, MARGIN:-MARGIN] = strip
+        padded.append(wider)
     return padded
 
 
@@ -642,49 +1025,26 @@ def _orders(n: int, rng: np.random.Generator) -> Iterator[int]:
 # ---- places ----
 
 
-def _boxes(strip: Strip, spans: NDArray[np.int32], stride: int) -> NDArray[np.float64]:
-    """Give the ink around each character's positions: x, y, width, height in the strip."""
-    if not len(spans):
-        return np.empty((0, 4))
-    centres = spans.mean(axis=1) * stride + 16 - MARGIN
-    middles = (centres[1:] + centres[:-1]) / 2
-    left = np.maximum(centres - 14, np.concatenate([[0], middles]))
-    right = np.minimum(centres + 14, np.concatenate([middles, [strip.shape[1]]]))
-    boxes = np.empty((len(spans), 4))
-    for i, (begin, end) in enumerate(zip(left, right, strict=True)):
-        first = int(np.clip(round(begin), 0, strip.shape[1] - 1))
-        last = max(first + 1, int(np.clip(round(end), 0, strip.shape[1])))
-        ink = strip[:, first:last] > 64
-        rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-        if not len(rows):
-            boxes[i] = first, 0, last - first, strip.shape[0]
-            continue
-        boxes[i] = (
-            first + columns[0],
-            rows[0],
-            columns[-1] - columns[0] + 1,
-            rows[-1] - rows[0] + 1,
-        )
-    return boxes
+def _cuts(strip: Strip, centres: NDArray[np.floating[Any]]) -> list[float]:
+    """Give the column between each two neighbours that has the least ink, near their middle."""
+    ink = strip.sum(axis=0, dtype=np.int64)
+    middles = np.arange(len(ink)) + 0.5
+    cuts = []
+    for one, other in itertools.pairwise(centres.tolist()):
+        middle, reach = (one + other) / 2, (other - one) / 4
+        first = min(max(math.ceil(middle - reach), 0), len(ink) - 1)
+        last = max(first + 1, min(int(middle + reach) + 1, len(ink)))
+        # of columns with as much ink the one next to the middle
+        far = np.abs(middles[first:last] - middle) / len(ink)
+        cuts.append(first + int(np.argmin(ink[first:last] + far)) + 0.5)
+    return cuts
 
 
-def _moved(reading: LineReading, to_picture: NDArray[np.float64]) -> LineReading:
-    """Give a reading whose boxes are in the picture that the strip is from."""
-    boxes = np.empty_like(reading.boxes)
-    for i, (x, y, width, height) in enumerate(reading.boxes):
-        corners = np.array([[x, x + width, x, x + width], [y, y, y + height, y + height], [1] * 4])
-        places = to_picture @ corners
-        low, high = places.min(axis=1), places.max(axis=1)
-        boxes[i] = *low, *(high - low)
-    return LineReading(
-        reading.text,
-        reading.probability,
-        reading.confidence,
-        boxes,
-        reading.rejected,
-        reading.reason,
-        reading.alternatives,
-    )
+def _placed(
+    x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], to_picture: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    placed: NDArray[np.float64] = to_picture[:, :2] @ np.stack([x, y]) + to_picture[:, 2:]
+    return placed
 
 
 # ---- calibration ----

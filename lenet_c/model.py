@@ -229,11 +229,16 @@ class LeNet5(Network, Reader):
         13
         """
         names = checked_names("class_names", letters(class_names))
-        kept = shared(self.class_names, self.architecture.classes, names)
-        architecture = self.architecture.with_classes(len(names))
+        kept = shared(self.class_names, self.architecture.characters, names)
+        blank = self.architecture.blank
+        architecture = self.architecture.with_classes(len(names) + blank)
         mine = self._snapshot()
         last = architecture.layers[-1].name
-        chosen = codes_for(self.architecture, names, kept, codes, self._codes_of(mine))
+        own = self._codes_of(mine)
+        characters = own if own is None or not blank else own[:-1]
+        chosen = codes_for(self.architecture, names, kept, codes, characters)
+        if blank and chosen is not None and own is not None:
+            chosen = np.concatenate([np.asarray(chosen), own[-1:]])
         network = LeNet5(architecture, seed=seed, codes=chosen)
         for name in network:
             start, end = self._ranges[name]
@@ -243,6 +248,8 @@ class LeNet5(Network, Reader):
             elif name != self._code_name:
                 for new, old in kept.items():
                     network[name][new] = theirs[old]
+                if blank:
+                    network[name][-1] = theirs[-1]
         network.class_names = names
         network._take_record(self)
         return network
@@ -260,7 +267,7 @@ class LeNet5(Network, Reader):
         tuple of str
         """
         names = checked_names("class_names", letters(class_names))
-        kept = shared(self.class_names, self.architecture.classes, names)
+        kept = shared(self.class_names, self.architecture.characters, names)
         return tuple(names[new] for new in kept)
 
     def calibrate(
@@ -519,6 +526,7 @@ class LeNet5(Network, Reader):
         name : str
             "mnist": the 1998 network. "mnist-modern": `LENET5_MODERN`. `lenet_c.recipes.mnist`
             trained both; `notes` tells how, and their error rates on the test images.
+            "strings": `LENET5_STRINGS`, which `LineReader.pretrained` reads lines with.
 
         Returns
         -------

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "codes",
+    "columns",
     "confusion_matrix",
     "feature_maps",
     "filters",
@@ -389,6 +390,84 @@ def predictions(
     ax = _gallery(images, texts, colours, ax)
     n_right = int((answers == labels).sum())
     ax.set_title(f"{n_right} of {len(images)} read right")
+    return ax
+
+
+# ---- lines of characters ----
+
+
+def columns(
+    outputs: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    *,
+    strip: ArrayLike | None = None,
+    temperature: float = 1.0,
+    penalties: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what a network sees along a strip, as the paper's Fig. 25: a row a class.
+
+    Parameters
+    ----------
+    outputs : array (positions, classes)
+        Of one strip, as `LineReader.outputs` and `LeNet5.sweep` give them; the blank comes last.
+    class_names : sequence of str, optional
+        Of the classes but the blank; their numbers by default.
+    strip : array (32, W), optional
+        What was read, drawn above in its place: as `preprocess.line` gives it.
+    temperature : float
+        The network's.
+    penalties : bool
+        Whether outputs are penalties, as those of RBF units.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+        The darker, the more probable. The columns are those of the strip.
+
+    Examples
+    --------
+    >>> reader = LineReader.pretrained()                                  # doctest: +SKIP
+    >>> strip = preprocess.line("field.png")                              # doctest: +SKIP
+    >>> ax = plot.columns(reader.outputs([strip])[0], strip=strip)        # doctest: +SKIP
+    """
+    from lenet_c.lines import MARGIN, STRIDE
+
+    given = checks.numbers("outputs", outputs)
+    if given.ndim != 2 or 0 in given.shape:
+        raise ValueError(f"outputs: shape {given.shape}, want (positions, classes) of one strip")
+    n_positions, n_classes = given.shape
+    names = _checked_names(class_names, n_classes - 1)
+    scale = checks.real("temperature", temperature, 0.0, closed="neither")
+    evidence = (-given if penalties else given) / scale
+    shares = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+
+    half = STRIDE / 2
+    left = 16 - MARGIN - half
+    right = left + STRIDE * n_positions
+    width = max(right + left, 60)
+    ax = _axes(ax, 1.5 + width / 28, 0.8 + 0.22 * n_classes + (0.9 if strip is not None else 0))
+    ax.imshow(
+        shares.T, cmap="Greys", vmin=0, vmax=1, extent=(left, right, n_classes, 0), aspect="auto"
+    )
+    ax.hlines(np.arange(1, n_classes), left, right, colors="0.85", linewidth=0.6)
+    ax.set_yticks(np.arange(n_classes) + 0.5, [*names, "blank"])
+    ax.tick_params(length=0)
+    top = 0.0
+    if strip is not None:
+        picture = checks.numbers("strip", strip)
+        if picture.ndim != 2:
+            raise ValueError(f"strip: shape {picture.shape}, want (32, W)")
+        top = -0.35 * n_classes
+        extent = (0, picture.shape[1], -0.2, top)
+        ax.imshow(picture, cmap="Greys", vmin=0, vmax=255, extent=extent, aspect="auto")
+        right, left = max(right, picture.shape[1]), min(left, 0)
+    ax.set_xlim(left, right)
+    ax.set_ylim(n_classes, top)
+    ax.set_xlabel("column of the strip")
+    ax.spines[:].set_visible(False)
     return ax
 
 

@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-from lenet_c import _core, datasets
+from lenet_c import LineReader, _core, datasets
 
 
 def pytest_report_header() -> str:
@@ -34,10 +34,20 @@ def real_digits() -> tuple[datasets.Arrays, datasets.Arrays]:
     return datasets.digits()
 
 
+@pytest.fixture(scope="session")
+def quick_reader(real_digits: tuple[datasets.Arrays, datasets.Arrays]) -> LineReader:
+    """A reader of drawn fields; copy it before changing it."""
+    pytest.importorskip("PIL", reason="fields are drawn with Pillow")
+    from readers import quick_reader
+
+    return quick_reader(*real_digits[0])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what takes another path where there is no MNIST: .ci/run runs it on the digits too."""
     for item in items:
         if isinstance(item, pytest.Function) and (
-            "real_digits" in item.fixturenames or "pasted" in item.function.__code__.co_names
+            {"real_digits", "quick_reader"} & {*item.fixturenames}
+            or "pasted" in item.function.__code__.co_names
         ):
             item.add_marker("mnist")

@@ -24,6 +24,7 @@ from lenet_c import (
     datasets,
     networks,
 )
+from lenet_c.recipes import RECIPES
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -167,7 +168,7 @@ def test_evaluate(ascii_model: Path, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
-@pytest.mark.parametrize("name", list(networks.NETWORKS))
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_train_with_relu(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,7 +174,7 @@ def train_here(monkeypatch, capsys, folder, *arguments):
     return LeNet5.load(folder / "model.npz"), capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize("name", list(RECIPES))
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "sdlm"])
 def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     network, output = train_here(
@@ -187,7 +187,7 @@ def test_every_recipe_runs(monkeypatch, capsys, tmp_path, name, optimizer):
     assert f"; batch {1 if optimizer == 'sdlm' else recipe.batch_size};" in output
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_distorted_images_have_a_recipe_of_their_own(monkeypatch, capsys, tmp_path, name):
     _, output = train_here(monkeypatch, capsys, tmp_path, "--architecture", name, "--distort")
     recipe = DISTORTED[name]
@@ -519,7 +519,7 @@ def test_info():
 
 def test_version_and_help():
     assert succeeded(run("--version")) == f"lenet-c {__version__}\n"
-    for command in ("train", "evaluate", "predict", "summary", "info"):
+    for command in ("train", "evaluate", "predict", "read", "summary", "info"):
         assert command in succeeded(run("--help"))
         assert succeeded(run(command, "--help")).startswith(f"usage: lenet-c {command}")
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,46 @@ def draw_digits(folder):
         sheet.save(folder / name)
 
 
+def with_reader(code, reader, folder):
+    """Give code that reads with this reader where none came with the library."""
+    if (ROOT / "lenet_c" / "pretrained" / "strings.npz").exists():
+        return code
+    reader.save(folder / "quick.npz")
+    return code.replace("LineReader.pretrained()", 'LineReader.load("quick.npz")')
+
+
 def test_the_readme(tmp_path):
     draw_digits(tmp_path)
-    (code,) = pasted.blocks(README)
+    code, _ = pasted.blocks(README)
     assert len(code.replace("\n\n", "\n").splitlines()) == 8  # as its heading says
     output = pasted.run(code, tmp_path)
     assert error_rate(output) < 3
     assert re.search(r"^0 +7 ", output, re.M), output
     assert LeNet5().summary() in README
+
+
+def test_the_readmes_field(quick_reader, tmp_path):
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "lines-field.png", tmp_path / "docs")
+    code = pasted.blocks(README)[1]
+    assert len(code.splitlines()) == 2  # as its heading says
+    output = pasted.run(with_reader(code, quick_reader, tmp_path), tmp_path)
+    assert output.startswith("LineReading(text='20742', ")
+
+
+def test_the_guide_to_lines(quick_reader, tmp_path):
+    for package in ("sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    code = "\n".join(pasted.blocks(PAGES["docs/lines.md"]))
+    output = pasted.run(with_reader(code, quick_reader, tmp_path), tmp_path)
+    assert re.match(r"\d{5} 0\.\d+ (True|False)\n\[", output)
+    lines = output.splitlines()
+    assert sum(len(line) == 5 and line.isdigit() for line in lines) >= 2
+    assert any(line.startswith("no writing") for line in lines)
+    assert re.search(r"^[1-9]\d{0,2}(\.\d{3})*$", output, re.M)
+    right = re.search(r"LineEvaluation\(n=50, wrong=(\d+), ", output)
+    assert int(right[1]) < 20
+    assert (tmp_path / "columns.png").stat().st_size > 1000
 
 
 def test_the_guide_to_pictures_reads_many(tmp_path):

@@ -378,3 +378,46 @@ def test_without_matplotlib(monkeypatch):
     for draw in (lambda: History(EPOCHS).plot(), lambda: plot.feature_maps(NET, IMAGES[0])):
         with pytest.raises(ImportError, match=r'plots need matplotlib: pip install "lenet_c\[plot'):
             draw()
+
+
+# ---- lines of characters ----
+
+
+def test_columns_of_a_strip():
+    outputs = np.full((5, 4), -3.0, np.float32)
+    outputs[[0, 1, 2, 3, 4], [3, 0, 3, 2, 3]] = 6.0
+    strip = np.zeros((32, 40), np.uint8)
+    strip[8:24, 14] = 255
+    ax = plot.columns(outputs, "ab.", strip=strip, temperature=2.0)
+    shares, above = ax.get_images()
+    found = np.asarray(shares.get_array())
+    assert found.shape == (4, 5)
+    np.testing.assert_allclose(found.sum(axis=0), 1, rtol=1e-5)
+    assert found.argmax(axis=0).tolist() == [3, 0, 3, 2, 3]
+    assert found.max() == pytest.approx(1 / (1 + 3 * np.exp(-4.5)), rel=1e-5)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", ".", "blank"]
+    # the first position's middle is at column 16 - MARGIN
+    assert shares.get_extent()[:2] == [8, 28]
+    assert above.get_extent()[:2] == [0, 40]
+    np.testing.assert_array_equal(np.asarray(above.get_array()), strip)
+    rendered(ax.figure)
+
+    of_penalties = plot.columns(-outputs, penalties=True, temperature=2.0).get_images()[0]
+    np.testing.assert_allclose(np.asarray(of_penalties.get_array()), found)
+    same = plot.columns(outputs, ax=ax)
+    assert same is ax
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"outputs": np.zeros(3)}, r"outputs: shape \(3,\)"),
+        ({"outputs": np.zeros((0, 3))}, "outputs: shape"),
+        ({"class_names": "abc"}, "names: got 3, want 2"),
+        ({"temperature": 0.0}, "temperature: got 0"),
+        ({"strip": np.zeros(5)}, "strip: shape"),
+    ],
+)
+def test_columns_that_are_none(settings, words):
+    with pytest.raises(ValueError, match=words):
+        plot.columns(**{"outputs": np.zeros((4, 3)), **settings})

@@ -20,7 +20,7 @@ from lenet_c.rejection import Rejection
 
 Command = Callable[[argparse.Namespace], "int | None"]
 
-MODEL = "file that train saved; or mnist or mnist-modern, which come with the library"
+MODEL = "file that train saved; or mnist, mnist-modern or strings, which come with the library"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,6 +78,17 @@ def _validation(text: str) -> float | str:
     return share
 
 
+def _length(text: str) -> int | tuple[int, int]:
+    least, dash, most = text.partition("-")
+    try:
+        found = int(least), int(most) if dash else int(least)
+    except ValueError:
+        found = 1, 0
+    if not 0 <= found[0] <= found[1]:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want how many, as 5, or from to, as 4-9")
+    return found if dash else found[0]
+
+
 def _rejection(text: str) -> Rejection:
     thresholds = {}
     for part in text.split(","):
@@ -97,7 +108,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     Parameters
     ----------
     commands : dict
-        What "train", "evaluate", "predict", "summary" and "info" call with their arguments.
+        What "train", "evaluate", "predict", "read", "summary" and "info" call with their arguments.
 
     Returns
     -------
@@ -177,6 +188,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     option("--weight-decay", type=_number, metavar="DECAY", help="decoupled")
     option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
     option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
+    option(
+        "--strings",
+        action="store_true",
+        help="train a reader of digit strings from the start, on strips made of the dataset's "
+        "digits, as the one that comes with the library; fields of one's own: --from strings",
+    )
+    option("--steps", type=_whole(1), metavar="N", help="updates, of a reader of strings")
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
     option(
         "--distort",
@@ -219,6 +237,39 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="print one JSON array of objects")
     _add_threads(predict)
 
+    read = command("read", "read pictures of fields: strings of characters")
+    read.add_argument(
+        "fields",
+        nargs="+",
+        metavar="field",
+        help="picture of one line of characters, as of predict",
+    )
+    read.add_argument(
+        "--model",
+        type=_path,
+        default="strings",
+        help="file that train saved; or strings, which comes with the library (default)",
+    )
+    read.add_argument(
+        "--pattern", metavar="P", help=r"regular expression that the whole text matches, as \d{5}"
+    )
+    read.add_argument(
+        "--lexicon", type=_path, metavar="FILE", help="all texts that there can be, one a line"
+    )
+    read.add_argument(
+        "--length", type=_length, metavar="N|N-M", help="how many characters, as 5, or 4-9"
+    )
+    read.add_argument(
+        "--reject",
+        type=_rejection,
+        metavar="penalty=P",
+        help="doubt texts whose probability is below exp(-P) (default: as calibrated)",
+    )
+    table = read.add_mutually_exclusive_group()
+    table.add_argument("--json", action="store_true", help="print one JSON array of objects")
+    table.add_argument("--csv", action="store_true", help="print a table with a heading")
+    _add_threads(read)
+
     summary = command("summary", "show a network's layers")
     either = summary.add_mutually_exclusive_group()
     either.add_argument("model", nargs="?", help=MODEL)
@@ -247,7 +298,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         type=_path,
         metavar="FOLDER",
         help="with MNIST's four files; or pictures of one character each, in a folder for each "
-        f"class, or listed in {TABLE} with the columns file and class",
+        f"class, or listed in {TABLE} with the columns file and class; or fields, listed with the "
+        "columns file and text",
     )
     parser.add_argument(
         "--form",

@@ -42,13 +42,13 @@ class Data:
 
 def training_data(arguments: argparse.Namespace) -> Data:
     """Give what a network is trained, validated and tested with."""
-    if _is_pictures(arguments):
+    if is_pictures(arguments):
         if arguments.hold_out is not None:
             raise ValueError("--hold-out is for mnist and digits; --validation takes a share")
         pictures = _pictures(arguments.data, arguments)
         name, names, test = arguments.data, pictures.class_names, None
     else:
-        name, (images, labels), test = _dataset(arguments)
+        name, (images, labels), test = dataset(arguments)
         names = DIGITS
         rows = map(str, range(len(images)))
         pictures = datasets.Pictures(images, labels.astype(np.int64), names, rows)
@@ -72,16 +72,16 @@ def training_data(arguments: argparse.Namespace) -> Data:
 
 def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
     """Give what a network is tested with, labelled by the classes as it has them."""
-    classes = network.architecture.classes
+    classes = network.architecture.characters
     names = network.class_names or (DIGITS if classes == len(DIGITS) else None)
-    if _is_pictures(arguments):
+    if is_pictures(arguments):
         if names is None:
             raise ValueError(
                 f"{arguments.model}: does not say what its {classes} classes are called; "
                 "net.class_names = [...] and net.save do"
             )
         return arguments.data, _pictures(arguments.data, arguments, names)
-    name, _, (images, labels) = _dataset(arguments)
+    name, _, (images, labels) = dataset(arguments)
     if network.class_names is not None and set(DIGITS) <= set(network.class_names):
         labels = np.array([network.class_names.index(digit) for digit in DIGITS])[labels]
     elif network.class_names is not None or labels.max() >= classes:
@@ -90,7 +90,7 @@ def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Spli
     return name, (images, labels)
 
 
-def _is_pictures(arguments: argparse.Namespace) -> bool:
+def is_pictures(arguments: argparse.Namespace) -> bool:
     """Whether --data leads to pictures in folders or a table, and not to MNIST's files."""
     place = arguments.data
     if place is None or arguments.dataset is not None or datasets.has_mnist(place):
@@ -109,18 +109,27 @@ def _pictures(
         place, form=arguments.form, class_names=names, progress=False if quiet else None
     )
     if isinstance(pictures, datasets.Fields):
-        raise ValueError(f"{place}: has texts of fields, want single characters: a column class")
+        raise ValueError(
+            f"{place}: has texts of fields, want single characters, a column class; a reader "
+            "of fields is trained --from strings"
+        )
+    told_refused(place, pictures)
+    return pictures
+
+
+def told_refused(place: str, pictures: datasets.Pictures | datasets.Fields) -> None:
+    """Print what is left out, and why."""
     refused = pictures.refused
     if refused:
-        print(f"{place}: left out {len(refused):,} of {len(refused) + len(pictures.labels):,}")
+        n = len(pictures if isinstance(pictures, datasets.Fields) else pictures.labels)
+        print(f"{place}: left out {len(refused):,} of {len(refused) + n:,}")
         for file, reason in refused[:REFUSED_SHOWN]:
             print(f"  {checks.escaped(file)}: {checks.escaped(' '.join(reason.split()))}")
         if len(refused) > REFUSED_SHOWN:
             print(f"  and {len(refused) - REFUSED_SHOWN:,} more")
-    return pictures
 
 
-def _dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
+def dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
     """Give the dataset's name, its training set and its test set."""
     wanted, folder = arguments.dataset, arguments.data
     if wanted == "digits":

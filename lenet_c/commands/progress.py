@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from lenet_c.trainer import Trainer
@@ -61,7 +62,46 @@ class Progress:
         self.epoch, self.images, self.loss, self.errors = self.epoch + 1, 0, 0.0, 0
 
 
-def _bar(description: str, total: int) -> Any:
+class Steps:
+    """How a training of so many updates goes on: some twenty lines, and a bar on a terminal."""
+
+    def __init__(self, steps: int, strips: int) -> None:
+        self.steps, self.strips = steps, strips
+        self.every = max(1, steps // 20)
+        self.bar = _bar("training", steps * strips, " strips")
+        self.losses: list[float] = []
+        self.began = time.perf_counter()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def step(self, k: int, loss: float, wrong: float | None = None) -> None:
+        """Move on by an update; `wrong` is the share of the validation texts read wrong."""
+        self.losses.append(loss)
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            self.bar.update(self.strips)
+        if k % self.every and k < self.steps:
+            return
+        seconds = time.perf_counter() - self.began
+        validation = "" if wrong is None else f"validation {wrong:7.2%}  "
+        line = (
+            f"update {k:{len(str(self.steps))}}/{self.steps}  "
+            f"loss {sum(self.losses) / len(self.losses):.4f}  {validation}"
+            f"{len(self.losses) * self.strips / seconds:,.0f} strips/s"
+        )
+        if self.bar is None:
+            print(line)
+        else:
+            self.bar.write(line, file=sys.stdout)
+        self.losses, self.began = [], time.perf_counter()
+
+
+def _bar(description: str, total: int, unit: str = " images") -> Any:
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:
@@ -71,7 +111,7 @@ def _bar(description: str, total: int) -> Any:
     return tqdm(
         desc=description,
         total=total,
-        unit=" images",
+        unit=unit,
         unit_scale=True,
         leave=False,
         dynamic_ncols=True,

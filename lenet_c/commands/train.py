@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
-from lenet_c.commands import results
+from lenet_c.commands import results, strings
 from lenet_c.commands.data import training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
@@ -36,6 +36,9 @@ from lenet_c.trainer import Trainer
 
 def run(arguments: argparse.Namespace) -> None:
     """Train a network, test it and save it."""
+    if arguments.strings:
+        strings.train_digits(arguments)
+        return
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     check_model_name(arguments.output)
     check_output(arguments.output)
@@ -46,6 +49,16 @@ def run(arguments: argparse.Namespace) -> None:
         if files.target_of(arguments.resume) == files.target_of(arguments.output):
             raise ValueError(f"--resume: {arguments.resume} is the model's file too, want another")
     base = _beginning(arguments)
+    if base.architecture.blank:
+        if arguments.start is None:
+            raise ValueError(
+                f"--architecture {base.architecture.name}: --strings trains it, and --from strings "
+                "goes on with it on fields of one's own"
+            )
+        strings.train_fields(base, arguments)
+        return
+    if arguments.steps is not None:
+        raise ValueError("--steps is for strings, want --epochs")
     _trainer(base, _recipe(base, arguments), arguments)
     data = training_data(arguments)
     network = _for_classes(base, data.class_names, arguments)

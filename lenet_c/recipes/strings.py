@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks
-from lenet_c.lines import LineReader
+from lenet_c.lines import LineEvaluation, LineReader
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_STRINGS
 from lenet_c.optimizers import Adam, OneCycle
@@ -70,3 +70,74 @@ def train(
         if on_step is not None:
             on_step(step + 1, loss, reader)
     return reader
+
+
+CALIBRATED_ON = 2000  # strips
+TESTED_ON = 1000  # of each preset
+
+
+def calibrate(
+    reader: LineReader,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    seed: int = 0,
+    num_threads: int | None = None,
+) -> None:
+    """Give a reader its temperature and its threshold for doubts, by strips that it has not seen.
+
+    They are as real fields are, made of the digits that it learnt from.
+
+    Parameters
+    ----------
+    reader : LineReader
+        Of digits.
+    images, labels, seed, num_threads
+        As of `train`.
+    """
+    own = strings(images, labels, preset="field", empty=0.0, seed=seed * len(SHARES) + len(SHARES))
+    strips, texts = own.batch(CALIBRATED_ON, num_threads=num_threads)
+    reader.calibrate(strips, _texts(texts), num_threads=num_threads)
+
+
+def evaluate(
+    reader: LineReader,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n: int | None = None,
+    num_threads: int | None = None,
+) -> dict[str, LineEvaluation]:
+    """Read strips of five digits that are none of those learnt from.
+
+    Parameters
+    ----------
+    reader : LineReader
+    images, labels
+        As of `train`: test digits.
+    n : int, optional
+        Strips of each kind; 1,000 by default.
+    num_threads : int, optional
+
+    Returns
+    -------
+    dict
+        By what the strips look like.
+    """
+    found = {}
+    for name, preset in KINDS.items():
+        stream = strings(images, labels, preset=preset, length=5, empty=0.0, seed=1)
+        strips, texts = stream.batch(n or TESTED_ON, num_threads=num_threads)
+        found[name] = reader.evaluate(strips, _texts(texts), num_threads=num_threads)
+    return found
+
+
+KINDS = {
+    "as they are, 0 to 4 pixels apart": "mnist",
+    "-1 to 4 pixels apart, 10% of the pixels inverted": "paper",
+    "as fields are": "field",
+}
+
+
+def _texts(labels: list[NDArray[np.int64]]) -> list[str]:
+    return ["".join(map(str, label)) for label in labels]

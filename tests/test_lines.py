@@ -1,0 +1,615 @@
+"""LineReader: pictures of fields in, their texts out; and learning to read one's own."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import lenet_c
+from lenet_c import (
+    LENET5_1998,
+    LENET5_STRINGS,
+    Adam,
+    LeNet5,
+    LineReader,
+    ModelFileError,
+    Rejection,
+    datasets,
+    lines,
+    preprocess,
+)
+
+pytest.importorskip("scipy")
+Image = pytest.importorskip("PIL.Image")
+
+from fields import dark, most, stroke  # noqa: E402
+from readers import drawn, texts  # noqa: E402
+
+
+@pytest.fixture
+def reader(quick_reader):
+    """A reader that a test may change."""
+    return LineReader(copy.deepcopy(quick_reader.network))
+
+
+@pytest.fixture(scope="module")
+def draw(real_digits):
+    """Give a function that draws a text of test digits."""
+    test = real_digits[1]
+
+    def of(text, rng, mark="plain", **settings):
+        return drawn(*test, text, rng, mark, **settings)
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def read_right(quick_reader, draw):
+    """Fields that are read right without help: (field, picture, text)."""
+    rng = np.random.default_rng(5)
+    some = [(*draw(text, rng), text) for text in texts(24, rng)]
+    readings = quick_reader.read([picture for _, picture, _ in some])
+    right = [one for one, got in zip(some, readings, strict=True) if got.text == one[2]]
+    assert len(right) >= 17
+    return right
+
+
+BLANK = np.full((50, 120), 210, np.uint8)
+
+
+# ---- read ----
+
+
+def test_one_picture_in_any_form(quick_reader, read_right, tmp_path):
+    _, picture, text = read_right[0]
+    path = tmp_path / "field.png"
+    Image.fromarray(picture).save(path)
+    reading = quick_reader.read(picture)
+    assert isinstance(reading, lenet_c.LineReading)
+    assert reading.text == text
+    assert 0.2 < reading.probability <= 1
+    assert reading.confidence.shape == (len(text),)
+    assert reading.confidence.min() > 0.2
+    assert not reading.rejected
+    assert reading.reason is None
+    with open(path, "rb") as file:
+        for given in (
+            str(path),
+            path,
+            path.read_bytes(),
+            io.BytesIO(path.read_bytes()),
+            file,
+            Image.open(path),
+            picture / 255,
+        ):
+            found = quick_reader.read(given)
+            assert isinstance(found, lenet_c.LineReading)  # and no list: a file can be iterated
+            assert found.text == text
+
+
+def test_many_pictures_and_a_blank_among_them(quick_reader, read_right):
+    pictures = [picture for _, picture, _ in read_right]
+    readings = quick_reader.read([*pictures[:3], BLANK, *pictures[3:]])
+    blank = readings.pop(3)
+    assert [r.text for r in readings] == [text for _, _, text in read_right]
+    assert (blank.text, blank.probability, blank.rejected) == ("", 0.0, True)
+    assert "no writing" in blank.reason
+    assert blank.boxes.shape == (0, 4)
+    with pytest.raises(ValueError, match="no writing"):
+        quick_reader.read(BLANK)
+    assert [r.text for r in quick_reader.read(iter(pictures[:2]))] == [
+        t for *_, t in read_right[:2]
+    ]
+    assert quick_reader.read([]) == []
+
+
+def test_one_at_a_time_and_on_threads_the_same(quick_reader, read_right):
+    pictures = [picture for _, picture, _ in read_right[:6]]
+    together = quick_reader.read(pictures, num_threads=2)
+    for picture, found in zip(pictures, together, strict=True):
+        alone = quick_reader.read(picture, num_threads=1)
+        assert alone.text == found.text
+        assert alone.probability == pytest.approx(found.probability, rel=1e-3)
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=0.01)
+
+
+def test_boxes_lie_on_the_digits(quick_reader, read_right):
+    off = []
+    for f, _, _ in read_right:
+        reading = quick_reader.read(dark(f.ink))
+        if len(reading.text) != len(f.digits):
+            continue
+        for digit, (x, y, width, height) in zip(f.digits, reading.boxes, strict=True):
+            rows, columns = (np.flatnonzero((digit > 0.5).any(axis=axis)) for axis in (1, 0))
+            off += [abs(x - columns[0]), abs(x + width - columns[-1] - 1)]
+            off += [abs(y - rows[0]), abs(y + height - rows[-1] - 1)]
+    assert np.percentile(off, 50) < 2.5
+    assert np.percentile(off, 90) < 6
+
+
+def test_boxes_of_a_line_that_climbs(quick_reader, draw, rng):
+    f, _ = draw("20731", rng)
+    f = f.turned(8)
+    reading = quick_reader.read(dark(f.ink), length=5)
+    for digit, (x, y, width, height) in zip(f.digits, reading.boxes, strict=True):
+        rows, columns = np.nonzero(digit > 0.5)
+        inside = (columns >= x - 1) & (columns < x + width + 1)
+        inside &= (rows >= y - 1) & (rows < y + height + 1)
+        assert inside.mean() > 0.9
+        assert width * height < 2.5 * np.ptp(rows) * max(np.ptp(columns), 12)
+
+
+def test_fields_of_a_form(quick_reader, read_right):
+    (_, one, first), (_, other, second) = read_right[:2]
+    form = np.full((260, 360), 235, np.uint8)
+    form[10 : 10 + one.shape[0], 20 : 20 + one.shape[1]] = one
+    form[130 : 130 + other.shape[0], 40 : 40 + other.shape[1]] = other
+    places = [(20, 10, *one.shape[::-1]), (40, 130, *other.shape[::-1]), (300, 200, 50, 40)]
+    readings = quick_reader.read(form, boxes=places)
+    assert [r.text for r in readings] == [first, second, ""]
+    assert readings[2].reason
+    for (x, y, width, height), reading in zip(places[:2], readings[:2], strict=True):
+        middles = reading.boxes[:, :2] + reading.boxes[:, 2:] / 2
+        assert ((middles >= (x, y)) & (middles < (x + width, y + height))).all()
+    with pytest.raises(ValueError, match=r"boxes\[0\]"):
+        quick_reader.read(form, boxes=[(300, 200, 100, 10)])
+
+
+def test_conditions(quick_reader, read_right):
+    _, picture, text = read_right[0]
+    n = len(text)
+    assert quick_reader.read(picture, pattern=rf"\d{{{n}}}").text == text
+    assert quick_reader.read(picture, length=n).text == text
+    assert len(quick_reader.read(picture, length=n - 1).text) == n - 1
+    assert len(quick_reader.read(picture, length=(n + 1, n + 2)).text) in (n + 1, n + 2)
+    other = text[:-1] + str((int(text[-1]) + 1) % 10)
+    found = quick_reader.read(picture, lexicon=[other, "0" * (n - 1)])
+    assert found.text == other
+    assert found.probability < 0.5
+    assert quick_reader.read(picture, lexicon=(word for word in (text, other))).text == text
+    compiled = quick_reader.automaton(pattern=r"\d+", length=n)
+    assert quick_reader.read([picture] * 2, automaton=compiled)[1].text == text
+    with pytest.raises(ValueError, match="automaton: got one beside"):
+        quick_reader.read(picture, automaton=compiled, length=n)
+    long = quick_reader.read(picture, pattern=r"\d{90}")
+    assert (long.text, long.rejected, long.probability) == ("", True, 0.0)
+    assert "no text that is allowed" in long.reason
+
+
+def test_the_next_best(quick_reader, read_right):
+    _, picture, text = read_right[0]
+    reading = quick_reader.read(picture, n_best=4)
+    assert reading.text == text
+    assert len(reading.alternatives) == 3
+    probabilities = [reading.probability, *(p for _, p in reading.alternatives)]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) <= 1 + 1e-9
+    assert len({text, *(t for t, _ in reading.alternatives)}) == 4
+    assert reading.to_dict()["alternatives"][0] == list(reading.alternatives[0])
+
+
+def test_rejection(reader, read_right):
+    _, picture, text = read_right[0]
+    penalty = -math.log(reader.read(picture).probability)
+    for limit, rejected in ((penalty + 0.01, False), (penalty * 0.99, True)):
+        reading = reader.read(picture, reject=Rejection(penalty=limit))
+        assert (reading.rejected, reading.text) == (rejected, text)
+        reader.network.rejection = Rejection(penalty=limit)
+        assert reader.read(picture).rejected == rejected
+        assert not reader.read(picture, reject=Rejection()).rejected
+    with pytest.raises(ValueError, match=r"reject: .* want a penalty alone"):
+        reader.read(picture, reject=Rejection(margin=1.0))
+    with pytest.raises(TypeError, match="reject"):
+        reader.read(picture, reject=0.5)
+
+
+def test_a_strip_without_characters_is_doubtful(reader):
+    reader.network["output.bias"][10] = 50.0  # only the blank is seen
+    (reading,) = reader.read_strips([np.zeros((32, 60), np.uint8)])
+    assert (reading.text, reading.rejected) == ("", True)
+    assert "no character" in reading.reason
+
+
+def test_outputs_are_those_of_the_sweep(quick_reader, read_right):
+    strip = preprocess.line(read_right[0][1])
+    (found,) = quick_reader.outputs([strip])
+    wide = np.pad(strip, ((0, 0), (lines.MARGIN, lines.MARGIN)))
+    np.testing.assert_allclose(found, quick_reader.network.sweep([wide])[0], atol=1e-5)
+    assert quick_reader.outputs([]) == []
+
+
+# ---- class names ----
+
+
+def test_marks_that_are_classes_stay_on_the_strip(reader, draw, rng):
+    f, _ = draw("207", rng, gap=0.6)
+    y = f.row(0.96)
+    dot = stroke(f, (f.between[0], y), (f.between[0], y + 0.5), 4)
+    picture = dark(most(f, f.ink, dot))
+    with_dot = preprocess.line(picture, keep=".")
+    without = preprocess.line(picture)
+    assert (with_dot > 64).sum() > (without > 64).sum()
+    seen = []
+    marks = reader.with_classes("0123456789.-")
+    assert marks.class_names == tuple("0123456789.-")
+    for one in (reader, marks):
+        swept = one.outputs
+
+        def noted(strips, swept=swept, **settings):
+            seen.append(strips[0])
+            return swept(strips, **settings)
+
+        one.outputs = noted
+        one.read(picture)
+    np.testing.assert_array_equal(seen[0], without)
+    np.testing.assert_array_equal(seen[1], with_dot)
+
+
+def test_other_classes_begin_with_what_is_known(reader, read_right):
+    more = reader.with_classes("-9876543210")
+    last = more.network["output.weight"]
+    np.testing.assert_array_equal(last[1:11], reader.network["output.weight"][9::-1])
+    np.testing.assert_array_equal(last[11], reader.network["output.weight"][10])
+    more.network["output.bias"][0] = -50.0  # the dash is never seen
+    pictures = [picture for _, picture, _ in read_right[:5]]
+    assert [r.text for r in more.read(pictures)] == [text for *_, text in read_right[:5]]
+    assert more.read(pictures[0], pattern=r"[\d-]+").text == read_right[0][2]
+
+
+# ---- files ----
+
+
+def test_a_file_holds_all_of_it(reader, read_right, tmp_path):
+    reader = reader.with_classes("0123456789.")
+    reader.network["output.bias"][10] = -50.0
+    reader.network.temperature = 1.7
+    reader.network.rejection = Rejection(penalty=1.25)
+    picture = read_right[0][1]
+    wanted = reader.read(picture)
+    reader.save(tmp_path / "reader.npz")
+    memory = io.BytesIO()
+    reader.save(memory)
+    memory.seek(0)
+    for other in (
+        LineReader.load(tmp_path / "reader.npz"),
+        LineReader.load(memory),
+        pickle.loads(pickle.dumps(reader)),
+        copy.deepcopy(reader),
+    ):
+        found = other.read(picture)
+        assert other.class_names == reader.class_names
+        assert other.network.rejection == Rejection(penalty=1.25)
+        assert found.text == wanted.text
+        assert found.probability == wanted.probability
+        np.testing.assert_array_equal(found.boxes, wanted.boxes)
+
+
+def test_files_of_other_networks(tmp_path):
+    LeNet5().save(tmp_path / "single.npz")
+    with pytest.raises(ValueError, match=r"single\.npz: .*no blank class"):
+        LineReader.load(tmp_path / "single.npz")
+    (tmp_path / "none.npz").write_bytes(b"no model")
+    with pytest.raises(ModelFileError):
+        LineReader.load(tmp_path / "none.npz")
+
+
+# ---- learning ----
+
+
+@pytest.fixture(scope="module")
+def own(draw):
+    """Forty fields of a kind that the quick reader reads badly, and forty others to test with."""
+    rng = np.random.default_rng(11)
+
+    def some():
+        made = texts(40, rng, (2, 3, 4))
+        pictures = [draw(t, rng, "underline", slant=-0.6, height=30, gap=0.02)[1] for t in made]
+        return [preprocess.line(p)[:, ::-1].copy() for p in pictures], [t[::-1] for t in made]
+
+    return some(), some()  # mirrored: strips of digits that nobody has learnt
+
+
+def test_fit_learns_ones_own(reader, own):
+    learnt, unseen = own
+    before = reader.evaluate(*unseen)
+    assert before.n == 40
+    assert before.error_rate > 0.5
+    told = []
+    found = reader.fit(
+        *learnt,
+        steps=60,
+        batch_size=16,
+        optimizer=Adam(3e-3),
+        on_step=lambda step, loss: told.append((step, loss)),
+        num_threads=1,
+    )
+    assert found is reader
+    assert [step for step, _ in told] == list(range(1, 61))
+    assert told[-1][1] < told[0][1] / 3
+    after = reader.evaluate(*unseen)
+    assert after.error_rate < before.error_rate - 0.2
+    assert after.character_error_rate < before.character_error_rate / 1.5
+    assert reader.history == []
+
+
+def test_the_threads_do_not_matter(quick_reader, own):
+    weights = []
+    for threads in (1, 2):
+        reader = LineReader(copy.deepcopy(quick_reader.network))
+        reader.fit(*own[0], steps=3, batch_size=16, num_threads=threads)
+        weights.append(reader.network.parameters.copy())
+    np.testing.assert_array_equal(*weights)
+
+
+def test_the_best_weights_are_kept(reader, own):
+    learnt, unseen = own
+    losses = {}
+
+    def noted(step, loss):
+        losses[step] = reader._validate(reader._learnable("", *unseen, 1), 1)["val_loss"]
+        if step == 9:
+            reader.network["C1.weight"][...] = 0  # from here on it gets worse
+
+    reader.fit(
+        *learnt,
+        steps=12,
+        batch_size=8,
+        validation_data=unseen,
+        validate_every=3,
+        on_step=noted,
+        num_threads=1,
+    )
+    assert [record["step"] for record in reader.history] == [3, 6, 9, 12]
+    assert reader.history[1]["val_loss"] == pytest.approx(losses[6])
+    best = min(record["val_loss"] for record in reader.history)
+    kept = reader._validate(reader._learnable("", *unseen, 1), 1)
+    assert kept["val_loss"] == pytest.approx(best)
+    assert reader.network["C1.weight"].any()
+    assert kept["val_loss"] < losses[10]
+    assert set(reader.history[0]) == {"step", "loss", "val_loss", "val_error_rate"}
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_an_interrupt_leaves_good_weights(reader, own, validated):
+    learnt, unseen = own
+    kept = {}
+
+    def stop(step, loss):
+        kept[step] = reader.network.parameters.copy()
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reader.fit(
+            *learnt,
+            steps=500,
+            batch_size=8,
+            validation_data=unseen if validated else None,
+            validate_every=2,
+            on_step=stop,
+            num_threads=1,
+        )
+    if not validated:
+        np.testing.assert_array_equal(reader.network.parameters, kept[5])
+    else:
+        best = min(reader.history, key=lambda record: record["val_loss"])
+        np.testing.assert_array_equal(reader.network.parameters, kept[best["step"]])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_fit_in_a_process(reader, own, tmp_path):
+    reader.save(tmp_path / "before.npz")
+    np.savez(tmp_path / "own.npz", *own[0][0])
+    code = f"""
+import numpy as np
+from lenet_c import LineReader
+reader = LineReader.load("before.npz")
+with np.load("own.npz") as own:
+    strips = [own[name] for name in own]
+def told(step, loss):
+    if step == 2:
+        print("on its way", flush=True)
+try:
+    reader.fit(strips, {own[0][1]!r}, steps=10**6, on_step=told, num_threads=1)
+except KeyboardInterrupt:
+    assert np.isfinite(reader.network.parameters).all()
+    reader.save("after.npz")
+    print("ended")
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    dog = threading.Timer(60, process.kill)
+    dog.start()
+    try:
+        assert process.stdout.readline() == "on its way\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[0] == "ended\n"
+    finally:
+        dog.cancel()
+        process.kill()
+    after = LineReader.load(tmp_path / "after.npz")
+    assert (after.network.parameters != reader.network.parameters).any()
+
+
+def test_strips_that_are_mixed_in(reader, own, real_digits):
+    stream = datasets.strings(*real_digits[0], preset="mnist", length=3, seed=4)
+    frozen = reader.network["C1.weight"].copy()
+    reader.fit(
+        *own[0],
+        steps=2,
+        synthetic=stream,
+        share=0.5,
+        batch_size=16,
+        distort=None,
+        freeze=["C1"],
+        loss="viterbi",
+        num_threads=1,
+    )
+    assert stream.position == 16
+    np.testing.assert_array_equal(reader.network["C1.weight"], frozen)
+
+
+def test_fields_of_a_folder(reader, draw, rng, tmp_path):
+    made = texts(6, rng)
+    rows = ["file,text"]
+    for k, text in enumerate(made):
+        Image.fromarray(draw(text, rng)[1]).save(tmp_path / f"{k}.png")
+        rows.append(f"{k}.png,{text}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    fields = datasets.folder(tmp_path)
+    assert reader.evaluate(fields).n == 6
+    reader.fit(fields, steps=1, validation_data=fields, batch_size=4, num_threads=1)
+    assert len(reader.history) == 1
+    with pytest.raises(TypeError, match="texts: got some beside fields"):
+        reader.fit(fields, made)
+
+
+def test_a_light_picture_32_pixels_high_is_no_strip(reader, draw, rng):
+    _, picture = draw("2073", rng, height=22, margin=0.23)
+    assert picture.shape[0] == 32
+    strip = preprocess.line(picture)
+    np.testing.assert_array_equal(reader._strips([picture], 1)[0][0], strip)
+    np.testing.assert_array_equal(reader._strips([strip], 1)[0][0], strip)
+
+
+# ---- evaluate and calibrate ----
+
+
+def test_evaluate_counts(reader, read_right):
+    pictures = [picture for _, picture, _ in read_right[:4]]
+    says = [text for _, _, text in read_right[:4]]
+    right = reader.evaluate(pictures, says)
+    assert (right.wrong, right.character_errors, right.rejected) == (0, 0, 0)
+    assert right.characters == sum(map(len, says))
+    says[1] = says[1][:-1]
+    found = reader.evaluate([*pictures, BLANK], [*says, "12"])
+    assert (found.n, found.wrong, found.rejected, found.accepted_wrong) == (5, 2, 1, 1)
+    assert found.character_errors == 1 + 2
+    assert found.error_rate == 2 / 5
+    assert found.character_error_rate == 3 / (sum(map(len, says)) + 2)
+    none = reader.evaluate(pictures, says, reject=Rejection(penalty=0.0))
+    assert (none.rejected, none.accepted_wrong) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [("", "", 0), ("", "12", 2), ("123", "13", 1), ("1234", "1324", 2), ("55", "56", 1)],
+)
+def test_distance(one, other, distance):
+    assert lines._distance(one, other) == lines._distance(other, one) == distance
+
+
+@pytest.fixture(scope="module")
+def many(draw):
+    """Strips, of which some are hard."""
+    rng = np.random.default_rng(3)
+    made = texts(120, rng)
+    gaps = rng.choice([0.3, 0.02, -0.05], len(made))
+    pictures = [draw(t, rng, gap=gap)[1] for t, gap in zip(made, gaps, strict=True)]
+    return [preprocess.line(picture) for picture in pictures], made
+
+
+def test_calibrate(reader, many):
+    strips, made = many
+    loss_before = reader._validate(reader._learnable("", strips, made, 1), 1)["val_loss"]
+    assert reader.calibrate(strips, made, wrong=0.02) is reader
+    temperature = reader.network.temperature
+    assert 0.2 < temperature < 20
+
+    def loss(at):
+        outputs = [out / at for out in reader.outputs(strips)]
+        labels = [[int(c) for c in text] for text in made]
+        found = lenet_c.criteria.forward_loss(outputs, labels, blank=10, gradient=False)
+        return found.losses.mean()
+
+    assert loss(1.0) == pytest.approx(loss_before, rel=1e-4)
+    assert loss(temperature) <= min(loss(at) for at in (0.8 * temperature, 1.25 * temperature, 1.0))
+    found = reader.evaluate(strips, made)
+    accepted = found.n - found.rejected
+    assert 0 < accepted < found.n
+    assert found.accepted_wrong / accepted <= 0.02
+    assert found.accepted_wrong < found.wrong
+    before = reader.network.rejection
+    reader.calibrate(strips, made, wrong=None)
+    assert reader.network.rejection is before
+
+
+def test_a_threshold_rejects_no_more_than_it_must():
+    penalty = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    right = np.array([True, True, False, True, True])
+    assert lines._threshold(penalty, right, 0.0) == pytest.approx(0.25)
+    assert lines._threshold(penalty, right, 0.2) == math.inf
+    assert lines._threshold(penalty, ~right, 0.0) < 0.1
+    assert lines._threshold(penalty, right, 0.25) == math.inf
+
+
+# ---- errors ----
+
+
+def test_networks_that_read_no_strings():
+    with pytest.raises(TypeError, match=r"network: .* want a LeNet5"):
+        LineReader("strings")
+    with pytest.raises(ValueError, match="network: lenet5-1998 has no blank class"):
+        LineReader(LeNet5(LENET5_1998))
+    with pytest.raises(ValueError, match="network: its 12 classes have no names"):
+        LineReader(LeNet5(LENET5_STRINGS.with_classes(13)))
+    with pytest.raises(ValueError, match="name: "):
+        LineReader.pretrained("none")
+
+
+BAD = {
+    "texts: got 1, want 2": lambda r, p: r.fit([p, p], ["12"]),
+    "texts: got 3, want 2": lambda r, p: r.fit(iter([p, p]), ["1", "2", "3"]),
+    r"texts\[1\]: .*'\.' at place 1": lambda r, p: r.fit([p, p], ["12", "1.2"]),
+    "texts: got None": lambda r, p: r.fit([p]),
+    "pictures: got none": lambda r, p: r.fit([], []),
+    "pictures: none to learn from, for the first: no writing": lambda r, p: r.fit([BLANK], ["1"]),
+    "pictures: none to learn from, .*too long": lambda r, p: r.fit([p], ["1" * 200]),
+    "steps: got 0": lambda r, p: r.fit([p], ["1"], steps=0),
+    "batch_size: got 0": lambda r, p: r.fit([p], ["1"], batch_size=0),
+    "validate_every: got 0": lambda r, p: r.fit([p], ["1"], validate_every=0),
+    "share: got 2": lambda r, p: r.fit([p], ["1"], share=2),
+    "synthetic: ": lambda r, p: r.fit([p], ["1"], synthetic=[p]),
+    "distort: ": lambda r, p: r.fit([p], ["1"], distort=0.5),
+    "loss: got 'mse'": lambda r, p: r.fit([p], ["1"], loss="mse"),
+    "validation_data: want a pair": lambda r, p: r.fit([p], ["1"], validation_data=p),
+    "validation_data: none": lambda r, p: r.fit([p], ["1"], validation_data=([BLANK], ["1"])),
+    "pictures: got 2 that show a line, want at least 50": lambda r, p: r.calibrate(
+        [p] * 2, ["1", "2"]
+    ),
+    "wrong: got 3": lambda r, p: r.calibrate([p], ["1"], wrong=3),
+    r"strips\[1\]: got float64": lambda r, p: r.read_strips(
+        [np.zeros((32, 40), np.uint8), np.zeros((32, 40))]
+    ),
+    r"strips\[0\]: got uint8 \(31, 40\)": lambda r, p: r.outputs([np.zeros((31, 40), np.uint8)]),
+    "pattern: ": lambda r, p: r.read(p, pattern="("),
+    "lexicon: ": lambda r, p: r.read(p, lexicon=["12a"]),
+    "n_best: got 0": lambda r, p: r.read(p, n_best=0),
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_errors(quick_reader, read_right, words):
+    before = quick_reader.network.parameters.copy()
+    with pytest.raises((TypeError, ValueError), match=words):
+        BAD[words](quick_reader, read_right[0][1])
+    np.testing.assert_array_equal(quick_reader.network.parameters, before)
+
+
+def test_a_calibration_that_fails_changes_nothing(reader, many):
+    reader.network.temperature = 1.5
+    for strips in (many[0], [np.zeros((32, 90), np.uint8)] * 60):
+        with pytest.raises(ValueError, match="none is read right"):
+            reader.calibrate(strips, ["9090909"] * len(strips))
+        assert reader.network.temperature == 1.5
+        assert reader.network.rejection is None
