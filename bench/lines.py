@@ -611,7 +611,7 @@ class Contender:
             self.settings[what] = max(right, key=right.__getitem__, default=child.settings[0])
         finally:
             child.close()
-        say(f"{self.name}, {what}: {self.settings[what]} of {right}")
+        say(f"{self.name}, {what}: {self.settings[what]}")
 
 
 Sets = dict[str, tuple[Sequence[np.ndarray], Sequence[str]]]
