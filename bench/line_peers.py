@@ -22,7 +22,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = "0123456789"
-SCALES = (1, 2, 3)  # of a picture, before a peer sees it
+LOOKS = {"1x": (1, 0), "2x": (2, 0), "3x": (3, 0), "1x with a margin": (1, 6)}
+"""How a peer may see a picture: so many times as large, with so many more pixels around it."""
 
 Read = Callable[[np.ndarray], str]
 Settings = dict[str, Callable[[], Read]]  # each loads what it needs, when it is first asked for
@@ -36,10 +37,19 @@ def digits(text: str) -> str:
 # ---- in the child --------------------------------------------------------------------------------
 
 
-def enlarged(picture: np.ndarray, scale: int) -> np.ndarray:
-    """Draw a picture of one or three channels larger, with soft edges."""
+def enlarged(picture: np.ndarray, scale: int, margin: int) -> np.ndarray:
+    """Draw a picture of one or three channels larger, with soft edges, on more of its paper."""
     from PIL import Image
 
+    if margin:
+        edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+        height, width = picture.shape[:2]
+        wide = np.empty((height + 2 * margin, width + 2 * margin, *picture.shape[2:]), np.uint8)
+        wide[:] = np.median(edge, axis=0)
+        wide[margin : margin + height, margin : margin + width] = picture
+        picture = wide
+    if scale == 1:
+        return picture
     image = Image.fromarray(picture)
     return np.asarray(image.resize((image.width * scale, image.height * scale), Image.BICUBIC))
 
@@ -49,14 +59,14 @@ def three_channels(picture: np.ndarray) -> np.ndarray:
     return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
 
 
-def at_scales(name: str, load: Callable[[], Read]) -> Settings:
-    """Give a reader that sees pictures larger, too."""
+def in_looks(name: str, load: Callable[[], Read]) -> Settings:
+    """Give a reader that sees pictures in each of LOOKS."""
 
-    def at(scale: int) -> Read:
+    def seeing(scale: int, margin: int) -> Read:
         read = load()
-        return lambda picture: read(enlarged(picture, scale) if scale > 1 else picture)
+        return lambda picture: read(enlarged(picture, scale, margin))
 
-    return {f"{name}, {scale}x": partial(at, scale) for scale in SCALES}
+    return {f"{name}, {look}": partial(seeing, *numbers) for look, numbers in LOOKS.items()}
 
 
 def _line_reader(model: str) -> Any:
@@ -107,7 +117,7 @@ def rapidocr(model: str) -> Settings:
             )
         return lambda picture: recogniser(three_channels(picture)[..., ::-1])[0][0][0]
 
-    return at_scales("all characters", partial(load, False)) | at_scales(
+    return in_looks("all characters", partial(load, False)) | in_looks(
         "digits alone", partial(load, True)
     )
 
@@ -134,9 +144,9 @@ def tesseract(model: str) -> Settings:
         return read
 
     return (
-        at_scales("line", partial(load, PSM.SINGLE_LINE))
-        | at_scales("word", partial(load, PSM.SINGLE_WORD))
-        | at_scales("raw line", partial(load, PSM.RAW_LINE))
+        in_looks("line", partial(load, PSM.SINGLE_LINE))
+        | in_looks("word", partial(load, PSM.SINGLE_WORD))
+        | in_looks("raw line", partial(load, PSM.RAW_LINE))
     )
 
 

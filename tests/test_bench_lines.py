@@ -198,5 +198,15 @@ def test_tesseract_is_asked_for_digits(monkeypatch):
     assert said.endswith("(60, 30)")
 
 
+def test_what_a_peer_sees(rng):
+    for shape in ((20, 30), (20, 30, 3)):
+        picture = np.full(shape, 200, np.uint8)
+        picture[5:15, 5:25] = rng.integers(0, 256, picture[5:15, 5:25].shape)
+        assert line_peers.enlarged(picture, 3, 0).shape == (60, 90, *shape[2:])
+        wide = line_peers.enlarged(picture, 1, 6)
+        assert np.array_equal(wide[6:26, 6:36], picture)
+        assert wide.sum() == picture.sum() + 200 * (wide.size - picture.size)
+
+
 def test_digits():
     assert digits("1.250,- O²٣") == "1250"
