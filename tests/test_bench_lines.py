@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from bench import line_peers, lines
+from bench import line_peers, line_scores, line_times, lines
 from bench.line_peers import Child, Failure, digits, in_turns
 from lenet_c import LENET5_1998, LENET5_STRINGS, LeNet5, LineReader
 from lenet_c.lines import LineReading
@@ -27,25 +27,25 @@ def slow_edits(a, b):
 
 
 def test_edits():
-    assert lines.edits("kitten", "sitting") == 3
+    assert line_scores.edits("kitten", "sitting") == 3
     texts = ["".join(t) for n in range(4) for t in itertools.product("01", repeat=n)]
     for a, b in itertools.product(texts, texts):
-        assert lines.edits(a, b) == slow_edits(a, b), (a, b)
+        assert line_scores.edits(a, b) == slow_edits(a, b), (a, b)
 
 
 def test_score():
-    found = lines.score(["123", "", "77"], ["123", "45", "7"])
+    found = line_scores.score(["123", "", "77"], ["123", "45", "7"])
     assert (found.n, found.right, found.errors) == (3, pytest.approx(1 / 3), 3 / 6)
     with pytest.raises(ValueError):
-        lines.score(["1"], ["1", "2"])
+        line_scores.score(["1"], ["1", "2"])
 
 
 def test_folds_hold_each_number_once():
-    parts = lines.folds(1083)
+    parts = line_scores.folds(1083)
     assert len(parts) == 5
     assert sorted(np.concatenate(parts).tolist()) == list(range(1083))
     assert {len(part) for part in parts} == {216, 217}
-    assert all(np.array_equal(a, b) for a, b in zip(parts, lines.folds(1083), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(parts, line_scores.folds(1083), strict=True))
     assert not np.array_equal(parts[0], np.arange(217))  # at random
 
 
@@ -54,17 +54,19 @@ def reading(text, probability):
 
 
 def test_nothing_read_is_never_accepted():
-    given = lines.answers([reading("1", 0.5), reading("", 0.9), reading("2", 0.0)], ["1", "", "2"])
+    given = line_scores.answers(
+        [reading("1", 0.5), reading("", 0.9), reading("2", 0.0)], ["1", "", "2"]
+    )
     assert given.penalty.tolist() == [pytest.approx(np.log(2)), np.inf, np.inf]
-    assert lines.accepted(given, np.inf).tolist() == [True, False, False]
-    assert lines.accepted(given[np.array([1, 2])], lines.threshold(given)).sum() == 0
-    assert lines.threshold(given[np.array([1, 2])]) == 0.0
+    assert line_scores.accepted(given, np.inf).tolist() == [True, False, False]
+    assert line_scores.accepted(given[np.array([1, 2])], line_scores.threshold(given)).sum() == 0
+    assert line_scores.threshold(given[np.array([1, 2])]) == 0.0
 
 
 def test_threshold_reads_as_many_as_it_may():
     rng = np.random.default_rng(3)
-    given = lines.Answers(rng.permutation(1000.0 + np.arange(500)), rng.random(500) < 0.97)
-    found = lines.accepted(given, lines.threshold(given, 0.02))
+    given = line_scores.Answers(rng.permutation(1000.0 + np.arange(500)), rng.random(500) < 0.97)
+    found = line_scores.accepted(given, line_scores.threshold(given, 0.02))
     assert 0 < found.sum() < 500
     assert (~given.right[found]).mean() <= 0.02
     order = np.argsort(given.penalty)
@@ -74,13 +76,13 @@ def test_threshold_reads_as_many_as_it_may():
 
 def test_each_part_has_its_threshold_from_the_others():
     parts = [np.array([0, 2]), np.array([1, 3, 4])]
-    given = lines.Answers(
+    given = line_scores.Answers(
         np.array([1.0, 10.0, 2.0, 30.0, 20.0]), np.array([True, True, False, False, True])
     )
-    limits = lines.limits_of_others(given, parts)
+    limits = line_scores.limits_of_others(given, parts)
     assert limits[[1, 3, 4]].tolist() == [1.5] * 3  # the second of 0 and 2 is wrong
     assert limits[[0, 2]].tolist() == [25.0] * 2  # between the right 20 and the wrong 30
-    assert lines.accepted(given, limits).tolist() == [True, False, True, False, False]
+    assert line_scores.accepted(given, limits).tolist() == [True, False, True, False, False]
 
 
 def test_aims():
@@ -105,11 +107,11 @@ def test_multiply_adds_of_a_sweep():
     network = LeNet5(LENET5_1998)
     c1, c3 = 6 * 25 * 28 * 220, 60 * 25 * 10 * 106
     rest = 49 * (400 * 120 + 120 * 84 + 84 * 10)
-    assert lines.sweep_multiply_adds(network) == c1 + c3 + rest == 5_401_080
+    assert line_times.sweep_multiply_adds(network) == c1 + c3 + rest == 5_401_080
     learner = LeNet5(LENET5_STRINGS)
-    forward = lines.sweep_multiply_adds(learner)
+    forward = line_times.sweep_multiply_adds(learner)
     assert forward == c1 + c3 + rest + 49 * 84
-    assert lines.sweep_multiply_adds(learner, trains=True) == 3 * forward - c1
+    assert line_times.sweep_multiply_adds(learner, trains=True) == 3 * forward - c1
 
 
 def test_a_cheque_folder(tmp_path):
