@@ -7,6 +7,7 @@ thread; of what is read, digits alone count.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -290,6 +291,12 @@ class Child:
         self.settings: list[str] = opened["settings"]
         self.version: str = opened["version"]
 
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def ask(self, *command: Any) -> Any:
         """Let it answer.
 
@@ -318,12 +325,16 @@ class Child:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.log):
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+Found = tuple[list[str], list[float]]
 
 
 def in_turns(
     children: Sequence[tuple[Child, str]], pictures: Sequence[np.ndarray], at_once: int = 25
-) -> list[tuple[list[str], list[float]]]:
+) -> list[Found | Failure]:
     """Have all read the same pictures, some at a time, one after the other.
 
     Parameters
@@ -335,19 +346,26 @@ def in_turns(
 
     Returns
     -------
-    list of (texts, seconds)
+    list of (texts, seconds), or of Failure
         One for each child.
     """
-    found: list[tuple[list[str], list[float]]] = [([], []) for _ in children]
+    found: list[Found | Failure] = [([], []) for _ in children]
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/pictures.npz"
         np.savez(file, *pictures)
         for first in range(0, len(pictures), at_once):
             last = min(first + at_once, len(pictures))
-            for (child, setting), (texts, seconds) in zip(children, found, strict=True):
-                answer = child.ask("read", file, first, last, setting)
-                texts += answer["texts"]
-                seconds += answer["seconds"]
+            for k, (child, setting) in enumerate(children):
+                mine = found[k]
+                if isinstance(mine, Failure):
+                    continue
+                try:
+                    answer = child.ask("read", file, first, last, setting)
+                except Failure as error:
+                    found[k] = error
+                else:
+                    mine[0].extend(answer["texts"])
+                    mine[1].extend(answer["seconds"])
     return found
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from lenet_c.lines import LineReading, _threshold
 
+LENGTH = 5  # of a string
+SEED = 1998  # of strings and of folds
 FOLDS = 5
-SEED = 1998
 WRONG = 0.01  # of what is read
 
 

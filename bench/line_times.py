@@ -11,6 +11,7 @@ import numpy as np
 
 from bench import counts
 from bench.common import Data, Images, duration, markdown
+from bench.line_scores import LENGTH, SEED
 from bench.paths import peak_flops, time_call
 from lenet_c import (
     LENET5_1998,
@@ -24,8 +25,6 @@ from lenet_c import (
     preprocess,
 )
 
-LENGTH = 5
-SEED = 1998
 STRIP = (32, 224)
 N_FIELDS = 8
 BATCH = 64

@@ -15,6 +15,7 @@ a word.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import os
@@ -32,6 +33,7 @@ from bench.common import ROOT, Data, Images, add_output, duration, markdown, mni
 from bench.line_peers import Child, Failure, digits, in_turns
 from bench.line_scores import (
     FOLDS,
+    LENGTH,
     SEED,
     WRONG,
     Answers,
@@ -50,7 +52,6 @@ from lenet_c.lines import LineReading
 OUTPUT = ROOT / "docs" / "line_figures.md"
 N_STRINGS = 1000
 N_CHOOSING = 100  # strings, and cheques of the first half, on which a peer's setting is chosen
-LENGTH = 5
 
 
 def aimed(value: float, aim: float | None) -> str:
@@ -329,42 +330,66 @@ class Contender:
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, float | None] = {}
         self.version = ""
+        self.failures: list[str] = []
+
+    def start(self) -> Child | None:
+        """Start its process, or note why that cannot be."""
+        try:
+            return Child(self.name, self.python, self.model)
+        except (Failure, OSError) as error:
+            self.fail("start", error)
+            return None
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Note that it cannot do something, and why."""
+        self.failures.append(f"{self.name}, {what}: {error}")
+        say(self.failures[-1])
 
     def choose(self, what: str, pictures: Sequence[np.ndarray], wanted: Sequence[str]) -> None:
         """Keep the setting that reads most of these, the first of equals."""
-        child = Child(self.name, self.python, self.model)
-        try:
-            self.version = child.version
-            right = {}
-            for setting in child.settings if len(child.settings) > 1 else ():
-                ((texts, _),) = in_turns([(child, setting)], pictures)
-                right[setting] = score(texts, wanted).right
-            self.settings[what] = max(right, key=right.__getitem__, default=child.settings[0])
-        finally:
-            child.close()
-        say(f"{self.name}, {what}: {self.settings[what]}")
+        child = self.start()
+        if child is None:
+            return
+        self.version = child.version
+        right = {}
+        with child:
+            for setting in child.settings:
+                (found,) = in_turns([(child, setting)], pictures)
+                if isinstance(found, Failure):
+                    self.fail(f"{what}, {setting}", found)
+                else:
+                    right[setting] = score(found[0], wanted).right
+        if right:
+            self.settings[what] = max(right, key=right.__getitem__)
+            say(f"{self.name}, {what}: {self.settings[what]}")
 
 
 Sets = dict[str, tuple[Sequence[np.ndarray], Sequence[str]]]
 
 
 def measure_peers(what: str, contenders: Sequence[Contender], sets: Sets) -> None:
-    """Have all contenders read sets of pictures of one sort, in turns."""
-    children = [Child(c.name, c.python, c.model) for c in contenders]
-    seconds: list[list[float]] = [[] for _ in contenders]
-    try:
+    """Have all that have a setting read sets of pictures of one sort, in turns."""
+    with contextlib.ExitStack() as stack:
+        running: list[tuple[Contender, Child, list[float]]] = []
+        for contender in contenders:
+            child = contender.start() if what in contender.settings else None
+            if child is not None:
+                running.append((contender, stack.enter_context(child), []))
         for name, (pictures, wanted) in sets.items():
-            pairs = [(a, c.settings[what]) for a, c in zip(children, contenders, strict=True)]
-            for k, (texts, taken) in enumerate(in_turns(pairs, pictures)):
-                contenders[k].scores[name] = score(texts, wanted)
-                seconds[k] += taken
+            pairs = [(child, contender.settings[what]) for contender, child, _ in running]
+            found = in_turns(pairs, pictures)
+            for (contender, _, seconds), mine in zip(running, found, strict=True):
+                if isinstance(mine, Failure):
+                    contender.fail(name, mine)
+                else:
+                    contender.scores[name] = score(mine[0], wanted)
+                    seconds += mine[1]
             say(f"{name}: read by all")
-        for k, child in enumerate(children):
-            contenders[k].seconds[what] = median(seconds[k])
-            contenders[k].memory[what] = child.ask("memory")
-    finally:
-        for child in children:
-            child.close()
+        for contender, child, seconds in running:
+            if seconds:
+                contender.seconds[what] = median(seconds)
+            with contextlib.suppress(Failure):  # it was noted
+                contender.memory[what] = child.ask("memory")
 
 
 STRINGS, CHEQUES = "strings", "cheque amounts"
@@ -379,18 +404,15 @@ def peers_table(
     first_half: bool,
 ) -> str:
     """Compare with other readers of lines."""
-    contenders, missing = [], []
+    contenders = [
+        Contender(name, sys.executable, model)
+        if name.startswith("lenet_c")
+        else Contender(name, python, "")
+        for name in line_peers.READERS
+    ]
     choosing, texts = KINDS[0].make(data[0], N_CHOOSING)
-    for name in line_peers.READERS:
-        ours = name.startswith("lenet_c")
-        contender = Contender(name, sys.executable if ours else python, model if ours else "")
-        try:
-            contender.choose(STRINGS, [255 - strip for strip in choosing], texts)
-        except (Failure, OSError) as error:
-            missing.append(f"{name}: {error}")
-            say(missing[-1])
-        else:
-            contenders.append(contender)
+    for contender in contenders:
+        contender.choose(STRINGS, [255 - strip for strip in choosing], texts)
     sets: Sets = {}
     for kind in KINDS:
         strips, wanted = kind.make(data[1], n)
@@ -400,7 +422,7 @@ def peers_table(
     of_cheques: Sets = {}
     if given is not None:
         pictures = given.pictures()
-        able = [c for c in contenders if c.name != "lenet_c, strips"]
+        able = [c for c in contenders if c.settings and c.name != "lenet_c, strips"]
         for contender in able:
             contender.choose(CHEQUES, pictures[:N_CHOOSING], given.texts[:N_CHOOSING])
         cuts = {"the first half": slice(0, given.half), "the second half": slice(given.half, None)}
@@ -411,12 +433,13 @@ def peers_table(
         }
         measure_peers(CHEQUES, able, of_cheques)
         rows.append(CHEQUES)
-    return "\n\n".join(_peers_parts(contenders, {**sets, **of_cheques}, rows, missing))
+    return "\n\n".join(_peers_parts(contenders, {**sets, **of_cheques}, rows))
 
 
-def _peers_parts(
-    contenders: Sequence[Contender], sets: Sets, kinds: Sequence[str], missing: Sequence[str]
-) -> list[str]:
+def _peers_parts(contenders: Sequence[Contender], sets: Sets, kinds: Sequence[str]) -> list[str]:
+    missing = [line for contender in contenders for line in contender.failures]
+    contenders = [contender for contender in contenders if contender.settings]
+
     def line(what: str, cell: Callable[[Contender], str]) -> list[str]:
         return [what, *map(cell, contenders)]
 
@@ -542,31 +565,38 @@ def main(argv: list[str] | None = None) -> None:
     data = mnist()
     given = cheques(options.cheques, options.first_half) if options.cheques else None
     tables: dict[str, str] = {}
-    if "strings" in wanted:
-        tables["strings"] = strings_table(reader, data[1], options.strings, options.threads)
-    if "time" in wanted:
-        tables["time"] = time_table(reader, data, options.rounds, options.seconds)
-    if "cheques" in wanted and given is not None:
-        tables["cheques"] = cheque_tables(
-            load,
-            given,
-            data[0],
-            first_half=options.first_half,
-            steps=options.steps,
-            parts=options.folds,
-            threads=options.threads,
+
+    def measure(name: str, table: Callable[[], str]) -> None:
+        """Keep a part as soon as it is measured."""
+        if name not in wanted:
+            return
+        tables[name] = f"{about(options.model)}\n\n{table()}"
+        if options.write:
+            path = options.output
+            old = path.read_text(encoding="utf-8") if path.exists() else ""
+            path.write_text(page(tables, old), encoding="utf-8")
+
+    measure("strings", lambda: strings_table(reader, data[1], options.strings, options.threads))
+    measure("time", lambda: time_table(reader, data, options.rounds, options.seconds))
+    if given is not None:
+        measure(
+            "cheques",
+            lambda: cheque_tables(
+                load,
+                given,
+                data[0],
+                first_half=options.first_half,
+                steps=options.steps,
+                parts=options.folds,
+                threads=options.threads,
+            ),
         )
-    if "peers" in wanted:
-        model = str(Path(options.model).resolve()) if options.model else ""
-        tables["peers"] = peers_table(
-            options.peers, model, data, options.strings, given, options.first_half
-        )
-    tables = {name: f"{about(options.model)}\n\n{text}" for name, text in tables.items()}
+    model = str(Path(options.model).resolve()) if options.model else ""
+    measure(
+        "peers",
+        lambda: peers_table(options.peers, model, data, options.strings, given, options.first_half),
+    )
     print(page(tables))
-    if options.write:
-        path = options.output
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        path.write_text(page(tables, old), encoding="utf-8")
 
 
 if __name__ == "__main__":

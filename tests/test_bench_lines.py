@@ -143,17 +143,17 @@ def model(tmp_path):
 
 def test_a_reader_in_a_process_of_its_own(model, rng):
     strips = [rng.integers(0, 256, (32, width), np.uint8) for width in (60, 90, 40)]
-    child = Child("lenet_c, strips", sys.executable, model)
-    try:
-        ((texts, seconds),) = in_turns([(child, "as strips")], [255 - s for s in strips], 2)
+    pictures = [255 - strip for strip in strips]
+    with Child("lenet_c, strips", sys.executable, model) as child:
+        both = [(child, "as strips"), (child, "another")]
+        (texts, seconds), other = in_turns(both, pictures, 2)
+        assert isinstance(other, Failure)
+        assert "KeyError: 'another'" in str(other)
         assert child.ask("memory") is None or child.ask("memory") > 1
-        with pytest.raises(Failure, match="KeyError"):
-            child.ask("read", "", 0, 1, "another")
         child.process.kill()
-        with pytest.raises(Failure, match="ended with code -9"):
-            child.ask("memory")
-    finally:
-        child.close()
+        (ended,) = in_turns([(child, "as strips")], pictures)
+        assert isinstance(ended, Failure)
+        assert "ended with code -9" in str(ended)
     reader = LineReader.load(model)
     assert texts == [found.text for found in reader.read_strips(strips)]
     assert len(seconds) == 3
@@ -163,6 +163,46 @@ def test_a_reader_in_a_process_of_its_own(model, rng):
 def test_a_reader_that_is_not_there():
     with pytest.raises(Failure, match="KeyError: 'another'"):
         Child("another", sys.executable, "")
+
+
+def test_contenders(model, rng, monkeypatch):
+    def two(name):
+        return {"blind": lambda: lambda picture: "", "seeing": lambda: lambda picture: "7-"}
+
+    class Here(Child):
+        """The child's session, in this process."""
+
+        def __init__(self, name, python, model):
+            if name == "missing":
+                raise Failure("is not installed")
+            self.session = line_peers.Session()
+            opened = self.session.open(name, model)
+            self.settings, self.version = opened["settings"], opened["version"]
+
+        def ask(self, command, *arguments):
+            if command == "read" and self.settings == ["dies"]:
+                raise Failure("died")
+            return getattr(self.session, command)(*arguments)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(lines, "Child", Here)
+    monkeypatch.setitem(line_peers.READERS, "two", two)
+    monkeypatch.setitem(line_peers.READERS, "dying", lambda model: {"dies": lambda: None})
+    names = ("two", "dying", "missing")
+    contenders = [lines.Contender(name, "", "") for name in names]
+    pictures, wanted = [np.zeros((3, 3), np.uint8)] * 2, ["7", "8"]
+    for contender in contenders:
+        contender.choose(lines.STRINGS, pictures, wanted)
+    lines.measure_peers(lines.STRINGS, contenders, {"some": (pictures, wanted)})
+    assert contenders[0].settings == {lines.STRINGS: "seeing"}
+    assert contenders[0].scores["some"].right == 0.5
+    text = "\n\n".join(
+        lines._peers_parts(contenders, {"some": (pictures, wanted)}, [lines.STRINGS])
+    )
+    assert "| some (2) | 50.0%, 50.0% |\n" in text
+    assert "Not measured: dying, strings, dies: died; missing, start: is not installed." in text
 
 
 def test_peers_that_are_missing(monkeypatch):
