@@ -114,6 +114,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
     _refuse(arguments, "--strings", (*NOT_FOR_STRINGS, *ONLY_FOR_FIELDS))
     _check_output(arguments)
     name, digits, test = dataset(arguments)
+    learnt, held_out = recipe.split(*digits)
     steps = arguments.steps or recipe.STEPS
     batch = sum(recipe.SHARES.values())
     print(
@@ -123,13 +124,13 @@ def train_digits(arguments: argparse.Namespace) -> None:
     began = time.perf_counter()
     with _progress(arguments, steps, batch) as progress:
         reader = recipe.train(
-            *digits,
+            *learnt,
             steps=steps,
             seed=arguments.seed,
             on_step=None if progress is None else lambda k, loss, _: progress.step(k, loss),
         )
     seconds = time.perf_counter() - began
-    _calibrate(lambda: recipe.calibrate(reader, *digits, seed=arguments.seed))
+    _calibrate(lambda: recipe.calibrate(reader, *held_out, seed=arguments.seed))
     reader.network.class_names = DIGITS
     reader.network.class_names = DIGITS
     reader.network.notes = {

@@ -7,6 +7,7 @@ as the digits are, some as in the paper (section VII.B).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,24 @@ from lenet_c.trainer import Trainer
 STEPS = 20_000
 SHARES = {"field": 44, "mnist": 10, "paper": 10}  # strips of each preset in an update
 OPTIMIZER = Adam(4e-3, schedule=OneCycle(warm_up=0.15, start=0.05, end=0.0))
+
+
+def split(images: ArrayLike, labels: ArrayLike) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Part digits: five sixths to learn from, and the last sixth, 10,000 of MNIST, to calibrate by.
+
+    Parameters
+    ----------
+    images : uint8 array (N, 28, 28)
+    labels : integer array (N,)
+
+    Returns
+    -------
+    tuple
+        Of two pairs (images, labels).
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    n = len(images) - len(images) // 6
+    return (images[:n], labels[:n]), (images[n:], labels[n:])
 
 
 def train(
@@ -86,14 +105,14 @@ def calibrate(
 ) -> None:
     """Give a reader its temperature and its threshold for doubts, by strips that it has not seen.
 
-    They are as real fields are, made of the digits that it learnt from.
+    They are as real fields are, made of digits that it has not seen either.
 
     Parameters
     ----------
     reader : LineReader
         Of digits.
     images, labels, seed, num_threads
-        As of `train`.
+        As of `train`: the other part of `split`.
     """
     own = strings(images, labels, preset="field", empty=0.0, seed=seed * len(SHARES) + len(SHARES))
     strips, texts = own.batch(CALIBRATED_ON, num_threads=num_threads)
