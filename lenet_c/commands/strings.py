@@ -132,7 +132,6 @@ def train_digits(arguments: argparse.Namespace) -> None:
     seconds = time.perf_counter() - began
     _calibrate(lambda: recipe.calibrate(reader, *held_out, seed=arguments.seed))
     reader.network.class_names = DIGITS
-    reader.network.class_names = DIGITS
     reader.network.notes = {
         "command": f"lenet-c train --strings --steps {steps} --seed {arguments.seed}",
         "dataset": name,
