@@ -145,6 +145,11 @@ def _line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
+def hear_interrupts() -> None:
+    """Undo that a shell's background job ignores interrupts, as would what it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def scratch() -> str:
     """Give a folder for this process's files, in memory where the system has such."""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None

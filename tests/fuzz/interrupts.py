@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from lenet_c import LeNet5
-from tests.fuzz.engine import ROOT, Finding, expect, scratch
+from tests.fuzz.engine import ROOT, Finding, expect, hear_interrupts, scratch
 
 # Two networks are saved in turn, as soon as the first line is out.
 SAVING = """
@@ -254,8 +254,6 @@ class Interrupts:
 
     def run(self, seconds: float | None, trials: int | None = None) -> list[str]:
         """Try all kinds in turn until the time is over; what was found."""
-        # a shell's background job ignores interrupts, and so would what it starts
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         over = time.monotonic() + (1e9 if seconds is None else seconds)
         found: list[str] = []
         done = 0
@@ -285,6 +283,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    hear_interrupts()
     trials = Interrupts(arguments.seed)
     found = trials.run(arguments.seconds)
     for what in sorted(set(found)):

@@ -164,6 +164,7 @@ def main() -> int:
     for name in arguments.parts:
         if name not in PARTS:
             parser.error(f"no part {name!r}, want some of {', '.join(PARTS)}")
+    engine.hear_interrupts()
     KEPT.mkdir(parents=True, exist_ok=True)
     wanted = arguments.parts or list(PARTS)
     lanes = [
