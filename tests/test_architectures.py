@@ -687,7 +687,7 @@ HOSTILE: list[tuple[Any, str]] = [
         edited("extra", to=1),
         (
             "architecture: got a key 'extra', "
-            "want only name, layers, input_shape, background, foreground"
+            "want only name, layers, input_shape, background, foreground, blank"
         ),
     ),
     (edited("name", to=None), "architecture: name: got None, want a str"),
