@@ -111,6 +111,7 @@ class LabelledPictures(Pictures):
         network: Plan,
         pictures: ArrayLike | Sequence[ArrayLike],
         labels: Sequence[ArrayLike],
+        name: str = "images",
     ) -> None: ...
     @property
     def lengths(self) -> NDArray[np.int32]: ...

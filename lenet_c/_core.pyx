@@ -777,20 +777,22 @@ cdef class Pictures:
     cdef list held
     cdef _Workspace memory  # of pointers, heights and widths
 
-    def __cinit__(self, Plan network not None, pictures, labels=None):  # those of Strings
+    def __cinit__(self, Plan network not None, pictures, labels=None, str name=None):
         cdef int axes = 2 if network.input.channels == 1 else 3
+        if name is None:
+            name = "pictures" if labels is None else "images"
         self.is_one_array = not isinstance(pictures, (list, tuple))
         if self.is_one_array:
-            pictures = checks.array("pictures", pictures)
+            pictures = checks.array(name, pictures)
             if pictures.ndim not in (axes, axes + 1):
                 one = "height, width" if axes == 2 else f"{network.input.channels}, height, width"
-                raise ValueError(f"pictures: shape {pictures.shape}, want ({one}) or (N, {one})")
+                raise ValueError(f"{name}: shape {pictures.shape}, want ({one}) or (N, {one})")
         given = [pictures] if self.is_one_array and pictures.ndim == axes else list(pictures)
         if not given:
-            raise ValueError("pictures: no pictures, want at least one")
-        self._hold(network, given, axes)
+            raise ValueError(f"{name}: no pictures, want at least one")
+        self._hold(network, given, axes, name)
 
-    cdef int _hold(self, Plan network, list given, int axes) except -1:
+    cdef int _hold(self, Plan network, list given, int axes, str name) except -1:
         cdef int64_t i, n = len(given), bad
         cdef const uint8_t[:, :, ::1] bytes_of
         cdef const float[:, :, ::1] floats_of
@@ -805,21 +807,21 @@ cdef class Pictures:
         widths = heights + n
         self.held = []
         for i in range(n):
-            array = checks.array(f"pictures: {i}", given[i])
+            array = checks.array(f"{name}: {i}", given[i])
             if array.dtype != np.uint8 and array.dtype != np.float32:
-                raise TypeError(f"pictures: {i} has dtype {array.dtype}, want uint8 "
+                raise TypeError(f"{name}: {i} has dtype {array.dtype}, want uint8 "
                                 "(raw grey, 0 background, 255 ink) or float32 "
                                 "(already normalised)")
             if i and (array.dtype == np.float32) != bool(self.pictures.is_float):
-                raise TypeError(f"pictures: {i} has dtype {array.dtype}, and those before it "
+                raise TypeError(f"{name}: {i} has dtype {array.dtype}, and those before it "
                                 "another, want one dtype for all")
             self.pictures.is_float = array.dtype == np.float32
             if array.ndim != axes or (axes == 3 and array.shape[0] != network.input.channels):
                 one = ("height, width" if axes == 2
                        else f"{network.input.channels}, height, width")
-                raise ValueError(f"pictures: {i} has shape {array.shape}, want ({one})")
+                raise ValueError(f"{name}: {i} has shape {array.shape}, want ({one})")
             if not (1 <= array.shape[axes - 2] <= LONGEST and 1 <= array.shape[axes - 1] <= LONGEST):
-                raise ValueError(f"pictures: {i} is {array.shape[axes - 2]}x"
+                raise ValueError(f"{name}: {i} is {array.shape[axes - 2]}x"
                                  f"{array.shape[axes - 1]}, want sides of 1 to {LONGEST:,} pixels")
             array = np.require(array.reshape(-1, *array.shape[axes - 2:]),
                                requirements=["C", "A"])
@@ -831,7 +833,7 @@ cdef class Pictures:
                 bad = lenet_first_not_finite(<const float *>pixels[i], floats_of.size)
                 if bad < <int64_t>floats_of.size:
                     from lenet_c import inputs
-                    raise ValueError(f"pictures: {i} has a pixel that is NaN or infinite, "
+                    raise ValueError(f"{name}: {i} has a pixel that is NaN or infinite, "
                                      "want finite values: " + inputs.FINITE)
             else:
                 bytes_of = array
@@ -854,37 +856,39 @@ cdef class LabelledPictures(Pictures):
     network : Plan
     pictures : as for `Pictures`
     labels : sequence of N int arrays, without the blank, which is the network's last class
+    name : str, what an error calls the pictures, and if it is not "images" the labels too
     """
 
     cdef list labels  # int32 arrays that nobody else has
     cdef readonly object lengths
 
-    def __cinit__(self, Plan network not None, pictures, labels):
+    def __cinit__(self, Plan network not None, pictures, labels, str name="images"):
         cdef const int32_t[::1] label
         cdef int32_t classes = network.classes, needed
         cdef int64_t i, k
+        cdef str own = "labels" if name == "images" else name
         if len(labels) != self.n:
-            raise ValueError(f"labels: {len(labels)} strings, want {self.n}, one for each strip")
+            raise ValueError(f"{own}: {len(labels)} strings, want {self.n}, one for each strip")
         self.labels = []
         lengths = np.empty(self.n, np.int32)
         for i in range(self.n):
             array = np.array(labels[i], np.int32).reshape(-1)
             label = array
             if self.positions[i, 0] != 1:
-                raise ValueError(f"images: strip {i} is {self.pictures.heights[i]} pixels high, want "
+                raise ValueError(f"{name}: strip {i} is {self.pictures.heights[i]} pixels high, want "
                                  f"{network.input.height} or less")
             if <int64_t>self.pictures.widths[i] * network.input.height > LENET_MAX_STRIP:
-                raise ValueError(f"images: strip {i} is {self.pictures.widths[i]:,} pixels wide, want "
+                raise ValueError(f"{name}: strip {i} is {self.pictures.widths[i]:,} pixels wide, want "
                                  f"{LENET_MAX_STRIP // network.input.height:,} or less to learn from")
             needed = <int32_t>label.shape[0]
             for k in range(label.shape[0]):
                 if not 0 <= label[k] < classes - 1:
-                    raise ValueError(f"labels: row {i} has class {label[k]} at place {k}, want 0 to "
+                    raise ValueError(f"{own}: row {i} has class {label[k]} at place {k}, want 0 to "
                                      f"{classes - 2}")
                 needed += k > 0 and label[k] == label[k - 1]
             if needed > self.positions[i, 1]:
                 raise ValueError(
-                    f"labels: row {i} has {label.shape[0]} characters, which take {needed} positions "
+                    f"{own}: row {i} has {label.shape[0]} characters, which take {needed} positions "
                     "(one each, and one between equal neighbours); its strip is "
                     f"{self.pictures.widths[i]} pixels wide and has {self.positions[i, 1]}")
             lengths[i] = label.shape[0]

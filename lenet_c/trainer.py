@@ -47,7 +47,8 @@ class Trainer(Updates):
         Adam(1e-3) by default.
     loss : str, optional
         "map", "mse" or "cross_entropy" (see `LeNet5.loss_and_gradient`). None: "map" for RBF
-        outputs, else "cross_entropy".
+        outputs, else "cross_entropy". A network with a blank class (`Architecture`) also learns
+        strings, by "forward", its default, "viterbi" or "discriminative" (`lenet_c.criteria`).
     j : float
         The constant of "map" (eq. 9), above 0.
     temperature : float
@@ -57,7 +58,7 @@ class Trainer(Updates):
         Images an update. None: 64, and 1 for SDLM.
     distort : Distortion, optional
         Distort each image anew in each pass and each `step`; then images must be uint8. None:
-        train on the images as they are.
+        train on the images as they are, as strings always are.
     seed : int
         Of the order of the images, of their distortions, and of SDLM's choice among them.
     freeze : iterable of str
@@ -171,8 +172,7 @@ class Trainer(Updates):
 
         Parameters
         ----------
-        images : as for `LeNet5.forward`
-        labels : integer array (N,)
+        images, labels : as for `step`
         epochs : int
             Passes.
         validation_data : (images, labels), optional

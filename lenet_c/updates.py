@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 
 import numpy as np
@@ -24,7 +24,12 @@ KEEP_EVERY = 64  # images between two copies of the weights, in case the loss be
 def strings_of(
     network: LeNet5, images: ArrayLike, labels: ArrayLike, argument: str = "labels"
 ) -> _core.LabelledPictures:
-    """Give strips and what they spell as the core takes them."""
+    """Give strips and what they spell as the core takes them.
+
+    argument : what an error calls the labels, and if it is not "labels" the strips too.
+    """
+    if isinstance(labels, Iterator):
+        raise TypeError(f"{argument}: got {checks.short(labels)}, want a list of strings")
     names = network.class_names
     if names is None and network.architecture.characters == len(DIGITS):
         names = DIGITS
@@ -33,7 +38,8 @@ def strings_of(
         classes_of(f"{argument}: row {row}", text, names)
         for row, text in enumerate(checks.items(argument, given, "strings"))
     ]
-    return _core.LabelledPictures(network._network, images, texts)
+    name = "images" if argument == "labels" else argument
+    return _core.LabelledPictures(network._network, images, texts, name)
 
 
 class Updates:
@@ -122,8 +128,10 @@ class Updates:
 
         Parameters
         ----------
-        images : as for `LeNet5.forward`
-        labels : integer array (N,), or an integer for one image
+        images : as for `LeNet5.forward`; strips as for `LeNet5.sweep`, one position high, with a
+            loss of strings
+        labels : integer array (N,), or an integer for one image; with a loss of strings as many
+            texts, or arrays of classes, or a text for one strip
         num_threads : int, optional
             None: the trainer's.
 

@@ -745,6 +745,22 @@ static void check_lines(const network *net, const batch *b)
         check_canaries();
     }
     /* what it refuses, before it begins */
+    int32_t *following = take((size_t)net->classes * sizeof *following, 4);
+    memset(following, 0, (size_t)net->classes * sizeof *following);
+    uint8_t *accept = take(1, 1);
+    *accept = 1;
+    const lenet_grammar grammar = {.states = 1, .next = following, .accept = accept};
+    criterion.kind = LENET_ALLOWED_PATHS;
+    criterion.grammar = &grammar;
+    run = a_run(lenet_lines_workspace_size(net->plan, &lines, n, &criterion, 1), 1);
+    const lenet_status allowed
+        = lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run);
+    CHECK(allowed == LENET_OK || allowed == LENET_NOT_FINITE);
+    check_canaries();
+    *accept = 0;
+    CHECK(lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run)
+          == LENET_NOT_ALLOWED);
+    criterion.grammar = NULL;
     const int32_t at = below(n);
     run.workspace_size = 1;
     CHECK(lenet_lines_gradient(net->plan, net->parameters, &lines, n, &criterion, one, &first, &run)

@@ -289,6 +289,10 @@ def test_what_trainers_of_strings_refuse() -> None:
         trainer.step(images, [[3], [1], [1], [1]])
     with pytest.raises(ValueError, match="validation_data: row 1: got 'x'"):
         trainer.fit(images, labels, 1, (images[:2], ["0", "x"]))
+    with pytest.raises(ValueError, match="validation_data: row 1 has class 9"):
+        trainer.fit(images, labels, 1, (images[:2], [[0], [9]]))
+    with pytest.raises(TypeError, match="validation_data: 0 has dtype float64"):
+        trainer.fit(images, labels, 1, ([np.zeros((10, 20))], ["0"]))
     with pytest.raises(ValueError, match="calibrate: got True, want False with strings"):
         trainer.fit(images, labels, 1, (images, labels), calibrate=True)
     with pytest.raises(ValueError, match="validation_data: no labels"):

@@ -592,6 +592,8 @@ STRIPS = [np.zeros((32, 60), np.uint8)] * 2  # of 8 positions
         (STRIPS, [[1.5], [1]], TypeError, "labels: row 0: got .* want a str or integers"),
         (STRIPS, [1, 2], TypeError, "labels: row 0: got 1, want"),
         (STRIPS, 3, TypeError, "labels: got 3, want a list of strings"),
+        (STRIPS, iter(["1", "2"]), TypeError, "labels: got <list_iterator.*want a list of strings"),
+        (np.zeros((2, 32, 60)), ["1", "2"], TypeError, "images: 0 has dtype float64"),
         ([np.zeros((33, 60), np.uint8)], ["1"], ValueError, "images: strip 0 is 33 pixels high"),
         (
             [np.zeros((1, (1 << 21) + 1), np.uint8)],
