@@ -263,6 +263,22 @@ def test_train_strings(command, tmp_path, monkeypatch):
     assert (one.parameters != LeNet5(LENET5_STRINGS, seed=7).parameters).any()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
+def test_a_bar_on_a_terminal(place, tmp_path):
+    pytest.importorskip("tqdm")
+    from test_cli import COMMAND, on_terminal
+
+    given = ("train", "--data", place[0], "--from", place[0] / "model.npz", "--threads", "1")
+    settings = ("--steps", "5", "--batch-size", "4", "--validation", "0")
+    code, shown = on_terminal([*COMMAND, *map(str, given), *settings], tmp_path)
+    assert code == 0, shown
+    assert re.search(
+        r"\rtraining\|[^|\r]*\| [\d:]+<[\d:?]+, +[\d.]+k? strips/s, loss [\d.]+", shown
+    )
+    assert re.search(r"\rupdate 5/5  loss [\d.]+  ", shown)
+    assert "saved model.npz" in shown
+
+
 def test_calibration_and_results_of_the_recipe(quick_reader, real_digits, monkeypatch):
     monkeypatch.setattr(recipe, "CALIBRATED_ON", 200)
     reader = LineReader(LeNet5(LENET5_STRINGS))
