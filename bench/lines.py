@@ -471,9 +471,9 @@ def _peers_parts(contenders: Sequence[Contender], sets: Sets, kinds: Sequence[st
         "one thread, in turns; time is the median, memory that of the whole process with Python. "
         'All see the same pictures: strips dark on light, cheque amounts in colour; "lenet_c, '
         'strips" takes a strip for what it is, "lenet_c" finds the line on it first. Of what is '
-        "read digits alone count. A peer sees pictures once, twice or three times as large, or with "
-        "a margin, and its output is all characters or digits alone: the setting is the one that "
-        f"read most of {N_CHOOSING} strings of MNIST's training digits, or of the first "
+        "read digits alone count. A peer sees pictures once, twice or three times as large, or "
+        "with a margin, and its output is all characters or digits alone: the setting is the one "
+        f"that read most of {N_CHOOSING} strings of MNIST's training digits, or of the first "
         f"{N_CHOOSING} cheque amounts."
     )
     parts = [
