@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import io
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -431,5 +432,13 @@ def test_files_without_a_blank_are_as_they_were(name: str) -> None:
     net.save(file)
     file.seek(0)
     assert b"blank" not in file.getvalue()
+    fixture = (ROOT / "tests" / "fixtures" / name).read_bytes()
+    found = [
+        re.search(rb'{"architecture": ({.*?"foreground": [0-9.]+})', text, re.DOTALL)
+        for text in (fixture, file.getvalue())
+    ]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0][1] == found[1][1]
     LeNet5.load(file).save(again)
     assert file.getvalue() == again.getvalue()
