@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lenet_c import _core
 from lenet_c.architecture import Architecture
+from lenet_c.losses import TEMPERATURES
 from lenet_c.rejection import Rejection
 
 Floats = NDArray[np.float32]
@@ -24,9 +25,6 @@ Reals = NDArray[np.float64]
 
 FEWEST = 10
 """Images that a calibration takes at least."""
-
-TEMPERATURES = (1e-30, 1e30)
-"""The lowest and the highest that a network takes."""
 
 GRID = 16
 """The side of what images are compared by."""

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
+from lenet_c.losses import TEMPERATURES
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -215,7 +216,7 @@ def _losses(
     flat, positions, shape = _flat_outputs(outputs)
     classes = flat.shape[1]
     blank = checks.whole("blank", blank, 0, classes - 1)
-    scale = 1.0 / checks.real("temperature", temperature, 1e-30, 1e30, closed="both")
+    scale = 1.0 / checks.real("temperature", temperature, *TEMPERATURES, closed="both")
     scale = -scale if checks.truth("penalties", penalties) else scale
     rubbish = math.inf if j is None else checks.real("j", j, 0.0)
     labels = _checked_strings(strings, len(positions))

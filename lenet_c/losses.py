@@ -14,6 +14,10 @@ STRING_LOSSES = tuple(_core.STRING_LOSSES)  # of strips that are strings, not of
 DEFAULT_J = 5.0
 
 
+TEMPERATURES = (1e-30, 1e30)
+"""Of losses and of probabilities: beyond these, outputs divided by one need not be finite."""
+
+
 class Criterion(NamedTuple):
     """A loss with its constants.
 
@@ -44,7 +48,7 @@ def checked(
     j : float
         The constant of "map", above 0.
     temperature : float
-        Above 0.
+        From 1e-30 to 1e30.
     is_rbf : bool
         Whether the network's outputs are penalties.
     blank : bool
@@ -56,7 +60,7 @@ def checked(
     """
     if loss is None:
         loss = "forward" if blank else "map" if is_rbf else "cross_entropy"
-    if loss in STRING_LOSSES and not blank:
+    if isinstance(loss, str) and loss in STRING_LOSSES and not blank:
         raise ValueError(
             f"loss: {loss!r} wants strings, which a network without a blank class "
             "does not read; want one made with Architecture(..., blank=True)"
@@ -64,5 +68,5 @@ def checked(
     return Criterion(
         checks.one_of("loss", loss, (*LOSSES, *STRING_LOSSES) if blank else LOSSES),
         checks.real("j", j, 0.0, closed="neither"),
-        checks.real("temperature", temperature, 0.0, closed="neither"),
+        checks.real("temperature", temperature, *TEMPERATURES, closed="both"),
     )

@@ -13,6 +13,7 @@ from lenet_c import _core, checks
 from lenet_c.architecture import Architecture
 from lenet_c.classes import check_distinct, checked_names
 from lenet_c.inputs import Appearance
+from lenet_c.losses import TEMPERATURES
 from lenet_c.turns import Turns
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Network:
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        self._temperature = checks.real("temperature", value, 1e-30, 1e30, "both")
+        self._temperature = checks.real("temperature", value, *TEMPERATURES, "both")
 
     @property
     def rejection(self) -> Rejection | None:

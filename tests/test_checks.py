@@ -121,5 +121,9 @@ def test_losses_by_name():
         losses.checked("hinge", 1, 1, True)
     with pytest.raises(ValueError, match=r"^j: got 0, want a finite number above 0$"):
         losses.checked("map", 0, 1, True)
-    with pytest.raises(ValueError, match=r"^temperature: got 0, want a finite number above 0$"):
-        losses.checked("map", 1, 0, True)
+    for temperature in (0, 1e-200):  # by which outputs are infinite, and the loss NaN
+        with pytest.raises(ValueError, match=r"^temperature: got .*, want a number from 1e-30 to"):
+            losses.checked("map", 1, temperature, True)
+    for loss in (np.array(["map"]), np.zeros(2, "V4"), np.zeros(0), 3):
+        with pytest.raises(TypeError, match=r"^loss: got "):
+            losses.checked(loss, 1, 1, True)

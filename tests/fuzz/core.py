@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from random import Random
 from typing import Any, Literal
@@ -241,9 +240,11 @@ class Core:
     @staticmethod
     def bounded(rounds: Any) -> Any:
         """Give what takes no longer than a call may, of whatever counts as a number."""
+        if isinstance(rounds, (str, bytes, bytearray)):
+            return rounds
         try:
-            return min(operator.index(rounds), 1000)
-        except TypeError:
+            return min(int(rounds), 1000)  # as C takes a number, also a masked array of one
+        except (TypeError, ValueError, OverflowError):
             return rounds
 
     def bad(self, random: Random, good: Any) -> Any:
