@@ -177,7 +177,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     option("--loss", choices=LOSSES, help="default: the architecture's")
     option("--j", type=_number, help="constant of the loss map, above 0")
-    option("--temperature", type=_number, help="by which the loss divides outputs, from 1e-30 to 1e30")
+    option("--temperature", type=_number, help="what the loss divides outputs by: 1e-30 to 1e30")
     option(
         "--optimizer",
         choices=list(RECIPES[LENET5_1998.name].optimizers),
