@@ -9,6 +9,7 @@ static const double DEEP = -160.0;    /* e^DEEP, divided by a sum, is a wide num
 typedef struct areas {
     wide *p, *rubbish;
     double *share, *logs;
+    int32_t *shown;
     void *paths;
     size_t size;
 } areas;
@@ -28,23 +29,26 @@ static areas divide(const lenet_string_criterion *c, int32_t positions, int32_t 
         has_grammar(c) ? bytes_of((size_t)positions, sizeof(wide)) : 0,
         bytes_of(values, sizeof(double)),
         c->kind == LENET_BEST_PATH ? bytes_of(values, sizeof(double)) : 0,
+        c->kind == LENET_BEST_PATH ? bytes_of((size_t)positions / 2 + 1, sizeof(double)) : 0,
     };
-    size_t starts[5] = {0};
-    for (int i = 0; i < 4; i++) starts[i + 1] = starts[i] + sizes[i];
+    enum { PARTS = sizeof sizes / sizeof *sizes };
+    size_t starts[PARTS + 1] = {0};
+    for (int i = 0; i < PARTS; i++) starts[i + 1] = starts[i] + sizes[i];
     size_t paths = c->kind == LENET_BEST_PATH ? lenet_best_memory(positions, fits)
-                                              : lenet_label_memory(positions, fits);
+                                              : lenet_label_memory(positions, fits, 1);
     if (has_grammar(c)) {
         const size_t grammar = lenet_grammar_memory(positions, classes, c->grammar->states);
         paths = grammar > paths ? grammar : paths;
     }
     char *const at = workspace;
-    areas a = {.size = starts[4] + paths};
+    areas a = {.size = starts[PARTS] + paths};
     if (!at) return a;
     a.p = (wide *)at;
     a.rubbish = sizes[1] ? (wide *)(at + starts[1]) : NULL;
     a.share = (double *)(at + starts[2]);
     a.logs = sizes[3] ? (double *)(at + starts[3]) : NULL;
-    a.paths = at + starts[4];
+    a.shown = sizes[4] ? (int32_t *)(at + starts[4]) : NULL;
+    a.paths = at + starts[PARTS];
     return a;
 }
 
@@ -146,15 +150,20 @@ lenet_status lenet_lose_string(const lenet_string_criterion *criterion, const fl
     for (size_t i = 0; share && i < values; i++)
         share[i] = has_grammar(criterion) ? 0.0 : wide_share(a.p[i], wide_one, wide_one);
 
-    const strip s = {positions, classes, criterion->blank, a.p, a.rubbish, a.logs, watch};
-    double all = 0.0, right;
+    const lenet_strip s = {positions, classes, criterion->blank, a.p, a.rubbish, a.logs, watch};
+    double all = 0.0, right = 0.0;
     int done = 1;
     if (has_grammar(criterion))
         done = lenet_grammar_sum(&s, criterion->grammar, 1.0, a.paths, &all, share);
-    if (done && criterion->kind == LENET_BEST_PATH)
-        done = lenet_best_label_path(&s, label, length, -1.0, a.paths, &right, share);
-    else if (done)
-        done = lenet_label_sum(&s, label, length, -1.0, a.paths, &right, share);
+    if (done && criterion->kind == LENET_BEST_PATH) {
+        done = lenet_best_label_path(&s, label, length, a.paths, &right, a.shown);
+        for (size_t t = 0; done && share && t < (size_t)positions; t++)
+            share[t * n + (size_t)(a.shown[t] < 0 ? s.blank : label[a.shown[t]])] -= 1.0;
+    } else if (done) {
+        wide sum;
+        done = lenet_label_sum(&s, label, length, -1.0, a.paths, &sum, share);
+        if (done) right = wide_log(sum);
+    }
     if (!done) return LENET_INTERRUPTED;
     *loss = all - right;
     for (size_t i = 0; share && i < values; i++) gradient[i] = without_dust(share[i] * criterion->scale);

@@ -6,7 +6,7 @@
 #include "strings/paths.h"
 
 typedef struct search {
-    const strip *s;
+    const lenet_strip *s;
     const lenet_grammar *grammar;
     /* characters from the first state to each, and from each to one that accepts; FAR: more than fit */
     int32_t *from_start, *to_end;
@@ -88,7 +88,7 @@ static wide add_others(const search *f, const wide *x)
 }
 
 /* A blank, or the rubbish class in its place. */
-static wide blank_at(const strip *s, int32_t t)
+static wide blank_at(const lenet_strip *s, int32_t t)
 {
     const wide p = s->p[(size_t)t * (size_t)s->classes + (size_t)s->blank];
     return s->rubbish ? wide_add(p, s->rubbish[t]) : p;
@@ -97,7 +97,7 @@ static wide blank_at(const strip *s, int32_t t)
 /* Probabilities of having come to each state after position t; before: those a position before. */
 static void step_forward(const search *f, int32_t t, const wide *before, wide *now)
 {
-    const strip *s = f->s;
+    const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide *p = s->p + (size_t)t * n;
     const wide blank = blank_at(s, t);
@@ -122,7 +122,7 @@ static void step_forward(const search *f, int32_t t, const wide *before, wide *n
  * to `before`. */
 static void step_backward(const search *f, int32_t t, wide *after, wide *before)
 {
-    const strip *s = f->s;
+    const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide *p = s->p + (size_t)t * n;
     const wide blank = blank_at(s, t);
@@ -150,7 +150,7 @@ static void step_backward(const search *f, int32_t t, wide *after, wide *before)
 static void share_out(const search *f, int32_t t, const wide *now, const wide *after, wide whole,
                       double weight, double *share)
 {
-    const strip *s = f->s;
+    const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide p = s->p[(size_t)t * n + (size_t)s->blank];
     const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));  /* and not of the rubbish class */
@@ -164,7 +164,7 @@ static void share_out(const search *f, int32_t t, const wide *now, const wide *a
     }
 }
 
-int lenet_grammar_sum(const strip *s, const lenet_grammar *grammar, double weight, void *memory,
+int lenet_grammar_sum(const lenet_strip *s, const lenet_grammar *grammar, double weight, void *memory,
                       double *log_sum, double *share)
 {
     const size_t row = (size_t)grammar->states * (size_t)s->classes;
