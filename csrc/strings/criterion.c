@@ -1,6 +1,7 @@
 /* The criteria of strings: a strip's probabilities, the sums over its paths, loss and gradient. */
 #include "strings/criterion.h"
 #include "strings/paths.h"
+#include "sys/dust.h"
 
 static const double DEEPEST = -1e12;  /* evidence farther behind counts as this */
 static const double DEEP = -160.0;    /* e^DEEP, divided by a sum, is a wide number as it is */
@@ -124,9 +125,6 @@ static int normalise(const float *outputs, int32_t classes, double scale, double
     if (rubbish) *rubbish = isinf(j) ? wide_zero : wide_exp(within_reach(-j - top - log_sum));
     return 1;
 }
-
-/* As float, and 0 where it would be so small that it slows the multiply-adds down. */
-static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
 
 lenet_status lenet_lose_string(const lenet_string_criterion *criterion, const float *outputs,
                                int32_t positions, int32_t classes, const int32_t *label, int32_t length,
