@@ -87,7 +87,7 @@ static size_t workspace_of(const lenet_plan *plan, const sizes *s, int64_t n, in
 }
 
 size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
-                                    const lenet_string_criterion *criterion, int32_t n_threads)
+                                  const lenet_string_criterion *criterion, int32_t n_threads)
 {
     sizes s;
     if (check(plan, strings, criterion, n) != LENET_OK) return 0;
@@ -367,9 +367,9 @@ static lenet_status train(batch *b, const lenet_run *run, reduction *c, lenet_re
 }
 
 lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
-                                    const lenet_lines *strings, int64_t n,
-                                    const lenet_string_criterion *criterion, float *gradient,
-                                    lenet_report *report, const lenet_run *run)
+                                  const lenet_lines *strings, int64_t n,
+                                  const lenet_string_criterion *criterion, float *gradient,
+                                  lenet_report *report, const lenet_run *run)
 {
     lenet_watch watch;
     string_batch s;
@@ -381,8 +381,8 @@ lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameter
 }
 
 lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters, const lenet_lines *strings,
-                                int64_t n, const lenet_string_criterion *criterion,
-                                lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
+                              int64_t n, const lenet_string_criterion *criterion,
+                              lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
 {
     lenet_watch watch;
     string_batch s;
