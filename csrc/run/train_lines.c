@@ -284,7 +284,7 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
     const int64_t first = block_start(of, i, &n);
     (void)add;  /* blocks are apart */
     const int32_t columns = columns_of(s->plan, &s->given->pictures, s->order[first]);
-    lenet_plan *wide = (lenet_plan *)(void *)(memory - WIDE_PLAN_FLOATS);
+    lenet_plan *wide = wide_plan_of(memory);
     if (wide->columns != columns) lenet_widen(s->plan, 1, columns, 1, wide);  /* as size_up did */
     batch b = *of;
     b.plan = wide;
@@ -354,7 +354,7 @@ static lenet_status begin(const lenet_plan *plan, const float *parameters, const
     sort_by_width(s, n, order);
     s->order = order;
     for (int32_t t = 0; t < threads; t++)
-        ((lenet_plan *)(void *)(memory_of(b, t) - WIDE_PLAN_FLOATS))->columns = 0;
+        wide_plan_of(memory_of(b, t))->columns = 0;
     lenet_watch_run(watch, run);
     if (b->profile) b->profile->last = lenet_seconds();
     return LENET_OK;

@@ -3,8 +3,7 @@
 #include "strings/paths.h"
 #include "sys/dust.h"
 
-static const double DEEPEST = -1e12;  /* evidence farther behind counts as this */
-static const double DEEP = -160.0;    /* e^DEEP, divided by a sum, is a wide number as it is */
+static const double DEEP = -160.0;  /* e^DEEP, divided by a sum, is a wide number as it is */
 
 /* Where things lie in a workspace. */
 typedef struct areas {
@@ -66,13 +65,7 @@ lenet_status lenet_check_criterion(const lenet_string_criterion *c, int32_t clas
     if (c->kind < LENET_ALL_PATHS || c->kind > LENET_ALLOWED_PATHS || c->blank < 0 || c->blank >= classes
         || !isfinite(c->scale) || c->scale == 0.0 || !(c->j >= 0.0))
         return LENET_BAD_ARGUMENT;
-    if (!has_grammar(c)) return LENET_OK;
-    const lenet_grammar *g = c->grammar;
-    if (g->states < 1) return LENET_BAD_ARGUMENT;
-    for (size_t i = 0; i < (size_t)g->states * (size_t)classes; i++)
-        if ((g->next[i] < -1 || g->next[i] >= g->states) && i % (size_t)classes != (size_t)c->blank)
-            return LENET_BAD_ARGUMENT;
-    return LENET_OK;
+    return !has_grammar(c) || lenet_is_grammar(c->grammar, classes, c->blank) ? LENET_OK : LENET_BAD_ARGUMENT;
 }
 
 lenet_status lenet_check_label(const lenet_string_criterion *c, int32_t positions, int32_t classes,
@@ -90,8 +83,6 @@ lenet_status lenet_check_label(const lenet_string_criterion *c, int32_t position
         state = c->grammar->next[(size_t)state * (size_t)classes + (size_t)label[i]];
     return state >= 0 && c->grammar->accept[state] ? LENET_OK : LENET_NOT_ALLOWED;
 }
-
-static double within_reach(double x) { return x > DEEPEST ? x : DEEPEST; }
 
 /* The softmax of one position; 0 if an output is not finite. rubbish and logs may be NULL. */
 static int normalise(const float *outputs, int32_t classes, double scale, double j, wide *p,
@@ -118,11 +109,11 @@ static int normalise(const float *outputs, int32_t classes, double scale, double
     if (lowest >= DEEP && !rubbish && !logs) return 1;
     const double log_sum = log(sum);
     for (int32_t c = 0; c < classes; c++) {
-        const double behind = outputs[c] * scale - top, log_p = within_reach(behind - log_sum);
+        const double behind = outputs[c] * scale - top, log_p = wide_reach(behind - log_sum);
         if (behind < DEEP) p[c] = wide_exp(log_p);
         if (logs) logs[c] = log_p;
     }
-    if (rubbish) *rubbish = isinf(j) ? wide_zero : wide_exp(within_reach(-j - top - log_sum));
+    if (rubbish) *rubbish = isinf(j) ? wide_zero : wide_exp(wide_reach(-j - top - log_sum));
     return 1;
 }
 

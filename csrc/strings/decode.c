@@ -11,7 +11,6 @@
 
 #include "strings/endings.h"
 
-static const double FAR = -1e12;   /* evidence is no farther behind */
 static const double LITTLE = 1e-6; /* share of the best, below which others are left alone */
 static const double LEAST_SUM = 1e-250;  /* beside which what underflows does not count */
 static const int32_t NEVER = INT32_MAX / 2;
@@ -44,7 +43,7 @@ static double softmax(const float *evidence, int32_t classes, wide *p, double *l
     const double sum = log_sum(evidence, classes, &best, logs), most = exp((double)evidence[best] - sum);
     for (int32_t c = 0; c < classes; c++) {
         const double power = logs[c], log_p = (double)evidence[c] - sum;
-        logs[c] = log_p > FAR ? log_p : FAR;
+        logs[c] = wide_reach(log_p);
         p[c] = power > 0.0 ? (wide){power * most, 0} : wide_exp(logs[c]);
     }
     return sum;
@@ -123,10 +122,8 @@ lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, 
 {
     lenet_watch watch;
     lenet_watch_host(&watch);
-    if (grammar->states < 1 || classes < 1 || blank < 0 || blank >= classes) return LENET_BAD_ARGUMENT;
-    for (int64_t i = 0; i < (int64_t)grammar->states * classes; i++)
-        if (i % classes != blank && (grammar->next[i] < -1 || grammar->next[i] >= grammar->states))
-            return LENET_BAD_ARGUMENT;
+    if (classes < 1 || blank < 0 || blank >= classes || !lenet_is_grammar(grammar, classes, blank))
+        return LENET_BAD_ARGUMENT;
     for (int64_t s = 0; s < grammar->states; s++) {
         least[LEAST * s + POSITIONS] = least[LEAST * s + OTHERWISE] = grammar->accept[s] ? 0 : NEVER;
         least[LEAST * s + CLASS] = -1;

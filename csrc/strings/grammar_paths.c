@@ -15,6 +15,16 @@ typedef struct search {
 
 static const int32_t FAR = INT32_MAX - 1;
 
+int lenet_is_grammar(const lenet_grammar *grammar, int32_t classes, int32_t blank)
+{
+    const int32_t *next = grammar->next;
+    if (grammar->states < 1) return 0;
+    for (int32_t s = 0; s < grammar->states; s++, next += classes)
+        for (int32_t c = 0; c < classes; c++)
+            if (c != blank && (next[c] < -1 || next[c] >= grammar->states)) return 0;
+    return 1;
+}
+
 size_t lenet_grammar_memory(int32_t positions, int32_t classes, int32_t states)
 {
     const size_t row = bytes_of((size_t)states, (size_t)classes);
@@ -153,7 +163,7 @@ static void share_out(const search *f, int32_t t, const wide *now, const wide *a
     const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide p = s->p[(size_t)t * n + (size_t)s->blank];
-    const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));  /* and not of the rubbish class */
+    const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));  /* not of the rubbish class */
     for (int32_t state = 0; state < f->grammar->states; state++) {
         if (!is_live(f, state, t)) continue;
         for (size_t c = 0; c < n; c++) {

@@ -34,6 +34,9 @@ size_t lenet_grammar_memory(int32_t positions, int32_t classes, int32_t states);
 int lenet_grammar_sum(const lenet_strip *s, const lenet_grammar *grammar, double weight, void *memory,
                       double *log_sum, double *share);
 
+/* Whether its states are within range. */
+int lenet_is_grammar(const lenet_grammar *grammar, int32_t classes, int32_t blank);
+
 /* Bytes of n things, or so many that nobody has them. */
 static inline size_t bytes_of(size_t n, size_t each)
 {
