@@ -740,8 +740,11 @@ static void check_lines(const network *net, const batch *b)
         float *moved = floats(size);
         memcpy(moved, net->parameters, (size_t)size * sizeof *moved);
         run = a_run(lenet_lines_workspace_size(net->plan, &lines, n, &criterion, threads), threads);
-        if (lenet_lines_step(net->plan, moved, &lines, n, &criterion, &sgd, &second, &run) == LENET_OK)
+        if (lenet_lines_step(net->plan, moved, &lines, n, &criterion, &sgd, &second, &run) == LENET_OK) {
             CHECK(second.loss == first.loss);
+            for (int64_t i = 0; i < size; i++) three[i] = net->parameters[i] - sgd.rate * one[i];
+            CHECK(close_to(moved, three, size, 1e-6));
+        }
         check_canaries();
     }
     /* what it refuses, before it begins */
