@@ -386,6 +386,14 @@ static void check_forward(const network *net, const batch *b)
     int64_t *classes = take((size_t)b->n * sizeof *classes, 8);
     lenet_classify(net->plan, one, b->n, classes);
     for (int64_t i = 0; i < b->n; i++) CHECK(classes[i] >= 0 && classes[i] < net->classes);
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0};
+    lenet_report report;
+    CHECK(lenet_score(net->plan, one, classes, b->n, &loss, &report) == LENET_OK);
+    CHECK(report.n_errors == 0 && report.loss >= 0.0);
+    const int is_rbf = net->layers[net->n_layers - 1].kind == LENET_RBF;
+    CHECK(lenet_count_rejected(one, b->n, net->classes, is_rbf, 2, INFINITY, -INFINITY) == 0);
+    const int64_t rejected = lenet_count_rejected(one, b->n, net->classes, is_rbf, 9, 0.0, INFINITY);
+    CHECK(rejected >= 0 && rejected <= (b->n < 9 ? b->n : 9));
     float *shares = floats(outputs);
     lenet_probabilities(net->plan, one, b->n, 1.0, shares);
     for (int64_t i = 0; i < b->n; i++) {
