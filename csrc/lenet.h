@@ -515,18 +515,18 @@ typedef struct lenet_lines {
 /* Bytes of workspace for n strips; 0 if they cannot be learnt (see lenet_lines_gradient), or for want of
  * memory. */
 size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
-                                    const lenet_string_criterion *criterion, int32_t n_threads);
+                                  const lenet_string_criterion *criterion, int32_t n_threads);
 
 /* As lenet_gradient and lenet_step; an error is a strip whose best path does not spell its label. Strips
  * share groups of lanes by their width, so with another order sums may change in the last bits.
  * LENET_TOO_SHORT, LENET_NOT_ALLOWED: one of the labels cannot be spelt. */
 lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
-                                    const lenet_lines *strings, int64_t n,
-                                    const lenet_string_criterion *criterion, float *gradient,
-                                    lenet_report *report, const lenet_run *run);
+                                  const lenet_lines *strings, int64_t n,
+                                  const lenet_string_criterion *criterion, float *gradient,
+                                  lenet_report *report, const lenet_run *run);
 lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters, const lenet_lines *strings,
-                                int64_t n, const lenet_string_criterion *criterion,
-                                lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
+                              int64_t n, const lenet_string_criterion *criterion,
+                              lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
 
 /* ---- what images look like ----------------------------------------------------------------- */
 
@@ -564,10 +564,9 @@ int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, i
  *
  * From the outputs of a network that is swept over a strip to the string that it shows. Evidence is
  * [positions][classes], contiguous: logits / T, or penalties / -T, so that a position's softmax says how
- * probable its classes are. At each position a path takes one class; it spells what is left when runs of
- * one class are made one and the blank class is left out. A string's probability is the sum over the
- * paths that spell it. Evidence that is more than 1e12 behind its position's best counts as that;
- * LENET_NOT_FINITE if some is NaN or infinite, and what the call would have given means nothing. */
+ * probable its classes are; paths, and what they spell, are as above ("strings"). Evidence that is more
+ * than 1e12 behind its position's best counts as that; LENET_NOT_FINITE if some is NaN or infinite, and
+ * what the call would have given means nothing. */
 
 enum { LENET_MAX_BEAM = 4096 };
 

@@ -3,7 +3,7 @@
 LeCun et al. 1998 make the training set of their string reader from single characters of MNIST
 (section VII.B). The strips here are what a field looks like when its writing has been brought to 20
 rows of 32: digits that touch, lean and differ in size, their flags and links, and what is left of
-rules, dots and dirt. csrc/run/strings.c makes them.
+rules, dots and dirt. csrc/run/draw_strings.c makes them.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
  * c_fuzz [SECONDS [FIRST [COUNT [before [STACK]]]]]: plans FIRST, FIRST + 1, .. until SECONDS are over, or
  * COUNT of them. Buffers end at such a page, and with `before` they begin behind one; where the
  * alignment leaves room, bytes there are known and compared after each call. Compared too: one
- * thread and three, a step and a gradient, a batch and its images one by one, a sweep and a window. The calling thread has
- * a stack of STACK bytes, 65,536 if it is not said. */
+ * thread and three, a step and a gradient, a batch and its images one by one, a sweep and a window, what is
+ * decoded and the loss for it. The calling thread has a stack of STACK bytes, 65,536 if it is not said. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <pthread.h>
@@ -386,6 +386,14 @@ static void check_forward(const network *net, const batch *b)
     int64_t *classes = take((size_t)b->n * sizeof *classes, 8);
     lenet_classify(net->plan, one, b->n, classes);
     for (int64_t i = 0; i < b->n; i++) CHECK(classes[i] >= 0 && classes[i] < net->classes);
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0};
+    lenet_report report;
+    CHECK(lenet_score(net->plan, one, classes, b->n, &loss, &report) == LENET_OK);
+    CHECK(report.n_errors == 0 && report.loss >= 0.0);
+    const int is_rbf = net->layers[net->n_layers - 1].kind == LENET_RBF;
+    CHECK(lenet_count_rejected(one, b->n, net->classes, is_rbf, 2, INFINITY, -INFINITY) == 0);
+    const int64_t rejected = lenet_count_rejected(one, b->n, net->classes, is_rbf, 9, 0.0, INFINITY);
+    CHECK(rejected >= 0 && rejected <= (b->n < 9 ? b->n : 9));
     float *shares = floats(outputs);
     lenet_probabilities(net->plan, one, b->n, 1.0, shares);
     for (int64_t i = 0; i < b->n; i++) {
@@ -740,8 +748,11 @@ static void check_lines(const network *net, const batch *b)
         float *moved = floats(size);
         memcpy(moved, net->parameters, (size_t)size * sizeof *moved);
         run = a_run(lenet_lines_workspace_size(net->plan, &lines, n, &criterion, threads), threads);
-        if (lenet_lines_step(net->plan, moved, &lines, n, &criterion, &sgd, &second, &run) == LENET_OK)
+        if (lenet_lines_step(net->plan, moved, &lines, n, &criterion, &sgd, &second, &run) == LENET_OK) {
             CHECK(second.loss == first.loss);
+            for (int64_t i = 0; i < size; i++) three[i] = net->parameters[i] - sgd.rate * one[i];
+            CHECK(close_to(moved, three, size, 1e-6));
+        }
         check_canaries();
     }
     /* what it refuses, before it begins */
@@ -880,6 +891,221 @@ static void check_single_layers(void)
     check_canaries();
 }
 
+/* ---- strings ---- */
+
+/* Images with ink, and which are whose: every writer has some. */
+static void draw_characters(lenet_strings *s)
+{
+    const int32_t n_starts = s->writers * s->classes + 1;
+    int64_t *starts = take((size_t)n_starts * sizeof *starts, 8), n = 0;
+    for (int32_t i = 0; i + 1 < n_starts; i++) {
+        starts[i] = n;
+        n += i % s->classes == 0 ? between(1, 2) : below(3);
+    }
+    starts[n_starts - 1] = n;
+    const int32_t side = LENET_CHARACTER_SIDE, n_images = between(1, 4);
+    uint8_t *images = take((size_t)(n_images * side * side), 1);
+    int64_t *order = take((size_t)n * sizeof *order, 8);
+    memset(images, 0, (size_t)(n_images * side * side));
+    for (int32_t i = 0; i < n_images; i++)
+        for (int32_t k = chance(4) ? 1 : 200; k > 0; k--)
+            images[(i * side + below(side)) * side + below(side)] = (uint8_t)between(1, 255);
+    for (int64_t i = 0; i < n; i++) order[i] = below(n_images);
+    s->images = images;
+    s->order = order;
+    s->starts = starts;
+}
+
+static void draw_settings(lenet_strings *s)
+{
+    const int32_t longest = chance(20) ? LENET_MAX_STRING : 12, widest = chance(4) ? 128 : 4;
+    int32_t *digits[] = {&s->zero, &s->one, &s->seven};
+    for (int k = 0; k < 3; k++) *digits[k] = between(-1, s->classes - 1);
+    for (int k = 0; k < LENET_STRING_MARKS; k++) s->mark_counts[k] = below(2);
+    s->stands = below(2);
+    s->length[1] = between(1, longest);
+    s->length[0] = between(1, s->length[1]);
+    s->gap[1] = between(-16, widest);
+    s->gap[0] = between(-16, s->gap[1]);
+    s->empty = chance(3) ? real(0, 1) : 0.0f;
+    s->repeat = chance(2) ? real(0, 1) : 0.0f;
+    const int32_t seldom = between(1, 6);
+    for (int e = 0; e < LENET_STRING_EFFECTS; e++) {
+        const float most = lenet_string_most((lenet_string_effect)e);
+        s->strength[e] = chance(seldom) ? chance(2) ? most : real(0, most) : 0.0f;
+        s->chance[e] = chance(2) ? 1.0f : real(0, 1);
+    }
+    s->seed = next();
+    s->first = chance(4) ? next() : 0;
+}
+
+static void check_drawing(void)
+{
+    lenet_strings s = {.writers = between(1, 3), .classes = between(1, 12)};
+    draw_characters(&s);
+    draw_settings(&s);
+    CHECK(lenet_strings_check(&s) == LENET_OK);
+    const int32_t n = between(1, 9), threads = between(2, 4), most = lenet_strings_labels(&s);
+    const int64_t each = (int64_t)LENET_STRING_HEIGHT * lenet_strings_width(&s);
+    uint8_t *strips[2];
+    int32_t *widths[2], *labels[2], *counts[2];
+    for (int k = 0; k < 2; k++) {
+        const size_t size = lenet_strings_workspace(&s, k ? threads : 1);
+        strips[k] = take((size_t)(n * each), 1);
+        widths[k] = take((size_t)n * sizeof(int32_t), 4);
+        labels[k] = take((size_t)n * (size_t)most * sizeof(int32_t), 4);
+        counts[k] = take((size_t)n * sizeof(int32_t), 4);
+        void *workspace = take(size, 4);
+        CHECK(lenet_strings_draw(&s, n, strips[k], widths[k], labels[k], counts[k], k ? threads : 1,
+                                 workspace, size - 1) == LENET_NO_MEMORY);
+        CHECK(lenet_strings_draw(&s, n, strips[k], widths[k], labels[k], counts[k], k ? threads : 1,
+                                 workspace, size) == LENET_OK);
+        check_canaries();
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t width = widths[0][i], count = counts[0][i];
+        CHECK(width > 0 && width * LENET_STRING_HEIGHT <= each && count >= 0 && count <= most);
+        CHECK(widths[1][i] == width && counts[1][i] == count);
+        CHECK(!memcmp(strips[0] + i * each, strips[1] + i * each, (size_t)(width * LENET_STRING_HEIGHT)));
+        for (int32_t k = 0; k < count; k++) {
+            const int32_t label = labels[0][i * most + k];
+            CHECK(label >= 0 && label < s.classes + LENET_STRING_MARKS && label == labels[1][i * most + k]);
+        }
+    }
+    s.length[0] = s.length[1] + 1;
+    CHECK(lenet_strings_draw(&s, n, strips[0], widths[0], labels[0], counts[0], 1, NULL, 0)
+          == LENET_BAD_ARGUMENT);
+}
+
+/* Outputs of a strip, a string that fits, and a grammar that accepts it. */
+typedef struct spelling {
+    int32_t positions, classes, blank, length;
+    float *outputs;
+    int32_t *string;
+    int32_t *least;
+    lenet_grammar grammar;
+} spelling;
+
+static spelling draw_spelling(void)
+{
+    spelling s = {.positions = chance(10) ? between(200, 400) : between(1, 30), .classes = between(1, 9)};
+    s.blank = below(s.classes);
+    s.outputs = noise((int64_t)s.positions * s.classes, chance(4) ? 1e4f : 6.0f);
+    const int32_t states = between(1, 6);
+    s.string = take((size_t)s.positions * sizeof *s.string, 4);
+    int32_t *following = take((size_t)(states * s.classes) * sizeof *following, 4), at = 0;
+    uint8_t *accept = take((size_t)states, 1);
+    for (int32_t i = 0; i < states * s.classes; i++) following[i] = between(-1, states - 1);
+    for (int32_t i = 0; i < states; i++) accept[i] = (uint8_t)below(2);
+    int32_t left = chance(4) ? s.positions : below(s.positions + 1);
+    while (s.classes > 1) {
+        const int32_t c = (s.blank + between(1, s.classes - 1)) % s.classes;
+        left -= 1 + (s.length > 0 && s.string[s.length - 1] == c);
+        if (left < 0) break;
+        s.string[s.length++] = c;
+        int32_t *to = &following[at * s.classes + c];
+        if (*to < 0) *to = below(states);
+        at = *to;
+    }
+    accept[at] = 1;
+    s.least = take((size_t)states * 3 * sizeof *s.least, 4);
+    s.grammar = (lenet_grammar){states, following, accept};
+    return s;
+}
+
+static double string_loss(const spelling *s, const lenet_string_criterion *criterion,
+                          const int32_t *string, int32_t length, float *gradient)
+{
+    const size_t size = lenet_string_workspace(criterion, s->positions, s->classes, length);
+    void *workspace = take(size, 8);
+    double loss;
+    CHECK(lenet_string_loss(criterion, s->outputs, s->positions, s->classes, string, length, &loss, gradient,
+                            workspace, size - 1) == LENET_NO_MEMORY);
+    CHECK(lenet_string_loss(criterion, s->outputs, s->positions, s->classes, string, length, &loss, gradient,
+                            workspace, size) == LENET_OK);
+    check_canaries();
+    return loss;
+}
+
+static int are_close(double a, double b) { return fabs(a - b) <= 1e-6 * (1.0 + fabs(b)); }
+
+static void check_criteria(const spelling *s)
+{
+    lenet_string_criterion criterion = {below(3), s->blank, chance(2) ? 1.0 : -0.3,
+                                        chance(2) ? INFINITY : 3.0, chance(2) ? &s->grammar : NULL};
+    const int64_t values = (int64_t)s->positions * s->classes;
+    float *gradient = floats(values);
+    const double loss = string_loss(s, &criterion, s->string, s->length, gradient);
+    CHECK(isfinite(loss) && loss >= -1e-6 * s->positions && all_finite(gradient, values));
+    CHECK(string_loss(s, &criterion, s->string, s->length, NULL) == loss);
+}
+
+/* What is found is spelt where it says, and its loss is what it says. */
+static void check_found(const spelling *s, const lenet_decoded *d, int32_t n_best, int kind)
+{
+    const lenet_string_criterion criterion = {kind, s->blank, 1.0, INFINITY, NULL};
+    const ptrdiff_t positions = s->positions;
+    const int kept = n_buffers;
+    CHECK(d->n >= 0 && d->n <= n_best);
+    for (int32_t i = 0; i < d->n; i++) {
+        const int32_t *string = d->string + i * positions, *span = d->span + i * positions * 2;
+        CHECK(d->length[i] >= 0 && d->length[i] <= positions);
+        for (int32_t k = 0; k < d->length[i]; k++) {
+            const double confidence = d->confidence[i * positions + k];
+            CHECK(confidence >= 0.0 && confidence <= 1.0);
+            CHECK(span[2 * k] <= span[2 * k + 1] && span[2 * k + 1] < positions);
+            CHECK(span[2 * k] > (k ? span[2 * k - 1] : -1));
+        }
+        CHECK(i == 0 || d->log_probability[i] <= d->log_probability[i - 1]);
+        CHECK(are_close(string_loss(s, &criterion, string, d->length[i], NULL), -d->log_probability[i]));
+        n_buffers = kept;
+    }
+}
+
+static void check_decoding(const spelling *s)
+{
+    const int32_t beam = between(1, 20), n_best = between(1, beam < 4 ? beam : 4);
+    const size_t n = (size_t)n_best, values = n * (size_t)s->positions;
+    lenet_decoder decoder = {.classes = s->classes, .blank = s->blank, .beam = beam, .n_best = n_best,
+                             .least = s->least, .total = below(2)};
+    lenet_decoded best = {.log_probability = take(n * sizeof(double), 8),
+                          .length = take(n * sizeof(int32_t), 4),
+                          .string = take(values * sizeof(int32_t), 4),
+                          .span = take(2 * values * sizeof(int32_t), 4),
+                          .confidence = take(values * sizeof(double), 8)};
+    CHECK(lenet_grammar_least(&s->grammar, s->classes, s->blank, s->least) == LENET_OK);
+    if (chance(2)) decoder.grammar = &s->grammar;
+    const size_t size = lenet_decode_workspace(&decoder, s->positions);
+    void *workspace = take(size, 16);
+    CHECK(lenet_decode(&decoder, s->outputs, s->positions, &best, workspace, size - 1) == LENET_NO_MEMORY);
+    CHECK(lenet_decode(&decoder, s->outputs, s->positions, &best, workspace, size) == LENET_OK);
+    check_canaries();
+    CHECK(best.n > 0);
+    check_found(s, &best, n_best, LENET_ALL_PATHS);
+    double *room = take((size_t)s->positions * sizeof *room, 8);
+    CHECK(lenet_best_path(s->outputs, s->positions, s->classes, s->blank, &best, room) == LENET_OK);
+    check_canaries();
+    check_found(s, &best, 1, LENET_BEST_PATH);
+}
+
+static void check_strings(void)
+{
+    const spelling s = draw_spelling();
+    check_criteria(&s);
+    check_decoding(&s);
+    const int bad = below(s.positions * s.classes);
+    const lenet_string_criterion criterion = {below(3), s.blank, 1.0, INFINITY, NULL};
+    double loss, memory[1];
+    s.outputs[bad] = chance(2) ? NAN : INFINITY;
+    const size_t size = lenet_string_workspace(&criterion, s.positions, s.classes, s.length);
+    CHECK(lenet_string_loss(&criterion, s.outputs, s.positions, s.classes, s.string, s.length, &loss, NULL,
+                            take(size, 8), size) == LENET_NOT_FINITE);
+    if (s.length == 0) return;
+    s.string[below(s.length)] = chance(2) ? s.blank : s.classes;
+    CHECK(lenet_string_loss(&criterion, s.outputs, s.positions, s.classes, s.string, s.length, &loss, NULL,
+                            memory, sizeof memory) == LENET_BAD_LABEL);
+}
+
 static void check_plan(uint64_t seed)
 {
     plan_seed = seed;
@@ -889,6 +1115,10 @@ static void check_plan(uint64_t seed)
     if (chance(6)) {
         check_distort();
         check_single_layers();
+        n_buffers = 0;
+        check_drawing();
+        n_buffers = 0;
+        check_strings();
         return;
     }
     network net;

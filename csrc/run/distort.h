@@ -1,4 +1,4 @@
-/* Distorts the images of a batch, for load.c, and single ones, for strings.c. */
+/* Distorts the images of a batch, for load.c, and single ones, for draw_line.c. */
 #ifndef LENET_DISTORT_H
 #define LENET_DISTORT_H
 

@@ -1,5 +1,4 @@
-/* Runs images forward in lanes; network.c, train.c, train_lines.c and curvature.c
- * call it. */
+/* Runs images forward in lanes; network.c, train.c, train_lines.c and curvature.c call it. */
 #ifndef LENET_FORWARD_H
 #define LENET_FORWARD_H
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "run/loss.h"
+#include "sys/dust.h"
 
 enum { KEPT = 128 };  /* classes whose exponentials are not taken twice */
 
@@ -107,10 +108,6 @@ static double slope(const verdict *v, int32_t i)
     const double by_evidence = (exponential(v, i) / v->sum - is_label) * v->scale;
     return v->is_rbf ? -by_evidence : by_evidence;
 }
-
-/* As float, and 0 where that would be so small that it slows the multiply-adds down: some
- * processors are slow with numbers below 1e-38, and penalties of 100 are common. */
-static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
 
 void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step)
 {

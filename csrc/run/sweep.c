@@ -252,7 +252,7 @@ static void gather(const batch *b, float *memory, const piece *p, int first)
 /* The wide plan for a piece, unless it is there already. */
 static void use_plan(const sweep *s, batch *b, float *memory, const piece *p)
 {
-    lenet_plan *wide = (lenet_plan *)(void *)(memory - WIDE_PLAN_FLOATS);
+    lenet_plan *wide = wide_plan_of(memory);
     if (wide->rows != p->rows || wide->columns != p->columns)
         lenet_widen(s->b.plan, p->rows, p->columns, 0, wide);  /* was checked by look_over */
     b->plan = wide;
@@ -390,7 +390,7 @@ static lenet_status run_sweep(const lenet_plan *plan, const float *parameters,
     s->pictures = pictures;
     s->starts = starts;
     for (int32_t t = 0; t < threads; t++)
-        ((lenet_plan *)(void *)(memory_of(&s->b, t) - WIDE_PLAN_FLOATS))->rows = 0;
+        wide_plan_of(memory_of(&s->b, t))->rows = 0;
     lenet_watch_run(&watch, run);
     if (s->b.profile) s->b.profile->last = lenet_seconds();
     lenet_watched_for(&watch, plan->work * SWEEP_POSITIONS / 4.0, found.blocks, threads, sweep_block, s);

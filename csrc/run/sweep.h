@@ -1,4 +1,4 @@
-/* Networks swept over wider and higher pictures: what inference (sweep.c) and training (train_lines.c) share. */
+/* Networks swept over wider and higher pictures: what sweep.c and, in training, train_lines.c share. */
 #ifndef LENET_SWEEP_H
 #define LENET_SWEEP_H
 
@@ -28,7 +28,12 @@ void lenet_cut_bytes(const lenet_pictures *pictures, const picture_part *part, i
 void lenet_cut_floats(const lenet_plan *plan, const lenet_pictures *pictures, const picture_part *part,
                       int32_t channel, ptrdiff_t to_row, float *to);
 
-/* A thread's memory begins with its plan for the pictures that it is at. */
+/* Before a thread's memory lies its plan for the pictures that it is at. */
 enum { WIDE_PLAN_FLOATS = (sizeof(lenet_plan) + 63) / 64 * 16 };
+
+static inline lenet_plan *wide_plan_of(float *memory)
+{
+    return (lenet_plan *)(void *)(memory - WIDE_PLAN_FLOATS);
+}
 
 #endif

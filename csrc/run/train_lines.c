@@ -87,7 +87,7 @@ static size_t workspace_of(const lenet_plan *plan, const sizes *s, int64_t n, in
 }
 
 size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
-                                    const lenet_string_criterion *criterion, int32_t n_threads)
+                                  const lenet_string_criterion *criterion, int32_t n_threads)
 {
     sizes s;
     if (check(plan, strings, criterion, n) != LENET_OK) return 0;
@@ -284,7 +284,7 @@ static void block_gradient(batch *of, int64_t i, float *memory, int add, float *
     const int64_t first = block_start(of, i, &n);
     (void)add;  /* blocks are apart */
     const int32_t columns = columns_of(s->plan, &s->given->pictures, s->order[first]);
-    lenet_plan *wide = (lenet_plan *)(void *)(memory - WIDE_PLAN_FLOATS);
+    lenet_plan *wide = wide_plan_of(memory);
     if (wide->columns != columns) lenet_widen(s->plan, 1, columns, 1, wide);  /* as size_up did */
     batch b = *of;
     b.plan = wide;
@@ -354,7 +354,7 @@ static lenet_status begin(const lenet_plan *plan, const float *parameters, const
     sort_by_width(s, n, order);
     s->order = order;
     for (int32_t t = 0; t < threads; t++)
-        ((lenet_plan *)(void *)(memory_of(b, t) - WIDE_PLAN_FLOATS))->columns = 0;
+        wide_plan_of(memory_of(b, t))->columns = 0;
     lenet_watch_run(watch, run);
     if (b->profile) b->profile->last = lenet_seconds();
     return LENET_OK;
@@ -367,9 +367,9 @@ static lenet_status train(batch *b, const lenet_run *run, reduction *c, lenet_re
 }
 
 lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
-                                    const lenet_lines *strings, int64_t n,
-                                    const lenet_string_criterion *criterion, float *gradient,
-                                    lenet_report *report, const lenet_run *run)
+                                  const lenet_lines *strings, int64_t n,
+                                  const lenet_string_criterion *criterion, float *gradient,
+                                  lenet_report *report, const lenet_run *run)
 {
     lenet_watch watch;
     string_batch s;
@@ -381,8 +381,8 @@ lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameter
 }
 
 lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters, const lenet_lines *strings,
-                                int64_t n, const lenet_string_criterion *criterion,
-                                lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
+                              int64_t n, const lenet_string_criterion *criterion,
+                              lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run)
 {
     lenet_watch watch;
     string_batch s;

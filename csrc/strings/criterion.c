@@ -1,14 +1,15 @@
 /* The criteria of strings: a strip's probabilities, the sums over its paths, loss and gradient. */
 #include "strings/criterion.h"
 #include "strings/paths.h"
+#include "sys/dust.h"
 
-static const double DEEPEST = -1e12;  /* evidence farther behind counts as this */
-static const double DEEP = -160.0;    /* e^DEEP, divided by a sum, is a wide number as it is */
+static const double DEEP = -160.0;  /* e^DEEP, divided by a sum, is a wide number as it is */
 
 /* Where things lie in a workspace. */
 typedef struct areas {
     wide *p, *rubbish;
     double *share, *logs;
+    int32_t *shown;
     void *paths;
     size_t size;
 } areas;
@@ -28,23 +29,26 @@ static areas divide(const lenet_string_criterion *c, int32_t positions, int32_t 
         has_grammar(c) ? bytes_of((size_t)positions, sizeof(wide)) : 0,
         bytes_of(values, sizeof(double)),
         c->kind == LENET_BEST_PATH ? bytes_of(values, sizeof(double)) : 0,
+        c->kind == LENET_BEST_PATH ? bytes_of((size_t)positions / 2 + 1, sizeof(double)) : 0,
     };
-    size_t starts[5] = {0};
-    for (int i = 0; i < 4; i++) starts[i + 1] = starts[i] + sizes[i];
+    enum { PARTS = sizeof sizes / sizeof *sizes };
+    size_t starts[PARTS + 1] = {0};
+    for (int i = 0; i < PARTS; i++) starts[i + 1] = starts[i] + sizes[i];
     size_t paths = c->kind == LENET_BEST_PATH ? lenet_best_memory(positions, fits)
-                                              : lenet_label_memory(positions, fits);
+                                              : lenet_label_memory(positions, fits, 1);
     if (has_grammar(c)) {
         const size_t grammar = lenet_grammar_memory(positions, classes, c->grammar->states);
         paths = grammar > paths ? grammar : paths;
     }
     char *const at = workspace;
-    areas a = {.size = starts[4] + paths};
+    areas a = {.size = starts[PARTS] + paths};
     if (!at) return a;
     a.p = (wide *)at;
     a.rubbish = sizes[1] ? (wide *)(at + starts[1]) : NULL;
     a.share = (double *)(at + starts[2]);
     a.logs = sizes[3] ? (double *)(at + starts[3]) : NULL;
-    a.paths = at + starts[4];
+    a.shown = sizes[4] ? (int32_t *)(at + starts[4]) : NULL;
+    a.paths = at + starts[PARTS];
     return a;
 }
 
@@ -61,13 +65,7 @@ lenet_status lenet_check_criterion(const lenet_string_criterion *c, int32_t clas
     if (c->kind < LENET_ALL_PATHS || c->kind > LENET_ALLOWED_PATHS || c->blank < 0 || c->blank >= classes
         || !isfinite(c->scale) || c->scale == 0.0 || !(c->j >= 0.0))
         return LENET_BAD_ARGUMENT;
-    if (!has_grammar(c)) return LENET_OK;
-    const lenet_grammar *g = c->grammar;
-    if (g->states < 1) return LENET_BAD_ARGUMENT;
-    for (size_t i = 0; i < (size_t)g->states * (size_t)classes; i++)
-        if ((g->next[i] < -1 || g->next[i] >= g->states) && i % (size_t)classes != (size_t)c->blank)
-            return LENET_BAD_ARGUMENT;
-    return LENET_OK;
+    return !has_grammar(c) || lenet_is_grammar(c->grammar, classes, c->blank) ? LENET_OK : LENET_BAD_ARGUMENT;
 }
 
 lenet_status lenet_check_label(const lenet_string_criterion *c, int32_t positions, int32_t classes,
@@ -85,8 +83,6 @@ lenet_status lenet_check_label(const lenet_string_criterion *c, int32_t position
         state = c->grammar->next[(size_t)state * (size_t)classes + (size_t)label[i]];
     return state >= 0 && c->grammar->accept[state] ? LENET_OK : LENET_NOT_ALLOWED;
 }
-
-static double within_reach(double x) { return x > DEEPEST ? x : DEEPEST; }
 
 /* The softmax of one position; 0 if an output is not finite. rubbish and logs may be NULL. */
 static int normalise(const float *outputs, int32_t classes, double scale, double j, wide *p,
@@ -113,16 +109,13 @@ static int normalise(const float *outputs, int32_t classes, double scale, double
     if (lowest >= DEEP && !rubbish && !logs) return 1;
     const double log_sum = log(sum);
     for (int32_t c = 0; c < classes; c++) {
-        const double behind = outputs[c] * scale - top, log_p = within_reach(behind - log_sum);
+        const double behind = outputs[c] * scale - top, log_p = wide_reach(behind - log_sum);
         if (behind < DEEP) p[c] = wide_exp(log_p);
         if (logs) logs[c] = log_p;
     }
-    if (rubbish) *rubbish = isinf(j) ? wide_zero : wide_exp(within_reach(-j - top - log_sum));
+    if (rubbish) *rubbish = isinf(j) ? wide_zero : wide_exp(wide_reach(-j - top - log_sum));
     return 1;
 }
-
-/* As float, and 0 where it would be so small that it slows the multiply-adds down. */
-static float without_dust(double x) { return fabs(x) < 1e-30 ? 0.0f : (float)x; }
 
 lenet_status lenet_lose_string(const lenet_string_criterion *criterion, const float *outputs,
                                int32_t positions, int32_t classes, const int32_t *label, int32_t length,
@@ -146,15 +139,20 @@ lenet_status lenet_lose_string(const lenet_string_criterion *criterion, const fl
     for (size_t i = 0; share && i < values; i++)
         share[i] = has_grammar(criterion) ? 0.0 : wide_share(a.p[i], wide_one, wide_one);
 
-    const strip s = {positions, classes, criterion->blank, a.p, a.rubbish, a.logs, watch};
-    double all = 0.0, right;
+    const lenet_strip s = {positions, classes, criterion->blank, a.p, a.rubbish, a.logs, watch};
+    double all = 0.0, right = 0.0;
     int done = 1;
     if (has_grammar(criterion))
         done = lenet_grammar_sum(&s, criterion->grammar, 1.0, a.paths, &all, share);
-    if (done && criterion->kind == LENET_BEST_PATH)
-        done = lenet_best_label_path(&s, label, length, -1.0, a.paths, &right, share);
-    else if (done)
-        done = lenet_label_sum(&s, label, length, -1.0, a.paths, &right, share);
+    if (done && criterion->kind == LENET_BEST_PATH) {
+        done = lenet_best_label_path(&s, label, length, a.paths, &right, a.shown);
+        for (size_t t = 0; done && share && t < (size_t)positions; t++)
+            share[t * n + (size_t)(a.shown[t] < 0 ? s.blank : label[a.shown[t]])] -= 1.0;
+    } else if (done) {
+        wide sum;
+        done = lenet_label_sum(&s, label, length, -1.0, a.paths, &sum, share);
+        if (done) right = wide_log(sum);
+    }
     if (!done) return LENET_INTERRUPTED;
     *loss = all - right;
     for (size_t i = 0; share && i < values; i++) gradient[i] = without_dust(share[i] * criterion->scale);

@@ -5,13 +5,12 @@
  * follow as another one only behind a blank. The beginnings are nodes of a tree, so that one that is
  * reached from two sides is one, and what left the beam is found again. Those are kept that hope for
  * most: the sum over their paths times that over what accepted endings add to them, where these were
- * summed (accept.c), else the former alone. */
+ * summed (endings.c), else the former alone. */
 #include <math.h>
 #include <string.h>
 
-#include "strings/decode.h"
+#include "strings/endings.h"
 
-static const double FAR = -1e12;   /* evidence is no farther behind */
 static const double LITTLE = 1e-6; /* share of the best, below which others are left alone */
 static const double LEAST_SUM = 1e-250;  /* beside which what underflows does not count */
 static const int32_t NEVER = INT32_MAX / 2;
@@ -44,10 +43,18 @@ static double softmax(const float *evidence, int32_t classes, wide *p, double *l
     const double sum = log_sum(evidence, classes, &best, logs), most = exp((double)evidence[best] - sum);
     for (int32_t c = 0; c < classes; c++) {
         const double power = logs[c], log_p = (double)evidence[c] - sum;
-        logs[c] = log_p > FAR ? log_p : FAR;
+        logs[c] = wide_reach(log_p);
         p[c] = power > 0.0 ? (wide){power * most, 0} : wide_exp(logs[c]);
     }
     return sum;
+}
+
+/* The positions where character i may stand when the others stand in their spans: first .. end - 1. */
+static void find_place(const int32_t *spans, int32_t length, int32_t i, int32_t positions,
+                       int32_t *first, int32_t *end)
+{
+    *first = i ? spans[2 * i - 1] + 1 : 0;
+    *end = i + 1 < length ? spans[2 * i + 2] : positions;
 }
 
 /* How probable it is that a character of the class begins in these positions, which are independent of
@@ -86,7 +93,7 @@ lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t c
     }
     for (int32_t i = 0; i < n; i++) {
         int32_t first, end;
-        lenet_place(strings->span, n, i, positions, &first, &end);
+        find_place(strings->span, n, i, positions, &first, &end);
         strings->confidence[i] = begins(evidence, classes, room, strings->string[i], first, end);
     }
     strings->n = 1;
@@ -115,10 +122,8 @@ lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, 
 {
     lenet_watch watch;
     lenet_watch_host(&watch);
-    if (grammar->states < 1 || classes < 1 || blank < 0 || blank >= classes) return LENET_BAD_ARGUMENT;
-    for (int64_t i = 0; i < (int64_t)grammar->states * classes; i++)
-        if (i % classes != blank && (grammar->next[i] < -1 || grammar->next[i] >= grammar->states))
-            return LENET_BAD_ARGUMENT;
+    if (classes < 1 || blank < 0 || blank >= classes || !lenet_is_grammar(grammar, classes, blank))
+        return LENET_BAD_ARGUMENT;
     for (int64_t s = 0; s < grammar->states; s++) {
         least[LEAST * s + POSITIONS] = least[LEAST * s + OTHERWISE] = grammar->accept[s] ? 0 : NEVER;
         least[LEAST * s + CLASS] = -1;
@@ -368,7 +373,7 @@ static lenet_status search(beam *b, const lenet_strip *strip)
         wide top = wide_zero;
         for (int32_t c = 0; c < d->classes; c++)
             if (c != d->blank && is_less(top, p[c])) top = p[c];
-        if (lenet_stopped(strip->watch, 1, 8.0 * b->n * d->classes)) return LENET_INTERRUPTED;
+        if (is_stopped(strip, 8.0 * b->n * d->classes)) return LENET_INTERRUPTED;
         if (b->endings)
             b->ends = b->endings->behind
                       + (ptrdiff_t)(t + 1) * (b->endings->states + b->endings->n_arrivals);
@@ -416,8 +421,7 @@ static int32_t n_looked_at(const beam *b)
 }
 
 /* The beam's sums lack the paths of beginnings that it left out, so these are taken anew. */
-static lenet_status take(const beam *b, const lenet_strip *strip, found *strings, int32_t n,
-                         void *workspace)
+static lenet_status take(const beam *b, const lenet_strip *strip, found *strings, int32_t n, void *room)
 {
     for (int32_t i = 0; i < n; i++) {
         found one = strings[i];
@@ -425,12 +429,28 @@ static lenet_status take(const beam *b, const lenet_strip *strip, found *strings
         one.length = 0;
         for (const node *k = last; k->parent >= 0; k = &b->nodes[k->parent]) one.length++;
         for (int32_t j = one.length; j > 0; last = &b->nodes[last->parent]) one.string[--j] = last->class;
-        const lenet_status status =
-            lenet_string_probability(strip, one.string, one.length, &one.p, workspace);
-        if (status != LENET_OK) return status;
+        one.p = wide_one;
+        if (strip->positions && !lenet_label_sum(strip, one.string, one.length, 0.0, room, &one.p, NULL))
+            return LENET_INTERRUPTED;
         int32_t j = i;
         for (; j > 0 && comes_first(&one, &strings[j - 1]); j--) strings[j] = strings[j - 1];
         strings[j] = one;
+    }
+    return LENET_OK;
+}
+
+/* Where a string's characters stand on its likeliest path: the first and the last position of each. */
+static lenet_status align(const lenet_strip *strip, found *f, int32_t *shown, void *room)
+{
+    double log_best;
+    if (f->length == 0) return LENET_OK;
+    if (!lenet_best_label_path(strip, f->string, f->length, room, &log_best, shown))
+        return LENET_INTERRUPTED;
+    for (int32_t t = 0; t < strip->positions; t++) {
+        const int32_t i = shown[t];
+        if (i < 0) continue;
+        if (t == 0 || shown[t - 1] != i) f->spans[2 * i] = t;
+        f->spans[2 * i + 1] = t;
     }
     return LENET_OK;
 }
@@ -462,7 +482,7 @@ typedef struct memory {
     found *strings;
     double *logs, *sums, *births;
     node *nodes;
-    int32_t *characters, *spans;
+    int32_t *characters, *spans, *shown;
     uint8_t *taken;
     void *endings;
     void *rest;   /* for one string */
@@ -500,11 +520,14 @@ static size_t lay_out(const lenet_decoder *d, int32_t positions, memory *m,
     m->nodes = part(&end, t * beam + 1, sizeof(node));
     m->characters = part(&end, looked_at * t, sizeof(int32_t));
     m->spans = part(&end, looked_at * t, 2 * sizeof(int32_t));
+    m->shown = part(&end, t, sizeof(int32_t));
     m->taken = part(&end, c, 1);
     const size_t endings = d->grammar && d->total
                                ? lenet_endings_workspace(d->grammar, positions, d->classes, d->blank) : 0;
     m->endings = part(&end, endings, 1);
-    m->rest = part(&end, lenet_align_workspace(positions), 1);
+    const size_t sum = lenet_label_memory(positions, positions, 0);
+    const size_t path = lenet_best_memory(positions, positions);
+    m->rest = part(&end, sum > path ? sum : path, 1);
     return end - base;
 }
 
@@ -523,7 +546,7 @@ static void confide(const lenet_decoder *d, const lenet_strip *strip, const memo
         double *confidence = out->confidence + (ptrdiff_t)k * strip->positions;
         for (int32_t i = 0; i < f->length; i++) {
             int32_t first, end;
-            lenet_place(f->spans, f->length, i, strip->positions, &first, &end);
+            find_place(f->spans, f->length, i, strip->positions, &first, &end);
             if (!d->grammar) {
                 confidence[i] = begins(evidence, d->classes, m->sums, f->string[i], first, end);
             } else if (births) {
@@ -584,8 +607,8 @@ lenet_status lenet_decode(const lenet_decoder *d, const float *evidence, int32_t
     if (d->grammar && n == 0) out->log_accepted = -INFINITY;
     const int all_are_compared = d->grammar && !b.endings;
     for (int32_t i = 0; i < (all_are_compared ? n : out->n); i++) {
-        const found *f = &m.strings[i];
-        status = lenet_align(&strip, f->string, f->length, f->spans, m.rest);
+        found *f = &m.strings[i];
+        status = align(&strip, f, m.shown, m.rest);
         if (status != LENET_OK) return status;
         if (i >= out->n) continue;
         out->length[i] = f->length;

@@ -6,7 +6,7 @@
 #include "strings/paths.h"
 
 typedef struct search {
-    const strip *s;
+    const lenet_strip *s;
     const lenet_grammar *grammar;
     /* characters from the first state to each, and from each to one that accepts; FAR: more than fit */
     int32_t *from_start, *to_end;
@@ -14,6 +14,16 @@ typedef struct search {
 } search;
 
 static const int32_t FAR = INT32_MAX - 1;
+
+int lenet_is_grammar(const lenet_grammar *grammar, int32_t classes, int32_t blank)
+{
+    const int32_t *next = grammar->next;
+    if (grammar->states < 1) return 0;
+    for (int32_t s = 0; s < grammar->states; s++, next += classes)
+        for (int32_t c = 0; c < classes; c++)
+            if (c != blank && (next[c] < -1 || next[c] >= grammar->states)) return 0;
+    return 1;
+}
 
 size_t lenet_grammar_memory(int32_t positions, int32_t classes, int32_t states)
 {
@@ -88,7 +98,7 @@ static wide add_others(const search *f, const wide *x)
 }
 
 /* A blank, or the rubbish class in its place. */
-static wide blank_at(const strip *s, int32_t t)
+static wide blank_at(const lenet_strip *s, int32_t t)
 {
     const wide p = s->p[(size_t)t * (size_t)s->classes + (size_t)s->blank];
     return s->rubbish ? wide_add(p, s->rubbish[t]) : p;
@@ -97,7 +107,7 @@ static wide blank_at(const strip *s, int32_t t)
 /* Probabilities of having come to each state after position t; before: those a position before. */
 static void step_forward(const search *f, int32_t t, const wide *before, wide *now)
 {
-    const strip *s = f->s;
+    const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide *p = s->p + (size_t)t * n;
     const wide blank = blank_at(s, t);
@@ -122,7 +132,7 @@ static void step_forward(const search *f, int32_t t, const wide *before, wide *n
  * to `before`. */
 static void step_backward(const search *f, int32_t t, wide *after, wide *before)
 {
-    const strip *s = f->s;
+    const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide *p = s->p + (size_t)t * n;
     const wide blank = blank_at(s, t);
@@ -150,10 +160,10 @@ static void step_backward(const search *f, int32_t t, wide *after, wide *before)
 static void share_out(const search *f, int32_t t, const wide *now, const wide *after, wide whole,
                       double weight, double *share)
 {
-    const strip *s = f->s;
+    const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide p = s->p[(size_t)t * n + (size_t)s->blank];
-    const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));  /* and not of the rubbish class */
+    const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));  /* not of the rubbish class */
     for (int32_t state = 0; state < f->grammar->states; state++) {
         if (!is_live(f, state, t)) continue;
         for (size_t c = 0; c < n; c++) {
@@ -164,7 +174,7 @@ static void share_out(const search *f, int32_t t, const wide *now, const wide *a
     }
 }
 
-int lenet_grammar_sum(const strip *s, const lenet_grammar *grammar, double weight, void *memory,
+int lenet_grammar_sum(const lenet_strip *s, const lenet_grammar *grammar, double weight, void *memory,
                       double *log_sum, double *share)
 {
     const size_t row = (size_t)grammar->states * (size_t)s->classes;

@@ -45,6 +45,9 @@ static inline wide wide_times(wide a, wide b)
     return c;
 }
 
+/* How far evidence is behind its position's best: more than this counts as this. */
+static inline double wide_reach(double behind) { return behind > -1e12 ? behind : -1e12; }
+
 /* e^x, x from -1e12 to 0. */
 static inline wide wide_exp(double x)
 {

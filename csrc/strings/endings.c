@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "strings/decode.h"
+#include "strings/endings.h"
 
 static int64_t count_edges(const lenet_grammar *grammar, int32_t classes, int32_t blank)
 {
@@ -136,7 +136,7 @@ lenet_status lenet_find_endings(const lenet_strip *strip, const lenet_grammar *g
     for (int32_t t = strip->positions - 1; t >= 0; t--) {
         double *behind = e->behind + t * places, *at = behind + step;
         const double *behind_next = behind + places, *at_next = at + places;
-        if (lenet_stopped(strip->watch, 1, 4.0 * e->states + 8.0 * e->n_edges)) return LENET_INTERRUPTED;
+        if (is_stopped(strip, 4.0 * e->states + 8.0 * e->n_edges)) return LENET_INTERRUPTED;
         take_position(strip, t, p);
         for (int32_t a = 0; a < e->n_arrivals; a++) next[a] = at_next[a] * p[e->shown[a]];
         for (int32_t s = 0; s < e->states; s++) {
@@ -168,7 +168,7 @@ lenet_status lenet_find_births(const lenet_strip *strip, const lenet_endings *e,
     for (int32_t t = 0; t < strip->positions; t++) {
         const double *after = e->behind + (t + 1) * places + e->states;
         double *born = births + (ptrdiff_t)t * strip->classes;
-        if (lenet_stopped(strip->watch, 1, 4.0 * e->states + 8.0 * e->n_edges)) return LENET_INTERRUPTED;
+        if (is_stopped(strip, 4.0 * e->states + 8.0 * e->n_edges)) return LENET_INTERRUPTED;
         take_position(strip, t, p);
         for (int32_t a = 0; a < e->n_arrivals; a++) in[a] = 0.0;
         for (int32_t s = 0; s < e->states; s++) {
