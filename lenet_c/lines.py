@@ -25,7 +25,7 @@ from lenet_c.distort import Distortion
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
-from lenet_c.rejection import Rejection, checked
+from lenet_c.rejection import Rejection, checked, curve
 from lenet_c.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -1084,12 +1084,7 @@ def _temperature(
 
 def _threshold(penalty: NDArray[np.float64], right: NDArray[np.bool_], wrong: float) -> float:
     """Give the highest penalty up to which no more than this share of the answers is wrong."""
-    order = np.argsort(penalty, kind="stable")
-    shares = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(shares <= wrong)
-    if not len(good):
-        return float(penalty[order[0]]) / 2  # nothing is sure enough
-    last = good[-1]
-    if last == len(order) - 1:
-        return math.inf
-    return float((penalty[order[last]] + penalty[order[last + 1]]) / 2)
+    by_penalty = curve("penalty", penalty, ~right)
+    if by_penalty.error_rate.min() > wrong:
+        return float(penalty.min()) / 2  # nothing is sure enough
+    return by_penalty.reaching(wrong).rejection.penalty

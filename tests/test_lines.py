@@ -553,6 +553,14 @@ def test_a_threshold_rejects_no_more_than_it_must():
     assert lines._threshold(penalty, right, 0.25) == math.inf
 
 
+def test_answers_of_one_penalty_have_one_fate():
+    penalty = np.array([0.1, 0.2, 0.2, 0.2, 0.3])
+    right = np.array([True, True, True, False, False])
+    for order in ([0, 1, 2, 3, 4], [0, 3, 2, 1, 4]):
+        limit = lines._threshold(penalty[order], right[order], 0.1)
+        assert limit == pytest.approx(0.15)
+
+
 # ---- errors ----
 
 
