@@ -755,6 +755,9 @@ class LineReader:
             raise ValueError(f"{name}: got none")
         return strips, labels, reasons
 
+    def _spelt(self, label: Label) -> str:
+        return "".join(self._names[c] for c in label)
+
     def _learnable(
         self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
     ) -> list[tuple[Strip, Label]]:
@@ -812,8 +815,7 @@ class LineReader:
         strips, labels, reasons = given
         maps = itertools.repeat(np.eye(2, 3), len(strips))
         readings = self._read(strips, maps, reasons, automaton, 1, None, reject, num_threads)
-        names = self._names
-        wanted = ["".join(names[c] for c in label) for label in labels]
+        wanted = list(map(self._spelt, labels))
         wrong = np.array([r.text != text for r, text in zip(readings, wanted, strict=True)])
         rejected = np.array([r.rejected for r in readings])
         return LineEvaluation(
@@ -882,18 +884,22 @@ class LineReader:
         )
         if wrong is None:
             return self
-        readings = self.read_strips(strips, reject=Rejection(), num_threads=num_threads)
-        names = self._names
-        right = np.array(
-            [
-                reading.text == "".join(names[c] for c in label)
-                for reading, label in zip(readings, labels, strict=True)
+        try:
+            readings = self.read_strips(strips, reject=Rejection(), num_threads=num_threads)
+            # where nothing is read, any threshold rejects it
+            answers = [
+                (-math.log(max(reading.probability, 1e-300)), reading.text == text)
+                for reading, text in zip(readings, map(self._spelt, labels), strict=True)
+                if not reading.rejected
             ]
-        )
-        if not right.any():
+            if not any(right for _, right in answers):
+                raise ValueError(
+                    "texts: none is read right, so there is no threshold: train it first"
+                )
+        except BaseException:  # Ctrl-C too
             self.network.temperature = before
-            raise ValueError("texts: none is read right, so there is no threshold: train it first")
-        penalty = np.array([-math.log(max(r.probability, 1e-300)) for r in readings])
+            raise
+        penalty, right = map(np.array, zip(*answers, strict=True))
         self.network.rejection = Rejection(penalty=_threshold(penalty, right, wrong))
         return self
 

@@ -621,3 +621,26 @@ def test_a_calibration_that_fails_changes_nothing(reader, many):
             reader.calibrate(strips, ["9090909"] * len(strips))
         assert reader.network.temperature == 1.5
         assert reader.network.rejection is None
+
+
+def test_an_interrupted_calibration_changes_nothing(reader, many, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    reader.network.temperature = 1.5
+    monkeypatch.setattr(reader, "read_strips", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reader.calibrate(*many)
+    assert reader.network.temperature == 1.5
+    assert reader.network.rejection is None
+
+
+def test_strips_that_show_nothing_move_no_threshold(reader, many, monkeypatch):
+    monkeypatch.setattr(lines, "_temperature", lambda *_: 1.0)
+    strips, made = many
+    found = []
+    for empty in ([], [np.zeros((32, 90), np.uint8)] * 30):
+        reader.calibrate([*strips, *empty], [*made, *["1"] * len(empty)], wrong=0.05)
+        found.append(reader.network.rejection)
+    assert found[0] == found[1]
+    assert 0 < found[0].penalty < math.inf
