@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, criteria, decoding, patterns
-from lenet_c.classes import DIGITS, classes_of
+from lenet_c.classes import classes_of, names_or_digits
 from lenet_c.distort import Distortion
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
@@ -198,35 +198,29 @@ class LineReader:
                 "channel, 32 high"
             )
         self.history: list[dict[str, float]] = []
-        self._names  # noqa: B018 - raises where there are none
+        self.class_names  # noqa: B018 - raises where there are none
         if network.positions(height, width + STRIDE) != (1, 2):
             raise ValueError(f"network: its positions are not {STRIDE} columns apart, as LeNet-5's")
         self._width = width
 
     def __repr__(self) -> str:
-        return f"LineReader({self.network!r}, {''.join(self._names)!r})"
+        return f"LineReader({self.network!r}, {''.join(self.class_names)!r})"
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What the characters are called, in the order of their classes."""
-        return self._names
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        names = self.network.class_names
+        characters = self.network.architecture.characters
+        names = names_or_digits(self.network.class_names, characters)
         if names is None:
-            if self.network.architecture.characters != len(DIGITS):
-                raise ValueError(
-                    f"network: its {self.network.architecture.characters} classes have no names, "
-                    "want network.class_names set"
-                )
-            names = DIGITS
+            raise ValueError(
+                f"network: its {characters} classes have no names, want network.class_names set"
+            )
         return names
 
     @property
     def _keep(self) -> str:
         """The marks that `preprocess.line` leaves, since they are classes."""
-        return "".join(mark for mark in MARKS if mark in self._names)
+        return "".join(mark for mark in MARKS if mark in self.class_names)
 
     def with_classes(self, class_names: Iterable[str], *, seed: int = 0) -> LineReader:
         """Give a new reader of other characters, which begins with what this one has learnt.
@@ -246,7 +240,7 @@ class LineReader:
         """
         network = self.network
         if network.class_names is None:
-            network = network.with_classes(self._names)
+            network = network.with_classes(self.class_names)
         return LineReader(network.with_classes(class_names, seed=seed))
 
     # ---- files ----
@@ -410,10 +404,12 @@ class LineReader:
         from lenet_c import preprocess
 
         is_one = boxes is None and _is_one(pictures)
-        if automaton is None and not (pattern is None and lexicon is None and length is None):
+        if not (pattern is None and lexicon is None and length is None):
+            if automaton is not None:
+                raise ValueError(
+                    "automaton: got one beside pattern=, lexicon= or length=, want either"
+                )
             automaton = self.automaton(pattern=pattern, lexicon=lexicon, length=length)
-        elif not (pattern is None and lexicon is None and length is None):
-            raise ValueError("automaton: got one beside pattern=, lexicon= or length=, want either")
         how = automaton, n_best, beam, reject, num_threads
         if is_one:
             found = preprocess.line(pictures, keep=self._keep, return_map=True)
@@ -439,8 +435,8 @@ class LineReader:
         patterns.Automaton
         """
         if lexicon is None and isinstance(pattern, str) and isinstance(length, (int, type(None))):
-            return _compiled(self._names, pattern, length)
-        return patterns.automaton(self._names, pattern=pattern, lexicon=lexicon, length=length)
+            return _compiled(self.class_names, pattern, length)
+        return patterns.automaton(self.class_names, pattern=pattern, lexicon=lexicon, length=length)
 
     def read_strips(
         self,
@@ -494,8 +490,8 @@ class LineReader:
                 continue
             found = decoding.decode(
                 outputs,
-                self._names,
-                len(self._names),
+                self.class_names,
+                len(self.class_names),
                 automaton=automaton,
                 n_best=n_best,
                 beam=beam,
@@ -681,17 +677,17 @@ class LineReader:
             losses = []
             for step in range(steps):
                 chosen = [own[next(order)] for _ in range(batch_size - n_others)]
-                batch = [
+                batch: list[tuple[Strip, NDArray[np.integer[Any]]]] = [
                     (strip if distort is None else _distorted(strip, distort, rng), label)
                     for strip, label in chosen
                 ]
                 if synthetic is not None and n_others:
                     strips, labels = synthetic.batch(n_others, num_threads=num_threads)
-                    batch += [(a, b.astype(np.int32)) for a, b in zip(strips, labels, strict=True)]
+                    batch += zip(strips, labels, strict=True)
                 loss_now = self._update(trainer, batch, step, steps)
                 losses.append(loss_now)
                 if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
-                    record = {"step": step + 1, "loss": float(np.nanmean(losses))}
+                    record = {"step": step + 1, "loss": float(np.mean(losses))}
                     losses = []
                     record |= self._validate(held_out, num_threads)
                     best.look(record["val_loss"])
@@ -708,8 +704,6 @@ class LineReader:
         """Make one update at the rate of the optimizer's schedule; give the mean loss before it."""
         strips = _padded([strip for strip, _ in batch])
         kept = [i for i, (_, label) in enumerate(batch) if self._fits(strips[i].shape[1], label)]
-        if not kept:
-            return math.nan
         samples = _core.LabelledPictures(
             self.network._network, [strips[i] for i in kept], [batch[i][1] for i in kept]
         )
@@ -726,12 +720,12 @@ class LineReader:
         """Give the mean loss of held-out strips, and how many of their texts are read wrong."""
         strips, labels = [strip for strip, _ in held_out], [label for _, label in held_out]
         outputs = self.outputs(strips, num_threads=num_threads)
-        blank, penalties = len(self._names), self.network.codes is not None
+        blank, penalties = len(self.class_names), self.network.codes is not None
         loss = criteria.forward_loss(
             outputs, labels, blank=blank, penalties=penalties, gradient=False
         )
         paths = (
-            decoding.best_path(one, self._names, blank, penalties=penalties) for one in outputs
+            decoding.best_path(one, self.class_names, blank, penalties=penalties) for one in outputs
         )
         wrong = sum(path.classes != tuple(b) for path, b in zip(paths, labels, strict=True))
         return {"val_loss": float(loss.losses.mean()), "val_error_rate": wrong / len(labels)}
@@ -742,7 +736,7 @@ class LineReader:
         self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
     ) -> tuple[list[Strip], list[Label], list[str | None]]:
         """Give strips, the classes of their texts, and why there is no strip."""
-        names = self._names
+        names = self.class_names
         labels = [
             classes_of(f"texts[{i}]", text, names)
             for i, text in enumerate(checks.items("texts", texts, "texts"))
@@ -756,7 +750,7 @@ class LineReader:
         return strips, labels, reasons
 
     def _spelt(self, label: Label) -> str:
-        return "".join(self._names[c] for c in label)
+        return "".join(self.class_names[c] for c in label)
 
     def _learnable(
         self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
@@ -880,7 +874,7 @@ class LineReader:
         if not spelt:
             raise ValueError("texts: all are too long for their pictures")
         self.network.temperature = _temperature(
-            [one for one, _ in spelt], [label for _, label in spelt], len(self._names), is_rbf
+            [one for one, _ in spelt], [label for _, label in spelt], len(self.class_names), is_rbf
         )
         if wrong is None:
             return self

@@ -81,10 +81,10 @@ def train(
         for k, preset in enumerate(SHARES)
     }
     for step in range(steps):
-        batch = []
+        batch: list[tuple[Any, Any]] = []
         for preset, stream in streams.items():
             strips, labels_of = stream.batch(SHARES[preset], num_threads=num_threads)
-            batch += list(zip(strips, (np.asarray(b, np.int32) for b in labels_of), strict=True))
+            batch += zip(strips, labels_of, strict=True)
         loss = reader._update(trainer, batch, step, steps)
         if on_step is not None:
             on_step(step + 1, loss, reader)
