@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks, files
+from lenet_c.calibration import evidence
 from lenet_c.codes import COLUMNS, ROWS
 from lenet_c.evaluation import Evaluation
 from lenet_c.history import History
@@ -440,8 +441,7 @@ def columns(
     n_positions, n_classes = given.shape
     names = _checked_names(class_names, n_classes - 1)
     scale = checks.real("temperature", temperature, 0.0, closed="neither")
-    evidence = (-given if penalties else given) / scale
-    shares = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    shares = np.exp(evidence(given, penalties) / scale)
     shares /= shares.sum(axis=1, keepdims=True)
 
     half = STRIDE / 2
