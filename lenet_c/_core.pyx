@@ -858,7 +858,6 @@ cdef class LabelledPictures(Pictures):
     """
 
     cdef list labels  # int32 arrays that nobody else has
-    cdef readonly object lengths
 
     def __cinit__(self, Plan network not None, pictures, labels, str name="images"):
         cdef const int32_t[::1] label
@@ -868,7 +867,6 @@ cdef class LabelledPictures(Pictures):
         if len(labels) != self.n:
             raise ValueError(f"{own}: {len(labels)} strings, want {self.n}, one for each strip")
         self.labels = []
-        lengths = np.empty(self.n, np.int32)
         for i in range(self.n):
             array = np.array(labels[i], np.int32).reshape(-1)
             label = array
@@ -889,9 +887,7 @@ cdef class LabelledPictures(Pictures):
                     f"{own}: row {i} has {label.shape[0]} characters, which take {needed} positions "
                     "(one each, and one between equal neighbours); its strip is "
                     f"{self.pictures.widths[i]} pixels wide and has {self.positions[i, 1]}")
-            lengths[i] = label.shape[0]
             self.labels.append(array)
-        self.lengths = lengths
 
     @property
     def classes(self):

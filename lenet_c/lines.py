@@ -12,20 +12,21 @@ import functools
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterable, Sequence, Sized
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, criteria, decoding, patterns
+from lenet_c import _core, checks, criteria, decoding, line_calibration, line_training, patterns
 from lenet_c.classes import classes_of, names_or_digits
 from lenet_c.distort import Distortion
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
-from lenet_c.rejection import Rejection, checked, curve
+from lenet_c.rejection import Rejection, checked
+from lenet_c.strips import MARKS, STRIDE, Strip, boxes_of, checked_strips, is_strip, padded
 from lenet_c.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -34,38 +35,10 @@ if TYPE_CHECKING:
 
     Texts: TypeAlias = "tuple[Iterable[Any], Iterable[str]] | Fields"
 
-Strip = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Label = NDArray[np.int32]
 
-MARKS = ".,-"
-FEWEST = 50
-"""Fields that `LineReader.calibrate` asks for."""
-
-MARGIN = 6
-"""Columns that are put beside a strip, so that its first and last characters have positions to
-spare."""
-
-STRIDE = 4  # columns of a strip from one position to the next, by LeNet-5's two 2x2 layers
-REACH = 14  # columns of a strip that a character may have left and right of its middle
-INK = 64  # levels of a strip above which there is ink
 AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
-
-OWN = Distortion(
-    translation=1.0,
-    scaling=0.08,
-    squeezing=0.08,
-    shearing=0.12,
-    rotation=1.5,
-    elastic=0.5,
-    elastic_smoothness=6.0,
-    thickness=0.7,
-    blur=0.6,
-    contrast=0.25,
-    noise=0.06,
-    chance=0.3,
-)
-"""How `LineReader.fit` changes the strips of one's own fields, anew each time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -460,7 +433,7 @@ class LineReader:
         list of LineReading
             Boxes are in pixels of the strip.
         """
-        given = _checked_strips(strips)
+        given = checked_strips(strips)
         unmoved = itertools.repeat(np.eye(2, 3), len(given))
         none = itertools.repeat(None, len(given))
         return self._read(given, unmoved, none, automaton, n_best, beam, reject, num_threads)
@@ -507,41 +480,13 @@ class LineReader:
                     found.text,
                     found.probability,
                     found.confidence,
-                    self._boxes(strip, found.spans, to_picture),
+                    boxes_of(strip, found.spans, self._width, to_picture),
                     reason is not None or -found.log_probability > reject.penalty,
                     reason,
                     tuple((other.text, other.probability) for other in found.alternatives),
                 )
             )
         return readings
-
-    def _boxes(
-        self, strip: Strip, spans: NDArray[np.int32], to_picture: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Give an upright box of the picture around the ink of each character's columns."""
-        boxes = np.empty((len(spans), 4))
-        if not len(spans):
-            return boxes
-        height, width = strip.shape
-        centres = (spans[:, 0] + spans[:, 1]) * (STRIDE / 2) + self._width / 2 - MARGIN
-        cuts = _cuts(strip, centres)
-        first = np.rint(np.maximum(centres - REACH, [0, *cuts])).astype(int).clip(0, width - 1)
-        last = (
-            np.rint(np.minimum(centres + REACH, [*cuts, width])).astype(int).clip(first + 1, width)
-        )
-        # all ink, from left to right, as places in the picture
-        columns, rows = np.nonzero((strip > INK).T)
-        places = _placed(columns + 0.5, rows + 0.5, to_picture)
-        half = np.abs(to_picture[:, :2]).sum(axis=1) / 2  # of a pixel of the strip
-        begin, end = np.searchsorted(columns, first), np.searchsorted(columns, last)
-        for i, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
-            ink = places[:, a:b]
-            if a == b:  # faint, or none: all that the character can be in
-                ends = np.array([first[i] + 0.5, last[i] - 0.5])
-                ink = _placed(ends, np.array([0.5, height - 0.5]), to_picture)
-            low, high = ink.min(axis=1) - half, ink.max(axis=1) + half
-            boxes[i, :2], boxes[i, 2:] = low, high - low
-        return boxes
 
     def outputs(
         self, strips: Sequence[ArrayLike], *, num_threads: int | None = None
@@ -556,12 +501,12 @@ class LineReader:
         Returns
         -------
         list of float32 arrays (positions, classes)
-            The last class is the blank. Position p has column ``4 * p + 16 - MARGIN`` of the strip
-            in its middle, by LeNet-5's stride of 4.
+            The last class is the blank. Position p has in its middle the column
+            ``4 * p + 16 - lenet_c.strips.MARGIN`` of the strip, by LeNet-5's stride of 4.
         """
         if not len(strips):
             return []
-        found = self.network.sweep(_padded(_checked_strips(strips)), num_threads=num_threads)
+        found = self.network.sweep(padded(checked_strips(strips)), num_threads=num_threads)
         assert isinstance(found, list)
         return found
 
@@ -580,7 +525,7 @@ class LineReader:
         batch_size: int = 64,
         optimizer: Optimizer | None = None,
         loss: str = "forward",
-        distort: Distortion | None = OWN,
+        distort: Distortion | None = line_training.OWN,
         seed: int = 0,
         freeze: Iterable[str] = (),
         on_step: Callable[[int, float], object] | None = None,
@@ -668,23 +613,16 @@ class LineReader:
             given = _pair_of("validation_data", validation_data)
             held_out = self._learnable("validation_data", *given, num_threads)
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        order = _orders(len(own), rng)
+        n_own = batch_size - n_others
+        batches = line_training.batches(own, n_own, distort, synthetic, n_others, rng, num_threads)
         self.history = []
-        best = _Best(self.network)
+        best = line_training.Best(self.network)
         if held_out is not None:
             best.look(self._validate(held_out, num_threads)["val_loss"])
         try:
             losses = []
-            for step in range(steps):
-                chosen = [own[next(order)] for _ in range(batch_size - n_others)]
-                batch: list[tuple[Strip, NDArray[np.integer[Any]]]] = [
-                    (strip if distort is None else _distorted(strip, distort, rng), label)
-                    for strip, label in chosen
-                ]
-                if synthetic is not None and n_others:
-                    strips, labels = synthetic.batch(n_others, num_threads=num_threads)
-                    batch += zip(strips, labels, strict=True)
-                loss_now = self._update(trainer, batch, step, steps)
+            for step, batch in zip(range(steps), batches, strict=False):
+                loss_now = line_training.update(trainer, batch, step, steps)
                 losses.append(loss_now)
                 if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
                     record = {"step": step + 1, "loss": float(np.mean(losses))}
@@ -697,22 +635,6 @@ class LineReader:
         finally:
             best.put_back()
         return self
-
-    def _update(
-        self, trainer: Trainer, batch: Sequence[tuple[Strip, NDArray[Any]]], step: int, steps: int
-    ) -> float:
-        """Make one update at the rate of the optimizer's schedule; give the mean loss before it."""
-        strips = _padded([strip for strip, _ in batch])
-        kept = [i for i, (_, label) in enumerate(batch) if self._fits(strips[i].shape[1], label)]
-        samples = _core.LabelledPictures(
-            self.network._network, [strips[i] for i in kept], [batch[i][1] for i in kept]
-        )
-        rate = trainer.optimizer.rate(step, steps, 1)
-        return trainer._update(samples, None, rate, trainer.num_threads)[0]
-
-    def _fits(self, width: int, label: NDArray[Any]) -> bool:
-        """Whether a text can be spelt in the positions of a padded strip."""
-        return criteria.positions_needed(label) <= self.network.positions(32, width)[1]
 
     def _validate(
         self, held_out: Sequence[tuple[Strip, Label]], num_threads: int | None
@@ -760,7 +682,7 @@ class LineReader:
         own = [
             (strip, label)
             for strip, label, reason in zip(strips, labels, reasons, strict=True)
-            if reason is None and self._fits(strip.shape[1] + 2 * MARGIN, label)
+            if reason is None and line_training.fits(self.network, strip, label)
         ]
         if not own:
             why = reasons[0] or "its text is too long for its width"
@@ -776,7 +698,7 @@ class LineReader:
         reasons: list[str | None] = []
         left = checks.items("pictures", pictures, "pictures")
         while some := list(itertools.islice(left, AT_ONCE)):
-            if all(map(_is_strip, some)):
+            if all(map(is_strip, some)):
                 strips += some
                 reasons += [None] * len(some)
             else:
@@ -857,10 +779,10 @@ class LineReader:
             checks.real("wrong", wrong, 0.0, 1.0, "both")
         given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
         seen = [(a, b) for a, b, reason in zip(*given, strict=True) if reason is None]
-        if len(seen) < FEWEST:
+        if len(seen) < line_calibration.FEWEST:
             raise ValueError(
-                f"pictures: got {len(seen)} that show a line, want at least {FEWEST} that the "
-                "network has not learnt from"
+                f"pictures: got {len(seen)} that show a line, want at least "
+                f"{line_calibration.FEWEST} that the network has not learnt from"
             )
         strips, labels = [strip for strip, _ in seen], [label for _, label in seen]
         outputs = self.outputs(strips, num_threads=num_threads)
@@ -873,7 +795,7 @@ class LineReader:
         is_rbf, before = self.network.codes is not None, self.network.temperature
         if not spelt:
             raise ValueError("texts: all are too long for their pictures")
-        self.network.temperature = _temperature(
+        self.network.temperature = line_calibration.temperature(
             [one for one, _ in spelt], [label for _, label in spelt], len(self.class_names), is_rbf
         )
         if wrong is None:
@@ -894,7 +816,9 @@ class LineReader:
             self.network.temperature = before
             raise
         penalty, right = map(np.array, zip(*answers, strict=True))
-        self.network.rejection = Rejection(penalty=_threshold(penalty, right, wrong))
+        self.network.rejection = Rejection(
+            penalty=line_calibration.threshold(penalty, right, wrong)
+        )
         return self
 
 
@@ -941,31 +865,10 @@ def _distance(one: str, other: str) -> int:
     return row[-1]
 
 
-class _Best:
-    """The weights that had the lowest loss, if any was seen."""
-
-    def __init__(self, network: LeNet5) -> None:
-        self._network = network
-        self._loss = math.inf
-        self._weights: Floats | None = None
-
-    def look(self, loss: float) -> None:
-        if loss < self._loss:
-            self._weights, self._loss = self._network.parameters.copy(), loss
-
-    def put_back(self) -> None:
-        if self._weights is not None:
-            with self._network._turns.changing:
-                self._network.parameters[...] = self._weights
-
-
 @functools.lru_cache(maxsize=64, typed=True)
 def _compiled(names: tuple[str, ...], pattern: str, length: int | None) -> patterns.Automaton:
     """Compile a pattern once, however often `read` is called with it."""
     return patterns.automaton(names, pattern=pattern, length=length)
-
-
-# ---- strips ----
 
 
 def _is_one(pictures: Any) -> bool:
@@ -973,118 +876,3 @@ def _is_one(pictures: Any) -> bool:
         return True
     # an image of PIL, an open file (which is an iterator too), an array of another library
     return any(hasattr(pictures, name) for name in ("read", "mode", "shape"))
-
-
-def _is_strip(picture: Any) -> bool:
-    """Whether it is a strip and no picture of a field, whose paper is mostly light."""
-    return (
-        isinstance(picture, np.ndarray)
-        and picture.dtype == np.uint8
-        and picture.ndim == 2
-        and picture.shape[0] == 32
-        and bool(picture.mean() < 128)
-    )
-
-
-def _checked_strips(strips: Iterable[ArrayLike]) -> list[Strip]:
-    """Give strips as a list of arrays."""
-    given = [np.asarray(strip) for strip in checks.items("strips", strips, "strips")]
-    for i, strip in enumerate(given):
-        if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[0] != 32 or not strip.size:
-            raise TypeError(
-                f"strips[{i}]: got {strip.dtype} {strip.shape}, want uint8 (32, W), as "
-                "preprocess.line gives them"
-            )
-    return given
-
-
-def _padded(strips: Sequence[Strip]) -> list[Strip]:
-    padded = []
-    for strip in strips:
-        wider = np.zeros((strip.shape[0], strip.shape[1] + 2 * MARGIN), np.uint8)
-        wider[:, MARGIN:-MARGIN] = strip
-        padded.append(wider)
-    return padded
-
-
-def _distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> Strip:
-    out: Strip = np.empty((1, *strip.shape), np.uint8)
-    if max(strip.shape) > _core.MAX_SIDE:
-        return strip
-    seed = int(rng.integers(2**63))
-    _core.distort(astuple(distort), seed, 0, np.ascontiguousarray(strip)[None], out)
-    changed: Strip = out[0]
-    return changed
-
-
-def _orders(n: int, rng: np.random.Generator) -> Iterator[int]:
-    while True:
-        yield from rng.permutation(n).tolist()
-
-
-# ---- places ----
-
-
-def _cuts(strip: Strip, centres: NDArray[np.floating[Any]]) -> list[float]:
-    """Give the column between each two neighbours that has the least ink, near their middle."""
-    ink = strip.sum(axis=0, dtype=np.int64)
-    middles = np.arange(len(ink)) + 0.5
-    cuts = []
-    for one, other in itertools.pairwise(centres.tolist()):
-        middle, reach = (one + other) / 2, (other - one) / 4
-        first = min(max(math.ceil(middle - reach), 0), len(ink) - 1)
-        last = max(first + 1, min(int(middle + reach) + 1, len(ink)))
-        # of columns with as much ink the one next to the middle
-        far = np.abs(middles[first:last] - middle) / len(ink)
-        cuts.append(first + int(np.argmin(ink[first:last] + far)) + 0.5)
-    return cuts
-
-
-def _placed(
-    x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], to_picture: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    placed: NDArray[np.float64] = to_picture[:, :2] @ np.stack([x, y]) + to_picture[:, 2:]
-    return placed
-
-
-# ---- calibration ----
-
-
-def _temperature(
-    outputs: Sequence[Floats], labels: Sequence[NDArray[np.int32]], blank: int, penalties: bool
-) -> float:
-    """Find the temperature by which the right strings are likeliest, by golden section."""
-
-    def loss(log_temperature: float) -> float:
-        found = criteria.forward_loss(
-            outputs,
-            labels,
-            blank=blank,
-            temperature=math.exp(log_temperature),
-            penalties=penalties,
-            gradient=False,
-        )
-        return float(found.losses.mean())
-
-    golden = (math.sqrt(5) - 1) / 2
-    low, high = math.log(0.05), math.log(20.0 if not penalties else 2000.0)
-    inner, outer = high - golden * (high - low), low + golden * (high - low)
-    at_inner, at_outer = loss(inner), loss(outer)
-    while high - low > 0.01:
-        if at_inner < at_outer:
-            high, outer, at_outer = outer, inner, at_inner
-            inner = high - golden * (high - low)
-            at_inner = loss(inner)
-        else:
-            low, inner, at_inner = inner, outer, at_outer
-            outer = low + golden * (high - low)
-            at_outer = loss(outer)
-    return math.exp((low + high) / 2)
-
-
-def _threshold(penalty: NDArray[np.float64], right: NDArray[np.bool_], wrong: float) -> float:
-    """Give the highest penalty up to which no more than this share of the answers is wrong."""
-    by_penalty = curve("penalty", penalty, ~right)
-    if by_penalty.error_rate.min() > wrong:
-        return float(penalty.min()) / 2  # nothing is sure enough
-    return by_penalty.reaching(wrong).rejection.penalty

@@ -433,7 +433,7 @@ def columns(
     >>> strip = preprocess.line("field.png")                              # doctest: +SKIP
     >>> ax = plot.columns(reader.outputs([strip])[0], strip=strip)        # doctest: +SKIP
     """
-    from lenet_c.lines import MARGIN, STRIDE
+    from lenet_c.strips import MARGIN, STRIDE
 
     given = checks.numbers("outputs", outputs)
     if given.ndim != 2 or 0 in given.shape:

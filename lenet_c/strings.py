@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lenet_c import _core, checks
+from lenet_c.strips import MARKS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "Strings", "strings"]
 
 SIDE = 28
-MARKS = ".,-"
 MOST_LENGTH = 256
 _LEAST_GAP, _MOST_GAP = -16, 128
 _MOST_GROUPS = 1 << 24  # writers times classes

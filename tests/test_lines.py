@@ -24,9 +24,11 @@ from lenet_c import (
     ModelFileError,
     Rejection,
     datasets,
+    line_calibration,
     lines,
     preprocess,
 )
+from lenet_c.strips import MARGIN
 
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
@@ -222,7 +224,7 @@ def test_a_strip_without_characters_is_doubtful(reader):
 def test_outputs_are_those_of_the_sweep(quick_reader, read_right):
     strip = preprocess.line(read_right[0][1])
     (found,) = quick_reader.outputs([strip])
-    wide = np.pad(strip, ((0, 0), (lines.MARGIN, lines.MARGIN)))
+    wide = np.pad(strip, ((0, 0), (MARGIN, MARGIN)))
     np.testing.assert_allclose(found, quick_reader.network.sweep([wide])[0], atol=1e-5)
     assert quick_reader.outputs([]) == []
 
@@ -547,17 +549,17 @@ def test_calibrate(reader, many):
 def test_a_threshold_rejects_no_more_than_it_must():
     penalty = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     right = np.array([True, True, False, True, True])
-    assert lines._threshold(penalty, right, 0.0) == pytest.approx(0.25)
-    assert lines._threshold(penalty, right, 0.2) == math.inf
-    assert lines._threshold(penalty, ~right, 0.0) < 0.1
-    assert lines._threshold(penalty, right, 0.25) == math.inf
+    assert line_calibration.threshold(penalty, right, 0.0) == pytest.approx(0.25)
+    assert line_calibration.threshold(penalty, right, 0.2) == math.inf
+    assert line_calibration.threshold(penalty, ~right, 0.0) < 0.1
+    assert line_calibration.threshold(penalty, right, 0.25) == math.inf
 
 
 def test_answers_of_one_penalty_have_one_fate():
     penalty = np.array([0.1, 0.2, 0.2, 0.2, 0.3])
     right = np.array([True, True, True, False, False])
     for order in ([0, 1, 2, 3, 4], [0, 3, 2, 1, 4]):
-        limit = lines._threshold(penalty[order], right[order], 0.1)
+        limit = line_calibration.threshold(penalty[order], right[order], 0.1)
         assert limit == pytest.approx(0.15)
 
 
@@ -636,7 +638,7 @@ def test_an_interrupted_calibration_changes_nothing(reader, many, monkeypatch):
 
 
 def test_strips_that_show_nothing_move_no_threshold(reader, many, monkeypatch):
-    monkeypatch.setattr(lines, "_temperature", lambda *_: 1.0)
+    monkeypatch.setattr(line_calibration, "temperature", lambda *_: 1.0)
     strips, made = many
     found = []
     for empty in ([], [np.zeros((32, 90), np.uint8)] * 30):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks
+from lenet_c.line_training import update
 from lenet_c.lines import LineEvaluation, LineReader
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_STRINGS
@@ -85,7 +86,7 @@ def train(
         for preset, stream in streams.items():
             strips, labels_of = stream.batch(SHARES[preset], num_threads=num_threads)
             batch += zip(strips, labels_of, strict=True)
-        loss = reader._update(trainer, batch, step, steps)
+        loss = update(trainer, batch, step, steps)
         if on_step is not None:
             on_step(step + 1, loss, reader)
     return reader
