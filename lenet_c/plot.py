@@ -20,6 +20,7 @@ from lenet_c.codes import COLUMNS, ROWS
 from lenet_c.evaluation import Evaluation
 from lenet_c.history import History
 from lenet_c.layers import Conv
+from lenet_c.losses import TEMPERATURES
 from lenet_c.model import LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
 
@@ -440,7 +441,7 @@ def columns(
         raise ValueError(f"outputs: shape {given.shape}, want (positions, classes) of one strip")
     n_positions, n_classes = given.shape
     names = _checked_names(class_names, n_classes - 1)
-    scale = checks.real("temperature", temperature, 0.0, closed="neither")
+    scale = checks.real("temperature", temperature, *TEMPERATURES, closed="both")
     shares = np.exp(evidence(given, penalties) / scale)
     shares /= shares.sum(axis=1, keepdims=True)
 
