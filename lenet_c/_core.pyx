@@ -2050,7 +2050,7 @@ cdef class Strings:
     cdef const uint8_t[:, :, ::1] images
     cdef const int64_t[::1] order, starts
 
-    def __init__(self, images, order, starts, int32_t classes, digits, marks, bint stands, length,
+    def __cinit__(self, images, order, starts, int32_t classes, digits, marks, bint stands, length,
                  gap, float empty, float repeat, strengths, chances, uint64_t seed):
         """Keeps the arrays, which nobody else may hold.
 

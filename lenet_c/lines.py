@@ -562,7 +562,8 @@ class LineReader:
         optimizer : Optimizer, optional
             By default Adam(1e-3) with one cycle.
         loss : str
-            "forward" or "viterbi" (`lenet_c.criteria`).
+            "forward" or "viterbi" (`lenet_c.criteria`); "discriminative", without a grammar, is
+            "forward".
         distort : Distortion or None
             How one's own strips are changed, anew each time.
         seed : int
@@ -600,8 +601,7 @@ class LineReader:
             n_others = min(round(share * batch_size), batch_size - 1)
         if distort is not None:
             checks.instance("distort", distort, Distortion, "a Distortion or None")
-        if loss not in STRING_LOSSES:
-            raise ValueError(f"loss: got {checks.short(loss)}, want {' or '.join(STRING_LOSSES)}")
+        checks.one_of("loss", loss, STRING_LOSSES)
         if optimizer is None:
             optimizer = Adam(1e-3, schedule=OneCycle())
         trainer = Trainer(

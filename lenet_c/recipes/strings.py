@@ -24,6 +24,13 @@ from lenet_c.trainer import Trainer
 STEPS = 20_000
 SHARES = {"field": 44, "mnist": 10, "paper": 10}  # strips of each preset in an update
 OPTIMIZER = Adam(4e-3, schedule=OneCycle(warm_up=0.15, start=0.05, end=0.0))
+CALIBRATED_ON = 2000  # strips
+TESTED_ON = 1000  # of each kind
+KINDS = {
+    "as they are, 0 to 4 pixels apart": "mnist",
+    "-1 to 4 pixels apart, 10% of the pixels inverted": "paper",
+    "as fields are": "field",
+}
 
 
 def split(images: ArrayLike, labels: ArrayLike) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -92,10 +99,6 @@ def train(
     return reader
 
 
-CALIBRATED_ON = 2000  # strips
-TESTED_ON = 1000  # of each preset
-
-
 def calibrate(
     reader: LineReader,
     images: ArrayLike,
@@ -150,13 +153,6 @@ def evaluate(
         strips, texts = stream.batch(n or TESTED_ON, num_threads=num_threads)
         found[name] = reader.evaluate(strips, _texts(texts), num_threads=num_threads)
     return found
-
-
-KINDS = {
-    "as they are, 0 to 4 pixels apart": "mnist",
-    "-1 to 4 pixels apart, 10% of the pixels inverted": "paper",
-    "as fields are": "field",
-}
 
 
 def _texts(labels: list[NDArray[np.int64]]) -> list[str]:
