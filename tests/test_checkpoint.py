@@ -28,11 +28,11 @@ from lenet_c import (
     OneCycle,
     Subsample,
     Trainer,
+    run,
     serialization,
 )
 from lenet_c.distort import AFFINE
 from lenet_c.optimizers import Optimizer
-from lenet_c.run import digest_of
 
 N = 150
 LABELS = np.arange(N) % 10
@@ -421,18 +421,18 @@ def test_images_are_told_by_what_they_hold() -> None:
     first = "f649f02d0d9687f32bdbd90f260225ecf093fd2e6111c6ab66620eb0871ca276"
     for images in (x, list(x)):
         for labels in ([1, 2, 3], (1, 2, 3), np.array([1, 2, 3], np.uint8)):
-            assert digest_of([images, labels]).hex() == first
-    assert digest_of([x, [1, 2, 4]]).hex() != first
+            assert run.digest_of([images, labels]).hex() == first
+    assert run.digest_of([x, [1, 2, 4]]).hex() != first
     strips = [x[0], x[1, :, :20]]
     same = (
         [["12", "3"], ("12", "3"), np.array(["12", "3"])],
         [[[1, 2], [3]], [np.array([1, 2]), [3]]],
     )
     for forms in same:
-        digests = {digest_of([images, f]) for images in (strips, tuple(strips)) for f in forms}
+        digests = {run.digest_of([images, f]) for images in (strips, tuple(strips)) for f in forms}
         assert len(digests) == 1
-    assert digest_of([strips, [[1, 2], [3]]]) != digest_of([strips, [[1], [2, 3]]])
-    assert digest_of([strips, [[1, 2], [3, 4]]]) == digest_of(
+    assert run.digest_of([strips, [[1, 2], [3]]]) != run.digest_of([strips, [[1], [2, 3]]])
+    assert run.digest_of([strips, [[1, 2], [3, 4]]]) == run.digest_of(
         [strips, np.array([[1, 2], [3, 4]], np.int32)]
     )
 
