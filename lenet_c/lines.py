@@ -599,6 +599,12 @@ class LineReader:
 
             checks.instance("synthetic", synthetic, Strings, "a stream of datasets.strings")
             n_others = min(round(share * batch_size), batch_size - 1)
+            most, classes = int(synthetic._labels.max()), len(self.class_names)
+            if most >= classes:
+                raise ValueError(
+                    f"synthetic: has the label {most}, want classes of the reader, 0 to "
+                    f"{classes - 1}"
+                )
         if distort is not None:
             checks.instance("distort", distort, Distortion, "a Distortion or None")
         checks.one_of("loss", loss, STRING_LOSSES)

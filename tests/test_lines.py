@@ -577,6 +577,7 @@ def test_networks_that_read_no_strings():
         LineReader.pretrained("none")
 
 
+SPOT = np.pad(np.full((1, 8, 8), 255, np.uint8), ((0, 0), (10, 10), (10, 10)))
 BAD = {
     "texts: got 1, want 2": lambda r, p: r.fit([p, p], ["12"]),
     "texts: got 3, want 2": lambda r, p: r.fit(iter([p, p]), ["1", "2", "3"]),
@@ -589,7 +590,10 @@ BAD = {
     "batch_size: got 0": lambda r, p: r.fit([p], ["1"], batch_size=0),
     "validate_every: got 0": lambda r, p: r.fit([p], ["1"], validate_every=0),
     "share: got 2": lambda r, p: r.fit([p], ["1"], share=2),
-    "synthetic: ": lambda r, p: r.fit([p], ["1"], synthetic=[p]),
+    "synthetic: got": lambda r, p: r.fit([p], ["1"], synthetic=[p]),
+    "synthetic: has the label 4294967297, want .* 0 to 9": lambda r, p: r.fit(
+        [p], ["1"], synthetic=datasets.strings(SPOT, [1], separator_labels={".": 2**32 + 1})
+    ),
     "distort: ": lambda r, p: r.fit([p], ["1"], distort=0.5),
     "loss: got 'mse'": lambda r, p: r.fit([p], ["1"], loss="mse"),
     "validation_data: want a pair": lambda r, p: r.fit([p], ["1"], validation_data=p),
