@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lenet_c.lines import LineReading, _threshold
+from lenet_c.line_calibration import threshold as threshold_of
+from lenet_c.lines import LineReading
 
 LENGTH = 5  # of a string
 SEED = 1998  # of strings and of folds
@@ -88,7 +89,7 @@ def answers(readings: Sequence[LineReading], wanted: Sequence[str]) -> Answers:
 def threshold(given: Answers, wrong: float = WRONG) -> float:
     """Give the highest penalty up to which no more than this share is wrong."""
     read = np.isfinite(given.penalty)
-    return _threshold(given.penalty[read], given.right[read], wrong) if read.any() else 0.0
+    return threshold_of(given.penalty[read], given.right[read], wrong) if read.any() else 0.0
 
 
 def accepted(given: Answers, limits: float | np.ndarray) -> np.ndarray:

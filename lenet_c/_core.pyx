@@ -781,18 +781,18 @@ cdef class Pictures:
         cdef int axes = 2 if network.input.channels == 1 else 3
         if name is None:
             name = "pictures" if labels is None else "images"
+        cdef str one = "height, width" if axes == 2 else f"{network.input.channels}, height, width"
         self.is_one_array = not isinstance(pictures, (list, tuple))
         if self.is_one_array:
             pictures = checks.array(name, pictures)
             if pictures.ndim not in (axes, axes + 1):
-                one = "height, width" if axes == 2 else f"{network.input.channels}, height, width"
                 raise ValueError(f"{name}: shape {pictures.shape}, want ({one}) or (N, {one})")
         given = [pictures] if self.is_one_array and pictures.ndim == axes else list(pictures)
         if not given:
             raise ValueError(f"{name}: no pictures, want at least one")
-        self._hold(network, given, axes, name)
+        self._hold(network, given, axes, one, name)
 
-    cdef int _hold(self, Plan network, list given, int axes, str name) except -1:
+    cdef int _hold(self, Plan network, list given, int axes, str one, str name) except -1:
         cdef int64_t i, n = len(given), bad
         cdef const uint8_t[:, :, ::1] bytes_of
         cdef const float[:, :, ::1] floats_of
@@ -817,8 +817,6 @@ cdef class Pictures:
                                 "another, want one dtype for all")
             self.pictures.is_float = array.dtype == np.float32
             if array.ndim != axes or (axes == 3 and array.shape[0] != network.input.channels):
-                one = ("height, width" if axes == 2
-                       else f"{network.input.channels}, height, width")
                 raise ValueError(f"{name}: {i} has shape {array.shape}, want ({one})")
             if not (1 <= array.shape[axes - 2] <= LONGEST and 1 <= array.shape[axes - 1] <= LONGEST):
                 raise ValueError(f"{name}: {i} is {array.shape[axes - 2]}x"
@@ -860,7 +858,6 @@ cdef class LabelledPictures(Pictures):
     """
 
     cdef list labels  # int32 arrays that nobody else has
-    cdef readonly object lengths
 
     def __cinit__(self, Plan network not None, pictures, labels, str name="images"):
         cdef const int32_t[::1] label
@@ -870,7 +867,6 @@ cdef class LabelledPictures(Pictures):
         if len(labels) != self.n:
             raise ValueError(f"{own}: {len(labels)} strings, want {self.n}, one for each strip")
         self.labels = []
-        lengths = np.empty(self.n, np.int32)
         for i in range(self.n):
             array = np.array(labels[i], np.int32).reshape(-1)
             label = array
@@ -891,9 +887,7 @@ cdef class LabelledPictures(Pictures):
                     f"{own}: row {i} has {label.shape[0]} characters, which take {needed} positions "
                     "(one each, and one between equal neighbours); its strip is "
                     f"{self.pictures.widths[i]} pixels wide and has {self.positions[i, 1]}")
-            lengths[i] = label.shape[0]
             self.labels.append(array)
-        self.lengths = lengths
 
     @property
     def classes(self):
@@ -985,6 +979,16 @@ cdef int64_t _some(str name, Py_ssize_t n) except -1:
     if n < 1:
         raise ValueError(f"{name}: it is empty")
     return n
+
+
+cdef int _check_call(str doing, str item, int64_t n, int32_t threads, size_t size, double results,
+                     str more="") except -1:
+    """Raises MemoryError if a call for n items would take more than the limit."""
+    remedies = [f"fewer {item}s at a time"] * (n > 1) + ["fewer threads"] * (threads > 1)
+    check_memory(
+        f"{doing}, {n} {item}{'s' * (n > 1)} on {threads} thread{'s' * (threads > 1)}{more}",
+        size + int(results), f"{' or '.join(remedies)} take less; " if remedies else "")
+    return 0
 
 
 # ---- network -------------------------------------------------------------------------------------
@@ -1348,14 +1352,17 @@ cdef class Plan:
         cdef int64_t blocks = lenet_blocks(what != READING, n)
         cdef int32_t threads = _threads(num_threads, blocks)
         cdef size_t size = self._workspace_size(what, n, threads)
-        cdef _Workspace workspace
         # the threads that nobody asked for are as many as fit
         while <double>size + results > <double>_memory_limit:
             if threads == 1 or num_threads is not None:
                 self._refuse(what, n, threads, size, results)
             threads -= 1
             size = self._workspace_size(what, n, threads)
-        workspace = _borrow(size)
+        return self._lend(size, threads, run)
+
+    cdef _Workspace _lend(self, size_t size, int32_t threads, lenet_run *run):
+        """A workspace of this size, which `run` then names beside all else that a call runs with."""
+        cdef _Workspace workspace = _borrow(size)
         workspace.profile = self.profile
         run.workspace = workspace.aligned
         run.workspace_size = workspace.size
@@ -1374,13 +1381,10 @@ cdef class Plan:
             lenet_plan_shape(self.plan, i, shape)
             if shape[0] * <int64_t>shape[1] * shape[2] > largest[0] * largest[1] * largest[2]:
                 largest = (shape[0], shape[1], shape[2])
-        remedies = ["fewer images at a time"] * (n > 1) + ["fewer threads"] * (threads > 1)
-        remedy = f"{' or '.join(remedies)} take less; " if remedies else ""
-        check_memory(
-            f"{CALLS[what]}, {n} image{'s' * (n > 1)} on {threads} thread{'s' * (threads > 1)}, "
-            f"with a network of {self.n_parameters:,} parameters whose largest layer has "
-            f"{'x'.join(map(str, largest))} units", size + int(results), remedy)
-        return 0
+        return _check_call(
+            CALLS[what], "image", n, threads, size, results,
+            f", with a network of {self.n_parameters:,} parameters whose largest layer has "
+            f"{'x'.join(map(str, largest))} units")
 
     # ---- calls ----
 
@@ -1552,20 +1556,8 @@ cdef class Plan:
         while threads > 1 and num_threads is None and <double>size + results > <double>_memory_limit:
             threads -= 1
             size = lenet_sweep_workspace_size(self.plan, &pictures.pictures, pictures.n, threads)
-        remedies = ["fewer pictures at a time"] * (pictures.n > 1) + ["fewer threads"] * (threads > 1)
-        check_memory(
-            f"sweeping, {pictures.n} picture{'s' * (pictures.n > 1)} on {threads} "
-            f"thread{'s' * (threads > 1)}", size + int(results),
-            f"{' or '.join(remedies)} take less; " if remedies else "")
-        cdef _Workspace workspace = _borrow(size)
-        workspace.profile = self.profile
-        run.workspace = workspace.aligned
-        run.workspace_size = workspace.size
-        run.n_threads = threads
-        run.interrupted = _interrupted
-        run.context = NULL
-        run.profile = NULL if self.profile is None else &workspace.profile.times
-        return workspace
+        _check_call("sweeping", "picture", pictures.n, threads, size, results)
+        return self._lend(size, threads, run)
 
     def sweep(self, pictures, num_threads=None):
         """Outputs at every position, of all pictures one after another: (positions, classes), and
@@ -1783,20 +1775,8 @@ cdef class Network(Plan):
         while threads > 1 and num_threads is None and <double>size + results > <double>_memory_limit:
             threads -= 1
             size = lenet_lines_workspace_size(self.plan, &chosen.strings, chosen.n, criterion, threads)
-        remedies = ["fewer strips at a time"] * (chosen.n > 1) + ["fewer threads"] * (threads > 1)
-        check_memory(
-            f"training, {chosen.n} strip{'s' * (chosen.n > 1)} on {threads} "
-            f"thread{'s' * (threads > 1)}", size + int(results),
-            f"{' or '.join(remedies)} take less; " if remedies else "")
-        cdef _Workspace workspace = _borrow(size)
-        workspace.profile = self.profile
-        run.workspace = workspace.aligned
-        run.workspace_size = workspace.size
-        run.n_threads = threads
-        run.interrupted = _interrupted
-        run.context = NULL
-        run.profile = NULL if self.profile is None else &workspace.profile.times
-        return workspace
+        _check_call("training", "strip", chosen.n, threads, size, results)
+        return self._lend(size, threads, run)
 
     def strings_gradient(self, LabelledPictures strings not None, loss, double j, double temperature,
                          num_threads=None):
@@ -1971,7 +1951,7 @@ def transform(parameters, const uint8_t[:, :, ::1] images not None,
     _give_back(workspace)
 
 
-# ---- strings -------------------------------------------------------------------------------------
+# ---- losses of strings (criteria.py checks what comes in) ------------------------------------------
 
 cdef int64_t LOOK = 1 << 22  # classes and states of positions between two looks for a signal
 
@@ -2051,7 +2031,8 @@ def string_losses(kind, const float[:, ::1] outputs not None, positions, labels,
         return i, STRING_REFUSALS[status]
     _check(status)
 
-# ---- strings (strings.py checks what is asked for) -------------------------------------------------
+
+# ---- streams of strips (strings.py checks what is asked for) ---------------------------------------
 
 def string_limits():
     """The largest strength of each effect, in the order of lenet_string_effect."""
@@ -2069,7 +2050,7 @@ cdef class Strings:
     cdef const uint8_t[:, :, ::1] images
     cdef const int64_t[::1] order, starts
 
-    def __init__(self, images, order, starts, int32_t classes, digits, marks, bint stands, length,
+    def __cinit__(self, images, order, starts, int32_t classes, digits, marks, bint stands, length,
                  gap, float empty, float repeat, strengths, chances, uint64_t seed):
         """Keeps the arrays, which nobody else may hold.
 
@@ -2304,7 +2285,7 @@ cdef class Grammar:
         return None if self.least[0] >= INT32_MAX // 2 else self.least[0]
 
 
-cdef class _Strings:
+cdef class _Found:
     """Room for what is found."""
 
     cdef lenet_decoded found
@@ -2355,15 +2336,15 @@ def best_path(const float[:, ::1] evidence not None, int32_t blank):
     """The class of each position, collapsed: [(classes, log probability, spans, confidence)]."""
     cdef const float *values = _evidence(evidence, blank)
     cdef int32_t positions = evidence.shape[0], classes = evidence.shape[1]
-    cdef _Strings strings = _Strings(1, positions)
+    cdef _Found found = _Found(1, positions)
     cdef lenet_status status
     cdef _Workspace workspace = _workspace_for("best_path", positions * sizeof(double))
     with nogil:
-        status = lenet_best_path(values, positions, classes, blank, &strings.found,
+        status = lenet_best_path(values, positions, classes, blank, &found.found,
                                  <double *>workspace.aligned)
     _check_decoded(status)
     _give_back(workspace)
-    return strings.all()
+    return found.all()
 
 
 def decode(const float[:, ::1] evidence not None, int32_t blank, int32_t beam, int32_t n_best,
@@ -2386,11 +2367,11 @@ def decode(const float[:, ::1] evidence not None, int32_t blank, int32_t beam, i
     if size == 0:
         raise ValueError(f"beam: got {beam} with n_best {n_best} for {positions} positions, want 1 to "
                          f"{LENET_MAX_BEAM}, n_best up to that, and their product below 2 ** 31")
-    cdef _Strings strings = _Strings(n_best, positions)
+    cdef _Found found = _Found(n_best, positions)
     cdef _Workspace workspace = _workspace_for("decode", size)
     with nogil:
-        status = lenet_decode(&decoder, values, positions, &strings.found, workspace.aligned,
+        status = lenet_decode(&decoder, values, positions, &found.found, workspace.aligned,
                               workspace.size)
     _check_decoded(status)
     _give_back(workspace)
-    return strings.all(), strings.found.log_accepted
+    return found.all(), found.found.log_accepted

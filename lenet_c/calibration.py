@@ -49,7 +49,7 @@ def check(n: int, architecture: Architecture) -> None:
     """Raise ValueError unless so many images of a network can say anything."""
     if n < FEWEST:
         raise ValueError(f"images: got {n}, want at least {FEWEST} to calibrate with")
-    if architecture.classes < 2:
+    if architecture.characters < 2:
         raise ValueError(f"calibrate: {architecture.name} has one class, of which all is certain")
 
 

@@ -73,20 +73,25 @@ def shortened(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
+def names_or_digits(own: Sequence[str] | None, classes: int) -> tuple[str, ...] | None:
+    """Give a network's names: ten classes without any are digits; None: they have none."""
+    if own is None:
+        return DIGITS if classes == len(DIGITS) else None
+    return tuple(own)
+
+
 def shared(own: Sequence[str] | None, classes: int, names: Sequence[str]) -> dict[int, int]:
     """Give the place in a network of each class that is among the names, by its place there.
 
     Parameters
     ----------
     own : sequence of str or None
-        The network's names; ten classes without names are digits, if a name is one.
+        The network's names, or what `names_or_digits` has in their place.
     classes : int
         Of the network.
     names : sequence of str
     """
-    if own is None and classes == len(DIGITS) and set(names) & set(DIGITS):
-        own = DIGITS
-    places = {name: old for old, name in enumerate(own or ())}
+    places = {name: old for old, name in enumerate(names_or_digits(own, classes) or ())}
     return {new: places[name] for new, name in enumerate(names) if name in places}
 
 

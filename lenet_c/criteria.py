@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.losses import TEMPERATURES
+from lenet_c.losses import evidence_scale
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -216,8 +216,7 @@ def _losses(
     flat, positions, shape = _flat_outputs(outputs)
     classes = flat.shape[1]
     blank = checks.whole("blank", blank, 0, classes - 1)
-    scale = 1.0 / checks.real("temperature", temperature, *TEMPERATURES, closed="both")
-    scale = -scale if checks.truth("penalties", penalties) else scale
+    scale = evidence_scale(temperature, penalties)
     rubbish = math.inf if j is None else checks.real("j", j, 0.0)
     labels = _checked_strings(strings, len(positions))
     automaton = None if grammar is None else _checked_grammar(grammar, classes)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, classes, patterns
+from lenet_c.losses import evidence_scale
 
 BEAM = 8
 """Beginnings of strings that `decode` follows at once."""
@@ -119,7 +120,7 @@ def decode(
         How many beginnings of strings are followed at once, up to 4096; `BEAM`, or `n_best` if that
         is more. Twice as many take twice as long, and find the likeliest string more surely.
     temperature : float
-        The outputs are divided by it; above 1, probabilities are more even.
+        The outputs are divided by it, from 1e-30 to 1e30; above 1, probabilities are more even.
     penalties : bool
         Whether outputs are penalties, as those of RBF units, of which the lowest is likeliest.
     total : bool, optional
@@ -240,8 +241,7 @@ def _evidence(outputs: ArrayLike, temperature: float, penalties: bool) -> NDArra
     given = checks.numbers("outputs", outputs)
     if given.ndim != 2 or given.shape[1] < 1:
         raise ValueError(f"outputs: shape {given.shape}, want (positions, classes) of one strip")
-    scale = 1.0 / checks.real("temperature", temperature, 0.0, closed="neither")
-    scale = -scale if checks.truth("penalties", penalties) else scale
+    scale = evidence_scale(temperature, penalties)
     if scale == 1.0:
         return np.ascontiguousarray(given, np.float32)  # the core sees whether it is finite
     with np.errstate(over="ignore", invalid="ignore"):

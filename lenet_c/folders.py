@@ -340,7 +340,7 @@ def folder(
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path: got {checks.short(path)}, want the path of a folder")
     top = os.fsdecode(path)
-    table = top if os.path.isfile(top) else os.path.join(top, TABLE)
+    table = _table_of(top)
     columns = _COLUMNS
     if os.path.isfile(table):
         top = os.path.dirname(table)
@@ -403,6 +403,16 @@ def folder(
 
 
 # ---- what is there ----
+
+
+def has_fields(path: str) -> bool:
+    """Tell whether `folder` would give fields, and not characters, without reading pictures."""
+    table = _table_of(path)
+    return os.path.isfile(table) and _rows(table)[0] == _FIELD_COLUMNS
+
+
+def _table_of(top: str) -> str:
+    return top if os.path.isfile(top) else os.path.join(top, TABLE)
 
 
 def _from_folders(top: str) -> tuple[list[_Listed], list[tuple[str, str]]]:

@@ -12,20 +12,21 @@ import functools
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterable, Sequence, Sized
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, criteria, decoding, patterns
-from lenet_c.classes import DIGITS, classes_of
+from lenet_c import _core, checks, criteria, decoding, line_calibration, line_training, patterns
+from lenet_c.classes import classes_of, names_or_digits
 from lenet_c.distort import Distortion
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
 from lenet_c.rejection import Rejection, checked
+from lenet_c.strips import MARKS, STRIDE, Strip, boxes_of, checked_strips, is_strip, padded
 from lenet_c.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -34,38 +35,10 @@ if TYPE_CHECKING:
 
     Texts: TypeAlias = "tuple[Iterable[Any], Iterable[str]] | Fields"
 
-Strip = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Label = NDArray[np.int32]
 
-MARKS = ".,-"
-FEWEST = 50
-"""Fields that `LineReader.calibrate` asks for."""
-
-MARGIN = 6
-"""Columns that are put beside a strip, so that its first and last characters have positions to
-spare."""
-
-STRIDE = 4  # columns of a strip from one position to the next, by LeNet-5's two 2x2 layers
-REACH = 14  # columns of a strip that a character may have left and right of its middle
-INK = 64  # levels of a strip above which there is ink
 AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
-
-OWN = Distortion(
-    translation=1.0,
-    scaling=0.08,
-    squeezing=0.08,
-    shearing=0.12,
-    rotation=1.5,
-    elastic=0.5,
-    elastic_smoothness=6.0,
-    thickness=0.7,
-    blur=0.6,
-    contrast=0.25,
-    noise=0.06,
-    chance=0.3,
-)
-"""How `LineReader.fit` changes the strips of one's own fields, anew each time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,35 +171,29 @@ class LineReader:
                 "channel, 32 high"
             )
         self.history: list[dict[str, float]] = []
-        self._names  # noqa: B018 - raises where there are none
+        self.class_names  # noqa: B018 - raises where there are none
         if network.positions(height, width + STRIDE) != (1, 2):
             raise ValueError(f"network: its positions are not {STRIDE} columns apart, as LeNet-5's")
         self._width = width
 
     def __repr__(self) -> str:
-        return f"LineReader({self.network!r}, {''.join(self._names)!r})"
+        return f"LineReader({self.network!r}, {''.join(self.class_names)!r})"
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What the characters are called, in the order of their classes."""
-        return self._names
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        names = self.network.class_names
+        characters = self.network.architecture.characters
+        names = names_or_digits(self.network.class_names, characters)
         if names is None:
-            if self.network.architecture.characters != len(DIGITS):
-                raise ValueError(
-                    f"network: its {self.network.architecture.characters} classes have no names, "
-                    "want network.class_names set"
-                )
-            names = DIGITS
+            raise ValueError(
+                f"network: its {characters} classes have no names, want network.class_names set"
+            )
         return names
 
     @property
     def _keep(self) -> str:
         """The marks that `preprocess.line` leaves, since they are classes."""
-        return "".join(mark for mark in MARKS if mark in self._names)
+        return "".join(mark for mark in MARKS if mark in self.class_names)
 
     def with_classes(self, class_names: Iterable[str], *, seed: int = 0) -> LineReader:
         """Give a new reader of other characters, which begins with what this one has learnt.
@@ -246,7 +213,7 @@ class LineReader:
         """
         network = self.network
         if network.class_names is None:
-            network = network.with_classes(self._names)
+            network = network.with_classes(self.class_names)
         return LineReader(network.with_classes(class_names, seed=seed))
 
     # ---- files ----
@@ -410,10 +377,12 @@ class LineReader:
         from lenet_c import preprocess
 
         is_one = boxes is None and _is_one(pictures)
-        if automaton is None and not (pattern is None and lexicon is None and length is None):
+        if not (pattern is None and lexicon is None and length is None):
+            if automaton is not None:
+                raise ValueError(
+                    "automaton: got one beside pattern=, lexicon= or length=, want either"
+                )
             automaton = self.automaton(pattern=pattern, lexicon=lexicon, length=length)
-        elif not (pattern is None and lexicon is None and length is None):
-            raise ValueError("automaton: got one beside pattern=, lexicon= or length=, want either")
         how = automaton, n_best, beam, reject, num_threads
         if is_one:
             found = preprocess.line(pictures, keep=self._keep, return_map=True)
@@ -439,8 +408,8 @@ class LineReader:
         patterns.Automaton
         """
         if lexicon is None and isinstance(pattern, str) and isinstance(length, (int, type(None))):
-            return _compiled(self._names, pattern, length)
-        return patterns.automaton(self._names, pattern=pattern, lexicon=lexicon, length=length)
+            return _compiled(self.class_names, pattern, length)
+        return patterns.automaton(self.class_names, pattern=pattern, lexicon=lexicon, length=length)
 
     def read_strips(
         self,
@@ -464,7 +433,7 @@ class LineReader:
         list of LineReading
             Boxes are in pixels of the strip.
         """
-        given = _checked_strips(strips)
+        given = checked_strips(strips)
         unmoved = itertools.repeat(np.eye(2, 3), len(given))
         none = itertools.repeat(None, len(given))
         return self._read(given, unmoved, none, automaton, n_best, beam, reject, num_threads)
@@ -494,8 +463,8 @@ class LineReader:
                 continue
             found = decoding.decode(
                 outputs,
-                self._names,
-                len(self._names),
+                self.class_names,
+                len(self.class_names),
                 automaton=automaton,
                 n_best=n_best,
                 beam=beam,
@@ -511,41 +480,13 @@ class LineReader:
                     found.text,
                     found.probability,
                     found.confidence,
-                    self._boxes(strip, found.spans, to_picture),
+                    boxes_of(strip, found.spans, self._width, to_picture),
                     reason is not None or -found.log_probability > reject.penalty,
                     reason,
                     tuple((other.text, other.probability) for other in found.alternatives),
                 )
             )
         return readings
-
-    def _boxes(
-        self, strip: Strip, spans: NDArray[np.int32], to_picture: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Give an upright box of the picture around the ink of each character's columns."""
-        boxes = np.empty((len(spans), 4))
-        if not len(spans):
-            return boxes
-        height, width = strip.shape
-        centres = (spans[:, 0] + spans[:, 1]) * (STRIDE / 2) + self._width / 2 - MARGIN
-        cuts = _cuts(strip, centres)
-        first = np.rint(np.maximum(centres - REACH, [0, *cuts])).astype(int).clip(0, width - 1)
-        last = (
-            np.rint(np.minimum(centres + REACH, [*cuts, width])).astype(int).clip(first + 1, width)
-        )
-        # all ink, from left to right, as places in the picture
-        columns, rows = np.nonzero((strip > INK).T)
-        places = _placed(columns + 0.5, rows + 0.5, to_picture)
-        half = np.abs(to_picture[:, :2]).sum(axis=1) / 2  # of a pixel of the strip
-        begin, end = np.searchsorted(columns, first), np.searchsorted(columns, last)
-        for i, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
-            ink = places[:, a:b]
-            if a == b:  # faint, or none: all that the character can be in
-                ends = np.array([first[i] + 0.5, last[i] - 0.5])
-                ink = _placed(ends, np.array([0.5, height - 0.5]), to_picture)
-            low, high = ink.min(axis=1) - half, ink.max(axis=1) + half
-            boxes[i, :2], boxes[i, 2:] = low, high - low
-        return boxes
 
     def outputs(
         self, strips: Sequence[ArrayLike], *, num_threads: int | None = None
@@ -560,12 +501,12 @@ class LineReader:
         Returns
         -------
         list of float32 arrays (positions, classes)
-            The last class is the blank. Position p has column ``4 * p + 16 - MARGIN`` of the strip
-            in its middle, by LeNet-5's stride of 4.
+            The last class is the blank. Position p has in its middle the column
+            ``4 * p + 16 - lenet_c.strips.MARGIN`` of the strip, by LeNet-5's stride of 4.
         """
         if not len(strips):
             return []
-        found = self.network.sweep(_padded(_checked_strips(strips)), num_threads=num_threads)
+        found = self.network.sweep(padded(checked_strips(strips)), num_threads=num_threads)
         assert isinstance(found, list)
         return found
 
@@ -584,7 +525,7 @@ class LineReader:
         batch_size: int = 64,
         optimizer: Optimizer | None = None,
         loss: str = "forward",
-        distort: Distortion | None = OWN,
+        distort: Distortion | None = line_training.OWN,
         seed: int = 0,
         freeze: Iterable[str] = (),
         on_step: Callable[[int, float], object] | None = None,
@@ -621,7 +562,8 @@ class LineReader:
         optimizer : Optimizer, optional
             By default Adam(1e-3) with one cycle.
         loss : str
-            "forward" or "viterbi" (`lenet_c.criteria`).
+            "forward" or "viterbi" (`lenet_c.criteria`); "discriminative", without a grammar, is
+            "forward".
         distort : Distortion or None
             How one's own strips are changed, anew each time.
         seed : int
@@ -657,10 +599,15 @@ class LineReader:
 
             checks.instance("synthetic", synthetic, Strings, "a stream of datasets.strings")
             n_others = min(round(share * batch_size), batch_size - 1)
+            most, classes = int(synthetic._labels.max()), len(self.class_names)
+            if most >= classes:
+                raise ValueError(
+                    f"synthetic: has the label {most}, want classes of the reader, 0 to "
+                    f"{classes - 1}"
+                )
         if distort is not None:
             checks.instance("distort", distort, Distortion, "a Distortion or None")
-        if loss not in STRING_LOSSES:
-            raise ValueError(f"loss: got {checks.short(loss)}, want {' or '.join(STRING_LOSSES)}")
+        checks.one_of("loss", loss, STRING_LOSSES)
         if optimizer is None:
             optimizer = Adam(1e-3, schedule=OneCycle())
         trainer = Trainer(
@@ -672,26 +619,19 @@ class LineReader:
             given = _pair_of("validation_data", validation_data)
             held_out = self._learnable("validation_data", *given, num_threads)
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        order = _orders(len(own), rng)
+        n_own = batch_size - n_others
+        batches = line_training.batches(own, n_own, distort, synthetic, n_others, rng, num_threads)
         self.history = []
-        best = _Best(self.network)
+        best = line_training.Best(self.network)
         if held_out is not None:
             best.look(self._validate(held_out, num_threads)["val_loss"])
         try:
             losses = []
-            for step in range(steps):
-                chosen = [own[next(order)] for _ in range(batch_size - n_others)]
-                batch = [
-                    (strip if distort is None else _distorted(strip, distort, rng), label)
-                    for strip, label in chosen
-                ]
-                if synthetic is not None and n_others:
-                    strips, labels = synthetic.batch(n_others, num_threads=num_threads)
-                    batch += [(a, b.astype(np.int32)) for a, b in zip(strips, labels, strict=True)]
-                loss_now = self._update(trainer, batch, step, steps)
+            for step, batch in zip(range(steps), batches, strict=False):
+                loss_now = line_training.update(trainer, batch, step, steps)
                 losses.append(loss_now)
                 if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
-                    record = {"step": step + 1, "loss": float(np.nanmean(losses))}
+                    record = {"step": step + 1, "loss": float(np.mean(losses))}
                     losses = []
                     record |= self._validate(held_out, num_threads)
                     best.look(record["val_loss"])
@@ -702,36 +642,18 @@ class LineReader:
             best.put_back()
         return self
 
-    def _update(
-        self, trainer: Trainer, batch: Sequence[tuple[Strip, NDArray[Any]]], step: int, steps: int
-    ) -> float:
-        """Make one update at the rate of the optimizer's schedule; give the mean loss before it."""
-        strips = _padded([strip for strip, _ in batch])
-        kept = [i for i, (_, label) in enumerate(batch) if self._fits(strips[i].shape[1], label)]
-        if not kept:
-            return math.nan
-        samples = _core.LabelledPictures(
-            self.network._network, [strips[i] for i in kept], [batch[i][1] for i in kept]
-        )
-        rate = trainer.optimizer.rate(step, steps, 1)
-        return trainer._update(samples, None, rate, trainer.num_threads)[0]
-
-    def _fits(self, width: int, label: NDArray[Any]) -> bool:
-        """Whether a text can be spelt in the positions of a padded strip."""
-        return criteria.positions_needed(label) <= self.network.positions(32, width)[1]
-
     def _validate(
         self, held_out: Sequence[tuple[Strip, Label]], num_threads: int | None
     ) -> dict[str, float]:
         """Give the mean loss of held-out strips, and how many of their texts are read wrong."""
         strips, labels = [strip for strip, _ in held_out], [label for _, label in held_out]
         outputs = self.outputs(strips, num_threads=num_threads)
-        blank, penalties = len(self._names), self.network.codes is not None
+        blank, penalties = len(self.class_names), self.network.codes is not None
         loss = criteria.forward_loss(
             outputs, labels, blank=blank, penalties=penalties, gradient=False
         )
         paths = (
-            decoding.best_path(one, self._names, blank, penalties=penalties) for one in outputs
+            decoding.best_path(one, self.class_names, blank, penalties=penalties) for one in outputs
         )
         wrong = sum(path.classes != tuple(b) for path, b in zip(paths, labels, strict=True))
         return {"val_loss": float(loss.losses.mean()), "val_error_rate": wrong / len(labels)}
@@ -742,7 +664,7 @@ class LineReader:
         self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
     ) -> tuple[list[Strip], list[Label], list[str | None]]:
         """Give strips, the classes of their texts, and why there is no strip."""
-        names = self._names
+        names = self.class_names
         labels = [
             classes_of(f"texts[{i}]", text, names)
             for i, text in enumerate(checks.items("texts", texts, "texts"))
@@ -755,6 +677,9 @@ class LineReader:
             raise ValueError(f"{name}: got none")
         return strips, labels, reasons
 
+    def _spelt(self, label: Label) -> str:
+        return "".join(self.class_names[c] for c in label)
+
     def _learnable(
         self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
     ) -> list[tuple[Strip, Label]]:
@@ -763,7 +688,7 @@ class LineReader:
         own = [
             (strip, label)
             for strip, label, reason in zip(strips, labels, reasons, strict=True)
-            if reason is None and self._fits(strip.shape[1] + 2 * MARGIN, label)
+            if reason is None and line_training.fits(self.network, strip, label)
         ]
         if not own:
             why = reasons[0] or "its text is too long for its width"
@@ -779,7 +704,7 @@ class LineReader:
         reasons: list[str | None] = []
         left = checks.items("pictures", pictures, "pictures")
         while some := list(itertools.islice(left, AT_ONCE)):
-            if all(map(_is_strip, some)):
+            if all(map(is_strip, some)):
                 strips += some
                 reasons += [None] * len(some)
             else:
@@ -812,8 +737,7 @@ class LineReader:
         strips, labels, reasons = given
         maps = itertools.repeat(np.eye(2, 3), len(strips))
         readings = self._read(strips, maps, reasons, automaton, 1, None, reject, num_threads)
-        names = self._names
-        wanted = ["".join(names[c] for c in label) for label in labels]
+        wanted = list(map(self._spelt, labels))
         wrong = np.array([r.text != text for r, text in zip(readings, wanted, strict=True)])
         rejected = np.array([r.rejected for r in readings])
         return LineEvaluation(
@@ -861,10 +785,10 @@ class LineReader:
             checks.real("wrong", wrong, 0.0, 1.0, "both")
         given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
         seen = [(a, b) for a, b, reason in zip(*given, strict=True) if reason is None]
-        if len(seen) < FEWEST:
+        if len(seen) < line_calibration.FEWEST:
             raise ValueError(
-                f"pictures: got {len(seen)} that show a line, want at least {FEWEST} that the "
-                "network has not learnt from"
+                f"pictures: got {len(seen)} that show a line, want at least "
+                f"{line_calibration.FEWEST} that the network has not learnt from"
             )
         strips, labels = [strip for strip, _ in seen], [label for _, label in seen]
         outputs = self.outputs(strips, num_threads=num_threads)
@@ -877,24 +801,30 @@ class LineReader:
         is_rbf, before = self.network.codes is not None, self.network.temperature
         if not spelt:
             raise ValueError("texts: all are too long for their pictures")
-        self.network.temperature = _temperature(
-            [one for one, _ in spelt], [label for _, label in spelt], len(self._names), is_rbf
+        self.network.temperature = line_calibration.temperature(
+            [one for one, _ in spelt], [label for _, label in spelt], len(self.class_names), is_rbf
         )
         if wrong is None:
             return self
-        readings = self.read_strips(strips, reject=Rejection(), num_threads=num_threads)
-        names = self._names
-        right = np.array(
-            [
-                reading.text == "".join(names[c] for c in label)
-                for reading, label in zip(readings, labels, strict=True)
+        try:
+            readings = self.read_strips(strips, reject=Rejection(), num_threads=num_threads)
+            # where nothing is read, any threshold rejects it
+            answers = [
+                (-math.log(max(reading.probability, 1e-300)), reading.text == text)
+                for reading, text in zip(readings, map(self._spelt, labels), strict=True)
+                if not reading.rejected
             ]
-        )
-        if not right.any():
+            if not any(right for _, right in answers):
+                raise ValueError(
+                    "texts: none is read right, so there is no threshold: train it first"
+                )
+        except BaseException:  # Ctrl-C too
             self.network.temperature = before
-            raise ValueError("texts: none is read right, so there is no threshold: train it first")
-        penalty = np.array([-math.log(max(r.probability, 1e-300)) for r in readings])
-        self.network.rejection = Rejection(penalty=_threshold(penalty, right, wrong))
+            raise
+        penalty, right = map(np.array, zip(*answers, strict=True))
+        self.network.rejection = Rejection(
+            penalty=line_calibration.threshold(penalty, right, wrong)
+        )
         return self
 
 
@@ -941,31 +871,10 @@ def _distance(one: str, other: str) -> int:
     return row[-1]
 
 
-class _Best:
-    """The weights that had the lowest loss, if any was seen."""
-
-    def __init__(self, network: LeNet5) -> None:
-        self._network = network
-        self._loss = math.inf
-        self._weights: Floats | None = None
-
-    def look(self, loss: float) -> None:
-        if loss < self._loss:
-            self._weights, self._loss = self._network.parameters.copy(), loss
-
-    def put_back(self) -> None:
-        if self._weights is not None:
-            with self._network._turns.changing:
-                self._network.parameters[...] = self._weights
-
-
 @functools.lru_cache(maxsize=64, typed=True)
 def _compiled(names: tuple[str, ...], pattern: str, length: int | None) -> patterns.Automaton:
     """Compile a pattern once, however often `read` is called with it."""
     return patterns.automaton(names, pattern=pattern, length=length)
-
-
-# ---- strips ----
 
 
 def _is_one(pictures: Any) -> bool:
@@ -973,123 +882,3 @@ def _is_one(pictures: Any) -> bool:
         return True
     # an image of PIL, an open file (which is an iterator too), an array of another library
     return any(hasattr(pictures, name) for name in ("read", "mode", "shape"))
-
-
-def _is_strip(picture: Any) -> bool:
-    """Whether it is a strip and no picture of a field, whose paper is mostly light."""
-    return (
-        isinstance(picture, np.ndarray)
-        and picture.dtype == np.uint8
-        and picture.ndim == 2
-        and picture.shape[0] == 32
-        and bool(picture.mean() < 128)
-    )
-
-
-def _checked_strips(strips: Iterable[ArrayLike]) -> list[Strip]:
-    """Give strips as a list of arrays."""
-    given = [np.asarray(strip) for strip in checks.items("strips", strips, "strips")]
-    for i, strip in enumerate(given):
-        if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[0] != 32 or not strip.size:
-            raise TypeError(
-                f"strips[{i}]: got {strip.dtype} {strip.shape}, want uint8 (32, W), as "
-                "preprocess.line gives them"
-            )
-    return given
-
-
-def _padded(strips: Sequence[Strip]) -> list[Strip]:
-    padded = []
-    for strip in strips:
-        wider = np.zeros((strip.shape[0], strip.shape[1] + 2 * MARGIN), np.uint8)
-        wider[:, MARGIN:-MARGIN] = strip
-        padded.append(wider)
-    return padded
-
-
-def _distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> Strip:
-    out: Strip = np.empty((1, *strip.shape), np.uint8)
-    if max(strip.shape) > _core.MAX_SIDE:
-        return strip
-    seed = int(rng.integers(2**63))
-    _core.distort(astuple(distort), seed, 0, np.ascontiguousarray(strip)[None], out)
-    changed: Strip = out[0]
-    return changed
-
-
-def _orders(n: int, rng: np.random.Generator) -> Iterator[int]:
-    while True:
-        yield from rng.permutation(n).tolist()
-
-
-# ---- places ----
-
-
-def _cuts(strip: Strip, centres: NDArray[np.floating[Any]]) -> list[float]:
-    """Give the column between each two neighbours that has the least ink, near their middle."""
-    ink = strip.sum(axis=0, dtype=np.int64)
-    middles = np.arange(len(ink)) + 0.5
-    cuts = []
-    for one, other in itertools.pairwise(centres.tolist()):
-        middle, reach = (one + other) / 2, (other - one) / 4
-        first = min(max(math.ceil(middle - reach), 0), len(ink) - 1)
-        last = max(first + 1, min(int(middle + reach) + 1, len(ink)))
-        # of columns with as much ink the one next to the middle
-        far = np.abs(middles[first:last] - middle) / len(ink)
-        cuts.append(first + int(np.argmin(ink[first:last] + far)) + 0.5)
-    return cuts
-
-
-def _placed(
-    x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], to_picture: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    placed: NDArray[np.float64] = to_picture[:, :2] @ np.stack([x, y]) + to_picture[:, 2:]
-    return placed
-
-
-# ---- calibration ----
-
-
-def _temperature(
-    outputs: Sequence[Floats], labels: Sequence[NDArray[np.int32]], blank: int, penalties: bool
-) -> float:
-    """Find the temperature by which the right strings are likeliest, by golden section."""
-
-    def loss(log_temperature: float) -> float:
-        found = criteria.forward_loss(
-            outputs,
-            labels,
-            blank=blank,
-            temperature=math.exp(log_temperature),
-            penalties=penalties,
-            gradient=False,
-        )
-        return float(found.losses.mean())
-
-    golden = (math.sqrt(5) - 1) / 2
-    low, high = math.log(0.05), math.log(20.0 if not penalties else 2000.0)
-    inner, outer = high - golden * (high - low), low + golden * (high - low)
-    at_inner, at_outer = loss(inner), loss(outer)
-    while high - low > 0.01:
-        if at_inner < at_outer:
-            high, outer, at_outer = outer, inner, at_inner
-            inner = high - golden * (high - low)
-            at_inner = loss(inner)
-        else:
-            low, inner, at_inner = inner, outer, at_outer
-            outer = low + golden * (high - low)
-            at_outer = loss(outer)
-    return math.exp((low + high) / 2)
-
-
-def _threshold(penalty: NDArray[np.float64], right: NDArray[np.bool_], wrong: float) -> float:
-    """Give the highest penalty up to which no more than this share of the answers is wrong."""
-    order = np.argsort(penalty, kind="stable")
-    shares = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(shares <= wrong)
-    if not len(good):
-        return float(penalty[order[0]]) / 2  # nothing is sure enough
-    last = good[-1]
-    if last == len(order) - 1:
-        return math.inf
-    return float((penalty[order[last]] + penalty[order[last + 1]]) / 2)

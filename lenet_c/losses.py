@@ -18,6 +18,12 @@ TEMPERATURES = (1e-30, 1e30)
 """Of losses and of probabilities: beyond these, outputs divided by one need not be finite."""
 
 
+def evidence_scale(temperature: float, penalties: bool) -> float:
+    """Check both, and give the factor that makes outputs the exponents of a softmax."""
+    scale = 1.0 / checks.real("temperature", temperature, *TEMPERATURES, closed="both")
+    return -scale if checks.truth("penalties", penalties) else scale
+
+
 class Criterion(NamedTuple):
     """A loss with its constants.
 

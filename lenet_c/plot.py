@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks, files
+from lenet_c.calibration import evidence
 from lenet_c.codes import COLUMNS, ROWS
 from lenet_c.evaluation import Evaluation
 from lenet_c.history import History
 from lenet_c.layers import Conv
+from lenet_c.losses import TEMPERATURES
 from lenet_c.model import LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
 
@@ -432,16 +434,15 @@ def columns(
     >>> strip = preprocess.line("field.png")                              # doctest: +SKIP
     >>> ax = plot.columns(reader.outputs([strip])[0], strip=strip)        # doctest: +SKIP
     """
-    from lenet_c.lines import MARGIN, STRIDE
+    from lenet_c.strips import MARGIN, STRIDE
 
     given = checks.numbers("outputs", outputs)
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"outputs: shape {given.shape}, want (positions, classes) of one strip")
     n_positions, n_classes = given.shape
     names = _checked_names(class_names, n_classes - 1)
-    scale = checks.real("temperature", temperature, 0.0, closed="neither")
-    evidence = (-given if penalties else given) / scale
-    shares = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    scale = checks.real("temperature", temperature, *TEMPERATURES, closed="both")
+    shares = np.exp(evidence(given, penalties) / scale)
     shares /= shares.sum(axis=1, keepdims=True)
 
     half = STRIDE / 2

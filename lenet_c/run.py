@@ -69,7 +69,8 @@ def digest_of(data: Iterable[ArrayLike]) -> bytes:
     digest = sha256()
     for given in _arrays(data):
         array = np.asarray(given)
-        if array.dtype.kind in "iu" and array.ndim < 2:
+        is_image = array.ndim > 2 or (array.ndim == 2 and array.dtype == np.uint8)
+        if array.dtype.kind in "iu" and not is_image:
             array = array.astype(np.int64)  # labels are the same in any dtype
         digest.update(f"{array.dtype.str} {array.shape}\0".encode())
         if array.dtype.kind == "U":
@@ -80,13 +81,16 @@ def digest_of(data: Iterable[ArrayLike]) -> bytes:
     return digest.digest()
 
 
-def _arrays(data: Iterable[ArrayLike]) -> Iterable[ArrayLike]:
-    """Give the arrays, also those of lists of them, which differ in size."""
+def _arrays(data: Iterable[Any]) -> Iterable[ArrayLike]:
+    """Give the arrays; where they differ in size, as strips and strings do, each by itself."""
     for given in data:
-        if isinstance(given, (list, tuple)) or (
-            isinstance(given, np.ndarray) and given.ndim and given.dtype == object
-        ):
+        try:
+            array = np.asarray(given)
+            differ = array.dtype == object and array.ndim > 0
+        except ValueError:
+            differ = True
+        if differ:
             yield len(given)
             yield from given
         else:
-            yield given
+            yield array

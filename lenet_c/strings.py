@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lenet_c import _core, checks
+from lenet_c.strips import MARKS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "Strings", "strings"]
 
 SIDE = 28
-MARKS = ".,-"
 MOST_LENGTH = 256
 _LEAST_GAP, _MOST_GAP = -16, 128
 _MOST_GROUPS = 1 << 24  # writers times classes
@@ -185,21 +185,39 @@ def strings(
         stream = lenet_c.datasets.strings(x, y, length=(1, 8), seed=1)
         strips, labels = stream.batch(64)  # of the first, (32, W) and the digits of its string
     """
-    return Strings(
-        images,
-        labels,
-        length=length,
-        gap=gap,
-        writers=writers,
-        preset=preset,
-        seed=seed,
-        empty=empty,
-        repeat=repeat,
-        on_line=on_line,
-        digits=digits,
-        separator_labels=separator_labels,
-        **effects,
+    name = checks.one_of("preset", "field" if preset is None else preset, PRESETS)
+    base = PRESETS[name]
+    pixels = _checked_images(images)
+    classes, codes = _checked_numbers("labels", labels, len(pixels))
+    hands = None
+    if writers is not None:
+        hands = _checked_numbers("writers", writers, len(pixels), -(2**63))[1]
+    marks = _checked_marks(separator_labels, classes)
+    if digits is None:
+        digits = bool(classes[-1] <= 9)
+    checks.truth("digits", digits)
+    if on_line is None:
+        on_line = base.get("on_line", False)
+
+    settings = MappingProxyType(
+        {
+            "preset": name,
+            "seed": checks.whole("seed", seed, 0, 2**64 - 1),
+            "length": _checked_range("length", length, 1, MOST_LENGTH),
+            "gap": _checked_range(
+                "gap", base["gap"] if gap is None else gap, _LEAST_GAP, _MOST_GAP
+            ),
+            "empty": _checked_chance("empty", base.get("empty", 0.0) if empty is None else empty),
+            "repeat": _checked_chance(
+                "repeat", base.get("repeat", 0.0) if repeat is None else repeat
+            ),
+            "on_line": checks.truth("on_line", on_line),
+            "digits": digits,
+            "separator_labels": marks,
+            **_checked_effects(base, effects),
+        }
     )
+    return Strings(pixels, classes, codes, hands, settings)
 
 
 class Strings:
@@ -216,62 +234,23 @@ class Strings:
 
     def __init__(
         self,
-        images: ArrayLike,
-        labels: ArrayLike,
-        *,
-        length: int | tuple[int, int] = (1, 8),
-        gap: int | tuple[int, int] | None = None,
-        writers: ArrayLike | None = None,
-        preset: str | None = None,
-        seed: int = 0,
-        empty: float | None = None,
-        repeat: float | None = None,
-        on_line: bool | None = None,
-        digits: bool | None = None,
-        separator_labels: Mapping[str, int] | None = None,
-        **effects: Effect,
+        pixels: Strip,
+        classes: Label,
+        codes: Label,
+        hands: Label | None,
+        settings: Mapping[str, Any],
     ) -> None:
-        """See `strings`, whose arguments these are."""
-        name = checks.one_of("preset", "field" if preset is None else preset, PRESETS)
-        base = PRESETS[name]
-        pixels = _checked_images(images)
-        classes, codes = _checked_numbers("labels", labels, len(pixels))
-        hands = np.zeros(len(pixels), np.int64)
-        if writers is not None:
-            hands = _checked_numbers("writers", writers, len(pixels), -(2**63))[1]
-        marks = _checked_marks(separator_labels, classes)
-        if digits is None:
-            digits = bool(classes[-1] <= 9)
-        checks.truth("digits", digits)
-        if on_line is None:
-            on_line = base.get("on_line", False)
-
-        chosen = _checked_effects(base, effects)
-        self.settings: Mapping[str, Any] = MappingProxyType(
-            {
-                "preset": name,
-                "seed": checks.whole("seed", seed, 0, 2**64 - 1),
-                "length": _checked_range("length", length, 1, MOST_LENGTH),
-                "gap": _checked_range(
-                    "gap", base["gap"] if gap is None else gap, _LEAST_GAP, _MOST_GAP
-                ),
-                "empty": _checked_chance(
-                    "empty", base.get("empty", 0.0) if empty is None else empty
-                ),
-                "repeat": _checked_chance(
-                    "repeat", base.get("repeat", 0.0) if repeat is None else repeat
-                ),
-                "on_line": checks.truth("on_line", on_line),
-                "digits": digits,
-                "separator_labels": marks,
-                **chosen,
-            }
-        )
+        """Take what `strings` has checked: of each image the place of its class, and its writer."""
+        marks = settings["separator_labels"]
+        effects = [settings[name] for name in _MOST]
+        self.settings = settings
         self.position = 0
-        self._first = pixels, classes[codes], None if writers is None else hands
+        self._first = pixels, classes[codes], hands
         # of codes to labels, those of separators last
         self._labels = np.array([*classes, *(marks.get(mark, 0) for mark in MARKS)], np.int64)
 
+        if hands is None:
+            hands = np.zeros(len(pixels), np.int64)
         order = np.lexsort((codes, hands)).astype(np.int64)
         groups = (int(hands.max()) + 1) * len(classes)
         if groups > _MOST_GROUPS:
@@ -286,16 +265,16 @@ class Strings:
             order,
             starts.astype(np.int64),
             len(classes),
-            [found.get(digit, -1) if digits else -1 for digit in (0, 1, 7)],
+            [found.get(digit, -1) if settings["digits"] else -1 for digit in (0, 1, 7)],
             [mark in marks for mark in MARKS],
-            self.settings["on_line"],
-            self.settings["length"],
-            self.settings["gap"],
-            self.settings["empty"],
-            self.settings["repeat"],
-            [strength for strength, _ in chosen.values()],
-            [chance for _, chance in chosen.values()],
-            self.settings["seed"],
+            settings["on_line"],
+            settings["length"],
+            settings["gap"],
+            settings["empty"],
+            settings["repeat"],
+            [strength for strength, _ in effects],
+            [chance for _, chance in effects],
+            settings["seed"],
         )
 
     def batch(
@@ -363,7 +342,7 @@ class Strings:
 def _again(
     images: Strip, labels: Label, writers: Label | None, settings: dict[str, Any], position: int
 ) -> Strings:
-    made = Strings(images, labels, writers=writers, **settings)
+    made = strings(images, labels, writers=writers, **settings)
     made.position = position
     return made
 

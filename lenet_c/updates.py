@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, losses
-from lenet_c.classes import DIGITS, classes_of
+from lenet_c.classes import classes_of, names_or_digits
 from lenet_c.distort import Distortion
 from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
@@ -30,9 +30,7 @@ def strings_of(
     """
     if isinstance(labels, Iterator):
         raise TypeError(f"{argument}: got {checks.short(labels)}, want a list of strings")
-    names = network.class_names
-    if names is None and network.architecture.characters == len(DIGITS):
-        names = DIGITS
+    names = names_or_digits(network.class_names, network.architecture.characters)
     given = [labels] if isinstance(labels, str) else labels
     texts = [
         classes_of(f"{argument}: row {row}", text, names)

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from fields import MARKS, Field, dark, field, most
 
-from lenet_c import LENET5_STRINGS, Adam, LeNet5, LineReader, OneCycle, Trainer, datasets
+from lenet_c import (
+    LENET5_STRINGS,
+    Adam,
+    LeNet5,
+    LineReader,
+    OneCycle,
+    Trainer,
+    datasets,
+    line_training,
+)
 
 UPDATES = 200
 
@@ -40,7 +49,7 @@ def quick_reader(images: np.ndarray, labels: np.ndarray) -> LineReader:
     for step in range(UPDATES):
         strips, texts = stream.batch(16, num_threads=1)
         batch = list(zip(strips, (text.astype(np.int32) for text in texts), strict=True))
-        reader._update(trainer, batch, step, UPDATES)
+        line_training.update(trainer, batch, step, UPDATES)
     return reader
 
 

@@ -28,6 +28,7 @@ from lenet_c import (
     OneCycle,
     Subsample,
     Trainer,
+    run,
     serialization,
 )
 from lenet_c.distort import AFFINE
@@ -412,6 +413,28 @@ def state(images: np.ndarray, held_out: tuple[np.ndarray, np.ndarray]) -> io.Byt
     with pytest.raises(Killed):
         Trainer(LeNet5(), Adam(1e-3), callbacks=callbacks).fit(images, LABELS, 3, held_out)
     return file
+
+
+def test_images_are_told_by_what_they_hold() -> None:
+    x = (np.arange(3 * 28 * 28) % 251).astype(np.uint8).reshape(3, 28, 28)
+    # as versions without strings have it
+    first = "f649f02d0d9687f32bdbd90f260225ecf093fd2e6111c6ab66620eb0871ca276"
+    for images in (x, list(x)):
+        for labels in ([1, 2, 3], (1, 2, 3), np.array([1, 2, 3], np.uint8)):
+            assert run.digest_of([images, labels]).hex() == first
+    assert run.digest_of([x, [1, 2, 4]]).hex() != first
+    strips = [x[0], x[1, :, :20]]
+    same = (
+        [["12", "3"], ("12", "3"), np.array(["12", "3"])],
+        [[[1, 2], [3]], [np.array([1, 2]), [3]]],
+    )
+    for forms in same:
+        digests = {run.digest_of([images, f]) for images in (strips, tuple(strips)) for f in forms}
+        assert len(digests) == 1
+    assert run.digest_of([strips, [[1, 2], [3]]]) != run.digest_of([strips, [[1], [2, 3]]])
+    assert run.digest_of([strips, [[1, 2], [3, 4]]]) == run.digest_of(
+        [strips, np.array([[1, 2], [3, 4]], np.int32)]
+    )
 
 
 def test_other_images_are_refused(

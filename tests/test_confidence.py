@@ -17,6 +17,7 @@ import pytest
 from lenet_c import (
     LENET5_28,
     LENET5_1998,
+    LENET5_STRINGS,
     RBF,
     Adam,
     Architecture,
@@ -211,6 +212,8 @@ def test_bad_calibrations(real_digits: Digits) -> None:
         net.calibrate(x[:20], y[:20], reject="all")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has one class, of which all is certain"):
         LeNet5(LENET5_28.with_classes(1)).calibrate(x[:20], np.zeros(20, int))
+    with pytest.raises(ValueError, match="has one class, of which all is certain"):
+        LeNet5(LENET5_STRINGS.with_classes(2)).calibrate(x[:20], np.zeros(20, int))
     net.parameters[:] = np.nan
     with pytest.raises(FloatingPointError, match="row 0"):
         net.calibrate(x[:20], y[:20])

@@ -430,6 +430,7 @@ def test_names_and_arrays():
         ({"beam": 0}, ValueError, "beam"),
         ({"beam": 2, "n_best": 3}, ValueError, "beam: got 2, want at least n_best, 3"),
         ({"temperature": 0.0}, ValueError, "temperature"),
+        ({"temperature": 1e-39}, ValueError, "temperature"),
         ({"penalties": 1}, TypeError, "penalties"),
         ({"total": 1}, TypeError, "total"),
         ({"automaton": "a"}, TypeError, "automaton"),

@@ -24,9 +24,11 @@ from lenet_c import (
     ModelFileError,
     Rejection,
     datasets,
+    line_calibration,
     lines,
     preprocess,
 )
+from lenet_c.strips import MARGIN
 
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
@@ -222,7 +224,7 @@ def test_a_strip_without_characters_is_doubtful(reader):
 def test_outputs_are_those_of_the_sweep(quick_reader, read_right):
     strip = preprocess.line(read_right[0][1])
     (found,) = quick_reader.outputs([strip])
-    wide = np.pad(strip, ((0, 0), (lines.MARGIN, lines.MARGIN)))
+    wide = np.pad(strip, ((0, 0), (MARGIN, MARGIN)))
     np.testing.assert_allclose(found, quick_reader.network.sweep([wide])[0], atol=1e-5)
     assert quick_reader.outputs([]) == []
 
@@ -547,10 +549,18 @@ def test_calibrate(reader, many):
 def test_a_threshold_rejects_no_more_than_it_must():
     penalty = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     right = np.array([True, True, False, True, True])
-    assert lines._threshold(penalty, right, 0.0) == pytest.approx(0.25)
-    assert lines._threshold(penalty, right, 0.2) == math.inf
-    assert lines._threshold(penalty, ~right, 0.0) < 0.1
-    assert lines._threshold(penalty, right, 0.25) == math.inf
+    assert line_calibration.threshold(penalty, right, 0.0) == pytest.approx(0.25)
+    assert line_calibration.threshold(penalty, right, 0.2) == math.inf
+    assert line_calibration.threshold(penalty, ~right, 0.0) < 0.1
+    assert line_calibration.threshold(penalty, right, 0.25) == math.inf
+
+
+def test_answers_of_one_penalty_have_one_fate():
+    penalty = np.array([0.1, 0.2, 0.2, 0.2, 0.3])
+    right = np.array([True, True, True, False, False])
+    for order in ([0, 1, 2, 3, 4], [0, 3, 2, 1, 4]):
+        limit = line_calibration.threshold(penalty[order], right[order], 0.1)
+        assert limit == pytest.approx(0.15)
 
 
 # ---- errors ----
@@ -567,6 +577,7 @@ def test_networks_that_read_no_strings():
         LineReader.pretrained("none")
 
 
+SPOT = np.pad(np.full((1, 8, 8), 255, np.uint8), ((0, 0), (10, 10), (10, 10)))
 BAD = {
     "texts: got 1, want 2": lambda r, p: r.fit([p, p], ["12"]),
     "texts: got 3, want 2": lambda r, p: r.fit(iter([p, p]), ["1", "2", "3"]),
@@ -579,7 +590,10 @@ BAD = {
     "batch_size: got 0": lambda r, p: r.fit([p], ["1"], batch_size=0),
     "validate_every: got 0": lambda r, p: r.fit([p], ["1"], validate_every=0),
     "share: got 2": lambda r, p: r.fit([p], ["1"], share=2),
-    "synthetic: ": lambda r, p: r.fit([p], ["1"], synthetic=[p]),
+    "synthetic: got": lambda r, p: r.fit([p], ["1"], synthetic=[p]),
+    "synthetic: has the label 4294967297, want .* 0 to 9": lambda r, p: r.fit(
+        [p], ["1"], synthetic=datasets.strings(SPOT, [1], separator_labels={".": 2**32 + 1})
+    ),
     "distort: ": lambda r, p: r.fit([p], ["1"], distort=0.5),
     "loss: got 'mse'": lambda r, p: r.fit([p], ["1"], loss="mse"),
     "validation_data: want a pair": lambda r, p: r.fit([p], ["1"], validation_data=p),
@@ -613,3 +627,26 @@ def test_a_calibration_that_fails_changes_nothing(reader, many):
             reader.calibrate(strips, ["9090909"] * len(strips))
         assert reader.network.temperature == 1.5
         assert reader.network.rejection is None
+
+
+def test_an_interrupted_calibration_changes_nothing(reader, many, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    reader.network.temperature = 1.5
+    monkeypatch.setattr(reader, "read_strips", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reader.calibrate(*many)
+    assert reader.network.temperature == 1.5
+    assert reader.network.rejection is None
+
+
+def test_strips_that_show_nothing_move_no_threshold(reader, many, monkeypatch):
+    monkeypatch.setattr(line_calibration, "temperature", lambda *_: 1.0)
+    strips, made = many
+    found = []
+    for empty in ([], [np.zeros((32, 90), np.uint8)] * 30):
+        reader.calibrate([*strips, *empty], [*made, *["1"] * len(empty)], wrong=0.05)
+        found.append(reader.network.rejection)
+    assert found[0] == found[1]
+    assert 0 < found[0].penalty < math.inf

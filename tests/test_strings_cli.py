@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from lenet_c import LENET5_STRINGS, LeNet5, LineReader, cli, set_num_threads
+from lenet_c import LENET5_STRINGS, LeNet5, LineReader, cli, folders, set_num_threads
 from lenet_c.recipes import strings as recipe
 
 pytest.importorskip("scipy")
@@ -328,14 +328,18 @@ def test_digits_are_known_by_their_names(command, quick_reader, tmp_path, monkey
     assert "letters.npz: reads A, B, C, digits has digits" in err
 
 
-def test_evaluate_single_characters_of_ones_own(command, real_digits, tmp_path):
+def test_evaluate_single_characters_of_ones_own(command, real_digits, tmp_path, monkeypatch):
     images, labels = real_digits[1]
     for name in "27":
         (tmp_path / name).mkdir()
         for k, digit in enumerate(images[labels == int(name)][:3]):
             shown(digit, tmp_path / name / f"{k}.png")
+    looked = []
+    character = folders._character
+    monkeypatch.setattr(folders, "_character", lambda path: looked.append(path) or character(path))
     code, out, err = command("evaluate", "model.npz", "--data", tmp_path)
     assert (code, err) == (0, "")
+    assert len(looked) == 6  # each once
     assert re.search(r"^test error [\d.]+% \(\d of 6\), loss ", out, re.M)
 
 

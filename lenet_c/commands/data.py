@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks, datasets
-from lenet_c.classes import DIGITS, shortened
+from lenet_c.classes import DIGITS, names_or_digits, shortened
 from lenet_c.commands.errors import one_line
 from lenet_c.folders import TABLE
 from lenet_c.model import LeNet5
@@ -73,7 +73,7 @@ def training_data(arguments: argparse.Namespace) -> Data:
 def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
     """Give what a network is tested with, labelled by the classes as it has them."""
     classes = network.architecture.characters
-    names = network.class_names or (DIGITS if classes == len(DIGITS) else None)
+    names = names_or_digits(network.class_names, classes)
     if is_pictures(arguments):
         if names is None:
             raise ValueError(

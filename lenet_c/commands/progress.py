@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from lenet_c.trainer import Trainer
 
 
-class Progress:
-    """A trainer's callback: a line an epoch, and on a terminal a bar below the lines."""
+class _Lines:
+    """Lines on standard output, and on a terminal a bar below them until the block is left."""
 
-    def __init__(self, epochs: int, images: int) -> None:
-        self.epochs = epochs
-        self.bar = _bar(f"epoch 1/{epochs}", epochs * images)
-        self.epoch, self.images, self.loss, self.errors = 1, 0, 0.0, 0
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self.bar = _bar(description, total, unit)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self: Own) -> Own:
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+    def say(self, line: str) -> None:
+        if self.bar is None:
+            print(line)
+        else:
+            self.bar.write(line, file=sys.stdout)
+
+
+Own = TypeVar("Own", bound=_Lines)
+
+
+class Progress(_Lines):
+    """A trainer's callback: a line an epoch, and on a terminal a bar below the lines."""
+
+    def __init__(self, epochs: int, images: int) -> None:
+        super().__init__(f"epoch 1/{epochs}", epochs * images, " images")
+        self.epochs = epochs
+        self.epoch, self.images, self.loss, self.errors = 1, 0, 0.0, 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Begin where a resumed training stands."""
@@ -50,34 +66,23 @@ class Progress:
         validation = ""
         if "val_error_rate" in record:
             validation = f"validation {record['val_error_rate']:7.2%}  "
-        line = (
+        self.say(
             f"epoch {record['epoch']:{len(str(self.epochs))}}/{self.epochs}  "
             f"loss {record['loss']:.4f}  error {record['error_rate']:7.2%}  {validation}"
             f"{record['images_per_second']:,.0f} images/s"
         )
-        if self.bar is None:
-            print(line)
-        else:
-            self.bar.write(line, file=sys.stdout)
         self.epoch, self.images, self.loss, self.errors = self.epoch + 1, 0, 0.0, 0
 
 
-class Steps:
+class Steps(_Lines):
     """How a training of so many updates goes on: some twenty lines, and a bar on a terminal."""
 
     def __init__(self, steps: int, strips: int) -> None:
+        super().__init__("training", steps * strips, " strips")
         self.steps, self.strips = steps, strips
         self.every = max(1, steps // 20)
-        self.bar = _bar("training", steps * strips, " strips")
         self.losses: list[float] = []
         self.began = time.perf_counter()
-
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
 
     def step(self, k: int, loss: float, wrong: float | None = None) -> None:
         """Move on by an update; `wrong` is the share of the validation texts read wrong."""
@@ -89,19 +94,15 @@ class Steps:
             return
         seconds = time.perf_counter() - self.began
         validation = "" if wrong is None else f"validation {wrong:7.2%}  "
-        line = (
+        self.say(
             f"update {k:{len(str(self.steps))}}/{self.steps}  "
             f"loss {sum(self.losses) / len(self.losses):.4f}  {validation}"
             f"{len(self.losses) * self.strips / seconds:,.0f} strips/s"
         )
-        if self.bar is None:
-            print(line)
-        else:
-            self.bar.write(line, file=sys.stdout)
         self.losses, self.began = [], time.perf_counter()
 
 
-def _bar(description: str, total: int, unit: str = " images") -> Any:
+def _bar(description: str, total: int, unit: str) -> Any:
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:

@@ -19,7 +19,7 @@ from lenet_c.commands.errors import fail, one_line
 from lenet_c.commands.files import check_model_name, check_output, network_of
 from lenet_c.commands.progress import Steps
 from lenet_c.cpu import cpu_info, get_num_threads
-from lenet_c.folders import FORMS, TABLE
+from lenet_c.folders import FORMS, TABLE, has_fields
 from lenet_c.lines import LineEvaluation, LineReader
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_STRINGS
@@ -277,10 +277,9 @@ def evaluate(network: LeNet5, arguments: argparse.Namespace) -> bool:
         print(f"reading strips of the test digits of {name} with {network.architecture.name}")
         report_digits(reader, test)
         return True
-    found = datasets.folder(arguments.data, class_names=reader.class_names)
-    if not isinstance(found, datasets.Fields):
+    if not has_fields(arguments.data):
         return False
-    told_refused(arguments.data, found)
+    found = _fields(arguments.data, reader.class_names)
     print(f"reading the fields of {arguments.data} with {network.architecture.name}")
     print(told(reader.evaluate(found), "test"))
     return True

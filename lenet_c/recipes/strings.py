@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import checks
+from lenet_c.line_training import update
 from lenet_c.lines import LineEvaluation, LineReader
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_STRINGS
@@ -23,6 +24,13 @@ from lenet_c.trainer import Trainer
 STEPS = 20_000
 SHARES = {"field": 44, "mnist": 10, "paper": 10}  # strips of each preset in an update
 OPTIMIZER = Adam(4e-3, schedule=OneCycle(warm_up=0.15, start=0.05, end=0.0))
+CALIBRATED_ON = 2000  # strips
+TESTED_ON = 1000  # of each kind
+KINDS = {
+    "as they are, 0 to 4 pixels apart": "mnist",
+    "-1 to 4 pixels apart, 10% of the pixels inverted": "paper",
+    "as fields are": "field",
+}
 
 
 def split(images: ArrayLike, labels: ArrayLike) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -81,18 +89,14 @@ def train(
         for k, preset in enumerate(SHARES)
     }
     for step in range(steps):
-        batch = []
+        batch: list[tuple[Any, Any]] = []
         for preset, stream in streams.items():
             strips, labels_of = stream.batch(SHARES[preset], num_threads=num_threads)
-            batch += list(zip(strips, (np.asarray(b, np.int32) for b in labels_of), strict=True))
-        loss = reader._update(trainer, batch, step, steps)
+            batch += zip(strips, labels_of, strict=True)
+        loss = update(trainer, batch, step, steps)
         if on_step is not None:
             on_step(step + 1, loss, reader)
     return reader
-
-
-CALIBRATED_ON = 2000  # strips
-TESTED_ON = 1000  # of each preset
 
 
 def calibrate(
@@ -149,13 +153,6 @@ def evaluate(
         strips, texts = stream.batch(n or TESTED_ON, num_threads=num_threads)
         found[name] = reader.evaluate(strips, _texts(texts), num_threads=num_threads)
     return found
-
-
-KINDS = {
-    "as they are, 0 to 4 pixels apart": "mnist",
-    "-1 to 4 pixels apart, 10% of the pixels inverted": "paper",
-    "as fields are": "field",
-}
 
 
 def _texts(labels: list[NDArray[np.int64]]) -> list[str]:

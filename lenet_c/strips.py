@@ -1,0 +1,143 @@
+"""Strips, as `preprocess.line` gives them, and where in one the characters stand that are read.
+
+A strip is 32 rows of pixels, 0 for paper and 255 for ink, with a line of characters some 20 rows
+high. A network is swept over it, and sees a window of it at each position.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet_c import _core, checks
+from lenet_c.distort import Distortion
+
+Strip = NDArray[np.uint8]
+
+MARKS = ".,-"
+"""What may stand between digits, in the order in which the core has them."""
+
+MARGIN = 6
+"""Columns that are put beside a strip, so that its first and last characters have positions to
+spare."""
+
+STRIDE = 4  # columns of a strip from one position to the next, by LeNet-5's two 2x2 layers
+REACH = 14  # columns of a strip that a character may have left and right of its middle
+INK = 64  # levels of a strip above which there is ink
+
+
+def is_strip(picture: Any) -> bool:
+    """Whether it is a strip and no picture of a field, whose paper is mostly light."""
+    return (
+        isinstance(picture, np.ndarray)
+        and picture.dtype == np.uint8
+        and picture.ndim == 2
+        and picture.shape[0] == 32
+        and bool(picture.mean() < 128)
+    )
+
+
+def checked_strips(strips: Iterable[ArrayLike]) -> list[Strip]:
+    """Give strips as a list of arrays."""
+    given = [np.asarray(strip) for strip in checks.items("strips", strips, "strips")]
+    for i, strip in enumerate(given):
+        if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[0] != 32 or not strip.size:
+            raise TypeError(
+                f"strips[{i}]: got {strip.dtype} {strip.shape}, want uint8 (32, W), as "
+                "preprocess.line gives them"
+            )
+    return given
+
+
+def padded(strips: Sequence[Strip]) -> list[Strip]:
+    """Give strips with `MARGIN` columns more at each end."""
+    found = []
+    for strip in strips:
+        wider = np.zeros((strip.shape[0], strip.shape[1] + 2 * MARGIN), np.uint8)
+        wider[:, MARGIN:-MARGIN] = strip
+        found.append(wider)
+    return found
+
+
+def distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> Strip:
+    """Give a strip as it looks with random distortions; too wide a one as it is."""
+    out: Strip = np.empty((1, *strip.shape), np.uint8)
+    if max(strip.shape) > _core.MAX_SIDE:
+        return strip
+    seed = int(rng.integers(2**63))
+    _core.distort(astuple(distort), seed, 0, np.ascontiguousarray(strip)[None], out)
+    changed: Strip = out[0]
+    return changed
+
+
+# ---- places ----
+
+
+def boxes_of(
+    strip: Strip, spans: NDArray[np.int32], window: int, to_picture: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give an upright box of the picture around the ink of each character's columns.
+
+    Parameters
+    ----------
+    strip : uint8 array (32, W)
+    spans : int32 array (characters, 2)
+        The first and the last position of each.
+    window : int
+        Columns that the network sees at a position.
+    to_picture : float64 array (2, 3)
+        What a place in the strip becomes in the picture.
+
+    Returns
+    -------
+    float64 array (characters, 4)
+    """
+    found = np.empty((len(spans), 4))
+    if not len(spans):
+        return found
+    height, width = strip.shape
+    centres = (spans[:, 0] + spans[:, 1]) * (STRIDE / 2) + window / 2 - MARGIN
+    cuts = _cuts(strip, centres)
+    first = np.rint(np.maximum(centres - REACH, [0, *cuts])).astype(int).clip(0, width - 1)
+    last = np.rint(np.minimum(centres + REACH, [*cuts, width])).astype(int).clip(first + 1, width)
+    # all ink, from left to right, as places in the picture
+    columns, rows = np.nonzero((strip > INK).T)
+    places = _placed(columns + 0.5, rows + 0.5, to_picture)
+    half = np.abs(to_picture[:, :2]).sum(axis=1) / 2  # of a pixel of the strip
+    begin, end = np.searchsorted(columns, first), np.searchsorted(columns, last)
+    for i, (a, b) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+        ink = places[:, a:b]
+        if a == b:  # faint, or none: all that the character can be in
+            ends = np.array([first[i] + 0.5, last[i] - 0.5])
+            ink = _placed(ends, np.array([0.5, height - 0.5]), to_picture)
+        low, high = ink.min(axis=1) - half, ink.max(axis=1) + half
+        found[i, :2], found[i, 2:] = low, high - low
+    return found
+
+
+def _cuts(strip: Strip, centres: NDArray[np.floating[Any]]) -> list[float]:
+    """Give the column between each two neighbours that has the least ink, near their middle."""
+    ink = strip.sum(axis=0, dtype=np.int64)
+    middles = np.arange(len(ink)) + 0.5
+    cuts = []
+    for one, other in itertools.pairwise(centres.tolist()):
+        middle, reach = (one + other) / 2, (other - one) / 4
+        first = min(max(math.ceil(middle - reach), 0), len(ink) - 1)
+        last = max(first + 1, min(int(middle + reach) + 1, len(ink)))
+        # of columns with as much ink the one next to the middle
+        far = np.abs(middles[first:last] - middle) / len(ink)
+        cuts.append(first + int(np.argmin(ink[first:last] + far)) + 0.5)
+    return cuts
+
+
+def _placed(
+    x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], to_picture: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    placed: NDArray[np.float64] = to_picture[:, :2] @ np.stack([x, y]) + to_picture[:, 2:]
+    return placed
