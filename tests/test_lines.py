@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import math
 import pickle
 import signal
@@ -503,10 +504,34 @@ def test_evaluate_counts(reader, read_right):
 
 @pytest.mark.parametrize(
     ("one", "other", "distance"),
-    [("", "", 0), ("", "12", 2), ("123", "13", 1), ("1234", "1324", 2), ("55", "56", 1)],
+    [
+        ("", "", 0),
+        ("", "12", 2),
+        ("123", "13", 1),
+        ("1234", "1324", 2),
+        ("55", "56", 1),
+        ("kitten", "sitting", 3),
+    ],
 )
 def test_distance(one, other, distance):
     assert lines._distance(one, other) == lines._distance(other, one) == distance
+
+
+def slow_distance(a, b):
+    """By the definition: of the last characters, keep, change, take out or put in."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(
+        slow_distance(a[:-1], b[:-1]) + (a[-1] != b[-1]),
+        slow_distance(a[:-1], b) + 1,
+        slow_distance(a, b[:-1]) + 1,
+    )
+
+
+def test_distances_of_all_short_texts():
+    texts = ["".join(t) for n in range(4) for t in itertools.product("01", repeat=n)]
+    for a, b in itertools.product(texts, texts):
+        assert lines._distance(a, b) == slow_distance(a, b), (a, b)
 
 
 @pytest.fixture(scope="module")
