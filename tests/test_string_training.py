@@ -148,7 +148,7 @@ def test_digits_need_no_names() -> None:
     assert np.isfinite(Trainer(net).step([np.zeros((10, 30), np.uint8)], [[1, 2]]))
 
 
-def test_a_step_is_the_gradient_and_fit_is_steps() -> None:
+def test_a_step_is_the_gradient() -> None:
     images, labels = strips()
     net = tiny()
     strings = updates.strings_of(net, images, labels)
@@ -156,6 +156,20 @@ def test_a_step_is_the_gradient_and_fit_is_steps() -> None:
     want = net.parameters - np.float32(0.25) * gradient
     assert Trainer(net, SGD(0.25)).step(images, labels) == loss
     np.testing.assert_allclose(net.parameters, want, rtol=0, atol=1e-6)
+
+    images, labels = [np.zeros((32, 60), np.uint8)], ["1201"]
+    for net, j in ((with_penalties(), 5.0), (LeNet5(LENET5_STRINGS), np.inf)):  # logits have no j
+        net.class_names = list("0123456789")[: net.architecture.characters]
+        strings = updates.strings_of(net, images, labels)
+        wanted, without = (
+            net._network.strings_gradient(strings, "forward", one, 40.0)[0] for one in (j, np.inf)
+        )
+        assert (wanted == without) == (j == np.inf)
+        assert Trainer(net, SGD(0.1), j=5.0, temperature=40.0).step(images, labels) == wanted
+
+
+def test_fit_is_steps() -> None:
+    images, labels = strips()
 
     class Order(Callback):
         def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:

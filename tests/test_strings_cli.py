@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from lenet_c import LENET5_STRINGS, LeNet5, LineReader, cli, set_num_threads
+from lenet_c import LENET5_STRINGS, LeNet5, LineReader, cli, datasets, set_num_threads
 from lenet_c.recipes import strings as recipe
 
 pytest.importorskip("scipy")
@@ -238,6 +238,38 @@ def test_train_adds_the_marks_that_texts_have(command, place, tmp_path):
     assert "; new -\n" in out
     assert "before:" not in out
     assert LineReader.load(output).class_names == tuple("0123456789-")
+
+
+def test_the_settings_of_training_reach_it(command, tmp_path, monkeypatch):
+    def fit(reader, fields, **settings):
+        told.append((reader, fields, settings))
+        return reader
+
+    told = []
+    monkeypatch.setattr(LineReader, "fit", fit)
+    LineReader.load("model.npz").with_classes("-9876543210").save(tmp_path / "turned.npz")
+    given = ("train", "--data", ".", "--from", tmp_path / "turned.npz", "--quiet")
+    given += ("--output", tmp_path / "own.npz", "--validation", 0)
+    assert command(*given)[0] == 0
+    own = ("--steps", 9, "--batch-size", 5, "--rate", 0.02, "--seed", 4)
+    own += ("--freeze", "C1,C3", "--no-distort", "--dataset", "digits")
+    assert command(*given, *own)[0] == 0
+    (_, _, plain), (reader, fields, settings) = told
+    assert len(fields) == 60
+    assert (plain["steps"], plain["batch_size"], plain["seed"]) == (2000, 64, 0)
+    assert plain["optimizer"].lr == 1e-3
+    assert plain["synthetic"] is None
+    assert "distort" not in plain
+    assert (settings["steps"], settings["batch_size"], settings["seed"]) == (9, 5, 4)
+    assert settings["optimizer"].lr == 0.02
+    assert settings["distort"] is None
+    assert settings["freeze"] == ["C1", "C3"]
+    assert reader.class_names == tuple("-9876543210")
+    # the digits that are mixed in are of the reader's classes
+    images, labels = datasets.digits()[0]
+    wanted = datasets.strings(images, [10 - label for label in labels], digits=False, seed=4)
+    for got, want in zip(settings["synthetic"].batch(5), wanted.batch(5), strict=True):
+        assert all(map(np.array_equal, got, want))
 
 
 def test_train_strings(command, tmp_path, monkeypatch):
