@@ -33,6 +33,7 @@ from lenet_c import (
     updates,
 )
 from lenet_c.networks import LENET5_STRINGS
+from tests.killed import KillAt, Killed, without_times
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,30 +71,6 @@ def tiny(seed: int = 2) -> LeNet5:
     net = LeNet5(TINY, seed=seed)
     net.class_names = list("012")
     return net
-
-
-class Killed(Exception):
-    """What ends a run where a process would have been killed."""
-
-
-class KillAt(Callback):
-    def __init__(self, file: Any, update: int | None = None, epoch: int | None = None) -> None:
-        self.file, self.update, self.epoch = file, update, epoch
-
-    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
-        if batch["step"] == self.update:
-            trainer.save(self.file)
-            raise Killed
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        if record["epoch"] == self.epoch:
-            trainer.save(self.file)
-            raise Killed
-
-
-def without_times(trainer: Trainer) -> list[dict[str, float]]:
-    times = ("seconds", "images_per_second")
-    return [{k: v for k, v in r.items() if k not in times} for r in trainer.history.epochs]
 
 
 @pytest.mark.parametrize("loss", [None, "viterbi", "discriminative"])
