@@ -148,7 +148,15 @@ ERRORS = {
     ("read", "1.png", "--model", "model.npz", "--length", "7-4"): "argument --length: got '7-4'",
     ("read", "1.png", "--model", "model.npz", "--lexicon", "none"): "none: No such file",
     ("read", "1.png", "--model", "model.npz", "--lexicon", "1.png"): "1.png: is not text",
-    ("read", "1.png", "--model", "model.npz", "--reject", "margin=2"): "want a penalty alone",
+    (
+        "read",
+        "1.png",
+        "2.png",
+        "--model",
+        "model.npz",
+        "--reject",
+        "margin=2",
+    ): "want a penalty alone",
     ("read", "1.png", "--json", "--csv"): "not allowed with",
     ("train", "--strings", "--loss", "mse"): "--loss is not for --strings",
     ("train", "--strings", "--from", "mnist"): "--from is not for --strings",
@@ -275,6 +283,13 @@ def test_the_settings_of_training_reach_it(command, tmp_path, monkeypatch):
 def test_train_strings(command, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "CALIBRATED_ON", 60)
     monkeypatch.setattr(recipe, "TESTED_ON", 20)
+    calibrate, own = recipe.calibrate, []
+
+    def noted(reader, *digits, **settings):
+        own.append(digits)
+        calibrate(reader, *digits, **settings)
+
+    monkeypatch.setattr(recipe, "calibrate", noted)
     outputs = [tmp_path / "one.npz", tmp_path / "other.npz"]
     for output, threads in zip(outputs, (1, 2), strict=True):
         given = ("train", "--strings", "--dataset", "digits", "--steps", 2, "--seed", 7)
@@ -291,6 +306,9 @@ def test_train_strings(command, tmp_path, monkeypatch):
     one, other = (LeNet5.load(output) for output in outputs)
     np.testing.assert_array_equal(one.parameters, other.parameters)
     assert one.class_names == tuple("0123456789")
+    train = datasets.digits()[0]  # the last sixth is not learnt from
+    for got, given in zip(own[0], train, strict=True):
+        np.testing.assert_array_equal(got, given[-(len(given) // 6) :])
     assert one.notes["command"] == "lenet-c train --strings --steps 2 --seed 7"
     assert (one.parameters != LeNet5(LENET5_STRINGS, seed=7).parameters).any()
 
