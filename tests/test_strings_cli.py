@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,7 +14,15 @@ import sys
 import numpy as np
 import pytest
 
-from lenet_c import LENET5_STRINGS, LeNet5, LineReader, cli, datasets, set_num_threads
+from lenet_c import (
+    LENET5_STRINGS,
+    LeNet5,
+    LineReader,
+    Rejection,
+    cli,
+    datasets,
+    set_num_threads,
+)
 from lenet_c.recipes import strings as recipe
 
 pytest.importorskip("scipy")
@@ -262,7 +271,9 @@ def test_the_settings_of_training_reach_it(command, tmp_path, monkeypatch):
     own = ("--steps", 9, "--batch-size", 5, "--rate", 0.02, "--seed", 4)
     own += ("--freeze", "C1,C3", "--no-distort", "--dataset", "digits")
     assert command(*given, *own)[0] == 0
-    (_, _, plain), (reader, fields, settings) = told
+    assert command(*given[:4], "strings", *given[5:])[0] == 0
+    (_, _, plain), (reader, fields, settings), (shipped, _, _) = told
+    assert (shipped.network.parameters == LeNet5.pretrained("strings").parameters).all()
     assert len(fields) == 60
     assert (plain["steps"], plain["batch_size"], plain["seed"]) == (2000, 64, 0)
     assert plain["optimizer"].lr == 1e-3
@@ -313,6 +324,29 @@ def test_train_strings(command, tmp_path, monkeypatch):
     assert (one.parameters != LeNet5(LENET5_STRINGS, seed=7).parameters).any()
 
 
+def test_strips_of_the_recipe_are_of_seeds_of_their_own(real_digits, monkeypatch):
+    streams, made, seeds = [], recipe.strings, []
+
+    def first_weights(architecture, seed):
+        seeds.append(seed)
+        return LeNet5(architecture, seed=seed)
+
+    def strings(*digits, **settings):
+        streams.append(made(*digits, **settings))
+        return streams[-1]
+
+    monkeypatch.setattr(recipe, "strings", strings)
+    monkeypatch.setattr(recipe, "LeNet5", first_weights)
+    reader = recipe.train(*real_digits[0], steps=1, seed=2)
+    assert seeds == [2]
+    monkeypatch.setattr(recipe, "CALIBRATED_ON", 60)
+    with contextlib.suppress(ValueError):  # it has learnt nothing
+        recipe.calibrate(reader, *real_digits[0], seed=2)
+    assert [(s.settings["preset"], s.settings["seed"], s.position) for s in streams] == [
+        ("field", 6, 44), ("mnist", 7, 10), ("paper", 8, 10), ("field", 9, 60)
+    ]  # fmt: skip
+
+
 @pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
 def test_a_bar_on_a_terminal(place, tmp_path):
     pytest.importorskip("tqdm")
@@ -344,10 +378,15 @@ def test_calibration_and_results_of_the_recipe(quick_reader, real_digits, monkey
     assert plain.character_error_rate < 0.2
 
 
-def test_evaluate_fields(command, place):
+def test_evaluate_fields(command, tmp_path):
     code, out, err = command("evaluate", "model.npz", "--data", ".")
     assert (code, err) == (0, "")
     assert out.endswith("test error 0.00% (0 of 60 texts), of characters 0.00%\n")
+    doubting = LineReader.load("model.npz")
+    doubting.network.rejection = Rejection(penalty=0.0)
+    doubting.save(tmp_path / "doubting.npz")
+    out = command("evaluate", tmp_path / "doubting.npz", "--data", ".")[1]
+    assert out.endswith("0.00%; doubtful 100.00%; of the other answers 0 are wrong\n")
 
 
 def test_evaluate_digits(command, monkeypatch):
@@ -363,7 +402,7 @@ def shown(digit, path):
     Image.fromarray(np.kron(255 - digit, np.ones((4, 4), np.uint8))).save(path)
 
 
-def test_digits_are_known_by_their_names(command, quick_reader, tmp_path, monkeypatch):
+def test_digits_are_known_by_their_names(command, place, quick_reader, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "TESTED_ON", 10)
     turned = quick_reader.with_classes("9876543210")
     turned.save(tmp_path / "turned.npz")
@@ -376,6 +415,12 @@ def test_digits_are_known_by_their_names(command, quick_reader, tmp_path, monkey
     code, _, err = command("evaluate", tmp_path / "letters.npz", "--dataset", "digits")
     assert code == 2
     assert "letters.npz: reads A, B, C, digits has digits" in err
+    (tmp_path / "1.png").write_bytes((place[0] / "1.png").read_bytes())
+    (tmp_path / "labels.csv").write_text("file,text\n1.png,AB\n")
+    given = ("train", "--data", tmp_path, "--from", tmp_path / "letters.npz", "--validation", 0)
+    code, _, err = command(*given, "--dataset", "digits", "--output", tmp_path / "own.npz")
+    assert code == 2
+    assert "--dataset: has digits, the reader has A, B, C" in err
 
 
 def test_evaluate_single_characters_of_ones_own(command, real_digits, tmp_path):
