@@ -8,22 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lenet_c.line_calibration import threshold as threshold_of
-from lenet_c.lines import LineReading
+from lenet_c.lines import LineReading, _distance
 
 LENGTH = 5  # of a string
 SEED = 1998  # of strings and of folds
 FOLDS = 5
 WRONG = 0.01  # of what is read
-
-
-def edits(got: str, wanted: str) -> int:
-    """Count the characters to change, put in or take out to make one text of another."""
-    row = list(range(len(wanted) + 1))
-    for i, a in enumerate(got, 1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(wanted, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-    return row[-1]
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ def score(got: Sequence[str], wanted: Sequence[str]) -> Score:
     return Score(
         len(pairs),
         float(np.mean([a == b for a, b in pairs])),
-        sum(edits(a, b) for a, b in pairs) / sum(map(len, wanted)),
+        sum(_distance(a, b) for a, b in pairs) / sum(map(len, wanted)),
     )
 
 

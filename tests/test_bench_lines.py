@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 import sys
 import types
 
@@ -13,24 +13,6 @@ from bench import line_peers, line_scores, line_times, lines
 from bench.line_peers import Child, Failure, digits, in_turns
 from lenet_c import LENET5_1998, LENET5_STRINGS, LeNet5, LineReader
 from lenet_c.lines import LineReading
-
-
-def slow_edits(a, b):
-    """By the definition: of the last characters, keep, change, take out or put in."""
-    if not a or not b:
-        return len(a) + len(b)
-    return min(
-        slow_edits(a[:-1], b[:-1]) + (a[-1] != b[-1]),
-        slow_edits(a[:-1], b) + 1,
-        slow_edits(a, b[:-1]) + 1,
-    )
-
-
-def test_edits():
-    assert line_scores.edits("kitten", "sitting") == 3
-    texts = ["".join(t) for n in range(4) for t in itertools.product("01", repeat=n)]
-    for a, b in itertools.product(texts, texts):
-        assert line_scores.edits(a, b) == slow_edits(a, b), (a, b)
 
 
 def test_score():
@@ -125,6 +107,155 @@ def test_a_cheque_folder(tmp_path):
         lines.cheques(tmp_path / "none", first_half=False)
 
 
+class Knowing:
+    """Reads strips that it knows, with what was learnt from first, and nothing else."""
+
+    def __init__(self, known, learnt=None):
+        self.known = known
+        self.learnt = [] if learnt is None else learnt
+        self.network = types.SimpleNamespace(predict=lambda images, num_threads: self.classes)
+
+    def read_strips(self, strips, num_threads=None):
+        return [reading(*self.known.get(strip.tobytes(), ("", 0.0))) for strip in strips]
+
+    def fit(self, strips, texts, steps, **settings):
+        self.learnt.append((len(strips), steps, settings["seed"]))
+        own = {strip.tobytes(): (text, 0.99) for strip, text in zip(strips, texts, strict=True)}
+        self.known = {**self.known, **own}
+
+
+def test_strings_are_counted(real_digits):
+    test = [part[:200] for part in real_digits[1]]
+    known = {}
+    for kind in lines.KINDS:
+        strips, wanted = kind.make(test, 20)
+        changed = "x" if kind is lines.KINDS[-1] else ""  # of one kind none is right
+        known |= {s.tobytes(): (t + changed, 0.9) for s, t in zip(strips, wanted, strict=True)}
+    reader = Knowing(known)
+    reader.classes = np.where(np.arange(200) < 1, test[1] + 1, test[1])
+    rows = lines.strings_table(reader, test, 20, 1).splitlines()[2:]
+    assert "gaps of 0 to 4 | 20 | 100.0% | 0.00% | 95.0%: reached |" in rows[0]
+    assert "10% of the pixels inverted | 20 | 0.0% | 20.00% | 82.0%: missed |" in rows[5]
+    assert rows[6].endswith("| 200 | 99.50% | 0.50% | 0.8% wrong: reached |")
+
+
+@pytest.fixture
+def ten(real_digits, tmp_path):
+    """Ten pictures of amounts, of which the eighth is empty; and what is read there, how surely."""
+    pytest.importorskip("scipy")
+    image = pytest.importorskip("PIL.Image")
+    from readers import drawn, texts
+
+    rng = np.random.default_rng(2)
+    says = texts(10, rng)
+    files = [tmp_path / f"{k}.png" for k in range(10)]
+    for k, (file, text) in enumerate(zip(files, says, strict=True)):
+        picture = drawn(*real_digits[1], text, rng)[1] if k != 7 else np.full((50, 90), 230, "u1")
+        image.fromarray(picture).save(file)
+    given = lines.Cheques(files, says)
+    sure = [0.9, 0.9, 0.9, 0.9, 0.5, 0.9, 0.6, 0.9, 0.8, 0.9]
+    strips = lines.preprocess.lines(files).strips
+    strips[7] = np.zeros((32, 32), np.uint8)
+    read = [text + "1" if k in (4, 8) else text for k, text in enumerate(says)]
+    return given, {s.tobytes(): one for s, *one in zip(strips, read, sure, strict=True)}
+
+
+def test_cheques_are_counted(ten, real_digits):
+    given, known = ten
+    learnt = []
+
+    def table(given, **settings):
+        settings = {"first_half": False, "steps": 7, "parts": 5, "threads": 1} | settings
+        return lines.cheque_tables(
+            lambda: Knowing(known, learnt), given, real_digits[0], **settings
+        )
+
+    text = table(given)
+    # each network read what it had not learnt, and the empty picture was not learnt
+    assert sorted(n for n, _, _ in learnt) == [7, 7, 7, 7, 8]
+    assert [rest for _, *rest in learnt] == [[7, seed] for seed in range(5)]
+    assert "Nothing learnt: pictures 0005 to 0009." in text
+    assert re.search(r"\| nothing learnt from them \| 5 \| 60.0% \| .*\| 1 \| 55.0%: reached", text)
+    assert re.search(r"\| learnt from four fifths, .* \| 10 \| 70.0% \| .*\| 1 \| 83.0%: mi", text)
+    # by the first half's threshold 6 is doubtful and 8 is not, by its own 8 is
+    assert "| nothing learnt | the first half | 60.0% | 33.33% | - |" in text
+    assert "| nothing learnt | these very readings | 40.0% | 0.00% | - |" in text
+    assert "| learnt from four fifths | these very readings | 60.0% | 0.00% | - |" in text
+    mine = line_scores.answers(
+        [reading(*one) if k != 7 else reading("", 0.0) for k, one in enumerate(known.values())],
+        given.texts,
+    )
+    read = line_scores.accepted(mine, line_scores.limits_of_others(mine, line_scores.folds(10)))
+    assert read[8]  # the others know of no wrong one as sure
+    wrong = (~mine.right[read]).mean()
+    assert f"| the other fifths' readings | {read.mean():.1%} | {wrong:.2%} | 55.0%: " in text
+
+    half = lines.Cheques(given.files[:5], given.texts[:5])
+    text = table(half, first_half=True, parts=1)
+    assert "The first half only, 5 pictures" in text
+    assert "| nothing learnt from them | 5 | 80.0% |" in text
+    assert "| the other fifths' readings |" not in text
+
+
+def test_a_call_is_timed_beside_the_peak(monkeypatch):
+    monkeypatch.setattr(line_times, "time_call", lambda call, seconds: (2.0, 1.0))
+    monkeypatch.setattr(line_times, "peak_flops", lambda: 4000.0)
+    timed = line_times.Timed("some", lambda: None, per=4, multiply_adds=1000)
+    assert timed.take(0.1, 1000.0) == 4000.0
+    assert timed.row("1 s") == ["some", "500 ms", "250 ms", "50%", "1 s"]
+
+
+def test_times_of_sweeps_and_steps(real_digits, monkeypatch):
+    def time_call(call, seconds):
+        return 3e-3, 3e-3 if getattr(
+            getattr(call, "func", None), "__name__", ""
+        ) == "forward" else 1e-3
+
+    monkeypatch.setattr(line_times, "time_call", time_call)
+    monkeypatch.setattr(line_times, "peak_flops", lambda: 1e13)
+    reader = LineReader(LeNet5(LENET5_STRINGS))
+    text = line_times.time_table(reader, real_digits, 2, 0.1)
+    assert text.count("| 1.7 times as long: 3.00 |") == 2
+    work = 2 * line_times.BATCH * line_times.sweep_multiply_adds(reader.network, trains=True)
+    assert re.search(rf"a training step, .*\| {work / 1e10:.0%} \| 60%", text)
+
+
+def test_the_command_measures_what_it_is_given(real_digits, tmp_path, monkeypatch):
+    pytest.importorskip("scipy")
+    pytest.importorskip("PIL")
+    told = {}
+
+    def part(name):
+        def table(*given, **settings):
+            told[name] = given, settings
+            return f"table of {name}"
+
+        return table
+
+    monkeypatch.setattr(lines, "mnist", lambda: real_digits)
+    for name in ("strings", "time", "cheque", "peers"):
+        table = "cheque_tables" if name == "cheque" else f"{name}_table"
+        monkeypatch.setattr(lines, table, part(name))
+    output = tmp_path / "page.md"
+    lines.main(["--write", "--output", str(output), "--strings", "7"])
+    assert told.keys() == {"strings", "time"}
+    assert told["strings"][0][1:] == (real_digits[1], 7, None)
+    (tmp_path / "labels.csv").write_text("file,text\n0.png,12\n1.png,3\n")
+    LineReader(LeNet5(LENET5_STRINGS)).save(tmp_path / "own.npz")
+    told.clear()
+    given = ["--write", "--output", str(output), "--model", str(tmp_path / "own.npz")]
+    given += ["--cheques", str(tmp_path), "--only", "cheques", "peers"]
+    lines.main([*given, "--first-half", "--steps", "3"])
+    assert told.keys() == {"cheque"}
+    assert told["cheque"][0][1].texts == ["12"]
+    assert told["cheque"][1] == {"first_half": True, "steps": 3, "parts": 5, "threads": None}
+    page = output.read_text()
+    assert [page.count(f"table of {name}") for name in ("strings", "time", "cheque")] == [1, 1, 1]
+    assert page.count("reader: own.npz") == 1
+    with pytest.raises(SystemExit, match=r"none\.npz"):
+        lines.main(["--model", "none.npz"])
+
+
 def test_page_keeps_what_was_not_measured():
     first = lines.page({"strings": "| a |", "time": "| b |"})
     assert "## Time" in first
@@ -198,6 +329,8 @@ def test_contenders(model, rng, monkeypatch):
     lines.measure_peers(lines.STRINGS, contenders, {"some": (pictures, wanted)})
     assert contenders[0].settings == {lines.STRINGS: "seeing"}
     assert contenders[0].scores["some"].right == 0.5
+    assert contenders[0].seconds[lines.STRINGS] > 0
+    assert contenders[0].memory[lines.STRINGS] > 1
     text = "\n\n".join(
         lines._peers_parts(contenders, {"some": (pictures, wanted)}, [lines.STRINGS])
     )

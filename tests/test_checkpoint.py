@@ -33,33 +33,11 @@ from lenet_c import (
 )
 from lenet_c.distort import AFFINE
 from lenet_c.optimizers import Optimizer
+from tests.killed import KillAt, Killed, without_times
 
 N = 150
 LABELS = np.arange(N) % 10
 EPOCHS = 4
-
-
-class Killed(Exception):
-    """What ends a run where a process would have been killed."""
-
-
-class KillAt(Callback):
-    """Saves into memory and ends the run, after an update or after a pass."""
-
-    def __init__(self, file: Any, update: int | None = None, epoch: int | None = None) -> None:
-        self.file, self.update, self.epoch = file, update, epoch
-
-    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
-        if batch["step"] == self.update:
-            self._end(trainer)
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        if record["epoch"] == self.epoch:
-            self._end(trainer)
-
-    def _end(self, trainer: Trainer) -> None:
-        trainer.save(self.file)
-        raise Killed
 
 
 @pytest.fixture
@@ -76,11 +54,6 @@ def loaded(file: Any, **options: Any) -> Trainer:
     if isinstance(file, io.BytesIO):
         file.seek(0)
     return Trainer.load(file, **options)
-
-
-def without_times(trainer: Trainer) -> list[dict[str, float]]:
-    times = ("seconds", "images_per_second")
-    return [{k: v for k, v in r.items() if k not in times} for r in trainer.history.epochs]
 
 
 def model_file(network: LeNet5) -> bytes:

@@ -28,7 +28,7 @@ from lenet_c import (  # noqa: E402
     preprocess,
     set_num_threads,
 )
-from tests.fuzz import FUZZERS, engine, made, plans, sequences  # noqa: E402
+from tests.fuzz import FUZZERS, engine, long, made, plans, sequences  # noqa: E402
 from tests.fuzz.interrupts import Interrupts  # noqa: E402
 
 pytestmark = [
@@ -166,3 +166,43 @@ def test_a_soak_of_seconds_stays_flat() -> None:
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     assert np.char.count(result.stdout, "at first") == 3
+
+
+def test_a_part_of_the_long_run_is_of_one_state_of_the_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def part(name: str) -> Any:
+        def run(seed: int, share: float) -> dict[str, Any]:
+            ran.append(name)
+            return {"told": f"{name} of {seed}", "inputs": 1000, "found": []}
+
+        return run
+
+    ran: list[str] = []
+    monkeypatch.setattr(long, "KEPT", tmp_path)
+    monkeypatch.setattr(long, "PARTS", {name: part(name) for name in ("one", "other")})
+    for arguments, again in (((1, 1.0), True), ((1, 1.0), False), ((2, 1.0), True)):
+        long.run_lane(["one", "other"], *arguments, False)
+        assert ran == ["one", "other"] * again
+        ran.clear()
+    assert "| other | other of 2 |" in long.table()
+    assert "2,000 inputs in all" in long.table()
+    assert "earlier" not in long.table()
+    monkeypatch.setattr(long, "library", lambda: "changed")
+    long.run_lane(["other"], 2, 1.0, False)
+    assert ran == ["other"]
+    assert long.table().endswith("\nOf an earlier state of the library: one.")
+
+
+def test_the_hash_of_the_library_is_of_its_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(long, "ROOT", tmp_path)
+    found = []
+    for name in ("csrc/run/a.c", "lenet_c/a.py", "lenet_c/a.py", "build/a.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        with (tmp_path / name).open("a") as file:
+            file.write("a line\n")
+        found.append(long.library())
+    assert len(set(found)) == 3
+    assert found[2] == found[3]

@@ -60,7 +60,7 @@ def test_the_readme(tmp_path):
     assert LeNet5().summary() in README
 
 
-def test_the_readmes_field(quick_reader, tmp_path):
+def test_the_readmes_field(quick_reader, tmp_path, monkeypatch, capsys):
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "lines-field.png", tmp_path / "docs")
     code = pasted.blocks(README)[1]
@@ -68,6 +68,12 @@ def test_the_readmes_field(quick_reader, tmp_path):
     output = pasted.run(with_reader(code, quick_reader, tmp_path), tmp_path)
     text = "20742" if SHIPPED else r"\d{5}"
     assert re.match(rf"LineReading\(text='{text}', ", output)
+    monkeypatch.chdir(tmp_path)
+    command = "lenet-c read docs/lines-field.png"
+    assert f"`{command}`" in README
+    if SHIPPED:
+        assert cli.main(command.split()[1:]) == 0
+        assert capsys.readouterr().out.startswith("docs/lines-field.png\t20742\t0.9")
 
 
 def test_the_guide_to_lines(quick_reader, tmp_path):

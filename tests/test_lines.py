@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import math
 import pickle
 import signal
@@ -138,6 +139,13 @@ def test_boxes_lie_on_the_digits(quick_reader, read_right):
     assert np.percentile(off, 90) < 6
 
 
+def test_a_box_is_around_the_middle_of_what_was_seen(quick_reader):
+    ink = np.full((32, 120), 255, np.uint8)
+    # positions 10 to 12, of which the middle one is in the middle at column 4 * 11 + 16 - 6
+    (box,) = quick_reader._boxes(ink, np.array([[10, 12]], np.int32), np.eye(2, 3))
+    assert box.tolist() == [54 - lines.REACH, 0, 2 * lines.REACH, 32]
+
+
 def test_boxes_of_a_line_that_climbs(quick_reader, draw, rng):
     f, _ = draw("20731", rng)
     f = f.turned(8)
@@ -185,6 +193,20 @@ def test_conditions(quick_reader, read_right):
     long = quick_reader.read(picture, pattern=r"\d{90}")
     assert (long.text, long.rejected, long.probability) == ("", True, 0.0)
     assert "no text that is allowed" in long.reason
+
+
+def test_a_pattern_and_a_length_hold_together(quick_reader, read_right):
+    _, picture, text = read_right[0]
+    for length in (len(text) - 1, len(text) + 1):
+        assert len(quick_reader.read(picture, pattern=r"\d*", length=length).text) == length
+
+
+def test_the_temperature_is_that_of_the_network(reader, read_right):
+    strip = preprocess.line(read_right[0][1])
+    reader.network.temperature = 3.0
+    (reading,) = reader.read_strips([strip])
+    wanted = lenet_c.decoding.decode(reader.outputs([strip])[0] / 3, "0123456789", 10)
+    assert reading.probability == pytest.approx(wanted.probability, rel=1e-4)
 
 
 def test_the_next_best(quick_reader, read_right):
@@ -380,6 +402,38 @@ def test_the_best_weights_are_kept(reader, own):
     assert set(reader.history[0]) == {"step", "loss", "val_loss", "val_error_rate"}
 
 
+def test_what_fit_is_told(quick_reader, own):
+    learnt, unseen = own
+    settings = {"steps": 2, "batch_size": 16, "num_threads": 1}
+
+    def fitted(**more):
+        reader = LineReader(copy.deepcopy(quick_reader.network))
+        losses = []
+        reader.fit(*learnt, **settings, **more, on_step=lambda step, loss: losses.append(loss))
+        return reader, losses
+
+    plain, _ = fitted()
+    weights = [plain.network.parameters, fitted(seed=1)[0].network.parameters]
+    weights.append(fitted(distort=None)[0].network.parameters)
+    assert len({one.tobytes() for one in weights}) == 3
+
+    class Still(Adam):
+        def rate(self, step, steps, passes):
+            return 0.0
+
+    still, _ = fitted(optimizer=Still(1.0))
+    np.testing.assert_array_equal(still.network.parameters, quick_reader.network.parameters)
+    # the first weights may be the best
+    worse, losses = fitted(optimizer=Adam(1.0), validation_data=unseen, validate_every=1)
+    np.testing.assert_array_equal(worse.network.parameters, quick_reader.network.parameters)
+    assert [record["step"] for record in worse.history] == [1, 2]
+    assert [record["loss"] for record in worse.history] == pytest.approx(losses)
+    assert worse.history[-1]["val_error_rate"] > 0.5
+    late, losses = fitted(validation_data=unseen, validate_every=5)
+    assert [record["step"] for record in late.history] == [2]
+    assert late.history[0]["loss"] == pytest.approx(np.mean(losses))
+
+
 @pytest.mark.parametrize("validated", [False, True])
 def test_an_interrupt_leaves_good_weights(reader, own, validated):
     learnt, unseen = own
@@ -505,10 +559,34 @@ def test_evaluate_counts(reader, read_right):
 
 @pytest.mark.parametrize(
     ("one", "other", "distance"),
-    [("", "", 0), ("", "12", 2), ("123", "13", 1), ("1234", "1324", 2), ("55", "56", 1)],
+    [
+        ("", "", 0),
+        ("", "12", 2),
+        ("123", "13", 1),
+        ("1234", "1324", 2),
+        ("55", "56", 1),
+        ("kitten", "sitting", 3),
+    ],
 )
 def test_distance(one, other, distance):
     assert lines._distance(one, other) == lines._distance(other, one) == distance
+
+
+def slow_distance(a, b):
+    """By the definition: of the last characters, keep, change, take out or put in."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(
+        slow_distance(a[:-1], b[:-1]) + (a[-1] != b[-1]),
+        slow_distance(a[:-1], b) + 1,
+        slow_distance(a, b[:-1]) + 1,
+    )
+
+
+def test_distances_of_all_short_texts():
+    texts = ["".join(t) for n in range(4) for t in itertools.product("01", repeat=n)]
+    for a, b in itertools.product(texts, texts):
+        assert lines._distance(a, b) == slow_distance(a, b), (a, b)
 
 
 @pytest.fixture(scope="module")
@@ -544,6 +622,9 @@ def test_calibrate(reader, many):
     before = reader.network.rejection
     reader.calibrate(strips, made, wrong=None)
     assert reader.network.rejection is before
+    # a text that is too long for its picture has no say
+    reader.calibrate([*strips, strips[0]], [*made, "1" * 200], wrong=None)
+    assert reader.network.temperature == temperature
 
 
 def test_a_threshold_rejects_no_more_than_it_must():

@@ -33,6 +33,7 @@ from lenet_c import (
     updates,
 )
 from lenet_c.networks import LENET5_STRINGS
+from tests.killed import KillAt, Killed, without_times
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,30 +71,6 @@ def tiny(seed: int = 2) -> LeNet5:
     net = LeNet5(TINY, seed=seed)
     net.class_names = list("012")
     return net
-
-
-class Killed(Exception):
-    """What ends a run where a process would have been killed."""
-
-
-class KillAt(Callback):
-    def __init__(self, file: Any, update: int | None = None, epoch: int | None = None) -> None:
-        self.file, self.update, self.epoch = file, update, epoch
-
-    def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:
-        if batch["step"] == self.update:
-            trainer.save(self.file)
-            raise Killed
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        if record["epoch"] == self.epoch:
-            trainer.save(self.file)
-            raise Killed
-
-
-def without_times(trainer: Trainer) -> list[dict[str, float]]:
-    times = ("seconds", "images_per_second")
-    return [{k: v for k, v in r.items() if k not in times} for r in trainer.history.epochs]
 
 
 @pytest.mark.parametrize("loss", [None, "viterbi", "discriminative"])
@@ -148,7 +125,7 @@ def test_digits_need_no_names() -> None:
     assert np.isfinite(Trainer(net).step([np.zeros((10, 30), np.uint8)], [[1, 2]]))
 
 
-def test_a_step_is_the_gradient_and_fit_is_steps() -> None:
+def test_a_step_is_the_gradient() -> None:
     images, labels = strips()
     net = tiny()
     strings = updates.strings_of(net, images, labels)
@@ -156,6 +133,20 @@ def test_a_step_is_the_gradient_and_fit_is_steps() -> None:
     want = net.parameters - np.float32(0.25) * gradient
     assert Trainer(net, SGD(0.25)).step(images, labels) == loss
     np.testing.assert_allclose(net.parameters, want, rtol=0, atol=1e-6)
+
+    images, labels = [np.zeros((32, 60), np.uint8)], ["1201"]
+    for net, j in ((with_penalties(), 5.0), (LeNet5(LENET5_STRINGS), np.inf)):  # logits have no j
+        net.class_names = list("0123456789")[: net.architecture.characters]
+        strings = updates.strings_of(net, images, labels)
+        wanted, without = (
+            net._network.strings_gradient(strings, "forward", one, 40.0)[0] for one in (j, np.inf)
+        )
+        assert (wanted == without) == (j == np.inf)
+        assert Trainer(net, SGD(0.1), j=5.0, temperature=40.0).step(images, labels) == wanted
+
+
+def test_fit_is_steps() -> None:
+    images, labels = strips()
 
     class Order(Callback):
         def on_batch_end(self, trainer: Trainer, batch: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,7 +14,16 @@ import sys
 import numpy as np
 import pytest
 
-from lenet_c import LENET5_STRINGS, LeNet5, LineReader, cli, folders, set_num_threads
+from lenet_c import (
+    LENET5_STRINGS,
+    LeNet5,
+    LineReader,
+    Rejection,
+    cli,
+    datasets,
+    folders,
+    set_num_threads,
+)
 from lenet_c.recipes import strings as recipe
 
 pytest.importorskip("scipy")
@@ -148,7 +158,15 @@ ERRORS = {
     ("read", "1.png", "--model", "model.npz", "--length", "7-4"): "argument --length: got '7-4'",
     ("read", "1.png", "--model", "model.npz", "--lexicon", "none"): "none: No such file",
     ("read", "1.png", "--model", "model.npz", "--lexicon", "1.png"): "1.png: is not text",
-    ("read", "1.png", "--model", "model.npz", "--reject", "margin=2"): "want a penalty alone",
+    (
+        "read",
+        "1.png",
+        "2.png",
+        "--model",
+        "model.npz",
+        "--reject",
+        "margin=2",
+    ): "want a penalty alone",
     ("read", "1.png", "--json", "--csv"): "not allowed with",
     ("train", "--strings", "--loss", "mse"): "--loss is not for --strings",
     ("train", "--strings", "--from", "mnist"): "--from is not for --strings",
@@ -240,9 +258,50 @@ def test_train_adds_the_marks_that_texts_have(command, place, tmp_path):
     assert LineReader.load(output).class_names == tuple("0123456789-")
 
 
+def test_the_settings_of_training_reach_it(command, tmp_path, monkeypatch):
+    def fit(reader, fields, **settings):
+        told.append((reader, fields, settings))
+        return reader
+
+    told = []
+    monkeypatch.setattr(LineReader, "fit", fit)
+    LineReader.load("model.npz").with_classes("-9876543210").save(tmp_path / "turned.npz")
+    given = ("train", "--data", ".", "--from", tmp_path / "turned.npz", "--quiet")
+    given += ("--output", tmp_path / "own.npz", "--validation", 0)
+    assert command(*given)[0] == 0
+    own = ("--steps", 9, "--batch-size", 5, "--rate", 0.02, "--seed", 4)
+    own += ("--freeze", "C1,C3", "--no-distort", "--dataset", "digits")
+    assert command(*given, *own)[0] == 0
+    assert command(*given[:4], "strings", *given[5:])[0] == 0
+    (_, _, plain), (reader, fields, settings), (shipped, _, _) = told
+    assert (shipped.network.parameters == LeNet5.pretrained("strings").parameters).all()
+    assert len(fields) == 60
+    assert (plain["steps"], plain["batch_size"], plain["seed"]) == (2000, 64, 0)
+    assert plain["optimizer"].lr == 1e-3
+    assert plain["synthetic"] is None
+    assert "distort" not in plain
+    assert (settings["steps"], settings["batch_size"], settings["seed"]) == (9, 5, 4)
+    assert settings["optimizer"].lr == 0.02
+    assert settings["distort"] is None
+    assert settings["freeze"] == ["C1", "C3"]
+    assert reader.class_names == tuple("-9876543210")
+    # the digits that are mixed in are of the reader's classes
+    images, labels = datasets.digits()[0]
+    wanted = datasets.strings(images, [10 - label for label in labels], digits=False, seed=4)
+    for got, want in zip(settings["synthetic"].batch(5), wanted.batch(5), strict=True):
+        assert all(map(np.array_equal, got, want))
+
+
 def test_train_strings(command, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "CALIBRATED_ON", 60)
     monkeypatch.setattr(recipe, "TESTED_ON", 20)
+    calibrate, own = recipe.calibrate, []
+
+    def noted(reader, *digits, **settings):
+        own.append(digits)
+        calibrate(reader, *digits, **settings)
+
+    monkeypatch.setattr(recipe, "calibrate", noted)
     outputs = [tmp_path / "one.npz", tmp_path / "other.npz"]
     for output, threads in zip(outputs, (1, 2), strict=True):
         given = ("train", "--strings", "--dataset", "digits", "--steps", 2, "--seed", 7)
@@ -259,8 +318,34 @@ def test_train_strings(command, tmp_path, monkeypatch):
     one, other = (LeNet5.load(output) for output in outputs)
     np.testing.assert_array_equal(one.parameters, other.parameters)
     assert one.class_names == tuple("0123456789")
+    train = datasets.digits()[0]  # the last sixth is not learnt from
+    for got, given in zip(own[0], train, strict=True):
+        np.testing.assert_array_equal(got, given[-(len(given) // 6) :])
     assert one.notes["command"] == "lenet-c train --strings --steps 2 --seed 7"
     assert (one.parameters != LeNet5(LENET5_STRINGS, seed=7).parameters).any()
+
+
+def test_strips_of_the_recipe_are_of_seeds_of_their_own(real_digits, monkeypatch):
+    streams, made, seeds = [], recipe.strings, []
+
+    def first_weights(architecture, seed):
+        seeds.append(seed)
+        return LeNet5(architecture, seed=seed)
+
+    def strings(*digits, **settings):
+        streams.append(made(*digits, **settings))
+        return streams[-1]
+
+    monkeypatch.setattr(recipe, "strings", strings)
+    monkeypatch.setattr(recipe, "LeNet5", first_weights)
+    reader = recipe.train(*real_digits[0], steps=1, seed=2)
+    assert seeds == [2]
+    monkeypatch.setattr(recipe, "CALIBRATED_ON", 60)
+    with contextlib.suppress(ValueError):  # it has learnt nothing
+        recipe.calibrate(reader, *real_digits[0], seed=2)
+    assert [(s.settings["preset"], s.settings["seed"], s.position) for s in streams] == [
+        ("field", 6, 44), ("mnist", 7, 10), ("paper", 8, 10), ("field", 9, 60)
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
@@ -294,10 +379,15 @@ def test_calibration_and_results_of_the_recipe(quick_reader, real_digits, monkey
     assert plain.character_error_rate < 0.2
 
 
-def test_evaluate_fields(command, place):
+def test_evaluate_fields(command, tmp_path):
     code, out, err = command("evaluate", "model.npz", "--data", ".")
     assert (code, err) == (0, "")
     assert out.endswith("test error 0.00% (0 of 60 texts), of characters 0.00%\n")
+    doubting = LineReader.load("model.npz")
+    doubting.network.rejection = Rejection(penalty=0.0)
+    doubting.save(tmp_path / "doubting.npz")
+    out = command("evaluate", tmp_path / "doubting.npz", "--data", ".")[1]
+    assert out.endswith("0.00%; doubtful 100.00%; of the other answers 0 are wrong\n")
 
 
 def test_evaluate_digits(command, monkeypatch):
@@ -313,7 +403,7 @@ def shown(digit, path):
     Image.fromarray(np.kron(255 - digit, np.ones((4, 4), np.uint8))).save(path)
 
 
-def test_digits_are_known_by_their_names(command, quick_reader, tmp_path, monkeypatch):
+def test_digits_are_known_by_their_names(command, place, quick_reader, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "TESTED_ON", 10)
     turned = quick_reader.with_classes("9876543210")
     turned.save(tmp_path / "turned.npz")
@@ -326,6 +416,12 @@ def test_digits_are_known_by_their_names(command, quick_reader, tmp_path, monkey
     code, _, err = command("evaluate", tmp_path / "letters.npz", "--dataset", "digits")
     assert code == 2
     assert "letters.npz: reads A, B, C, digits has digits" in err
+    (tmp_path / "1.png").write_bytes((place[0] / "1.png").read_bytes())
+    (tmp_path / "labels.csv").write_text("file,text\n1.png,AB\n")
+    given = ("train", "--data", tmp_path, "--from", tmp_path / "letters.npz", "--validation", 0)
+    code, _, err = command(*given, "--dataset", "digits", "--output", tmp_path / "own.npz")
+    assert code == 2
+    assert "--dataset: has digits, the reader has A, B, C" in err
 
 
 def test_evaluate_single_characters_of_ones_own(command, real_digits, tmp_path, monkeypatch):

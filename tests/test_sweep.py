@@ -11,23 +11,9 @@ import numpy as np
 import pytest
 
 import lenet_c
-from lenet_c import (
-    LENET5_28,
-    LENET5_1998,
-    LENET5_MODERN,
-    LENET_3X3,
-    RBF,
-    Architecture,
-    AveragePool,
-    Conv,
-    Dense,
-    LeNet5,
-    MaxPool,
-    Subsample,
-    _core,
-    updates,
-)
-from lenet_c.networks import LENET5_STRINGS
+from lenet_c import Architecture, LeNet5, _core, updates
+from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
+from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET5_STRINGS, LENET_3X3
 from tests import reference, string_reference
 from tests.closeness import assert_close
 
