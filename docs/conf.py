@@ -46,12 +46,11 @@ default_role = "py:obj"  # `names` in docstrings: links where they are documente
 
 autosummary_generate = False
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_typehints = "none"  # docstrings have them, with shapes
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
-python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 
 myst_heading_anchors = 4  # as GitHub's
