@@ -14,6 +14,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.ext import autosummary
 from sphinx.writers.html5 import HTML5Translator
 
 import lenet_c
@@ -45,6 +46,7 @@ highlight_language = "none"
 default_role = "py:obj"  # `names` in docstrings: links where they are documented here
 
 autosummary_generate = False
+autosummary.WELL_KNOWN_ABBREVIATIONS += (" eq.",)  # a summary does not end there
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings have them, with shapes
 autodoc_preserve_defaults = True
