@@ -6,6 +6,9 @@ the pages of the site are those of the patterns below.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 from typing import Any
 
@@ -15,9 +18,11 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext import autosummary
+from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 import lenet_c
+from lenet_c import cli
 
 project = "lenet_c"
 author = "the authors of lenet_c"
@@ -76,6 +81,21 @@ def set_apart(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = "---\norphan: true\n---\n" + source[0]
 
 
+class Help(SphinxDirective):
+    """What `lenet-c --help` prints, or that of the subcommand that is given."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Run the command."""
+        os.environ["COLUMNS"] = "88"
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            cli.main([*self.arguments, "--help"])
+        text = printed.getvalue()
+        return [nodes.literal_block(text, text, language="none")]
+
+
 def find_public(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.reference | None:
@@ -94,6 +114,7 @@ def skip(app: Sphinx, kind: str, name: str, value: Any, skipped: bool, options: 
 def setup(app: Sphinx) -> None:
     """Add what is the project's own."""
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
+    app.add_directive("help", Help)
     app.connect("source-read", set_apart)
     app.connect("missing-reference", find_public)
     app.connect("autodoc-skip-member", skip)

@@ -113,7 +113,7 @@ def viterbi_penalty(graph: Graph) -> tuple[float, Doubles]:
 
 
 def forward_penalty(graph: Graph) -> tuple[float, Doubles]:
-    r"""Minus the logarithm of the sum of e^-penalty over all paths (eq. 13 and 14), and derivatives.
+    r"""Minus the logarithm of the sum of e^-penalty over all paths (eq. 13, 14), and derivatives.
 
     Parameters
     ----------

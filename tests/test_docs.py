@@ -1,5 +1,6 @@
 """The site: what its reference, its lists of pages, its notebooks and its papers must have."""
 
+import html
 import importlib
 import inspect
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lenet_c
+from lenet_c import cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -106,6 +108,17 @@ def test_formulas_are_drawn(reference):
     assert re.search(r"<math .*?<munder>.*?</math>", page, re.S)
     assert "<script src='http" not in page.replace('"', "'")  # nothing comes from elsewhere
     assert ".. math::" not in page
+
+
+def test_every_command_is_there(reference, capsys):
+    _, folder = reference
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    names = re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.M)
+    assert {"train", "read", "info"} <= {*names}
+    page = html.unescape((folder / "docs" / "api" / "command.html").read_text(encoding="utf-8"))
+    for name in names:
+        assert f"usage: lenet-c {name} [-h]" in re.sub(r"<[^>]+>", "", page), name
 
 
 # ---- the pages ----
