@@ -19,9 +19,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, criteria, decoding, line_calibration, line_training, patterns
+from lenet_c import (
+    _core,
+    checks,
+    criteria,
+    decoding,
+    line_calibration,
+    line_training,
+    patterns,
+    progress,
+    splits,
+)
 from lenet_c.classes import classes_of, names_or_digits
-from lenet_c.distort import Distortion
+from lenet_c.distort import DISTORTIONS, Distortion
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
@@ -519,16 +529,18 @@ class LineReader:
         steps: int = 2000,
         *,
         validation_data: Texts | None = None,
+        validation_split: float = 0.0,
         validate_every: int | None = None,
         synthetic: Strings | None = None,
         share: float = 0.4,
         batch_size: int = 64,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         loss: str = "forward",
-        distort: Distortion | None = line_training.OWN,
+        distort: Distortion | str | None = line_training.OWN,
         seed: int = 0,
         freeze: Iterable[str] = (),
         on_step: Callable[[int, float], object] | None = None,
+        verbose: bool | int = False,
         num_threads: int | None = None,
     ) -> LineReader:
         """Learn to read one's own fields, from pictures and what they say.
@@ -550,6 +562,9 @@ class LineReader:
             Updates.
         validation_data : (pictures, texts), or fields of `datasets.folder`, optional
             Fields that are not learnt from: the weights with the lowest loss on them are kept.
+        validation_split : float
+            In its place: the last share of the fields, as they are given, of those that show a line
+            and can be learnt from. At least 0 and below 1; 0: none.
         validate_every : int, optional
             How many updates there are between two looks at them; a twentieth of all by default.
         synthetic : datasets.strings stream, optional
@@ -559,18 +574,22 @@ class LineReader:
             Of each batch that those are, where they are given; at least one strip is one's own.
         batch_size : int
             Strips an update.
-        optimizer : Optimizer, optional
-            By default Adam(1e-3) with one cycle.
+        optimizer : Optimizer or str, optional
+            Or its name, as for `Trainer`. By default Adam(1e-3) with one cycle.
         loss : str
             "forward" or "viterbi" (`lenet_c.criteria`); "discriminative", without a grammar, is
             "forward".
-        distort : Distortion or None
-            How one's own strips are changed, anew each time.
+        distort : Distortion, str or None
+            How one's own strips are changed, anew each time; or a name, as for `Trainer`.
         seed : int
         freeze : iterable of str
             As for `Trainer`.
         on_step : callable, optional
             Called after each update with its number and its loss.
+        verbose : bool or int
+            Whether to show how it goes on; by default nothing is printed. True or 1: some twenty
+            lines and, on a terminal or in a notebook, a bar, if tqdm is installed; 2: the lines
+            alone.
         num_threads : int, optional
             The weights are the same bits for any number.
 
@@ -593,6 +612,7 @@ class LineReader:
             every = checks.whole("validate_every", validate_every, 1)
         batch_size = checks.whole("batch_size", batch_size, 1)
         share = checks.real("share", share, 0.0, 1.0, "both")
+        validation_split = splits.share_of(validation_split, validation_data)
         n_others = 0
         if synthetic is not None:
             from lenet_c.strings import Strings
@@ -606,16 +626,22 @@ class LineReader:
                     f"{classes - 1}"
                 )
         if distort is not None:
-            checks.instance("distort", distort, Distortion, "a Distortion or None")
+            distort = checks.named(
+                "distort", distort, DISTORTIONS, Distortion, "a Distortion, None"
+            )
         checks.one_of("loss", loss, STRING_LOSSES)
         if optimizer is None:
             optimizer = Adam(1e-3, schedule=OneCycle())
         trainer = Trainer(
             self.network, optimizer, loss, seed=seed, freeze=freeze, num_threads=num_threads
         )
+        shown = progress.steps_shown(verbose, steps, batch_size)
         own = self._learnable("pictures", *_pair(pictures, texts), num_threads)
         held_out = None
-        if validation_data is not None:
+        if validation_split:
+            first = splits.first_held_out(len(own), validation_split, "fields")
+            own, held_out = own[:first], own[first:]
+        elif validation_data is not None:
             given = _pair_of("validation_data", validation_data)
             held_out = self._learnable("validation_data", *given, num_threads)
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
@@ -627,17 +653,22 @@ class LineReader:
             best.look(self._validate(held_out, num_threads)["val_loss"])
         try:
             losses = []
-            for step, batch in zip(range(steps), batches, strict=False):
-                loss_now = line_training.update(trainer, batch, step, steps)
-                losses.append(loss_now)
-                if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
-                    record = {"step": step + 1, "loss": float(np.mean(losses))}
-                    losses = []
-                    record |= self._validate(held_out, num_threads)
-                    best.look(record["val_loss"])
-                    self.history.append(record)
-                if on_step is not None:
-                    on_step(step + 1, loss_now)
+            with shown as lines:
+                for step, batch in zip(range(steps), batches, strict=False):
+                    loss_now = line_training.update(trainer, batch, step, steps)
+                    losses.append(loss_now)
+                    wrong = None
+                    if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
+                        record = {"step": step + 1, "loss": float(np.mean(losses))}
+                        losses = []
+                        record |= self._validate(held_out, num_threads)
+                        best.look(record["val_loss"])
+                        self.history.append(record)
+                        wrong = record["val_error_rate"]
+                    if lines is not None:
+                        lines.step(step + 1, loss_now, wrong)
+                    if on_step is not None:
+                        on_step(step + 1, loss_now)
         finally:
             best.put_back()
         return self
