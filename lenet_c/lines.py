@@ -98,6 +98,16 @@ class LineReading:
             "alternatives": [list(other) for other in self.alternatives],
         }
 
+    def _repr_html_(self) -> str:
+        from lenet_c import markup
+
+        doubt = "doubtful" if self.rejected else ""
+        if self.reason is not None:
+            doubt += f": {self.reason}"
+        return markup.of_line(
+            self.text, self.probability, self.confidence.tolist(), doubt, self.alternatives
+        )
+
 
 def _nothing(reason: str | None) -> LineReading:
     return LineReading("", 0.0, np.empty(0), np.empty((0, 4)), True, reason)
@@ -188,6 +198,9 @@ class LineReader:
 
     def __repr__(self) -> str:
         return f"LineReader({self.network!r}, {''.join(self.class_names)!r})"
+
+    def _repr_html_(self) -> str:
+        return self.network._repr_html_()
 
     @property
     def class_names(self) -> tuple[str, ...]:
