@@ -250,7 +250,7 @@ def _recorded(key: str, value: object) -> str:
         return str(value)
     if key.endswith("error_rate"):
         return f"{value:.2%}"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(float(value)) < 1e15 else f"{value:.4g}"
 
 
 def of_line(

@@ -326,21 +326,27 @@ class Factors:
     Parameters
     ----------
     optimizer : Optimizer
+
+    Attributes
+    ----------
+    watches : bool
+        Whether anything can be told apart.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         named = isinstance(optimizer.schedule, (str, Constant, PaperSteps, OneCycle))
-        self._lr = 0.0 if named or optimizer.lr > 0.2 else optimizer.lr
+        self.watches = not named and 0.0 < optimizer.lr <= 0.2
+        self._lr = optimizer.lr
         self._least = min(max(0.02, 2 * self._lr), 0.1)  # a factor above is none of a rate
         self._first: float | None = None
         self._highest = 0.0
-        self._told = self._lr == 0.0
+        self._told = False
 
     def look(self, rate: float, step: int, n_steps: int) -> None:
         """Warn, once a run, if the rates of the updates until this one are none of factors."""
         if step == 0:
-            self._first, self._highest, self._told = None, 0.0, self._lr == 0.0
-        if self._told:
+            self._first, self._highest, self._told = None, 0.0, False
+        if self._told or not self.watches:
             return
         factor = rate / self._lr
         if self._first is None:

@@ -522,12 +522,13 @@ class Trainer(Updates):
         steps = -(-samples.n // self.batch_size)
         n_steps = steps * run.epochs
         rate = None
+        rate_of = self._rate if self._factors.watches else self.optimizer.rate
         told = (*self.callbacks, self._shown)
         listeners = [one.on_batch_end for one in told if hasattr(one, "on_batch_end")]
         for k in range(run.done[0], steps):
             batch = order[k * self.batch_size : (k + 1) * self.batch_size]
             step = (epoch - 1) * steps + k
-            rate = self._rate(step, n_steps, epoch)
+            rate = rate_of(step, n_steps, epoch)
             loss, errors = self._update(samples, batch, rate, threads)
             for listener in listeners:
                 listener(

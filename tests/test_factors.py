@@ -69,7 +69,7 @@ FACTORS = {
     "a low first pass": lambda s, n, e: 0.01 if s < 0.1 * n else 1.0,
     "nothing at first": lambda s, n, e: 0.0 if s < 0.6 * n else 1.0,
     "never anything": lambda s, n, e: 0.0,
-    "an exponential warm-up": lambda s, n, e: min(1.0, 1e-5 ** (1 - s / (0.2 * n))),
+    "an exponential warm-up": lambda s, n, e: min(1.0, 1e-5 ** (1 - s / (0.45 * n))),
     "falling": lambda s, n, e: 0.9**e,
     "falling fast": lambda s, n, e: 10.0 ** (-6 * s / n),
     "the square root": lambda s, n, e: 1 / math.sqrt(1 + s),

@@ -108,6 +108,15 @@ def test_the_bar_of_several_fits(monkeypatch, capsys):
     assert "epoch 1/3" in shown.getvalue()[before:]
 
 
+def test_a_bar_that_could_not_be_seen_is_there_in_the_next_fit(monkeypatch):
+    one = trainer(callbacks=[ProgressBar()])
+    made_bar(monkeypatch, "tqdm.asyncio")
+    one.fit(IMAGES, LABELS, 1)
+    made = made_bar(monkeypatch)
+    one.fit(IMAGES, LABELS, 1)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("how", [FloatingPointError, KeyboardInterrupt])
 def test_the_bar_goes_however_the_run_ends(how, monkeypatch, capsys):
     shown = terminal(monkeypatch)
