@@ -80,6 +80,11 @@ class Trainer(Updates):
     stop : bool
         Set by a callback to end `fit` after this pass.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said, or the loss or the optimizer is none for this network.
+
     Notes
     -----
     What the images look like is recorded in the network (`LeNet5.learnt_from`). Images unlike those
@@ -90,6 +95,17 @@ class Trainer(Updates):
     another thread trains, this waits for the end of the update under way, and what is copied is
     as that update left it: weights, moments and counts belong together. `resume` ends a `fit` that
     was under way then.
+
+    Examples
+    --------
+    >>> import lenet_c
+    >>> (x, y), (xt, yt) = lenet_c.datasets.digits()
+    >>> net = lenet_c.LeNet5("lenet5-28")
+    >>> best = lenet_c.BestWeights()
+    >>> trainer = lenet_c.Trainer(net, "adam", distort="slight", callbacks=[best])
+    >>> history = trainer.fit(x, y, epochs=20, validation_split=0.2)
+    >>> net.evaluate(xt, yt).error_rate < 0.2
+    True
     """
 
     def __init__(
