@@ -170,11 +170,22 @@ class LineReader:
         Of the last `fit`: after each look at the validation data, "step", "loss" (the mean since
         the last look), "val_loss" and "val_error_rate" (the share of texts read wrong).
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is none of strips: without a blank class, of several channels, not 32 pixels
+        high, with positions that are not 4 columns apart, or without class names.
+
     Examples
     --------
     >>> reader = lenet_c.LineReader.pretrained()                       # doctest: +SKIP
     >>> reader.read("field.png", pattern=r"\d{5}").text                #  doctest: +SKIP
     '20742'
+
+    Fields of one's own, the last fifth of which tells how well it learns:
+
+    >>> reader.fit(pictures, texts, validation_split=0.2, verbose=True)  # doctest: +SKIP
+    >>> reader.calibrate(others, their_texts).save("own.npz")          # doctest: +SKIP
     """
 
     def __init__(self, network: LeNet5) -> None:
@@ -233,6 +244,11 @@ class LineReader:
         -------
         LineReader
             Not calibrated.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For names that are no names, or of which two are the same.
         """
         network = self.network
         if network.class_names is None:
@@ -252,6 +268,11 @@ class LineReader:
         Returns
         -------
         LineReader
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another name, or that of a network that reads no strings.
         """
         return cls(LeNet5.pretrained(name))
 
@@ -290,6 +311,11 @@ class LineReader:
         Parameters
         ----------
         path : str, path or binary file
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As `LeNet5.save`.
         """
         self.network.save(path)
 
@@ -429,6 +455,11 @@ class LineReader:
         Returns
         -------
         patterns.Automaton
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a pattern that is none, or what no text of these characters can match.
         """
         if lexicon is None and isinstance(pattern, str) and isinstance(length, (int, type(None))):
             return _compiled(self.class_names, pattern, length)
@@ -455,6 +486,11 @@ class LineReader:
         -------
         list of LineReading
             Boxes are in pixels of the strip.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
         """
         given = checked_strips(strips)
         unmoved = itertools.repeat(np.eye(2, 3), len(given))
@@ -526,6 +562,13 @@ class LineReader:
         list of float32 arrays (positions, classes)
             The last class is the blank. Position p has in its middle the column
             ``4 * p + 16 - lenet_c.strips.MARGIN`` of the strip, by LeNet-5's stride of 4.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no strip.
+        MemoryError
+            If it would take more memory than `lenet_c.set_memory_limit` allows.
         """
         if not len(strips):
             return []
@@ -615,7 +658,7 @@ class LineReader:
         ------
         ValueError
             If texts and pictures are not as many, a text has what no class is called, or nothing is
-            left to learn from.
+            left to learn from, or to validate with.
         FloatingPointError
             As `Trainer.fit`.
         """
@@ -776,6 +819,12 @@ class LineReader:
         Returns
         -------
         LineEvaluation
+
+        Raises
+        ------
+        TypeError, ValueError
+            If texts and pictures are not as many, there are none, or a text has what no class is
+            called.
         """
         given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
         strips, labels, reasons = given
