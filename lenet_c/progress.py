@@ -217,7 +217,7 @@ def _bar(description: str, total: int, unit: str, begun: int = 0) -> Any:
     if not on_terminal and not in_notebook:
         return None
     return tqdm(
-        desc=f"{description}: ",  # as set_description has it
+        desc=description,
         total=total,
         initial=begun,
         unit=unit,

@@ -301,7 +301,7 @@ def test_a_reader_shows_its_updates(capsys, monkeypatch):
     out = capsys.readouterr().out
     line = r"update {}/3  loss [\d.]+  validation +[\d.]+%  [\d,]+ strips/s\n"
     assert re.fullmatch("".join(line.format(k) for k in (1, 2, 3)), out)
-    assert any(bar.startswith("training: ") for bar in bars(shown))
+    assert any(bar.startswith("training|") for bar in bars(shown))
     assert shown.getvalue().rstrip(" ").endswith("\r")
     before = len(shown.getvalue())
     reader.fit(STRIPS, TEXTS, 40, batch_size=2, verbose=2)

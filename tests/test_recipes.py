@@ -73,7 +73,7 @@ def test_the_recipe_writes_the_same_bytes_for_any_number_of_threads(tmp_path, ca
     one = run(tmp_path / "one", "--threads", "1")
     assert set(one) == set(SHIPPED)
     output = capsys.readouterr().out
-    assert output.count("pass 1/1  loss ") == 4  # another network each, which calibrates
+    assert output.count("epoch 1/1  loss ") == 4  # another network each, which calibrates
     assert f"saved {tmp_path / 'one' / 'mnist.npz'}\n" in output
     assert run(tmp_path / "two", "--threads", "2") == one
 
