@@ -29,7 +29,7 @@ from lenet_c import (
     lines,
     preprocess,
 )
-from lenet_c.strips import MARGIN
+from lenet_c.strips import MARGIN, REACH, boxes_of
 
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
@@ -139,11 +139,11 @@ def test_boxes_lie_on_the_digits(quick_reader, read_right):
     assert np.percentile(off, 90) < 6
 
 
-def test_a_box_is_around_the_middle_of_what_was_seen(quick_reader):
+def test_a_box_is_around_the_middle_of_what_was_seen():
     ink = np.full((32, 120), 255, np.uint8)
     # positions 10 to 12, of which the middle one is in the middle at column 4 * 11 + 16 - 6
-    (box,) = quick_reader._boxes(ink, np.array([[10, 12]], np.int32), np.eye(2, 3))
-    assert box.tolist() == [54 - lines.REACH, 0, 2 * lines.REACH, 32]
+    (box,) = boxes_of(ink, np.array([[10, 12]], np.int32), 32, np.eye(2, 3))
+    assert box.tolist() == [54 - REACH, 0, 2 * REACH, 32]
 
 
 def test_boxes_of_a_line_that_climbs(quick_reader, draw, rng):
