@@ -17,6 +17,7 @@ from lenet_c.losses import LOSSES
 from lenet_c.networks import LENET5_1998, NETWORKS
 from lenet_c.optimizers import OPTIMIZERS, SCHEDULES
 from lenet_c.rejection import Rejection
+from lenet_c.strips import VIEWS
 
 Command = Callable[[argparse.Namespace], "int | None"]
 
@@ -268,6 +269,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     read.add_argument(
         "--length", type=_length, metavar="N|N-M", help="how many characters, as 5, or 4-9"
+    )
+    read.add_argument(
+        "--views",
+        type=_whole(1, len(VIEWS)),
+        default=1,
+        metavar="N",
+        help=f"look at each line so often, slightly changed, up to {len(VIEWS)}: surer and slower",
     )
     read.add_argument(
         "--reject",

@@ -55,7 +55,9 @@ def read(arguments: argparse.Namespace) -> int:
     for path in arguments.fields:
         error = ""
         try:
-            answer = reader.read(path, automaton=automaton, reject=arguments.reject)
+            answer = reader.read(
+                path, automaton=automaton, views=arguments.views, reject=arguments.reject
+            )
         except (MemoryError, OSError, ValueError) as problem:
             # the other pictures are read all the same
             error, code = _named(path, one_line(problem)), 2
