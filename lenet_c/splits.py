@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import checks
 from lenet_c.inputs import InputWarning
 
-Pair = tuple[ArrayLike, ArrayLike]
-
 
 def share_of(validation_split: float, validation_data: object) -> float:
     """Check a share, 0 for none, which is not beside validation data."""
@@ -50,31 +48,35 @@ def first_held_out(n: int, share: float, what: str) -> int:
     return place
 
 
-def held_out(
-    share: float, images: ArrayLike, labels: ArrayLike, validation_data: Any
-) -> tuple[ArrayLike, ArrayLike, Any]:
-    """Part images and labels, as they stand, in those to train on and the last share.
+def held_out(share: float, validation_data: Any, **rows: ArrayLike) -> tuple[list[Any], Any]:
+    """Part images, labels and what else has one row an image in those to train on and the last.
 
     Parameters
     ----------
     share : float
         `validation_split`: at least 0 and below 1. 0: nothing is parted.
-    images, labels : as for `Trainer.fit`
     validation_data : object
         What was given as such; None if the share is not 0.
+    **rows
+        By the names of the arguments: images, labels.
 
     Returns
     -------
-    (images, labels, validation_data)
+    (list, validation_data)
+        The list has the rows to train on, in the order given.
     """
     if not share_of(share, validation_data):
-        return images, labels, validation_data
-    x, y = _rows("images", images), _rows("labels", labels)
-    if len(x) != len(y):
-        raise ValueError(f"labels: got {len(y)}, want {len(x)}, one for each image")
-    first = first_held_out(len(x), share, "images")
-    _check_classes(np.asarray(y[:first]), y[first:])
-    return x[:first], y[:first], (x[first:], y[first:])
+        return list(rows.values()), validation_data
+    given = {name: _rows(name, one) for name, one in rows.items()}
+    n = len(given["images"])
+    for name, one in given.items():
+        if len(one) != n:
+            raise ValueError(f"{name}: got {len(one)}, want {n}, one for each image")
+    first = first_held_out(n, share, "images")
+    learnt = {name: one[:first] for name, one in given.items()}
+    held = {name: one[first:] for name, one in given.items()}
+    _check_classes(np.asarray(learnt["labels"]), held["labels"])
+    return list(learnt.values()), tuple(held.values())
 
 
 def _rows(name: str, given: ArrayLike) -> Any:

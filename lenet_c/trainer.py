@@ -236,8 +236,8 @@ class Trainer(Updates):
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
         shown = progress.shown(verbose)
-        images, labels, validation_data = splits.held_out(
-            validation_split, images, labels, validation_data
+        (images, labels), validation_data = splits.held_out(
+            validation_split, validation_data, images=images, labels=labels
         )
         samples = self._samples(images, labels, LOOKS_OF_FIT)
         self._check_validation(validation_data, calibrate)
@@ -306,8 +306,8 @@ class Trainer(Updates):
             )
         threads = self._threads(num_threads)
         shown = progress.shown(verbose)
-        images, labels, validation_data = splits.held_out(
-            validation_split, images, labels, validation_data
+        (images, labels), validation_data = splits.held_out(
+            validation_split, validation_data, images=images, labels=labels
         )
         # what the images look like was recorded when the fit began, and counts once
         looks = 0

@@ -152,3 +152,14 @@ def test_fields_of_a_reader():
         given.fit(strips, ["1"] * 10, 2, validation_split=0.95)
     with pytest.raises(ValueError, match=r"validation_split: got 0.5 beside validation_data"):
         given.fit(strips, texts, 2, validation_split=0.5, validation_data=(strips, texts))
+
+
+def test_all_that_has_a_row_an_image_is_parted():
+    weights = np.arange(N)
+    learnt, held = splits.held_out(0.4, None, images=IMAGES, labels=LABELS, sample_weight=weights)
+    assert len(learnt) == len(held) == 3
+    for given, one, other in zip((IMAGES, LABELS, weights), learnt, held, strict=True):
+        np.testing.assert_array_equal(one, given[:30])
+        np.testing.assert_array_equal(other, given[30:])
+    with pytest.raises(ValueError, match="sample_weight: got 49, want 50, one for each image"):
+        splits.held_out(0.4, None, images=IMAGES, labels=LABELS, sample_weight=weights[1:])
