@@ -3,6 +3,8 @@
 import importlib.util
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,30 @@ def test_guide(name, tmp_path):
     if name == "own_pictures":
         assert error_rate(output) < 50
         assert "('A', 'B', 'C')" in output
+
+
+def test_the_guide_to_callbacks(tmp_path):
+    pytest.importorskip("sklearn")
+    fit, own, _, _, schedule = pasted.blocks(PAGES["docs/callbacks.md"])
+    output = pasted.run(fit + own + schedule, tmp_path)
+    assert len(re.findall(r"^epoch \d/5  loss .*  validation ", output, re.M)) == 5
+    assert re.search(r"^0\.\d+\n\[0\.003, 0\.0015, 0\.00075\]$", output, re.M)
+
+
+@pytest.mark.parametrize(("package", "block"), [("tensorboard", 2), ("mlflow", 3)])
+def test_the_guides_loggers(package, block, tmp_path):
+    for needed in ("sklearn", package):
+        pytest.importorskip(needed)
+    blocks = pasted.blocks(PAGES["docs/callbacks.md"])
+    assert f"import {package}" in blocks[block] or f"from {package}" in blocks[block]
+    # these packages warn and log by themselves
+    code = [sys.executable, "-c", blocks[0] + blocks[block]]
+    subprocess.run(code, cwd=tmp_path, check=True, timeout=300)
+    if package == "tensorboard":
+        assert list((tmp_path / "runs" / "first").glob("events*"))
+    else:
+        (kept,) = tmp_path.glob("mlruns/*/*/artifacts/model.npz")
+        assert LeNet5.load(kept).architecture == LENET5_MODERN
 
 
 # ---- what the pages name ----
