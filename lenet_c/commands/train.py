@@ -280,7 +280,7 @@ def _settings(trainer: Trainer) -> str:
         words.append(f"weight decay {optimizer.weight_decay:g}")
     words.append(f"batch {trainer.batch_size}")
     if trainer.distort is not None:
-        words.append(_HOW_DISTORTED[trainer.distort])
+        words.append(_HOW_DISTORTED.get(trainer.distort, "distorted"))
     if trainer._frozen:
         words.append(f"frozen {', '.join(trainer._frozen)}")
     return "; ".join(words)
