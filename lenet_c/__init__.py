@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         LENET_3X3,
     )
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
+    from lenet_c.progress import ProgressBar
     from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
     from lenet_c.serialization import ModelFileError
@@ -82,6 +83,7 @@ __all__ = [
     "ModelFileError",
     "OneCycle",
     "PaperSteps",
+    "ProgressBar",
     "Reading",
     "Rejection",
     "RejectionCurve",
@@ -130,6 +132,7 @@ _LATE = {
         ("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET5_STRINGS", "LENET_3X3"), "networks"
     ),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
+    "ProgressBar": "progress",
     "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
     "ModelFileError": "serialization",

@@ -29,6 +29,11 @@ class History:
     def __getstate__(self) -> dict[str, Any]:
         return {"epochs": [dict(record) for record in list(self.epochs)]}
 
+    def _repr_html_(self) -> str:
+        from lenet_c import markup
+
+        return markup.of_history(list(self.epochs))
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the learning curves with matplotlib (extra "plot").
 

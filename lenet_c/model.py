@@ -25,6 +25,7 @@ from lenet_c.classes import (
 from lenet_c.layers import Conv
 from lenet_c.losses import DEFAULT_J
 from lenet_c.network import Network
+from lenet_c.networks import NETWORKS
 from lenet_c.reader import Reader
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ class LeNet5(Network, Reader):
 
     Parameters
     ----------
-    architecture : Architecture, optional
-        The 1998 network by default, with as many classes and units in F6 as `codes` ask for.
+    architecture : Architecture or str, optional
+        Or the name of one: "lenet5-1998", "lenet5-modern", "lenet5-28", "lenet-3x3" or
+        "lenet5-strings". The 1998 network by default, with as many classes and units in F6 as
+        `codes` ask for.
     seed : int
         Of the initial weights.
     codes : array (classes, code length), optional
@@ -119,7 +122,7 @@ class LeNet5(Network, Reader):
 
     def __init__(
         self,
-        architecture: Architecture | None = None,
+        architecture: Architecture | str | None = None,
         *,
         seed: int | np.random.SeedSequence | None = 0,
         codes: ArrayLike | None = None,
@@ -127,7 +130,9 @@ class LeNet5(Network, Reader):
     ) -> None:
         if architecture is None:
             architecture = architecture_for(codes)
-        checks.instance("architecture", architecture, Architecture, "an Architecture")
+        architecture = checks.named(
+            "architecture", architecture, NETWORKS, Architecture, "an Architecture"
+        )
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)

@@ -27,11 +27,17 @@ class Reader:
     """What `LeNet5` does with images without a change of itself: see there."""
 
     _architecture: Architecture
-    _network: _core.Plan
+    _network: _core.Network | _core.Model
     _class_names: tuple[str, ...] | None
     _temperature: float
     _rejection: Rejection | None
     _subspaces: Floats | None
+
+    def _repr_html_(self) -> str:
+        from lenet_c import markup
+
+        parameters = self._network.parameters
+        return markup.of_network(repr(self), self._architecture, self._class_names, parameters)
 
     def forward(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
         """Run the network.

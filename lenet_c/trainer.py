@@ -13,14 +13,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lenet_c import _core, calibration, checks
+from lenet_c import _core, calibration, checks, progress, splits
 from lenet_c import callbacks as callbacks_
 from lenet_c._moved import getter
 from lenet_c.distort import Distortion
 from lenet_c.history import RECORD, VALIDATION_RECORD, History
 from lenet_c.losses import DEFAULT_J
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import Optimizer
+from lenet_c.optimizers import Factors, Optimizer
 from lenet_c.run import Run
 from lenet_c.updates import Updates, strings_of
 
@@ -43,8 +43,8 @@ class Trainer(Updates):
     ----------
     network : LeNet5
         Changed in place.
-    optimizer : Optimizer, optional
-        Adam(1e-3) by default.
+    optimizer : Optimizer or str, optional
+        Or the name of one with its defaults: "adam", "sgd" or "sdlm". Adam(1e-3) by default.
     loss : str, optional
         "map", "mse" or "cross_entropy" (see `LeNet5.loss_and_gradient`). None: "map" for RBF
         outputs, else "cross_entropy". A network with a blank class (`Architecture`) also learns
@@ -56,9 +56,10 @@ class Trainer(Updates):
         `LeNet5.loss_and_gradient`).
     batch_size : int, optional
         Images an update. None: 64, and 1 for SDLM.
-    distort : Distortion, optional
-        Distort each image anew in each pass and each `step`; then images must be uint8. None:
-        train on the images as they are, as strings always are.
+    distort : Distortion or str, optional
+        Distort each image anew in each pass and each `step`; then images must be uint8. Or the
+        name of one: "affine", "slight" or "world" (`lenet_c.distort`). None: train on the images
+        as they are, as strings always are.
     seed : int
         Of the order of the images, of their distortions, and of SDLM's choice among them.
     freeze : iterable of str
@@ -79,6 +80,11 @@ class Trainer(Updates):
     stop : bool
         Set by a callback to end `fit` after this pass.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said, or the loss or the optimizer is none for this network.
+
     Notes
     -----
     What the images look like is recorded in the network (`LeNet5.learnt_from`). Images unlike those
@@ -89,18 +95,29 @@ class Trainer(Updates):
     another thread trains, this waits for the end of the update under way, and what is copied is
     as that update left it: weights, moments and counts belong together. `resume` ends a `fit` that
     was under way then.
+
+    Examples
+    --------
+    >>> import lenet_c
+    >>> (x, y), (xt, yt) = lenet_c.datasets.digits()
+    >>> net = lenet_c.LeNet5("lenet5-28")
+    >>> best = lenet_c.BestWeights()
+    >>> trainer = lenet_c.Trainer(net, "adam", distort="slight", callbacks=[best])
+    >>> history = trainer.fit(x, y, epochs=20, validation_split=0.2)
+    >>> net.evaluate(xt, yt).error_rate < 0.2
+    True
     """
 
     def __init__(
         self,
         network: LeNet5,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
         batch_size: int | None = None,
-        distort: Distortion | None = None,
+        distort: Distortion | str | None = None,
         seed: int | None = 0,
         freeze: Iterable[str] = (),
         callbacks: Iterable[Any] = (),
@@ -118,6 +135,7 @@ class Trainer(Updates):
         self.stop = False
         self._data: tuple[Any, ...] = ()  # what the fit under way got, for its digest
         self._callback_states: list[tuple[str, dict[str, Any]]] | None = None  # loaded
+        self._shown: progress.PassLines | None = None  # how a verbose fit goes on
 
     def __repr__(self) -> str:
         return (
@@ -131,6 +149,7 @@ class Trainer(Updates):
     def _copied(self) -> dict[str, Any]:
         state = vars(self).copy()
         del state["_spare"]
+        state["_shown"] = None
         state["_data"] = ()
         for name in ("_state", "_good", "_rng", "_run", "history"):
             state[name] = copy.deepcopy(state[name])
@@ -139,9 +158,11 @@ class Trainer(Updates):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = {"_factors": Factors(state["optimizer"]), **state}
         parameters = state.pop("_parameters", None)
-        vars(self).update({"_run": None, "_data": (), "_callback_states": None, **state})
+        vars(self).update(
+            {"_run": None, "_data": (), "_callback_states": None, "_shown": None, **state}
+        )
         self._spare = np.empty_like(self.network.parameters)
         if parameters is not None:
             self.network.parameters[...] = parameters
@@ -150,6 +171,7 @@ class Trainer(Updates):
         other = type(self).__new__(type(self))
         vars(other).update(vars(self))  # of the same network, which is not written to
         other._run = copy.copy(self._run)
+        other._shown = None
         return other
 
     def fit(
@@ -159,6 +181,8 @@ class Trainer(Updates):
         epochs: int = 12,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         *,
+        validation_split: float = 0.0,
+        verbose: bool | int = False,
         checkpoint: str | os.PathLike[str] | None = None,
         calibrate: bool = False,
         num_threads: int | None = None,
@@ -177,6 +201,14 @@ class Trainer(Updates):
             Passes.
         validation_data : (images, labels), optional
             Evaluated after each pass.
+        validation_split : float
+            In its place: the last share of the images, as they are given and before any shuffling,
+            which are not trained on. At least 0 and below 1; 0: none. A warning
+            (`lenet_c.InputWarning`) tells if classes are only among them, as in sorted images.
+        verbose : bool or int
+            Whether to show how it goes on; by default nothing is printed. True or 1: a line a pass
+            and, on a terminal or in a notebook, a bar, if tqdm is installed (see `ProgressBar`);
+            2: the lines alone.
         checkpoint : path, optional
             A file that `save` writes after each pass, when all callbacks have been told of it:
             `Trainer.load(path).resume(...)` goes on from there, should this process be killed.
@@ -203,6 +235,10 @@ class Trainer(Updates):
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
+        shown = progress.shown(verbose)
+        (images, labels), validation_data = splits.held_out(
+            validation_split, validation_data, images=images, labels=labels
+        )
         samples = self._samples(images, labels, LOOKS_OF_FIT)
         self._check_validation(validation_data, calibrate)
         self.validates = validation_data is not None
@@ -213,7 +249,7 @@ class Trainer(Updates):
             self.save(io.BytesIO())  # what cannot be saved is told now
         self._tell("on_fit_begin")
         run = Run(epochs, samples.n, calibrate)
-        with self._under_way(run, (images, labels, *(validation_data or ()))):
+        with self._under_way(run, (images, labels, *(validation_data or ())), shown):
             if checkpoint is not None:
                 self.save(checkpoint)
             self._train(samples, validation_data, threads, checkpoint)
@@ -226,6 +262,8 @@ class Trainer(Updates):
         labels: ArrayLike,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         *,
+        validation_split: float = 0.0,
+        verbose: bool | int = False,
         checkpoint: str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
     ) -> History:
@@ -236,8 +274,8 @@ class Trainer(Updates):
 
         Parameters
         ----------
-        images, labels, validation_data : as `fit` got them
-        checkpoint, num_threads : as for `fit`
+        images, labels, validation_data, validation_split : as `fit` got them
+        verbose, checkpoint, num_threads : as for `fit`
 
         Returns
         -------
@@ -267,6 +305,10 @@ class Trainer(Updates):
                 "resume: no fit was under way when this trainer was saved or copied; fit begins one"
             )
         threads = self._threads(num_threads)
+        shown = progress.shown(verbose)
+        (images, labels), validation_data = splits.held_out(
+            validation_split, validation_data, images=images, labels=labels
+        )
         # what the images look like was recorded when the fit began, and counts once
         looks = 0
         if self.network.learnt_from is None:  # not by early versions; then nothing is known
@@ -288,7 +330,7 @@ class Trainer(Updates):
         self._tell("on_fit_begin")
         callbacks_.remind(memories)
         self._callback_states = None
-        with self._under_way(run, data):
+        with self._under_way(run, data, shown):
             run.began = time.perf_counter()
             if run.random is not None and run.order is None:
                 self._rng.bit_generator.state = run.random
@@ -387,9 +429,11 @@ class Trainer(Updates):
             self.network.calibrate(*validation_data, num_threads=threads)
 
     @contextmanager
-    def _under_way(self, run: Run, data: tuple[Any, ...]) -> Iterator[None]:
+    def _under_way(
+        self, run: Run, data: tuple[Any, ...], shown: progress.PassLines | None
+    ) -> Iterator[None]:
         """Keep where the fit in this block stands, and tell the callbacks that it ends."""
-        self._run, self._data = run, data
+        self._run, self._data, self._shown = run, data, shown
         try:
             try:
                 yield
@@ -399,7 +443,7 @@ class Trainer(Updates):
                 raise
             self._tell_end()
         finally:
-            self._run, self._data = None, ()
+            self._run, self._data, self._shown = None, (), None
 
     def _train(
         self,
@@ -426,6 +470,8 @@ class Trainer(Updates):
                     run.told += 1  # one that saves has been told itself
                     if hasattr(callback, "on_epoch_end"):
                         callback.on_epoch_end(self, epochs[-1])
+                if self._shown is not None:
+                    self._shown.on_epoch_end(self, epochs[-1])
                 run.told = None
                 if checkpoint is not None:
                     self.save(checkpoint)
@@ -492,11 +538,13 @@ class Trainer(Updates):
         steps = -(-samples.n // self.batch_size)
         n_steps = steps * run.epochs
         rate = None
-        listeners = [c.on_batch_end for c in self.callbacks if hasattr(c, "on_batch_end")]
+        rate_of = self._rate if self._factors.watches else self.optimizer.rate
+        told = (*self.callbacks, self._shown)
+        listeners = [one.on_batch_end for one in told if hasattr(one, "on_batch_end")]
         for k in range(run.done[0], steps):
             batch = order[k * self.batch_size : (k + 1) * self.batch_size]
             step = (epoch - 1) * steps + k
-            rate = self.optimizer.rate(step, n_steps, epoch)
+            rate = rate_of(step, n_steps, epoch)
             loss, errors = self._update(samples, batch, rate, threads)
             for listener in listeners:
                 listener(
@@ -530,7 +578,7 @@ class Trainer(Updates):
     def _tell_end(self) -> None:
         """Tell every callback that the run has ended, also if one of them fails."""
         failed: BaseException | None = None
-        for callback in self.callbacks:
+        for callback in (*self.callbacks, self._shown):
             try:
                 if hasattr(callback, "on_fit_end"):
                     callback.on_fit_end(self, self.history)

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, losses
 from lenet_c.classes import classes_of, names_or_digits
-from lenet_c.distort import Distortion
+from lenet_c.distort import DISTORTIONS, Distortion
 from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import SDLM, Adam, Optimizer
+from lenet_c.optimizers import OPTIMIZERS, SDLM, Adam, Factors, Optimizer
 from lenet_c.run import Run
 
 LOOKS_OF_STEP = 16  # images that are looked at, to record what the network learns from
@@ -51,11 +51,11 @@ class Updates:
     def __init__(
         self,
         network: LeNet5,
-        optimizer: Optimizer | None,
+        optimizer: Optimizer | str | None,
         loss: str | None,
         j: float,
         temperature: float,
-        distort: Distortion | None,
+        distort: Distortion | str | None,
         seed: int | None,
         freeze: Iterable[str],
         num_threads: int | None,
@@ -63,11 +63,14 @@ class Updates:
         self.network = checks.instance("network", network, LeNet5, "a LeNet5")
         if optimizer is None:
             optimizer = Adam(1e-3)
-        self.optimizer = checks.instance(
-            "optimizer", optimizer, Optimizer, "SGD(...), Adam(...) or SDLM(...)"
+        self.optimizer = optimizer = checks.named(
+            "optimizer", optimizer, OPTIMIZERS, Optimizer, "SGD(...), Adam(...), SDLM(...)"
         )
+        self._factors = Factors(optimizer)
         if distort is not None:
-            checks.instance("distort", distort, Distortion, "a Distortion or None")
+            distort = checks.named(
+                "distort", distort, DISTORTIONS, Distortion, "a Distortion, None"
+            )
         self.distort = distort
         criterion = losses.checked(
             loss, j, temperature, network.codes is not None, network.architecture.blank
@@ -149,6 +152,12 @@ class Updates:
         samples = self._samples(images, labels, LOOKS_OF_STEP)
         self._prepare(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
+
+    def _rate(self, step: int, n_steps: int, epoch: int) -> float:
+        """Give the rate of an update; warn of a schedule that seems to give rates."""
+        rate = self.optimizer.rate(step, n_steps, epoch)
+        self._factors.look(rate, step, n_steps)
+        return rate
 
     def _threads(self, num_threads: int | None) -> int | None:
         if num_threads is None:

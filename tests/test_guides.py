@@ -141,6 +141,30 @@ def test_the_table_of_networks():
         )
 
 
+def test_the_guide_to_callbacks(tmp_path):
+    pytest.importorskip("sklearn")
+    fit, own, _, _, schedule = pasted.blocks(PAGES["docs/callbacks.md"])
+    output = pasted.run(fit + own + schedule, tmp_path)
+    assert len(re.findall(r"^epoch \d/5  loss .*  validation ", output, re.M)) == 5
+    assert re.search(r"^0\.\d+\n\[0\.003, 0\.0015, 0\.00075\]$", output, re.M)
+
+
+@pytest.mark.parametrize(("package", "block"), [("tensorboard", 2), ("mlflow", 3)])
+def test_the_guides_loggers(package, block, tmp_path):
+    for needed in ("sklearn", package):
+        pytest.importorskip(needed)
+    blocks = pasted.blocks(PAGES["docs/callbacks.md"])
+    assert f"import {package}" in blocks[block] or f"from {package}" in blocks[block]
+    # these packages warn and log by themselves
+    code = [sys.executable, "-c", blocks[0] + blocks[block]]
+    subprocess.run(code, cwd=tmp_path, check=True, timeout=300)
+    if package == "tensorboard":
+        assert list((tmp_path / "runs" / "first").glob("events*"))
+    else:
+        (kept,) = tmp_path.glob("mlruns/*/*/artifacts/model.npz")
+        assert LeNet5.load(kept).architecture == LENET5_MODERN
+
+
 # What runs the Python of pages that are not run as a whole by `test_guide`.
 ELSEWHERE = {
     "README.md": (test_the_readme, test_the_readmes_field),  # its two blocks
@@ -148,6 +172,7 @@ ELSEWHERE = {
         *(test_classes_and_codes, test_an_architecture_of_ones_own),
         test_pictures_of_several_channels,
     ),
+    "docs/callbacks.md": (test_the_guide_to_callbacks, test_the_guides_loggers),
     "docs/lines.md": (test_the_guide_to_lines,),
     "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
     "docs/reproduction.md": (test_the_papers_training,),
@@ -201,7 +226,7 @@ def test_every_block_of_python_is_run():
     for name, tests in ELSEWHERE.items():
         assert pasted.blocks(PAGES[name]), name
         source = "".join(inspect.getsource(test) for test in tests)
-        whole = ".join(pasted.blocks(" in source or "(block,) = " in source
+        whole = re.search(r"join\(pasted\.blocks\(|[,_)] = pasted\.blocks|, \w+ = pasted", source)
         assert whole or len(tests) == len(pasted.blocks(PAGES[name])), name
 
 

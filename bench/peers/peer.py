@@ -96,6 +96,13 @@ CONTENDERS = (
     Contender("PyTorch compiled", "bench.peers.pytorch:Compiled", ("torch",)),
     Contender("ONNX Runtime", "bench.peers.onnx_runtime:OnnxRuntime", ("onnx", "onnxruntime")),
     Contender("OpenVINO", "bench.peers.open_vino:OpenVino", ("onnx", "openvino")),
+    Contender(
+        "LiteRT",
+        "bench.peers.litert:LiteRT",
+        ("ai_edge_litert", "keras", "tensorflow|tensorflow_cpu"),
+    ),
+    Contender("MNN", "bench.peers.mnn:Mnn", ("onnx", "MNN")),
+    Contender("ncnn", "bench.peers.ncnn_net:Ncnn", ("ncnn",)),
     Contender("JAX", "bench.peers.jax_xla:Jax", ("jax", "jaxlib")),
     Contender("Keras", "bench.peers.keras_tf:Keras", ("keras", "tensorflow|tensorflow_cpu")),
 )

@@ -29,6 +29,7 @@ from lenet_c.preprocess._finding import (
     over_paper,
     ranked,
     reach_of,
+    share,
     straight,
     stroke_width,
 )
@@ -86,6 +87,7 @@ class Points(NamedTuple):
     y: Floats
     ink: Grey
     first: npt.NDArray[np.intp]  # of each piece
+    area: Floats  # of each piece
 
     def each(self, what: np.ufunc, values: Any) -> Any:
         """Return a sum or an extreme of each piece."""
@@ -135,11 +137,9 @@ def find(grey: Grey, keep: str) -> Found:
 def _ink_is_dark(grey: Grey) -> float:
     """Return how surely ink is the darker of the two, as `darkness` does; mostly it is plain."""
     light = grey > otsu(grey)
-    sides = light[0].mean() + light[-1].mean() + light[:, 0].mean() + light[:, -1].mean()
-    for sign, inner, border in (
-        (1, light.mean(), sides / 4),
-        (-1, 1 - light.mean(), 1 - sides / 4),
-    ):
+    inside = share(light)
+    sides = sum(share(side) for side in (light[0], light[-1], light[:, 0], light[:, -1])) / 4
+    for sign, inner, border in ((1, inside, sides), (-1, 1 - inside, 1 - sides)):
         if inner > 0.75 and border > 0.85:
             return float(sign)
     return darkness(grey)[0]
@@ -171,7 +171,7 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
         raise NotFound(ONLY_LINES)
     if (kept.right - kept.left > 3 * (kept.bottom - kept.top)).all() and height < 0.3 * len(grey):
         raise NotFound("only a dash or a line, and no writing, is to be seen")
-    near = grown(np.concatenate([[False], chosen])[labels])
+    near = grown(np.concatenate([[False], chosen]).take(labels))
     if lines is not None:
         near &= ~lines
     least = np.float32(FAINT * threshold)
@@ -246,9 +246,11 @@ def _points(mask: Mask, labels: Any, ink: Grey) -> tuple[Points, npt.NDArray[np.
     piece = labels.ravel()[at] - 1
     order = np.argsort(piece.astype(np.uint16), kind="stable")
     at, piece = at[order], piece[order]
-    y, x = np.divmod(at, mask.shape[1])
+    y = at // mask.shape[1]
+    x = at - y * mask.shape[1]
     first = np.concatenate([[0], np.flatnonzero(piece[1:] != piece[:-1]) + 1])
-    return Points(x + 0.5, y + 0.5, ink.ravel()[at], first), piece
+    area = np.diff(np.concatenate([first, [len(at)]])).astype(np.float64)
+    return Points(x + 0.5, y + 0.5, ink.ravel()[at], first, area), piece
 
 
 def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
@@ -342,7 +344,7 @@ def _pieces(points: Points, u: Floats, v: Floats) -> Pieces:
         points.each(np.maximum, v) + 0.5,
         points.each(np.minimum, u) - 0.5,
         points.each(np.maximum, u) + 0.5,
-        np.diff(points.first, append=len(u)).astype(np.float64),
+        points.area,
     )
 
 
