@@ -1,8 +1,8 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-threads bench bench-check bench-kernels lint sanitize tsan fuzz soak \
-	clean
+.PHONY: build test test-arm arm-tools test-threads bench bench-check bench-kernels docs lint sanitize tsan fuzz \
+	soak clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -57,6 +57,12 @@ bench-kernels:
 	$(CC) -std=c11 -O3 -fno-math-errno -Wall -Wextra -Werror -pthread -Icsrc \
 		tests/c_kernels.c $(CORE) -o build/bench/c_kernels -lm
 	build/bench/c_kernels --bench $(NAME) $(if $(ISA),--isa $(ISA))
+
+# The site, in build/site (extra "docs"): any warning fails, and so does a notebook that does not run.
+# Threads that wait, sleep: the notebooks train beside whatever else the machine does.
+docs:
+	rm -rf build/site
+	OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -q -W --keep-going -c docs . build/site
 
 # So many compilers at once
 JOBS = $(shell nproc 2>/dev/null || echo 1)

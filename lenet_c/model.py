@@ -384,7 +384,7 @@ class LeNet5(Network, Reader):
         temperature: float = 1.0,
         num_threads: int | None = None,
     ) -> tuple[float, Floats]:
-        """Give the mean loss over a batch and its gradient for the parameters.
+        r"""Give the mean loss over a batch and its gradient for the parameters.
 
         Parameters
         ----------
@@ -412,6 +412,13 @@ class LeNet5(Network, Reader):
         ------
         FloatingPointError
             If the loss or the gradient is not finite.
+
+        Notes
+        -----
+        For penalties :math:`y_i` and right classes :math:`D`, at temperature 1, "mse" and "map" are
+        the means over the batch of
+
+        .. math:: y_D, \qquad y_D + \log \bigl( e^{-j} + \sum_i e^{-y_i} \bigr).
         """
         samples = _core.Samples(self._network, images, labels)
         value, _, gradient = self._network.gradient(
