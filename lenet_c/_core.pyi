@@ -61,7 +61,11 @@ class Samples:
         learn: int = 0,
         name: str = "images",
         look: bool = True,
+        weights: ArrayLike | None = None,
     ) -> None: ...
+    @property
+    def weights(self) -> NDArray[np.float64] | None: ...
+    def weight(self, order: Integers | None = None) -> float: ...
     def some(self, most: int = 256) -> NDArray[Any]: ...
 
 class OptimizerState:
@@ -149,6 +153,7 @@ class Plan:
         num_threads: int | None = None,
         finite: bool = False,
         reader: Reader | None = None,
+        in_lanes: bool = False,
     ) -> Floats: ...
     def predict(
         self,

@@ -377,6 +377,7 @@ class LeNet5(Network, Reader):
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> tuple[float, Floats]:
         """Give the mean loss over a batch and its gradient for the parameters.
@@ -395,6 +396,9 @@ class LeNet5(Network, Reader):
         temperature : float
             "map" and "cross_entropy" take penalties or logits divided by it. Above 1, wrong classes
             count while they are farther behind. The network's own `temperature` plays no part.
+        sample_weight : array (N,), optional
+            What each image counts, 0 or more and not all 0. The mean is then the sum of an image's
+            loss times its weight, divided by the sum of the weights. By default all count the same.
         num_threads : int, optional
 
         Returns
@@ -408,7 +412,7 @@ class LeNet5(Network, Reader):
         FloatingPointError
             If the loss or the gradient is not finite.
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         value, _, gradient = self._network.gradient(
             samples, *self._criterion(loss, j, temperature), num_threads
         )
@@ -422,6 +426,7 @@ class LeNet5(Network, Reader):
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> Floats:
         """Give the diagonal of the mean loss's Gauss-Newton matrix: h_kk of each parameter.
@@ -432,7 +437,8 @@ class LeNet5(Network, Reader):
 
         Parameters
         ----------
-        images, labels, loss, j, temperature, num_threads : as for `loss_and_gradient`
+        images, labels, loss, j, temperature, sample_weight, num_threads : as for
+            `loss_and_gradient`
 
         Returns
         -------
@@ -444,7 +450,7 @@ class LeNet5(Network, Reader):
         FloatingPointError
             If it is not finite.
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         return self._network.curvature(
             samples, None, *self._criterion(loss, j, temperature), num_threads
         )
