@@ -1549,8 +1549,9 @@ cdef class Plan:
         return result
 
     def activations(self, images, num_threads=None):
-        """Every layer's outputs, a list of (N, maps, height, width) float32."""
-        cdef Samples samples = Samples(self, images)
+        """Every layer's outputs, a list of (N, maps, height, width) float32; images may be Samples."""
+        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        self._check_samples(samples, False)
         cdef float *pointers[LENET_MAX_LAYERS]
         cdef int32_t shape[3]
         cdef float[:, :, :, ::1] values

@@ -401,8 +401,8 @@ class Trainer(Updates):
             calibration.check(n, self.network.architecture)
 
     def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
-        images, labels, weights = data if len(data) == 3 else (*data, None)
-        network = self.network._network
+        images, labels, *rest = data
+        network, weights = self.network._network, rest[0] if rest else None
         return _core.Samples(network, images, labels, 0, "validation_data", look, weights)
 
     def _calibrate(
