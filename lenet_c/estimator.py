@@ -441,7 +441,7 @@ class LeNetClassifier(
         known = np.isin(labels, self.classes_)
         if not known.all():
             raise ValueError(
-                f"y: has {checks.short(labels[~known][0])}, which is not among the classes of "
+                f"y: has {checks.short(labels[~known].tolist()[0])}, which is not among the classes of "
                 f"before, {checks.short(self.classes_.tolist())}"
             )
         return np.searchsorted(self.classes_, labels)
@@ -523,7 +523,8 @@ class LeNetClassifier(
         -------
         uint8 or float32 array (N, height, width), or (N, channels, height, width)
         """
-        return self._form.images(self._read(X))
+        x = self._read(X)
+        return self._form.images(x)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Give the evidence for each class: logits, or penalties negated.

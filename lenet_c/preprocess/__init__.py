@@ -92,8 +92,8 @@ def resize(
     """
     image = _check_grey("image", image, axes=(2, 3))
     height, width = checks.whole("height", height, 1), checks.whole("width", width, 1)
-    rows = _weights(image.shape[0], height).astype(image.dtype)
-    columns = _weights(image.shape[1], width).astype(image.dtype)
+    rows = _weights(image.shape[-2], height).astype(image.dtype)
+    columns = _weights(image.shape[-1], width).astype(image.dtype)
     scaled: npt.NDArray[np.floating[Any]] = rows @ image @ columns.T
     return scaled
 
