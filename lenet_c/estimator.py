@@ -441,8 +441,8 @@ class LeNetClassifier(
         known = np.isin(labels, self.classes_)
         if not known.all():
             raise ValueError(
-                f"y: has {checks.short(labels[~known].tolist()[0])}, which is not among the classes of "
-                f"before, {checks.short(self.classes_.tolist())}"
+                f"y: has {checks.short(labels[~known].tolist()[0])}, which is not among the "
+                f"classes of before, {checks.short(self.classes_.tolist())}"
             )
         return np.searchsorted(self.classes_, labels)
 

@@ -45,7 +45,7 @@ EXPECTED_TO_FAIL = {
 
 
 @parametrize_with_checks(
-    [LeNetClassifier()], expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL
+    [LeNetClassifier(epochs=40)], expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL
 )
 def test_scikit_learns_own_checks(estimator: LeNetClassifier, check: Any) -> None:
     with warnings.catch_warnings():
