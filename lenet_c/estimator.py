@@ -606,7 +606,7 @@ class LeNetClassifier(
         network = self.network_._network
         for first in range(0, len(x), _ROWS):
             images = self._form.images(x[first : first + _ROWS])
-            yield _core.Samples(network, images, look=self.image_shape_ is not None)
+            yield _core.Samples(network, images)
 
     def _evidence(self, X: ArrayLike) -> NDArray[np.float32]:
         found = np.concatenate(

@@ -292,7 +292,7 @@ def test_rows_of_weight_zero_might_as_well_not_be_there(
     X, y = load_iris(return_X_y=True) if table else digits
     X, y = X[::2].copy(), y[::2]
     weights = np.random.default_rng(0).uniform(0.5, 2, len(X)) * (np.arange(len(X)) % 3 > 0)
-    X[weights == 0] = 1e6 if table else 0
+    X[weights == 0] = 1e300 if table else 0
     for early in (False, True):
         settings: dict[str, Any] = {"early_stopping": early, "epochs": 2, "random_state": 0}
         if not table:
@@ -391,9 +391,10 @@ def test_partial_fit(digits: tuple[np.ndarray, np.ndarray]) -> None:
 
 def test_partial_fit_of_a_table_holds_to_the_first_scaling() -> None:
     X, y = load_iris(return_X_y=True)
-    model = LeNetClassifier(random_state=0).partial_fit(X[::3], y[::3], [0, 1, 2])
+    model = LeNetClassifier(random_state=0).partial_fit(X, y, [0, 1, 2])
     images = model.images(X)
-    model.partial_fit(X * 100, y)  # no warning of another range: columns are no pixels
+    # no warning of another range: columns are no pixels
+    assert model.partial_fit(X * 2, y).predict(X * 3 - 9).shape == (150,)
     np.testing.assert_array_equal(model.images(X), images)
 
 
@@ -402,9 +403,11 @@ def test_warm_starts(digits: tuple[np.ndarray, np.ndarray]) -> None:
     model = LeNetClassifier(white=16, epochs=10, warm_start=True, random_state=0)
     first = model.fit(X, y).loss_
     network = model.network_
+    model.partial_fit(X[:50], y[:50])
     model.set_params(epochs=3).fit(X, y)
     assert model.network_ is network
-    assert model.n_iter_ == len(model.loss_curve_) == 13
+    assert model._partial is None  # its weights to fall back on are those of before
+    assert model.n_iter_ == len(model.loss_curve_) == 14
     assert model.loss_ < 0.6 * first
     with pytest.raises(ValueError, match="y: has 99, which is not among the classes of before"):
         model.fit(X, np.where(y == 3, 99, y))
@@ -424,6 +427,10 @@ def test_early_stopping(digits: tuple[np.ndarray, np.ndarray]) -> None:
     assert model.best_validation_score_ == max(scores)
     assert scores.index(max(scores)) == len(scores) - 7
     assert model.score(X[1000:], y[1000:]) > 0.85
+    # the best pass's weights are back
+    _, others = model._split(y[:1000], None, int(np.random.RandomState(0).randint(2**31 - 1)))
+    assert len(others) == 100
+    assert model.score(X[others], y[others]) == model.best_validation_score_ > scores[-1]
     assert LeNetClassifier(white=16, epochs=1).fit(X[:90], y[:90]).validation_scores_ is None
 
 

@@ -256,7 +256,7 @@ def test_resuming_with_weights(data: tuple[np.ndarray, ...]) -> None:
     history = Trainer(net, batch_size=20, callbacks=[Saver()]).fit(
         images, labels, 2, sample_weight=weights
     )
-    for other in (None, weights + 1):
+    for other in (None, weights + 1, weights * 2):
         saved.seek(0)
         with pytest.raises(ValueError, match="images: "):
             Trainer.load(saved).resume(images, labels, sample_weight=other)
