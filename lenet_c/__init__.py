@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -173,6 +172,8 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
 
 
 def __dir__() -> list[str]:
+    import importlib.util
+
     names = {*globals(), *_LATE, *_MODULES}
     if importlib.util.find_spec("sklearn") is None:  # help() asks for all that is listed
         names -= {"LeNetClassifier", "estimator"}
