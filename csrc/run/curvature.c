@@ -1,8 +1,8 @@
 /* The diagonal of the Gauss-Newton matrix, for stochastic diagonal Levenberg-Marquardt (appendix C
  * of the paper).
  *
- * h_k is the mean over the images, by their weights, of the sum of d2E/du_ij^2 over the connections u_ij, from unit j
- * to unit i, that share parameter k. With a_i the sum that unit i squashes and x_j = f(a_j),
+ * h_k is the mean over the images, by their weights, of the sum of d2E/du_ij^2 over the connections u_ij,
+ * from unit j to unit i, that share parameter k. With a_i the sum that unit i squashes and x_j = f(a_j),
  *
  *     d2E/du_ij^2 = d2E/da_i^2 x_j^2,    d2E/da_j^2 = f'(a_j)^2 sum_i u_ij^2 d2E/da_i^2,
  *
