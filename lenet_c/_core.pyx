@@ -77,9 +77,11 @@ cdef extern from "lenet.h" nogil:
         int32_t (*interrupted)(void *) noexcept nogil
         void *context
         lenet_profile *profile
+        int32_t in_lanes
     ctypedef struct lenet_loss:
         int32_t kind
         double j, temperature
+        const double *weights
     ctypedef struct lenet_optimizer:
         int32_t kind
         float rate, momentum, beta1, beta2, epsilon, weight_decay
@@ -568,6 +570,8 @@ cdef class Samples:
         What a message calls the images.
     look : bool
         Whether to look at them at all.
+    weights : array (N,), optional
+        What each counts in losses; all the same by default.
 
     Notes
     -----
@@ -584,11 +588,13 @@ cdef class Samples:
     cdef object label_array      # given to nobody: C reads it
     cdef int64_t label           # of one image, if that is a plain integer,
     cdef const int64_t *first_label  # to which this then points
+    cdef object weight_array     # given to nobody, too
+    cdef const double *first_weight  # NULL: no weights
     cdef bint is_unlike          # what was learnt from, and that is told
     cdef object given            # as the caller has them
 
     def __cinit__(self, Plan network not None, images, labels=None, int64_t learn=0,
-                  str name="images", bint look=True):
+                  str name="images", bint look=True, weights=None):
         cdef int64_t bad
         self.channels = network.input.channels
         self.height, self.width = network.input.height, network.input.width
@@ -624,6 +630,8 @@ cdef class Samples:
             self._read_label(network, labels)
         elif labels is not None:
             self._read_labels(network, labels)
+        if weights is not None:
+            self._read_weights(weights)
         if look:
             network._look(self, learn, name)
 
@@ -714,6 +722,30 @@ cdef class Samples:
                                  f"{network.characters - 1}")
         self.first_label = &values[0]
         return 0
+
+    cdef int _read_weights(self, object weights) except -1:
+        given = checks.weights("sample_weight", weights, self.n, self.is_single)
+        cdef const double[::1] values = given
+        self.weight_array = values
+        self.first_weight = &values[0]
+        return 0
+
+    @property
+    def weights(self):
+        """float64 (N,), a copy; None: they have none."""
+        return None if self.weight_array is None else np.array(self.weight_array)
+
+    def weight(self, const int64_t[::1] order=None):
+        """What those that `order` names (None: all) count together."""
+        cdef int64_t i, n = self.n if order is None else order.shape[0]
+        cdef double total = 0.0
+        if self.first_weight is NULL:
+            return float(n)
+        for i in range(n):
+            if order is not None and not 0 <= order[i] < self.n:
+                raise IndexError(f"order: entry {i} is {order[i]}, want 0 to {self.n - 1}")
+            total += self.first_weight[i if order is None else order[i]]
+        return total
 
     @property
     def labels(self):
@@ -1369,6 +1401,7 @@ cdef class Plan:
         run.n_threads = threads
         run.interrupted = _interrupted
         run.context = NULL
+        run.in_lanes = 0
         run.profile = NULL if self.profile is None else &workspace.profile.times
         return workspace
 
@@ -1403,11 +1436,12 @@ cdef class Plan:
         return 0
 
     cdef object _forward(self, Samples samples, object num_threads, double others=0.0,
-                         bint finite=True):
+                         bint finite=True, bint in_lanes=False):
         """others: bytes for each image that the caller will ask for besides the outputs."""
         cdef lenet_run run
         cdef _Workspace workspace = self._prepare(
             READING, samples.n, num_threads, samples.n * (4.0 * self.classes + others), &run)
+        run.in_lanes = in_lanes
         outputs = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = outputs
         self._read(samples, &out[0, 0], &run)
@@ -1433,16 +1467,18 @@ cdef class Plan:
                 f"the outputs for row {bad // self.classes} of images are NaN or infinite")
         return 0
 
-    def forward(self, images, num_threads=None, bint finite=False, reader=None):
+    def forward(self, images, num_threads=None, bint finite=False, reader=None, bint in_lanes=False):
         """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not, and
         puts the blank last, if there is one.
 
         images may be Samples. reader: the Reader whose network this is; warns if most answers are
         rejected by its thresholds. So do `predict`, `probabilities` and `evaluate`.
+        in_lanes: also few images run by the kernels of many, so that an image's outputs do not
+        depend on how many there are.
         """
         cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
         self._check_samples(samples, False)
-        outputs = self._forward(samples, num_threads, 0.0, finite)
+        outputs = self._forward(samples, num_threads, 0.0, finite, in_lanes)
         if reader is not None:
             self._check_framing(samples, outputs, reader)
         return outputs
@@ -1513,8 +1549,9 @@ cdef class Plan:
         return result
 
     def activations(self, images, num_threads=None):
-        """Every layer's outputs, a list of (N, maps, height, width) float32."""
-        cdef Samples samples = Samples(self, images)
+        """Every layer's outputs, a list of (N, maps, height, width) float32; images may be Samples."""
+        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        self._check_samples(samples, False)
         cdef float *pointers[LENET_MAX_LAYERS]
         cdef int32_t shape[3]
         cdef float[:, :, :, ::1] values
@@ -1614,7 +1651,7 @@ cdef class Plan:
     def evaluate(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None, reader=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_report report
         cdef lenet_status status
         self._check_samples(samples, True)
@@ -1735,7 +1772,7 @@ cdef class Network(Plan):
     def gradient(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
@@ -1843,7 +1880,7 @@ cdef class Network(Plan):
     def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
                   double temperature, num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_status status
@@ -1870,7 +1907,7 @@ cdef class Network(Plan):
         or None. fallback: the parameters are set to these when the update is not finite.
         """
         cdef lenet_distortion distorted
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_report report
