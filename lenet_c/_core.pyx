@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, embedsignature=False
+# cython: initializedcheck=False, embedsignature=False, freethreading_compatible=True
 """The only file that calls C: checks arrays, drops the GIL, turns status codes into exceptions.
 
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
@@ -13,6 +13,7 @@ while C runs, is never trusted as one: memory that C writes to between calls is 
 of its arrays by itself.
 """
 
+from cpython.object cimport PyObject
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
@@ -22,15 +23,20 @@ from libc.string cimport memcpy, memmove, memset
 
 import functools
 import operator
-import threading
+
+# C's variables: under the Limited API a name of the module is looked up anew at each use.
+cdef object np, _array, _int64
 
 import numpy as np
+
+_array, _int64 = np.array, np.int64
 
 from lenet_c import checks
 
 cdef extern from "Python.h":
     # with noexcept the handler's exception stays set until _pending passes it on
     int PyErr_CheckSignals() noexcept
+    PyObject *PyThreadState_GetDict() noexcept
 
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
@@ -415,7 +421,7 @@ cdef enum:
 cdef size_t KEEP = 64 << 20  # bytes that a thread keeps between calls, at most
 cdef int64_t _memory_limit = <int64_t>2 << 30  # bytes; INT64_MAX: none
 
-_local = threading.local()
+cdef str KEPT = "lenet_c workspace"  # in the dict of each Python thread
 
 
 def set_memory_limit(limit):
@@ -457,9 +463,10 @@ cdef class _Workspace:
 cdef _Workspace _borrow(size_t size):
     """This thread's workspace, taken away until _give_back: a signal handler that calls in
     while it is in use gets one of its own."""
-    cdef _Workspace kept = getattr(_local, "workspace", None)
+    cdef dict own = <dict>PyThreadState_GetDict()  # quicker than a threading.local
+    cdef _Workspace kept = own.get(KEPT)
     if kept is not None and kept.size >= size:
-        _local.workspace = None
+        own[KEPT] = None
         return kept
     return _Workspace(size)
 
@@ -467,7 +474,7 @@ cdef _Workspace _borrow(size_t size):
 cdef void _give_back(_Workspace workspace):
     workspace.profile = None
     if workspace.size <= KEEP:
-        _local.workspace = workspace
+        (<dict>PyThreadState_GetDict())[KEPT] = workspace
 
 
 cdef class _Floats:
@@ -1496,7 +1503,7 @@ cdef class Plan:
         self._need_finite(outputs, 1)
         self._hide_blank(outputs, 1)
         lenet_classify(self.plan, outputs, 1, &best)
-        return np.array((best,), np.int64)
+        return _array((best,), _int64)
 
     def probabilities(self, images, num_threads=None, double temperature=1.0, reader=None):
         """Softmax of the evidence over the temperature, (N, classes) float32."""
