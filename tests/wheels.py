@@ -22,7 +22,6 @@ ROOT = Path(__file__).parent.parent
 OUT = ROOT / "build" / "wheels"
 MOST_BYTES = 2_000_000
 TESTS = ["test_model.py", "test_kernels.py", "test_serialization.py", "test_codes.py"]
-WANTED = ["pytest", "hypothesis", "numpy", "scipy", "pillow", "Cython", "setuptools"]
 
 
 def say(*words: object) -> None:
@@ -114,7 +113,7 @@ def main() -> None:
         call(inside, "-m", "pip", "install", "-q", wheels[limited])
         trial = ROOT / "tests" / "wheel_trial.py"
         call(inside, trial, cwd=OUT)
-        call(inside, "-m", "pip", "install", "-q", "--prefer-binary", *WANTED)
+        call(inside, "-m", "pip", "install", "-q", "--group", f"{ROOT / 'pyproject.toml'}:test")
         elsewhere = OUT / f"tests-{name}"
         without = shutil.ignore_patterns("lenet_c", "build", ".*", "*.egg-info")
         shutil.copytree(ROOT, elsewhere, ignore=without)
