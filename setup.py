@@ -23,9 +23,9 @@ HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OPENMP = "-fopenmp"
 GET_COMPILER = """\
-install one: on Debian and Ubuntu `apt-get install gcc python3-dev`, on Fedora `dnf install gcc \
-python3-devel`, on Alpine `apk add gcc musl-dev python3-dev`, on macOS `xcode-select --install`; or \
-name one in the variable CC. Wheels, where there is one for this machine, need none."""
+install one: on Debian and Ubuntu `apt-get install gcc python3-dev`, on Fedora `dnf install \
+gcc python3-devel`, on Alpine `apk add gcc musl-dev python3-dev`, on macOS \
+`xcode-select --install`; or name one in the variable CC"""
 GET_HEADERS = """\
 install Python's headers, which on Debian and Ubuntu are in python3-dev (for another version, say \
 python3.12-dev), on Fedora in python3-devel, on Alpine in python3-dev"""
@@ -105,7 +105,9 @@ class BuildCore(build_ext):
         """Stop with what to install where there is no compiler (MSVC's class does so itself)."""
         command = getattr(self.compiler, "compiler_so", None)
         if command and not shutil.which(command[0]):
-            raise SystemExit(f"error: no C compiler: {command[0]} is not on the PATH; {GET_COMPILER}")
+            raise SystemExit(
+                f"error: no C compiler: {command[0]} is not on the PATH; {GET_COMPILER}"
+            )
 
     def copy_extensions_to_source(self) -> None:
         """Put the core into the checkout, where none of another build may come before it."""
@@ -160,7 +162,7 @@ class BuildCore(build_ext):
 
 
 def repository() -> str | None:
-    """Give the project's address on the web: LENET_C_REPOSITORY, or what the sdist was made with."""
+    """Give the project's address: LENET_C_REPOSITORY, or what the sdist was made with."""
     address = os.environ.get("LENET_C_REPOSITORY")
     if not address and (ROOT / "PKG-INFO").exists():
         said = (ROOT / "PKG-INFO").read_text(encoding="utf-8")
@@ -209,19 +211,21 @@ can_be_limited = (
     and not sysconfig.get_config_var("Py_GIL_DISABLED")
 )
 limited = can_be_limited and switch("LENET_C_LIMITED_API") is not False
-extension = Extension(
-    "lenet_c._core",
-    SOURCES,
-    include_dirs=["csrc"],
-    depends=HEADERS,
-    define_macros=[("Py_LIMITED_API", "0x030B0000")] if limited else [],
-    py_limited_api=limited,
-)
-setup(
-    ext_modules=cythonize([extension], build_dir="build/cython"),
-    cmdclass={"build_ext": BuildCore},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited else {},
-    long_description=long_description(repository()),
-    long_description_content_type="text/markdown",
-    project_urls=urls(repository()),
-)
+
+if __name__ == "__main__":  # the tests import this file
+    extension = Extension(
+        "lenet_c._core",
+        SOURCES,
+        include_dirs=["csrc"],
+        depends=HEADERS,
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if limited else [],
+        py_limited_api=limited,
+    )
+    setup(
+        ext_modules=cythonize([extension], build_dir="build/cython"),
+        cmdclass={"build_ext": BuildCore},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited else {},
+        long_description=long_description(repository()),
+        long_description_content_type="text/markdown",
+        project_urls=urls(repository()),
+    )

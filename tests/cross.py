@@ -1,9 +1,9 @@
 """Builds the core for other systems and runs its tests there: python -m tests.cross [TARGET ...].
 
-Each target is compiled with all warnings as errors, by Debian's MinGW or by the compiler of the PyPI
-package ziglang, and tests/c_kernels.c and tests/c_api.c are linked with it. They run where the target
-is this machine's own or an emulator is on the PATH (Debian's packages wine and qemu-user); else the
-line says that they were only built.
+Each target is compiled with all warnings as errors, by Debian's MinGW or by the compiler of the
+PyPI package ziglang, and tests/c_kernels.c and tests/c_api.c are linked with it. They run where the
+target is this machine's own or an emulator is on the PATH (Debian's packages wine and qemu-user);
+else the line says that they were only built.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def main() -> None:
     for name in arguments.targets or TARGETS:
         command = compiler(name)
         if command is None:
-            wanted = "gcc-mingw-w64-x86-64 of Debian" if name.endswith("mingw32") else "ziglang of PyPI"
+            wanted = (
+                "gcc-mingw-w64-x86-64 of Debian" if name.endswith("mingw32") else "ziglang of PyPI"
+            )
             if arguments.targets:
                 raise SystemExit(f"{name}: no compiler; it is in {wanted}")
             print(f"{name}: skipped, no compiler; it is in {wanted}", flush=True)
@@ -139,7 +141,10 @@ def main() -> None:
             print(f"{name}: built; not run, for want of {runner or 'an emulator'}", flush=True)
             continue
         said = ", ".join(run(name, programs))
-        print(f"{name}: {' and '.join(PROGRAMS)} pass{f' under {runner}' * bool(runner)}: {said}", flush=True)
+        print(
+            f"{name}: {' and '.join(PROGRAMS)} pass{f' under {runner}' * bool(runner)}: {said}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

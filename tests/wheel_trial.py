@@ -1,4 +1,4 @@
-"""Tries an installed lenet_c with numpy alone: trains, saves, loads, reads with what comes with it."""
+"""Tries an installed lenet_c with numpy alone: trains, saves, loads, names what it ships."""
 
 import subprocess
 import sys

@@ -2,9 +2,9 @@
 
 From an sdist, made first: a wheel by Python 3.10, and one by the oldest later Python, for all later
 ones. Each is repaired by auditwheel, which gives it the platform tag that this machine's C library
-allows, the second is looked through by abi3audit, and none may be larger than 2 MB. Every Python then
-gets a fresh environment: tests/wheel_trial.py with numpy alone, then the tests named, from a folder
-without the package's sources.
+allows, the second is looked through by abi3audit, and none may be larger than 2 MB. Every Python
+then gets a fresh environment: tests/wheel_trial.py with numpy alone, then the tests named, from a
+folder without the package's sources.
 
 What it needs is the dependency group `wheel` (pip install --group wheel).
 """
