@@ -30,8 +30,9 @@ def say(*words: object) -> None:
 
 
 def call(*command: str | Path, **settings: object) -> None:
-    """Run a command without what would lead Python to this checkout."""
+    """Run a command, with this Python's tools, but nothing that leads another to this checkout."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
     done = subprocess.run([str(part) for part in command], env=kept, **settings)  # type: ignore[call-overload]
     if done.returncode:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
