@@ -65,6 +65,14 @@ def kept_from_the_terminal(folder: str) -> Iterator[Path]:
         os.close(before)
 
 
+def remove_what_hides(built: Path) -> None:
+    """Remove cores of other builds that Python would import instead of this one."""
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        if built.name == f"_core{suffix}":
+            break
+        built.with_name(f"_core{suffix}").unlink(missing_ok=True)
+
+
 class BuildCore(build_ext):
     """Adds the flags of the compiler at hand.
 
@@ -100,6 +108,7 @@ class BuildCore(build_ext):
             if headers.exists():
                 raise
             raise SystemExit(f"error: {error}\nthere is no {headers}: {GET_HEADERS}") from error
+        remove_what_hides(Path(self.get_ext_fullpath(core.name)))
 
     def want_compiler(self) -> None:
         """Stop with what to install where there is no compiler (MSVC's class does so itself)."""
@@ -110,12 +119,8 @@ class BuildCore(build_ext):
             )
 
     def copy_extensions_to_source(self) -> None:
-        """Put the core into the checkout, where none of another build may come before it."""
-        built = ROOT / self.get_ext_filename(self.extensions[0].name)
-        for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-            if built.name == f"_core{suffix}":
-                break
-            built.with_name(f"_core{suffix}").unlink(missing_ok=True)
+        """Put the core into the checkout."""
+        remove_what_hides(ROOT / self.get_ext_filename(self.extensions[0].name))
         super().copy_extensions_to_source()
 
     def compile_side_by_side(self) -> None:

@@ -68,7 +68,8 @@ def test_one_wheel_serves_all_later_pythons(setup, limited):
     assert done.stdout.splitlines()[-1:] == [wanted or f"{(own, own + sys.abiflags)} False"]
 
 
-def test_a_core_in_place_is_not_hidden_by_an_older_one(setup, tmp_path, monkeypatch):
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_core_is_not_hidden_by_an_older_one(in_place, setup, tmp_path, monkeypatch):
     from setuptools.command.build_ext import build_ext
     from setuptools.dist import Distribution
 
@@ -82,7 +83,15 @@ def test_a_core_in_place_is_not_hidden_by_an_older_one(setup, tmp_path, monkeypa
     files[0].parent.mkdir()
     for file in files:
         file.touch()
-    command.copy_extensions_to_source()
+    if in_place:
+        command.copy_extensions_to_source()
+    else:
+        monkeypatch.setattr(build_ext, "build_extensions", lambda self: None)
+        monkeypatch.setattr(command, "compile_side_by_side", lambda: None)
+        monkeypatch.setattr(setup, "openmp", False)
+        command.compiler = types.SimpleNamespace(compiler_type="unix", compiler_so=None)
+        command.build_lib = str(tmp_path)
+        command.build_extensions()
     assert [file.exists() for file in files] == [not setup.can_be_limited, True, True]
 
 
