@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lenet_c.distort import Distortion
     from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
+    from lenet_c.headers import get_include
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
     from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
@@ -96,6 +97,7 @@ __all__ = [
     "datasets",
     "decoding",
     "distort",
+    "get_include",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
@@ -123,6 +125,7 @@ _LATE = {
     "CompiledLeNet5": "compiled",
     "Distortion": "distort",
     "History": "history",
+    "get_include": "headers",
     "InputWarning": "inputs",
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "MaxPool", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
@@ -142,9 +145,9 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "estimator", "graphs", "history", "inputs", "kernels"),
-    *("layers", "lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
-    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer"),
+    *("datasets", "decoding", "distort", "estimator", "graphs", "headers", "history", "inputs"),
+    *("kernels", "layers", "lines", "losses", "memory", "model", "networks", "optimizers"),
+    *("patterns", "plot", "preprocess", "recipes", "rejection", "serialization", "tables", "trainer"),
 )
 
 
