@@ -107,12 +107,7 @@ def write(
     OSError
         If the file cannot be written, naming it.
     """
-    content = _pack(metadata, arrays)
-    if not isinstance(path, (str, os.PathLike)):
-        _check_file(path, "write")
-        files.write_all(path, content, name_of(path))
-    else:
-        files.replace(path, content)
+    files.put(path, _pack(metadata, arrays))
 
 
 def read(
@@ -143,7 +138,7 @@ def read(
     """
     name = name_of(path)
     if not isinstance(path, (str, os.PathLike)):
-        _check_file(path, "read")
+        files.check(path, "read")
         return _unpack(name, _content(name, path, limits), limits)
     with open(name, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -164,11 +159,6 @@ def _content(name: str, file: BinaryIO, limits: Limits) -> bytes:
 
 def _at_most(limits: Limits) -> str:
     return f"a model file has at most {limits.file}, unless max_bytes says more"
-
-
-def _check_file(file: object, method: str) -> None:
-    if not hasattr(file, method):
-        raise TypeError(f"path: got {checks.short(file)}, want a path or a binary file")
 
 
 class _Plain:
