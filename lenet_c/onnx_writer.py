@@ -12,6 +12,7 @@ import lenet_c
 from lenet_c import checks, model_file, serialization
 from lenet_c.architecture import Architecture
 from lenet_c.layers import RBF, Conv, Dense, Layer, MaxPool, Subsample
+from lenet_c.chain import TANH_SCALES
 from lenet_c.tables import table_matrix
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ VERSION = 1  # of the metadata
 IMAGES = "images"
 MAX_BYTES = serialization.LIMITS.file
 
-TANH_SCALES = 2 / 3, 1.7159  # of a, and of tanh's value (LeCun et al. 1998, appendix A)
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
 
 

@@ -358,8 +358,6 @@ def _array(what: str, content: bytes) -> np.ndarray:
 
 
 def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
-    import json
-
     array = _array(f"{source}: metadata", member)
     if array.nbytes > limits.metadata:
         raise ModelFileError(
@@ -367,14 +365,8 @@ def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
             f"{limits.metadata}, unless max_metadata says more"
         )
     try:
-        text = array.tobytes().decode()
-        if _depth(text) > limits.depth:  # or the parser might need more stack than there is
-            raise ValueError(f"more than {limits.depth} lists and dicts within one another")
-        # What was loaded can be saved: nothing is accepted that `write` refuses.
-        about = json.loads(
-            text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_of
-        )
-    except (ValueError, RecursionError) as error:
+        about = decode(array.tobytes().decode(), limits)
+    except ValueError as error:
         raise ModelFileError(f"{source}: metadata is not JSON ({error})") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ModelFileError(f"{source}: not a model file (its format is not {FORMAT!r})")
@@ -389,6 +381,20 @@ def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
             f"this one reads up to {VERSION}"
         )
     return about
+
+
+def decode(text: str, limits: Limits = LIMITS) -> Any:
+    """Give what JSON says; ValueError for what is none, or what `write` would refuse."""
+    import json
+
+    if len(text) > limits.metadata:
+        raise ValueError(f"more than {limits.metadata} characters")
+    if _depth(text) > limits.depth:  # or the parser might need more stack than there is
+        raise ValueError(f"more than {limits.depth} lists and dicts within one another")
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_of)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
 
 
 def _depth(text: str) -> int:
