@@ -169,7 +169,7 @@ class _Walk:
         self._types = onnx.TensorProto
         self._graph = model.graph
         self._constants: dict[str, Array] = {}
-        self._past: set[str] = set()
+        self._past: dict[str, _Value] = {}
         self._codes: NDArray[np.float32] | None = None  # that are being compared with
         if len(self._graph.node) > _MOST_NODES:
             raise ValueError(f"{len(self._graph.node)} nodes, want at most {_MOST_NODES}")
@@ -253,9 +253,10 @@ class _Walk:
         inputs = list(node.input)
         while inputs and not inputs[-1]:
             inputs.pop()
-        if node.op_type == "Shape" and inputs == [self._last]:
+        if node.op_type == "Shape" and inputs[0] in {self._last, *self._past}:
+            value = self._past.get(inputs[0], self._value)
             first, last = attributes.get("start", 0), attributes.get("end")
-            self._constants[node.output[0]] = np.array(self._value.sizes[first:last], np.int64)
+            self._constants[node.output[0]] = np.array(value.sizes[first:last], np.int64)
             return
         if self._last not in inputs:
             if any(name in self._past for name in inputs):
@@ -275,8 +276,8 @@ class _Walk:
         constants = [
             None if name in ("", self._last) else self._constant(name) for name in inputs
         ]
+        self._past[self._last] = self._value
         apply(self, constants, attributes, inputs.index(self._last))
-        self._past.add(self._last)
         self._last = node.output[0]
 
     def _constant(self, name: str) -> Array:
