@@ -298,7 +298,10 @@ class Chain:
             last = Dense("output", last.maps, last.activation)
             weight = self._parameters[-1]["weight"]
             self._parameters[-1]["weight"] = weight.reshape(len(weight), -1)
-        if not isinstance(last, (Dense, RBF)) or getattr(last, "activation", "identity") != "identity":
+        if (
+            not isinstance(last, (Dense, RBF))
+            or getattr(last, "activation", "identity") != "identity"
+        ):
             what = getattr(last, "activation", "identity")
             raise ValueError(
                 f"the last layer is {last.kind} with {what}, want a dense one without activation, "

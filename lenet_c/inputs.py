@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet_c import checks
 from lenet_c.preprocess._arrays import other_shape
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def refused(network: _core.Plan, given: Any) -> str:
         return (
             "the characters on picture files: images = lenet_c.preprocess.characters(images).images"
         )
-    array = np.asarray(given)
+    array = checks.array("images", given)
     conversion = _as_array(given)
     if array.dtype == object and array.ndim:
         try:

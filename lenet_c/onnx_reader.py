@@ -273,9 +273,7 @@ class _Walk:
             raise ValueError(f"no layer of a LeNet, want one of {', '.join(sorted(_NODES))}")
         if self._codes is not None and node.op_type != "ReduceSumSquare":
             raise ValueError("of differences from codes, want the sum of their squares")
-        constants = [
-            None if name in ("", self._last) else self._constant(name) for name in inputs
-        ]
+        constants = [None if name in ("", self._last) else self._constant(name) for name in inputs]
         self._past[self._last] = self._value
         apply(self, constants, attributes, inputs.index(self._last))
         self._last = node.output[0]
@@ -317,13 +315,20 @@ class _Walk:
 
     def _conv(self, constants: list[Array | None], attributes: dict[str, Any], at: int) -> None:
         self._need(at == 0 and constants[1] is not None, "want constant weights")
-        weight, bias = _float32(constants[1]), _float32(constants[2]) if len(constants) > 2 else None
+        weight, bias = (
+            _float32(constants[1]),
+            _float32(constants[2]) if len(constants) > 2 else None,
+        )
         self._need(weight.ndim == 4, f"weights of {weight.ndim} axes, want 4: images are flat")
         self._need_maps_first()
         group = attributes.get("group", 1)
         _need_ones(attributes, "dilations")
         maps = self._chain.shape[0]
-        if group == maps and weight.shape == (maps, 1, 2, 2) and attributes.get("strides") == [2, 2]:
+        if (
+            group == maps
+            and weight.shape == (maps, 1, 2, 2)
+            and attributes.get("strides") == [2, 2]
+        ):
             _need_no_padding(attributes)
             block = weight.reshape(maps, 4)
             self._need((block == block[:, :1]).all(), "weights of a map differ, want 4 alike")
@@ -334,9 +339,7 @@ class _Walk:
             self._chain.conv(weight, bias, _padding(attributes, weight.shape[2]))
         self._see_maps()
 
-    def _pool(
-        self, kind: type[AveragePool] | type[MaxPool], attributes: dict[str, Any]
-    ) -> None:
+    def _pool(self, kind: type[AveragePool] | type[MaxPool], attributes: dict[str, Any]) -> None:
         self._need_maps_first()
         for name in ("kernel_shape", "strides"):
             found = attributes.get(name, [1, 1])
@@ -344,9 +347,7 @@ class _Walk:
         _need_ones(attributes, "dilations")
         odd = any(side % 2 for side in self._chain.shape[1:])
         _need_no_padding(attributes, even=not odd)
-        self._need(
-            not (odd and attributes.get("ceil_mode")), "ceil_mode 1 on an odd side, want 0"
-        )
+        self._need(not (odd and attributes.get("ceil_mode")), "ceil_mode 1 on an odd side, want 0")
         self._chain.pool(kind)
         self._see_maps()
 
@@ -371,9 +372,7 @@ class _Walk:
         self._chain.dense(np.ascontiguousarray(weight), bias)
         self._value = _Value([("N", _BATCH), ("C", self._chain.shape[0])])
 
-    def _arithmetic(
-        self, op: str, constants: list[Array | None], at: int
-    ) -> None:
+    def _arithmetic(self, op: str, constants: list[Array | None], at: int) -> None:
         self._need(len(constants) == 2, "want two inputs")
         if op == "Sub" and at == 0 and self._is_rbf(constants[1]):
             return
@@ -492,9 +491,7 @@ class _Walk:
             sizes.insert(place, 1)
         self._reshape(sizes)
 
-    def _axes(
-        self, constants: list[Array | None], attributes: dict[str, Any], n: int
-    ) -> set[int]:
+    def _axes(self, constants: list[Array | None], attributes: dict[str, Any], n: int) -> set[int]:
         given = constants[1] if len(constants) > 1 else attributes.get("axes")
         self._need(given is not None, "want its axes")
         axes = np.asarray(given).reshape(-1).tolist()
@@ -564,7 +561,9 @@ def _float32(values: Array | None) -> NDArray[np.float32]:
 def _each(name: str, given: Level, default: float, channels: int) -> NDArray[np.float64]:
     if given is None:
         given = default
-    values = [checks.number(name, each) for each in (given if isinstance(given, tuple) else [given])]
+    values = [
+        checks.number(name, each) for each in (given if isinstance(given, tuple) else [given])
+    ]
     if len(values) not in (1, channels) or not all(map(math.isfinite, values)):
         raise ValueError(
             f"{name}: got {checks.short(given)}, want a finite number, or one for each of "

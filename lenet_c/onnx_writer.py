@@ -127,8 +127,7 @@ class _Graph:
         self._last = IMAGES  # the value that the next node takes
         self._shape = architecture.image_shape  # of what the network itself has here
         self._is_flat = False
-        endings = ("weight", "bias", "coefficient", "codes")
-        self._taken = {f"{layer.name}.{end}" for layer in architecture.layers for end in endings}
+        self._taken: set[str] = set()
 
     def made(self, input: str, size: tuple[int, int]) -> Any:
         """Give the graph."""
@@ -180,7 +179,9 @@ class _Graph:
 
     def _pad_strips(self, width: int) -> None:
         """Pad to the width of whole positions: narrow strips on both sides, others behind."""
-        pools = [each for each in self._architecture.layers if not each.flat and each.kind != "conv"]
+        pools = [
+            each for each in self._architecture.layers if not each.flat and each.kind != "conv"
+        ]
         value, whole = self._value, self._whole
         own, stride = whole("strip.own", width), whole("strip.stride", 2 ** len(pools))
         zero, two = whole("strip.zero", 0), whole("strip.two", 2)

@@ -231,7 +231,9 @@ def _keras_weights(
         order = _compare(network, model) or order
         given = model.get_weights()
     elif not isinstance(model, (list, tuple)):
-        raise TypeError(f"model: got {checks.short(model)}, want a Keras model or its get_weights()")
+        raise TypeError(
+            f"model: got {checks.short(model)}, want a Keras model or its get_weights()"
+        )
     arrays = [checks.array(f"weights[{i}]", each) for i, each in enumerate(given)]
     return arrays, order if flatten is None else flatten
 
@@ -276,7 +278,9 @@ def _compare(network: LeNet5, model: Any) -> str | None:
                 raise ValueError(f"{what} is no {layer.kind}, as {layer.name!r} is")
         mine = getattr(layer, "activation", None)
         if activation in (*_KERAS_ACTIVATIONS.values(), None) and activation != mine:
-            raise ValueError(f"{what} has {activation}, and {layer.name!r} has {mine}, want the same")
+            raise ValueError(
+                f"{what} has {activation}, and {layer.name!r} has {mine}, want the same"
+            )
         _compare_padding(what, layer, other)
     return order
 
@@ -336,9 +340,7 @@ def _zipped(network: LeNet5, theirs: Sequence[str]) -> dict[str, str]:
     return dict(zip(ours, theirs, strict=True))
 
 
-def _named(
-    network: LeNet5, names: Mapping[str, str], given: Mapping[str, Any]
-) -> dict[str, str]:
+def _named(network: LeNet5, names: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, str]:
     checks.instance("names", names, Mapping, "a mapping of the network's names to the state's")
     missing = [name for name in network if name not in names]
     if missing:
@@ -349,9 +351,7 @@ def _named(
     return {name: names[name] for name in _all_names(network) if name in names}
 
 
-def _copy(
-    network: LeNet5, given: Mapping[str, tuple[str, NDArray[Any]]], flatten: str
-) -> None:
+def _copy(network: LeNet5, given: Mapping[str, tuple[str, NDArray[Any]]], flatten: str) -> None:
     """Copy parameters in PyTorch's order of axes into a network, all or none."""
     checks.one_of("flatten", flatten, ORDERS)
     found = {}
@@ -457,9 +457,7 @@ def _sees_all(layer: Conv | Dense, shape: tuple[int, int, int]) -> bool:
     return layer.padding == 0 and layer.output_shape(shape)[1:] == (1, 1)
 
 
-def _flattened_to(
-    values: Floats, full: tuple[int, int, int, int], flatten: str
-) -> Floats:
+def _flattened_to(values: Floats, full: tuple[int, int, int, int], flatten: str) -> Floats:
     """Make (units, maps, height, width) of rows that run over flattened maps."""
     units, maps, height, width = full
     if flatten == "channels_last":
