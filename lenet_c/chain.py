@@ -1,8 +1,8 @@
-"""Layers gathered one behind the other, as another library's graph has them, made into a network.
+"""Layers gathered one behind the other, as another library's graph has them, for a network.
 
-What a graph says in several nodes (a sum and its activation, a mean and its coefficient) becomes one
-layer. Each method raises ValueError, saying what there is and what is wanted, where no layer of this
-library does that.
+What a graph says in several nodes (a sum and its activation, a mean and its coefficient) becomes
+one layer. Each method raises ValueError, saying what there is and what is wanted, where no layer of
+this library does that.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class Chain:
         before = getattr(layer, "activation", None)
         if before != "identity" and (before, kind) != ("relu", "relu"):
             raise ValueError(f"{kind} of {'what is ' + before if before else 'a maximum'}")
-        self._layers[place] = dataclasses.replace(layer, **{"activation": kind})  # type: ignore[arg-type]
+        self._layers[place] = dataclasses.replace(layer, **{"activation": kind})
 
     def _append(self, layer: Conv | Dense, weight: Floats, bias: Floats | None, n: int) -> None:
         layer.check(self.shape)

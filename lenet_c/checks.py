@@ -175,7 +175,7 @@ def array(name: str, value: Any) -> NDArray[Any]:
             value = _seen(name, value)
     elif isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(
-            f"{name}: {np.ma.count_masked(value)} masked values, want all of them: "
+            f"{name}: {int(np.ma.getmaskarray(value).sum())} masked values, want all of them: "
             f"{name} = {name}.filled(0)"
         )
     try:
@@ -208,6 +208,6 @@ def _unseen(name: str, value: Any, error: Exception) -> TypeError:
     kind = f" of {value.dtype}" if hasattr(value, "dtype") else ""
     where = f" on {value.device}" if hasattr(value, "device") else ""
     return TypeError(
-        f"{name}: got a {what}{kind}{where}, which numpy cannot take ({' '.join(str(error).split())}), "
-        "want one in the processor's memory, of a dtype that numpy has"
+        f"{name}: got a {what}{kind}{where}, which numpy cannot take, want one in the processor's "
+        f"memory, of a dtype that numpy has ({' '.join(str(error).split())})"
     )

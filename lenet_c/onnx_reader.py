@@ -6,7 +6,6 @@ of that network is the file's. Any other graph is walked from its images to its 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable

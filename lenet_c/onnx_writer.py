@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import lenet_c
 from lenet_c import checks, model_file, serialization
 from lenet_c.architecture import Architecture
-from lenet_c.layers import RBF, Conv, Dense, Layer, MaxPool, Subsample
 from lenet_c.chain import TANH_SCALES
+from lenet_c.layers import RBF, Conv, Dense, Layer, MaxPool, Subsample
 from lenet_c.tables import table_matrix
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def model(network: Network, input: str, size: object) -> Any:
             for name, shape in network._shapes.items()
             if name.partition(".")[0] == layer.name
         }
-        graph.add(layer, {"weight": codes} if isinstance(layer, RBF) else values)
+        if codes is not None and isinstance(layer, RBF):
+            values = {"weight": codes}
+        graph.add(layer, values)
     made = helper.make_model(
         graph.made(input, found),
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -1,7 +1,7 @@
 """Weights from and to PyTorch, Keras and safetensors.
 
-Frameworks differ in the order of axes and in how they flatten maps; here that is put right, and what
-does not fit is refused. Whole networks come and go as ONNX graphs: `lenet_c.export`.
+Frameworks differ in the order of axes and in how they flatten maps; here that is put right, and
+what does not fit is refused. Whole networks come and go as ONNX graphs: `lenet_c.export`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lenet_c import checks, files, model_file, serialization
-from lenet_c.layers import RBF, AveragePool, Conv, Dense, Layer, MaxPool, Subsample
+from lenet_c.architecture import Architecture
+from lenet_c.layers import RBF, AveragePool, Conv, Dense, Layer, MaxPool
 from lenet_c.model import LeNet5
 from lenet_c.serialization import ModelFileError
 from lenet_c.tables import table_matrix
@@ -128,9 +129,10 @@ def to_torch(
         ) from None
 
     checks.instance("network", network, LeNet5, "a LeNet5")
+    shapes: dict[str, tuple[int, ...] | None]
     if like is None:
-        shapes = {name: None for name in _all_names(network)}
-        pairs = {name: name for name in shapes}
+        pairs = {name: name for name in _all_names(network)}
+        shapes = dict.fromkeys(pairs)
     else:
         given = _state(like)
         pairs = _paired(network, given) if names is None else _named(network, names, given)
@@ -243,6 +245,7 @@ _KERAS_ACTIVATIONS = {
     **{name: name for name in ("tanh", "relu", "sigmoid")},
     **dict.fromkeys(("linear", "softmax", "log_softmax"), "identity"),
 }
+_WITH_WEIGHTS = {"Conv2D", "conv", "Dense", "dense"}
 _NO_LAYERS = ("InputLayer", "Flatten", "Dropout", "SpatialDropout2D", "Rescaling", "Normalization")
 
 
@@ -272,10 +275,10 @@ def _compare(network: LeNet5, model: Any) -> str | None:
         )
     for layer, (other, activation) in zip(ours, theirs, strict=True):
         what = f"model: layer {other.name!r}"
-        if _KERAS[type(other).__name__] is not type(layer):
-            # where a convolution sees all of its input it is a dense layer
-            if not {type(other).__name__, layer.kind} <= {"Conv2D", "conv", "Dense", "dense"}:
-                raise ValueError(f"{what} is no {layer.kind}, as {layer.name!r} is")
+        kinds = {type(other).__name__, layer.kind}
+        # where a convolution sees all of its input it is a dense layer
+        if _KERAS[type(other).__name__] is not type(layer) and not kinds <= _WITH_WEIGHTS:
+            raise ValueError(f"{what} is no {layer.kind}, as {layer.name!r} is")
         mine = getattr(layer, "activation", None)
         if activation in (*_KERAS_ACTIVATIONS.values(), None) and activation != mine:
             raise ValueError(
@@ -318,7 +321,7 @@ def _all_names(network: LeNet5) -> list[str]:
 
 def _paired(network: LeNet5, given: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """Pair parameters of the same names, or in the order of the layers, a bias last."""
-    if given.keys() in ({*network}, {*_all_names(network)}):
+    if set(given) in ({*network}, {*_all_names(network)}):
         return {name: name for name in _all_names(network) if name in given}
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in given))
     if list(given) == sorted(given):  # as files have them: "11" before "3", "bias" before "weight"
@@ -341,7 +344,8 @@ def _zipped(network: LeNet5, theirs: Sequence[str]) -> dict[str, str]:
 
 
 def _named(network: LeNet5, names: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, str]:
-    checks.instance("names", names, Mapping, "a mapping of the network's names to the state's")
+    if not isinstance(names, Mapping):
+        raise TypeError(f"names: got {checks.short(names)}, want a mapping of ours to the state's")
     missing = [name for name in network if name not in names]
     if missing:
         raise ValueError(f"names: got none for {', '.join(missing)}, want one for each")
@@ -549,8 +553,8 @@ def from_safetensors(
     Raises
     ------
     lenet_c.ModelFileError
-        If the file is damaged, or is another program's: those have weights alone, which `from_torch`
-        takes.
+        If the file is damaged, or is another program's: those have weights alone, which
+        `from_torch` takes.
     ImportError
         If safetensors is not there.
     OSError
@@ -585,7 +589,7 @@ def from_safetensors(
 
 def _joined(metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Give the arrays as a model file has them: parameters as one vector."""
-    architecture = model_file.Architecture.from_dict(metadata["architecture"])
+    architecture = Architecture.from_dict(metadata["architecture"])
     pieces = [np.zeros(0, np.float32)]
     for name, shape in architecture.parameter_shapes.items():
         array = arrays.pop(name)
