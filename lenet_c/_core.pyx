@@ -632,6 +632,8 @@ cdef class Samples:
         """Opens what needs no copy: a contiguous, aligned buffer of a right dtype."""
         if not PyObject_CheckBuffer(images):
             return False
+        if type(images) is not np.ndarray and isinstance(images, np.ma.MaskedArray):
+            return False  # its buffer has what is masked, too
         try:
             PyObject_GetBuffer(images, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
         except (BufferError, ValueError):

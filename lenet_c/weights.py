@@ -326,8 +326,12 @@ def _paired(network: LeNet5, given: Mapping[str, NDArray[Any]]) -> dict[str, str
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in given))
     if list(given) == sorted(given):  # as files have them: "11" before "3", "bias" before "weight"
         layers.sort(key=lambda n: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", n)])
-    order = sorted(given, key=lambda n: (layers.index(n.rpartition(".")[0]), -given[n].ndim))
-    return _zipped(network, order)
+
+    def place(name: str) -> tuple[int, bool, int]:
+        layer, _, own = name.rpartition(".")
+        return layers.index(layer), "bias" in own, -given[name].ndim
+
+    return _zipped(network, sorted(given, key=place))
 
 
 def _zipped(network: LeNet5, theirs: Sequence[str]) -> dict[str, str]:
