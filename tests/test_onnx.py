@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from lenet_c import (
     ModelFileError,
     Rejection,
     Subsample,
+    cli,
     export,
 )
 
@@ -208,6 +210,38 @@ def test_what_cannot_be_written(tmp_path):
     with pytest.raises(ValueError, match="parameters: some are NaN"):
         export.onnx(network, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("PIL")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "mnist", "--onnx", "digits.onnx"]) == 0
+    written = (tmp_path / "digits.onnx").read_bytes()
+    assert written == exported(LeNet5.pretrained("mnist"))
+    size = f"{len(written) / 1000:.0f} kB"
+    assert capsys.readouterr().out == f"lenet5-1998 written to digits.onnx, {size}\n"
+    arguments = ["export", "mnist", "--onnx", "32.onnx", "--size", "32x30", "--input"]
+    assert cli.main([*arguments, "uint8"]) == 0
+    assert session("32.onnx").get_inputs()[0].shape == ["N", 32, 30]
+    capsys.readouterr()
+    for wrong, error in (
+        ([*arguments, "float32"], "size: got (32, 30), want None: float32 images are 32x32"),
+        (["export", "mnist"], "nothing to write, want --onnx FILE"),
+        (["export", "none.npz", "--onnx", "x.onnx"], "none.npz: No such file or directory"),
+        (["export", "mnist", "--onnx", "none/x.onnx"], "none: cannot write here"),
+    ):
+        assert cli.main(wrong) == 2
+        assert capsys.readouterr().err.startswith(f"lenet-c: error: {error}")
+    with pytest.raises(SystemExit):
+        cli.main(["export", "mnist", "--onnx", "x.onnx", "--size", "28"])
+    assert "got '28', want height and width, as 28x28" in capsys.readouterr().err
+
+
+def test_without_onnx(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for call in (lambda path: export.onnx(LeNet5(), path), export.load_onnx):
+        with pytest.raises(ImportError, match=r'needs onnx: pip install "lenet_c\[interchange\]"'):
+            call(tmp_path / "x.onnx")
 
 
 # ---- and back ----
