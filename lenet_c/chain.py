@@ -15,8 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks
-from lenet_c.architecture import Architecture
-from lenet_c.layers import RBF, AveragePool, Conv, Dense, Layer, MaxPool, Shape, Subsample
+from lenet_c.architecture import MAX_CHANNELS, Architecture
+from lenet_c.layers import (
+    MAX_INPUTS,
+    MAX_SIDE,
+    RBF,
+    AveragePool,
+    Conv,
+    Dense,
+    Layer,
+    MaxPool,
+    Shape,
+    Subsample,
+)
 from lenet_c.model import LeNet5
 
 Floats = NDArray[np.float32]
@@ -40,6 +51,10 @@ class Chain:
     """
 
     def __init__(self, shape: Shape) -> None:
+        if not 1 <= shape[0] <= MAX_CHANNELS or not 1 <= min(shape[1:]) <= max(shape) <= MAX_SIDE:
+            raise ValueError(
+                f"images {shape}, want at most {MAX_CHANNELS} channels and sides of {MAX_SIDE}"
+            )
         self._input_shape = self.shape = shape
         self._layers: list[Layer] = []
         self._parameters: list[dict[str, Floats]] = []
@@ -194,6 +209,8 @@ class Chain:
     def flatten(self, axes: tuple[int, int, int] = (0, 1, 2)) -> None:
         """Make one row of the maps, whose axes lie in this order: 0 the maps, 1 rows, 2 columns."""
         self._settle()
+        if math.prod(self.shape) > MAX_INPUTS:
+            raise ValueError(f"{self.shape} flattened, want at most {MAX_INPUTS} values")
         if self._order is None:
             order = np.arange(math.prod(self.shape)).reshape(self.shape)
             self._order = order.transpose(axes).reshape(-1)

@@ -228,7 +228,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         ([*arguments, "float32"], "size: got (32, 30), want None: float32 images are 32x32"),
         (["export", "mnist"], "nothing to write, want --onnx FILE"),
         (["export", "none.npz", "--onnx", "x.onnx"], "none.npz: No such file or directory"),
-        (["export", "mnist", "--onnx", "none/x.onnx"], "none: cannot write here"),
+        (["export", "mnist", "--onnx", "none/x.onnx"], f"{tmp_path / 'none'}: cannot write here"),
     ):
         assert cli.main(wrong) == 2
         assert capsys.readouterr().err.startswith(f"lenet-c: error: {error}")
