@@ -638,7 +638,7 @@ def _given_axes(values: list[Array], attributes: dict[str, Any]) -> tuple[int, .
 
 
 def _gather(values: list[Array], attributes: dict[str, Any]) -> Array:
-    if values[0].ndim != 1 or values[1].size != 1 or attributes.get("axis", 0) != 0:
+    if values[0].ndim != 1 or values[1].size > len(values[0]) or attributes.get("axis", 0) != 0:
         raise ValueError("some of the weights, want all")
     return values[0][values[1]]
 
