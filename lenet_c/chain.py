@@ -146,12 +146,13 @@ class Chain:
 
     def pad(self, padding: int) -> None:
         """Put zeros around the maps, for the convolution that follows."""
-        self._settle()
+        self._settle(padded=True)
+        self._need_maps()
         self._padding += padding
 
     def conv(self, weight: Floats, bias: Floats | None, padding: int) -> None:
         """Add a convolution with weights (maps, input maps, k, k)."""
-        self._settle()
+        self._settle(padded=True)
         self._need_maps()
         maps, inputs, height, width = weight.shape
         if inputs != self.shape[0] or height != width:
@@ -261,10 +262,12 @@ class Chain:
         if self._order is not None or (self._layers and self._layers[-1].flat):
             raise ValueError("maps are wanted, and they are flattened before it")
 
-    def _settle(self) -> None:
-        """Raise ValueError if the network is over, or half a scaled tanh stands before this."""
+    def _settle(self, padded: bool = False) -> None:
+        """Raise ValueError if the network is over, or half of something stands before this."""
         if self._is_over:
             raise ValueError("the network is over before it: want it to end there")
+        if self._padding and not padded:
+            raise ValueError("behind zeros around the maps, want a convolution behind them")
         if self._tanh is not None:
             raise ValueError(
                 "a factor that is no scaled tanh before it, want 1.7159 tanh(2/3 a) or none"

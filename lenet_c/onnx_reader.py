@@ -318,10 +318,8 @@ class _Walk:
 
     def _conv(self, constants: list[Array | None], attributes: dict[str, Any], at: int) -> None:
         self._need(at == 0 and constants[1] is not None, "want constant weights")
-        weight, bias = (
-            _float32(constants[1]),
-            _float32(constants[2]) if len(constants) > 2 else None,
-        )
+        weight = _float32(constants[1])
+        bias = _float32(constants[2]) if len(constants) > 2 else None
         self._need(weight.ndim == 4, f"weights of {weight.ndim} axes, want 4: images are flat")
         self._need_maps_first()
         group = attributes.get("group", 1)
@@ -393,9 +391,11 @@ class _Walk:
     def _by_map(self, constant: Array | None) -> NDArray[np.float64]:
         """Give a constant as one number, or one for each map, (maps,)."""
         assert constant is not None
+        n = len(self._value.axes)
+        self._need(constant.ndim <= n, f"a constant of {constant.ndim} axes, want at most {n}")
         if constant.size == 1:
             return constant.astype(np.float64).reshape(1)
-        place = self._value.place("C") - len(self._value.axes)  # from the end
+        place = self._value.place("C") - n  # from the end
         sizes = [1] * max(constant.ndim, -place)
         sizes[place] = self._value.sizes[place]
         self._need(
