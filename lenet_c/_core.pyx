@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, embedsignature=False
+# cython: initializedcheck=False, embedsignature=False, freethreading_compatible=True
 """The only file that calls C: checks arrays, drops the GIL, turns status codes into exceptions.
 
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
@@ -13,6 +13,7 @@ while C runs, is never trusted as one: memory that C writes to between calls is 
 of its arrays by itself.
 """
 
+from cpython.object cimport PyObject
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
@@ -22,15 +23,20 @@ from libc.string cimport memcpy, memmove, memset
 
 import functools
 import operator
-import threading
+
+# C's variables: under the Limited API a name of the module is looked up anew at each use.
+cdef object np, _array, _int64
 
 import numpy as np
+
+_array, _int64 = np.array, np.int64
 
 from lenet_c import checks
 
 cdef extern from "Python.h":
     # with noexcept the handler's exception stays set until _pending passes it on
     int PyErr_CheckSignals() noexcept
+    PyObject *PyThreadState_GetDict() noexcept
 
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
@@ -417,7 +423,7 @@ cdef enum:
 cdef size_t KEEP = 64 << 20  # bytes that a thread keeps between calls, at most
 cdef int64_t _memory_limit = <int64_t>2 << 30  # bytes; INT64_MAX: none
 
-_local = threading.local()
+cdef str KEPT = "lenet_c workspace"  # in the dict of each Python thread
 
 
 def set_memory_limit(limit):
@@ -459,9 +465,10 @@ cdef class _Workspace:
 cdef _Workspace _borrow(size_t size):
     """This thread's workspace, taken away until _give_back: a signal handler that calls in
     while it is in use gets one of its own."""
-    cdef _Workspace kept = getattr(_local, "workspace", None)
+    cdef dict own = <dict>PyThreadState_GetDict()  # quicker than a threading.local
+    cdef _Workspace kept = own.get(KEPT)
     if kept is not None and kept.size >= size:
-        _local.workspace = None
+        own[KEPT] = None
         return kept
     return _Workspace(size)
 
@@ -469,7 +476,7 @@ cdef _Workspace _borrow(size_t size):
 cdef void _give_back(_Workspace workspace):
     workspace.profile = None
     if workspace.size <= KEEP:
-        _local.workspace = workspace
+        (<dict>PyThreadState_GetDict())[KEPT] = workspace
 
 
 cdef class _Floats:
@@ -777,6 +784,11 @@ cdef class Samples:
         if self.first_label is NULL:
             raise ValueError("labels: none were given")
         return 0
+
+
+cdef Samples _samples(Plan network, object images):
+    """Samples(network, images), without the cost of calling a type."""
+    return Samples.__new__(Samples, network, images)
 
 
 cdef enum:
@@ -1476,7 +1488,7 @@ cdef class Plan:
         in_lanes: also few images run by the kernels of many, so that an image's outputs do not
         depend on how many there are.
         """
-        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        cdef Samples samples = images if isinstance(images, Samples) else _samples(self, images)
         self._check_samples(samples, False)
         outputs = self._forward(samples, num_threads, 0.0, finite, in_lanes)
         if reader is not None:
@@ -1509,7 +1521,7 @@ cdef class Plan:
 
     def predict(self, images, num_threads=None, reader=None):
         """Best class of each image, (N,) int64."""
-        cdef Samples samples = Samples(self, images)
+        cdef Samples samples = _samples(self, images)
         if samples.n == 1 and self.classes <= SMALL:
             return self._predict_one(samples, num_threads)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 8.0)
@@ -1532,13 +1544,13 @@ cdef class Plan:
         self._need_finite(outputs, 1)
         self._hide_blank(outputs, 1)
         lenet_classify(self.plan, outputs, 1, &best)
-        return np.array((best,), np.int64)
+        return _array((best,), _int64)
 
     def probabilities(self, images, num_threads=None, double temperature=1.0, reader=None):
         """Softmax of the evidence over the temperature, (N, classes) float32."""
         if not 1e-30 <= temperature <= 1e30:
             raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
-        cdef Samples samples = Samples(self, images)
+        cdef Samples samples = _samples(self, images)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 4.0 * self.classes)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
@@ -1550,7 +1562,7 @@ cdef class Plan:
 
     def activations(self, images, num_threads=None):
         """Every layer's outputs, a list of (N, maps, height, width) float32; images may be Samples."""
-        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        cdef Samples samples = images if isinstance(images, Samples) else _samples(self, images)
         self._check_samples(samples, False)
         cdef float *pointers[LENET_MAX_LAYERS]
         cdef int32_t shape[3]
