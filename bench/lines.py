@@ -48,9 +48,11 @@ from bench.line_scores import (
 from bench.line_times import time_table
 from lenet_c import LineReader, __version__, cpu_info, datasets, preprocess
 from lenet_c.lines import LineReading
+from lenet_c.strips import VIEWS
 
 OUTPUT = ROOT / "docs" / "line_figures.md"
 N_STRINGS = 1000
+LOOKED = (1, len(VIEWS))  # how often each line is looked at
 N_CHOOSING = 100  # strings, and cheques of the first half, on which a peer's setting is chosen
 
 
@@ -184,14 +186,15 @@ def cheque_tables(
         s if ok else np.zeros((32, 32), np.uint8) for s, ok in zip(lines.strips, shown, strict=True)
     ]
 
-    def read(reader: LineReader, chosen: np.ndarray) -> list[LineReading]:
-        found = reader.read_strips([strips[i] for i in chosen], num_threads=threads)
+    def read(reader: LineReader, chosen: np.ndarray, views: int) -> list[LineReading]:
+        given = [strips[i] for i in chosen]
+        found = reader.read_strips(given, views=views, num_threads=threads)
         nothing = LineReading("", 0.0, np.empty(0), np.empty((0, 4)), True, "no line")
         return [r if shown[i] else nothing for r, i in zip(found, chosen, strict=True)]
 
     everything = np.arange(len(strips))
-    plain = read(load(), everything)
-    tuned = list(plain)
+    plain = {views: read(load(), everything, views) for views in LOOKED}
+    tuned = {views: list(readings) for views, readings in plain.items()}
     cut = folds(len(strips))[:parts]
     for k, part in enumerate(cut):
         reader = load()
@@ -204,55 +207,35 @@ def cheque_tables(
             seed=k,
             num_threads=threads,
         )
-        for i, reading in zip(part, read(reader, part), strict=True):
-            tuned[i] = reading
-        right = np.mean([tuned[i].text == given.texts[i] for i in part])
-        say(f"cheque amounts, part {k + 1} of {FOLDS}: {right:.1%} right")
+        for views, readings in tuned.items():
+            for i, reading in zip(part, read(reader, part, views), strict=True):
+                readings[i] = reading
+            right = np.mean([readings[i].text == given.texts[i] for i in part])
+            say(f"cheque amounts, part {k + 1} of {FOLDS}, views {views}: {right:.1%} right")
 
     seen = np.sort(np.concatenate(cut))
     unseen = everything if first_half else everything[given.half :]
-    plain_answers, tuned_answers = answers(plain, given.texts), answers(tuned, given.texts)
-    rights = [
-        _right_row("nothing learnt from them", plain, unseen, given, shown, 0.55),
-        _right_row(
-            f"learnt from four fifths, read the fifth, {steps:,} steps",
-            tuned,
-            seen,
-            given,
-            shown,
-            0.83,
-        ),
-    ]
-    shares = []
-    if not first_half:
-        limit = threshold(plain_answers[everything[: given.half]])
-        shares.append(
-            _share_row("nothing learnt", "the first half", plain_answers[unseen], limit, None)
-        )
-    shares.append(
-        _share_row(
-            "nothing learnt",
-            "these very readings",
-            plain_answers[unseen],
-            threshold(plain_answers[unseen]),
-            None,
-        )
-    )
-    mine = tuned_answers[seen]
-    places = [np.searchsorted(seen, part) for part in cut]
-    if len(cut) > 1:
-        shares.append(
-            _share_row(
-                "learnt from four fifths",
-                "the other fifths' readings",
-                mine,
-                limits_of_others(mine, places),
-                0.55,
-            )
-        )
-    shares.append(
-        _share_row("learnt from four fifths", "these very readings", mine, threshold(mine), None)
-    )
+    learnt = f"learnt from four fifths, read the fifth, {steps:,} steps"
+    rights, shares = [], []
+    for views in LOOKED:
+        how_often = f", views {views}" if views > 1 else ""
+        for what, readings, chosen, aim in (
+            ("nothing learnt from them", plain[views], unseen, 0.55),
+            (learnt, tuned[views], seen, 0.83),
+        ):
+            rights.append(_right_row(what + how_often, readings, chosen, given, shown, aim))
+        every, name = answers(plain[views], given.texts), "nothing learnt" + how_often
+        if not first_half:
+            limit = threshold(every[everything[: given.half]])
+            shares.append(_share_row(name, "the first half", every[unseen], limit, None))
+        here = every[unseen]
+        shares.append(_share_row(name, "these very readings", here, threshold(here), None))
+        mine = answers(tuned[views], given.texts)[seen]
+        name = "learnt from four fifths" + how_often
+        if len(cut) > 1:
+            limits = limits_of_others(mine, [np.searchsorted(seen, part) for part in cut])
+            shares.append(_share_row(name, "the other fifths' readings", mine, limits, 0.55))
+        shares.append(_share_row(name, "these very readings", mine, threshold(mine), None))
     what = (
         f"{_span(unseen, everything)}; of the texts digits alone count. Nothing learnt: "
         f"pictures {unseen[0]:04d} to {unseen[-1]:04d}. A picture that shows no line is not "
@@ -262,7 +245,8 @@ def cheque_tables(
         f"How many are read if {WRONG:.0%} of those read may be wrong, by a threshold on the "
         "string's probability. Chosen on the other fifths: their readings, each by the network "
         "that had not learnt from that picture; this is what a user would have. Chosen on the "
-        "readings that are counted, it is what the ranking would allow at best."
+        "readings that are counted, it is what the ranking would allow at best. Views: how often "
+        "each line is looked at (`LineReader.read`)."
     )
     return "\n\n".join(
         [

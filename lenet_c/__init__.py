@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         LENET_3X3,
     )
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
+    from lenet_c.progress import ProgressBar
     from lenet_c.reading import Reading
     from lenet_c.rejection import Rejection, RejectionCurve
     from lenet_c.serialization import ModelFileError
@@ -84,6 +86,7 @@ __all__ = [
     "ModelFileError",
     "OneCycle",
     "PaperSteps",
+    "ProgressBar",
     "Reading",
     "Rejection",
     "RejectionCurve",
@@ -128,12 +131,14 @@ _LATE = {
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "MaxPool", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     "Evaluation": "evaluation",
+    "LeNetClassifier": "estimator",
     "LeNet5": "model",
     **dict.fromkeys(("LineReader", "LineReading"), "lines"),
     **dict.fromkeys(
         ("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET5_STRINGS", "LENET_3X3"), "networks"
     ),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
+    "ProgressBar": "progress",
     "Reading": "reading",
     **dict.fromkeys(("Rejection", "RejectionCurve"), "rejection"),
     "ModelFileError": "serialization",
@@ -141,9 +146,10 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "export", "graphs", "history", "inputs", "kernels"),
-    *("layers", "lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
-    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer", "weights"),
+    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "history", "inputs"),
+    *("kernels", "layers", "lines", "losses", "memory", "model", "networks", "optimizers"),
+    *("patterns", "plot", "preprocess", "recipes", "rejection", "serialization", "tables"),
+    *("trainer", "weights"),
 )
 
 
@@ -174,4 +180,9 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE, *_MODULES})
+    import importlib.util
+
+    names = {*globals(), *_LATE, *_MODULES}
+    if importlib.util.find_spec("sklearn") is None:  # help() asks for all that is listed
+        names -= {"LeNetClassifier", "estimator"}
+    return sorted(names)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Callback:
     """What a training run tells its callbacks. Any object with some of these methods will do.
 
+    ``docs/callbacks.md`` has some of one's own, for TensorBoard and MLflow too.
+
     Attributes
     ----------
     adds : tuple of str

@@ -20,7 +20,7 @@ from lenet_c.callbacks import remembering
 from lenet_c.distort import Distortion
 from lenet_c.history import History
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, Optimizer, PaperSteps
+from lenet_c.optimizers import OPTIMIZERS, Constant, OneCycle, Optimizer, PaperSteps
 from lenet_c.run import Run, digest_of
 from lenet_c.serialization import ModelFileError
 from lenet_c.trainer import Trainer
@@ -30,7 +30,7 @@ __all__ = ["KIND", "load", "save"]
 KIND = "training"
 VERSION = 1
 
-_OPTIMIZERS: dict[str, type[Optimizer]] = {kind.kind: kind for kind in (SGD, Adam, SDLM)}
+_OPTIMIZERS = {name: type(optimizer) for name, optimizer in OPTIMIZERS.items()}
 _SCHEDULES = {kind.__name__: kind for kind in (Constant, PaperSteps, OneCycle)}
 _MOST = 1 << 62  # of a count
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -101,13 +103,27 @@ def whole(name: str, value: object, least: int, most: int | None = None) -> int:
     raise error(f"{name}: got {short(value)}, want a whole number {limit}")
 
 
-def one_of(name: str, value: object, choices: Iterable[str]) -> str:
-    """Give a name that is among the choices; else raise TypeError or ValueError."""
+def one_of(name: str, value: object, choices: Iterable[str], other: str = "") -> str:
+    """Give a name that is among the choices; else raise TypeError or ValueError.
+
+    `other` ends what an error says is wanted.
+    """
     choices = list(choices)
     if isinstance(value, str) and value in choices:
         return value
-    error = ValueError if isinstance(value, str) else TypeError
-    raise error(f"{name}: got {short(value)}, want one of {', '.join(choices)}")
+    text = f"{name}: got {short(value)}, want one of {', '.join(choices)}{other}"
+    if isinstance(value, str):
+        raise ValueError(text + _meant(value, choices))
+    raise TypeError(text)
+
+
+def _meant(value: str, choices: Iterable[str]) -> str:
+    """Say which of the choices a misspelt name is likely to mean."""
+    from difflib import get_close_matches
+
+    plain = {choice.lower().replace("_", "-"): choice for choice in choices}
+    like = get_close_matches(value[:100].lower().replace("_", "-"), plain, 1)
+    return f"; did you mean {plain[like[0]]!r}?" if like else ""
 
 
 def truth(name: str, value: object) -> bool:
@@ -125,6 +141,15 @@ def instance(name: str, value: object, kind: type[Kind], wanted: str) -> Kind:
     if not isinstance(value, kind):
         raise TypeError(f"{name}: got {short(value)}, want {wanted}")
     return value
+
+
+def named(
+    name: str, value: object, table: Mapping[str, Kind], kind: type[Kind], wanted: str
+) -> Kind:
+    """Give an object of this class, or what a name stands for in a table of such."""
+    if isinstance(value, str):
+        return table[one_of(name, value, table)]
+    return instance(name, value, kind, f"{wanted} or one of {', '.join(table)}")
 
 
 def items(name: str, value: object, what: str) -> Iterator[Any]:
@@ -152,6 +177,28 @@ def floats(name: str, given: NDArray[Any]) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: some are NaN or infinite in float32, want finite values")
     return values
+
+
+def weights(name: str, value: ArrayLike, n: int, one: bool = False) -> NDArray[np.float64]:
+    """Give a weight for each of n images, a copy: finite, none negative, not all of them 0.
+
+    `one`: there is one image, whose weight may be a number.
+    """
+    given = numbers(name, value)
+    if one and given.ndim == 0:
+        given = given.reshape(1)
+    if given.shape != (n,):
+        raise ValueError(f"{name}: shape {given.shape}, want ({n},), one for each image")
+    found = np.array(given, np.float64)
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"{name}: row {row} is {given[row]}, want finite numbers of at least 0")
+    with np.errstate(over="ignore"):
+        total = found.sum()
+    if not 0 < total < math.inf:
+        raise ValueError(f"{name}: adds up to {total:g}, want more than 0, and a finite number")
+    return found
 
 
 def array(name: str, value: Any) -> NDArray[Any]:
@@ -211,3 +258,13 @@ def _unseen(name: str, value: Any, error: Exception) -> TypeError:
         f"{name}: got a {what}{kind}{where}, which numpy cannot take, want one in the processor's "
         f"memory, of a dtype that numpy has ({' '.join(str(error).split())})"
     )
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the caller's line: the first one outside of the library."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != __package__:
+            break
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)

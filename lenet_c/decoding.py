@@ -14,6 +14,7 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -215,6 +216,50 @@ def best_path(
     blank = checks.whole("blank", blank, 0, evidence.shape[1] - 1)
     names = _names(class_names, evidence.shape[1], blank)
     return _decoded(_core.best_path(evidence, blank)[0], names, blank, 0.0, 0.0)
+
+
+class Seen(NamedTuple):
+    """A string that several views of a strip show: see `Decoded`."""
+
+    text: str
+    log_probability: float  # of the mean of its probabilities in all of them
+    confidence: NDArray[np.float64]  # the mean likewise
+    spans: NDArray[np.int32]
+    view: int  # the first that shows it, which spans are of
+
+    @property
+    def probability(self) -> float:
+        """The mean of its probabilities."""
+        return math.exp(self.log_probability)
+
+
+def together(views: Sequence[Decoded]) -> list[Seen]:
+    """Give the strings of several views, the likeliest first.
+
+    Parameters
+    ----------
+    views : sequence of Decoded
+        Of one strip. A string that is not among one's alternatives has no probability there.
+
+    Returns
+    -------
+    list of Seen
+        None where nothing was found in any.
+    """
+    found: dict[tuple[int, ...], list[tuple[int, Decoded]]] = {}
+    for view, best in enumerate(views):
+        for one in (best, *best.alternatives) if best.found else ():
+            found.setdefault(one.classes, []).append((view, one))
+    seen = []
+    for shown in found.values():
+        (view, first), logs = shown[0], [one.log_probability for _, one in shown]
+        largest = max(logs)
+        mean = math.fsum(math.exp(value - largest) for value in logs) / len(views)
+        confidence = sum(one.confidence for _, one in shown) / len(views)
+        seen.append(
+            Seen(first.text, largest + math.log(mean), np.asarray(confidence), first.spans, view)
+        )
+    return sorted(seen, key=lambda one: -one.log_probability)
 
 
 def _decoded(

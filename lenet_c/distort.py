@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks
 from lenet_c.layers import MAX_SIDE
 
-__all__ = ["AFFINE", "SLIGHT", "WORLD", "Distortion", "preview", "transform"]
+__all__ = ["AFFINE", "DISTORTIONS", "SLIGHT", "WORLD", "Distortion", "preview", "transform"]
 
 _LEAST_SMOOTHNESS = 2.0
 # How large a strength may be, and which ends it may have (see `checks.real`).
@@ -130,8 +130,12 @@ SLIGHT = Distortion(translation=1, scaling=0.05, squeezing=0.05, shearing=0.1)
 """For few images, in fine-tuning (docs/fine_tuning.md)."""
 
 
+DISTORTIONS = {"affine": AFFINE, "slight": SLIGHT, "world": WORLD}
+"""By name."""
+
+
 def preview(
-    images: ArrayLike, distortion: Distortion = AFFINE, *, n: int = 10, seed: int = 0
+    images: ArrayLike, distortion: Distortion | str = AFFINE, *, n: int = 10, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Distort images, to look at them.
 
@@ -140,7 +144,8 @@ def preview(
     images : uint8 array (N, height, width), or (height, width) for one image
         Raw grey, 0 background; or (N, channels, height, width), where all channels of an image are
         distorted alike.
-    distortion : Distortion
+    distortion : Distortion or str
+        Or the name of one: "affine", "slight" or "world".
     n : int
         How often each image is distorted.
     seed : int
@@ -159,7 +164,7 @@ def preview(
         If the images take more memory than `lenet_c.set_memory_limit` allows.
     """
     grey = _grey(images)
-    checks.instance("distortion", distortion, Distortion, "a Distortion")
+    distortion = checks.named("distortion", distortion, DISTORTIONS, Distortion, "a Distortion")
     checks.whole("n", n, 1)
     checks.whole("seed", seed, 0, 2**64 - 1)
     _core.check_memory(

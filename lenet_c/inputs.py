@@ -10,8 +10,6 @@ to see whether that helps.
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -155,7 +153,7 @@ def tell(
             f"{_around(network, images, learnt)} around: "
             + _mended(network, images, learnt, conversion=conversion)
         )
-    _warn(text)
+    checks.warn(text, InputWarning)
 
 
 # turns of (N, height, width), and how they are written
@@ -217,18 +215,8 @@ def tell_framing(reader: Reader, images: NDArray[Any], given: Any = None) -> boo
         )
     else:
         return False
-    _warn(text)
+    checks.warn(text, InputWarning)
     return True
-
-
-def _warn(text: str) -> None:
-    # the caller's line: the first one outside of the library
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] != __package__:
-            break
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, InputWarning, stacklevel=level)
 
 
 # ---- lines of code -----------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def update(trainer: Trainer, batch: Sequence[Labelled], step: int, steps: int) -
     samples = _core.LabelledPictures(
         network._network, padded([strip for strip, _ in kept]), [label for _, label in kept]
     )
-    rate = trainer.optimizer.rate(step, steps, 1)
+    rate = trainer._rate(step, steps, 1)
     return trainer._update(samples, None, rate, trainer.num_threads)[0]
 
 

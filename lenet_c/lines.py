@@ -19,14 +19,24 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, criteria, decoding, line_calibration, line_training, patterns
+from lenet_c import (
+    _core,
+    checks,
+    criteria,
+    decoding,
+    line_calibration,
+    line_training,
+    patterns,
+    progress,
+    splits,
+)
 from lenet_c.classes import classes_of, names_or_digits
-from lenet_c.distort import Distortion
+from lenet_c.distort import DISTORTIONS, Distortion
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
 from lenet_c.rejection import Rejection, checked
-from lenet_c.strips import MARKS, STRIDE, Strip, boxes_of, checked_strips, is_strip, padded
+from lenet_c.strips import MARKS, STRIDE, VIEWS, Strip, boxes_of, checked_strips, is_strip, padded
 from lenet_c.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Label = NDArray[np.int32]
 
+IN_EACH_VIEW = 5  # strings that each of several views gives
 AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
 
 
@@ -87,6 +98,16 @@ class LineReading:
             "reason": self.reason,
             "alternatives": [list(other) for other in self.alternatives],
         }
+
+    def _repr_html_(self) -> str:
+        from lenet_c import markup
+
+        doubt = "doubtful" if self.rejected else ""
+        if self.reason is not None:
+            doubt += f": {self.reason}"
+        return markup.of_line(
+            self.text, self.probability, self.confidence.tolist(), doubt, self.alternatives
+        )
 
 
 def _nothing(reason: str | None) -> LineReading:
@@ -150,11 +171,22 @@ class LineReader:
         Of the last `fit`: after each look at the validation data, "step", "loss" (the mean since
         the last look), "val_loss" and "val_error_rate" (the share of texts read wrong).
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is none of strips: without a blank class, of several channels, not 32 pixels
+        high, with positions that are not 4 columns apart, or without class names.
+
     Examples
     --------
     >>> reader = lenet_c.LineReader.pretrained()                       # doctest: +SKIP
     >>> reader.read("field.png", pattern=r"\d{5}").text                #  doctest: +SKIP
     '20742'
+
+    Fields of one's own, the last fifth of which tells how well it learns:
+
+    >>> reader.fit(pictures, texts, validation_split=0.2, verbose=True)  # doctest: +SKIP
+    >>> reader.calibrate(others, their_texts).save("own.npz")          # doctest: +SKIP
     """
 
     def __init__(self, network: LeNet5) -> None:
@@ -178,6 +210,9 @@ class LineReader:
 
     def __repr__(self) -> str:
         return f"LineReader({self.network!r}, {''.join(self.class_names)!r})"
+
+    def _repr_html_(self) -> str:
+        return self.network._repr_html_()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -210,6 +245,11 @@ class LineReader:
         -------
         LineReader
             Not calibrated.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For names that are no names, or of which two are the same.
         """
         network = self.network
         if network.class_names is None:
@@ -229,6 +269,11 @@ class LineReader:
         Returns
         -------
         LineReader
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another name, or that of a network that reads no strings.
         """
         return cls(LeNet5.pretrained(name))
 
@@ -267,6 +312,11 @@ class LineReader:
         Parameters
         ----------
         path : str, path or binary file
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As `LeNet5.save`.
         """
         self.network.save(path)
 
@@ -283,6 +333,7 @@ class LineReader:
         length: int | tuple[int, int] | None = ...,
         automaton: patterns.Automaton | None = ...,
         n_best: int = ...,
+        views: int = ...,
         beam: int | None = ...,
         reject: Rejection | None = ...,
         num_threads: int | None = ...,
@@ -298,6 +349,7 @@ class LineReader:
         length: int | tuple[int, int] | None = ...,
         automaton: patterns.Automaton | None = ...,
         n_best: int = ...,
+        views: int = ...,
         beam: int | None = ...,
         reject: Rejection | None = ...,
         num_threads: int | None = ...,
@@ -313,6 +365,7 @@ class LineReader:
         length: int | tuple[int, int] | None = ...,
         automaton: patterns.Automaton | None = ...,
         n_best: int = ...,
+        views: int = ...,
         beam: int | None = ...,
         reject: Rejection | None = ...,
         num_threads: int | None = ...,
@@ -327,6 +380,7 @@ class LineReader:
         length: int | tuple[int, int] | None = None,
         automaton: patterns.Automaton | None = None,
         n_best: int = 1,
+        views: int = 1,
         beam: int | None = None,
         reject: Rejection | None = None,
         num_threads: int | None = None,
@@ -350,6 +404,10 @@ class LineReader:
             In their place: `automaton` of this reader, made once for many calls.
         n_best : int
             Strings that are wanted, the best among them.
+        views : int
+            Up to 5: how often each line is looked at, once as it is, then slightly narrower or
+            wider, lower or higher, and slanting. A string's probability is the mean of what it has
+            in each. Handwriting is read better so, in as many times the time of the network.
         beam : int, optional
             Beginnings that the search follows at once (`decoding.decode`).
         reject : Rejection, optional
@@ -383,7 +441,7 @@ class LineReader:
                     "automaton: got one beside pattern=, lexicon= or length=, want either"
                 )
             automaton = self.automaton(pattern=pattern, lexicon=lexicon, length=length)
-        how = automaton, n_best, beam, reject, num_threads
+        how = automaton, n_best, views, beam, reject, num_threads
         if is_one:
             found = preprocess.line(pictures, keep=self._keep, return_map=True)
             return self._read([found.strip], [found.to_picture], [None], *how)[0]
@@ -406,6 +464,11 @@ class LineReader:
         Returns
         -------
         patterns.Automaton
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a pattern that is none, or what no text of these characters can match.
         """
         if lexicon is None and isinstance(pattern, str) and isinstance(length, (int, type(None))):
             return _compiled(self.class_names, pattern, length)
@@ -417,6 +480,7 @@ class LineReader:
         *,
         automaton: patterns.Automaton | None = None,
         n_best: int = 1,
+        views: int = 1,
         beam: int | None = None,
         reject: Rejection | None = None,
         num_threads: int | None = None,
@@ -426,17 +490,23 @@ class LineReader:
         Parameters
         ----------
         strips : iterable of uint8 arrays (32, W)
-        automaton, n_best, beam, reject, num_threads : as for `read`
+        automaton, n_best, views, beam, reject, num_threads : as for `read`
 
         Returns
         -------
         list of LineReading
             Boxes are in pixels of the strip.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
         """
         given = checked_strips(strips)
         unmoved = itertools.repeat(np.eye(2, 3), len(given))
         none = itertools.repeat(None, len(given))
-        return self._read(given, unmoved, none, automaton, n_best, beam, reject, num_threads)
+        how = automaton, n_best, views, beam, reject, num_threads
+        return self._read(given, unmoved, none, *how)
 
     def _read(
         self,
@@ -445,6 +515,7 @@ class LineReader:
         reasons: Iterable[str | None],
         automaton: patterns.Automaton | None,
         n_best: int,
+        views: int,
         beam: int | None,
         reject: Rejection | None,
         num_threads: int | None,
@@ -455,35 +526,45 @@ class LineReader:
         elif checked("reject", reject).margin > 0 or reject.distance < math.inf:
             raise ValueError(f"reject: got {reject}, want a penalty alone for strings")
         n_best = checks.whole("n_best", n_best, 1, _core.MAX_BEAM)
+        seen = VIEWS[: checks.whole("views", views, 1, len(VIEWS))]
+        swept = [
+            self.outputs([view.of(strip) for strip in strips], num_threads=num_threads)
+            for view in seen
+        ]
         readings = []
-        swept = self.outputs(strips, num_threads=num_threads)
-        for strip, to_picture, reason, outputs in zip(strips, maps, reasons, swept, strict=True):
+        for strip, to_picture, reason, *outputs in zip(strips, maps, reasons, *swept, strict=True):
             if reason is not None:
                 readings.append(_nothing(reason))
                 continue
-            found = decoding.decode(
-                outputs,
-                self.class_names,
-                len(self.class_names),
-                automaton=automaton,
-                n_best=n_best,
-                beam=beam,
-                temperature=self.network.temperature,
-                penalties=self.network.codes is not None,
-            )
-            if not found.found:
+            decoded = [
+                decoding.decode(
+                    one,
+                    self.class_names,
+                    len(self.class_names),
+                    automaton=automaton,
+                    n_best=n_best if len(seen) == 1 else max(n_best, IN_EACH_VIEW),
+                    beam=beam,
+                    temperature=self.network.temperature,
+                    penalties=self.network.codes is not None,
+                )
+                for one in outputs
+            ]
+            answers = decoding.together(decoded)[:n_best]
+            if not answers:
                 readings.append(_nothing("no text that is allowed fits into the picture"))
                 continue
-            reason = None if found.text else "the network sees no character in it"
+            best = answers[0]
+            spans = seen[best.view].in_strip(strip, best.spans, self._width)
+            reason = None if best.text else "the network sees no character in it"
             readings.append(
                 LineReading(
-                    found.text,
-                    found.probability,
-                    found.confidence,
-                    boxes_of(strip, found.spans, self._width, to_picture),
-                    reason is not None or -found.log_probability > reject.penalty,
+                    best.text,
+                    best.probability,
+                    best.confidence,
+                    boxes_of(strip, spans, self._width, to_picture),
+                    reason is not None or -best.log_probability > reject.penalty,
                     reason,
-                    tuple((other.text, other.probability) for other in found.alternatives),
+                    tuple((other.text, other.probability) for other in answers[1:]),
                 )
             )
         return readings
@@ -503,6 +584,13 @@ class LineReader:
         list of float32 arrays (positions, classes)
             The last class is the blank. Position p has in its middle the column
             ``4 * p + 16 - lenet_c.strips.MARGIN`` of the strip, by LeNet-5's stride of 4.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no strip.
+        MemoryError
+            If it would take more memory than `lenet_c.set_memory_limit` allows.
         """
         if not len(strips):
             return []
@@ -519,16 +607,18 @@ class LineReader:
         steps: int = 2000,
         *,
         validation_data: Texts | None = None,
+        validation_split: float = 0.0,
         validate_every: int | None = None,
         synthetic: Strings | None = None,
         share: float = 0.4,
         batch_size: int = 64,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         loss: str = "forward",
-        distort: Distortion | None = line_training.OWN,
+        distort: Distortion | str | None = line_training.OWN,
         seed: int = 0,
         freeze: Iterable[str] = (),
         on_step: Callable[[int, float], object] | None = None,
+        verbose: bool | int = False,
         num_threads: int | None = None,
     ) -> LineReader:
         """Learn to read one's own fields, from pictures and what they say.
@@ -550,6 +640,9 @@ class LineReader:
             Updates.
         validation_data : (pictures, texts), or fields of `datasets.folder`, optional
             Fields that are not learnt from: the weights with the lowest loss on them are kept.
+        validation_split : float
+            In its place: the last share of the fields, as they are given, of those that show a line
+            and can be learnt from. At least 0 and below 1; 0: none.
         validate_every : int, optional
             How many updates there are between two looks at them; a twentieth of all by default.
         synthetic : datasets.strings stream, optional
@@ -559,18 +652,22 @@ class LineReader:
             Of each batch that those are, where they are given; at least one strip is one's own.
         batch_size : int
             Strips an update.
-        optimizer : Optimizer, optional
-            By default Adam(1e-3) with one cycle.
+        optimizer : Optimizer or str, optional
+            Or its name, as for `Trainer`. By default Adam(1e-3) with one cycle.
         loss : str
             "forward" or "viterbi" (`lenet_c.criteria`); "discriminative", without a grammar, is
             "forward".
-        distort : Distortion or None
-            How one's own strips are changed, anew each time.
+        distort : Distortion, str or None
+            How one's own strips are changed, anew each time; or a name, as for `Trainer`.
         seed : int
         freeze : iterable of str
             As for `Trainer`.
         on_step : callable, optional
             Called after each update with its number and its loss.
+        verbose : bool or int
+            Whether to show how it goes on; by default nothing is printed. True or 1: some twenty
+            lines and, on a terminal or in a notebook, a bar, if tqdm is installed; 2: the lines
+            alone.
         num_threads : int, optional
             The weights are the same bits for any number.
 
@@ -583,7 +680,7 @@ class LineReader:
         ------
         ValueError
             If texts and pictures are not as many, a text has what no class is called, or nothing is
-            left to learn from.
+            left to learn from, or to validate with.
         FloatingPointError
             As `Trainer.fit`.
         """
@@ -593,6 +690,7 @@ class LineReader:
             every = checks.whole("validate_every", validate_every, 1)
         batch_size = checks.whole("batch_size", batch_size, 1)
         share = checks.real("share", share, 0.0, 1.0, "both")
+        validation_split = splits.share_of(validation_split, validation_data)
         n_others = 0
         if synthetic is not None:
             from lenet_c.strings import Strings
@@ -606,16 +704,22 @@ class LineReader:
                     f"{classes - 1}"
                 )
         if distort is not None:
-            checks.instance("distort", distort, Distortion, "a Distortion or None")
+            distort = checks.named(
+                "distort", distort, DISTORTIONS, Distortion, "a Distortion, None"
+            )
         checks.one_of("loss", loss, STRING_LOSSES)
         if optimizer is None:
             optimizer = Adam(1e-3, schedule=OneCycle())
         trainer = Trainer(
             self.network, optimizer, loss, seed=seed, freeze=freeze, num_threads=num_threads
         )
+        shown = progress.steps_shown(verbose, steps, batch_size)
         own = self._learnable("pictures", *_pair(pictures, texts), num_threads)
         held_out = None
-        if validation_data is not None:
+        if validation_split:
+            first = splits.first_held_out(len(own), validation_split, "fields")
+            own, held_out = own[:first], own[first:]
+        elif validation_data is not None:
             given = _pair_of("validation_data", validation_data)
             held_out = self._learnable("validation_data", *given, num_threads)
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
@@ -627,17 +731,22 @@ class LineReader:
             best.look(self._validate(held_out, num_threads)["val_loss"])
         try:
             losses = []
-            for step, batch in zip(range(steps), batches, strict=False):
-                loss_now = line_training.update(trainer, batch, step, steps)
-                losses.append(loss_now)
-                if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
-                    record = {"step": step + 1, "loss": float(np.mean(losses))}
-                    losses = []
-                    record |= self._validate(held_out, num_threads)
-                    best.look(record["val_loss"])
-                    self.history.append(record)
-                if on_step is not None:
-                    on_step(step + 1, loss_now)
+            with shown as lines:
+                for step, batch in zip(range(steps), batches, strict=False):
+                    loss_now = line_training.update(trainer, batch, step, steps)
+                    losses.append(loss_now)
+                    wrong = None
+                    if held_out is not None and ((step + 1) % every == 0 or step + 1 == steps):
+                        record = {"step": step + 1, "loss": float(np.mean(losses))}
+                        losses = []
+                        record |= self._validate(held_out, num_threads)
+                        best.look(record["val_loss"])
+                        self.history.append(record)
+                        wrong = record["val_error_rate"]
+                    if lines is not None:
+                        lines.step(step + 1, loss_now, wrong)
+                    if on_step is not None:
+                        on_step(step + 1, loss_now)
         finally:
             best.put_back()
         return self
@@ -719,6 +828,7 @@ class LineReader:
         texts: Iterable[str] | None = None,
         *,
         automaton: patterns.Automaton | None = None,
+        views: int = 1,
         reject: Rejection | None = None,
         num_threads: int | None = None,
     ) -> LineEvaluation:
@@ -727,16 +837,23 @@ class LineReader:
         Parameters
         ----------
         pictures, texts : as for `fit`
-        automaton, reject, num_threads : as for `read`
+        automaton, views, reject, num_threads : as for `read`
 
         Returns
         -------
         LineEvaluation
+
+        Raises
+        ------
+        TypeError, ValueError
+            If texts and pictures are not as many, there are none, or a text has what no class is
+            called.
         """
         given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
         strips, labels, reasons = given
         maps = itertools.repeat(np.eye(2, 3), len(strips))
-        readings = self._read(strips, maps, reasons, automaton, 1, None, reject, num_threads)
+        how = automaton, 1, views, None, reject, num_threads
+        readings = self._read(strips, maps, reasons, *how)
         wanted = list(map(self._spelt, labels))
         wrong = np.array([r.text != text for r, text in zip(readings, wanted, strict=True)])
         rejected = np.array([r.rejected for r in readings])
@@ -755,6 +872,7 @@ class LineReader:
         texts: Iterable[str] | None = None,
         *,
         wrong: float | None = 0.01,
+        views: int = 1,
         num_threads: int | None = None,
     ) -> LineReader:
         """Make probabilities a confidence, and choose what is rejected, from fields with texts.
@@ -769,6 +887,8 @@ class LineReader:
             At least 50 that the network has not learnt from.
         wrong : float or None
             The share of the texts read that may be wrong. None: leave `rejection` as it is.
+        views : int
+            As many as `read` will be given: what is rejected depends on them.
         num_threads : int, optional
 
         Returns
@@ -807,7 +927,9 @@ class LineReader:
         if wrong is None:
             return self
         try:
-            readings = self.read_strips(strips, reject=Rejection(), num_threads=num_threads)
+            readings = self.read_strips(
+                strips, views=views, reject=Rejection(), num_threads=num_threads
+            )
             # where nothing is read, any threshold rejects it
             answers = [
                 (-math.log(max(reading.probability, 1e-300)), reading.text == text)

@@ -25,6 +25,7 @@ from lenet_c.classes import (
 from lenet_c.layers import Conv
 from lenet_c.losses import DEFAULT_J
 from lenet_c.network import Network
+from lenet_c.networks import NETWORKS
 from lenet_c.reader import Reader
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ class LeNet5(Network, Reader):
 
     Parameters
     ----------
-    architecture : Architecture, optional
-        The 1998 network by default, with as many classes and units in F6 as `codes` ask for.
+    architecture : Architecture or str, optional
+        Or the name of one: "lenet5-1998", "lenet5-modern", "lenet5-28", "lenet-3x3" or
+        "lenet5-strings". The 1998 network by default, with as many classes and units in F6 as
+        `codes` ask for.
     seed : int
         Of the initial weights.
     codes : array (classes, code length), optional
@@ -119,7 +122,7 @@ class LeNet5(Network, Reader):
 
     def __init__(
         self,
-        architecture: Architecture | None = None,
+        architecture: Architecture | str | None = None,
         *,
         seed: int | np.random.SeedSequence | None = 0,
         codes: ArrayLike | None = None,
@@ -127,7 +130,9 @@ class LeNet5(Network, Reader):
     ) -> None:
         if architecture is None:
             architecture = architecture_for(codes)
-        checks.instance("architecture", architecture, Architecture, "an Architecture")
+        architecture = checks.named(
+            "architecture", architecture, NETWORKS, Architecture, "an Architecture"
+        )
         if seed is not None and not isinstance(seed, np.random.SeedSequence):
             checks.whole("seed", seed, 0)
         initial.check(init)
@@ -377,9 +382,10 @@ class LeNet5(Network, Reader):
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> tuple[float, Floats]:
-        """Give the mean loss over a batch and its gradient for the parameters.
+        r"""Give the mean loss over a batch and its gradient for the parameters.
 
         Parameters
         ----------
@@ -395,6 +401,9 @@ class LeNet5(Network, Reader):
         temperature : float
             "map" and "cross_entropy" take penalties or logits divided by it. Above 1, wrong classes
             count while they are farther behind. The network's own `temperature` plays no part.
+        sample_weight : array (N,), optional
+            What each image counts, 0 or more and not all 0. The mean is then the sum of an image's
+            loss times its weight, divided by the sum of the weights. By default all count the same.
         num_threads : int, optional
 
         Returns
@@ -407,8 +416,15 @@ class LeNet5(Network, Reader):
         ------
         FloatingPointError
             If the loss or the gradient is not finite.
+
+        Notes
+        -----
+        For penalties :math:`y_i` and right classes :math:`D`, at temperature 1, "mse" and "map" are
+        the means over the batch of
+
+        .. math:: y_D, \qquad y_D + \log \bigl( e^{-j} + \sum_i e^{-y_i} \bigr).
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         value, _, gradient = self._network.gradient(
             samples, *self._criterion(loss, j, temperature), num_threads
         )
@@ -422,6 +438,7 @@ class LeNet5(Network, Reader):
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> Floats:
         """Give the diagonal of the mean loss's Gauss-Newton matrix: h_kk of each parameter.
@@ -432,7 +449,8 @@ class LeNet5(Network, Reader):
 
         Parameters
         ----------
-        images, labels, loss, j, temperature, num_threads : as for `loss_and_gradient`
+        images, labels, loss, j, temperature, sample_weight, num_threads : as for
+            `loss_and_gradient`
 
         Returns
         -------
@@ -444,7 +462,7 @@ class LeNet5(Network, Reader):
         FloatingPointError
             If it is not finite.
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         return self._network.curvature(
             samples, None, *self._criterion(loss, j, temperature), num_threads
         )

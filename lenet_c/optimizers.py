@@ -95,7 +95,8 @@ class Optimizer:
     lr : float
         Learning rate; the schedule's factor multiplies it.
     schedule : str or Schedule
-        "constant", "paper", "one_cycle", or a callable (step, n_steps, epoch) -> factor.
+        "constant", "paper", "one_cycle", or a callable (step, n_steps, epoch) -> factor. One that
+        seems to give rates is warned of in the first half of a run.
     weight_decay : float
         Decoupled: each update also takes rate * weight_decay * parameter off the parameter.
     """
@@ -111,13 +112,9 @@ class Optimizer:
     def __post_init__(self) -> None:
         checks.real("lr", self.lr, 0.0, in_float32=True)
         checks.real("weight_decay", self.weight_decay, 0.0, in_float32=True)
-        known = isinstance(self.schedule, str) and self.schedule in SCHEDULES
-        if not known and not callable(self.schedule):
-            error = ValueError if isinstance(self.schedule, str) else TypeError
-            raise error(
-                f"schedule: got {checks.short(self.schedule)}, want one of {', '.join(SCHEDULES)}, "
-                "or a callable (step, n_steps, epoch)"
-            )
+        if isinstance(self.schedule, str) or not callable(self.schedule):
+            other = ", or a callable (step, n_steps, epoch)"
+            checks.one_of("schedule", self.schedule, SCHEDULES, other)
 
     def rate(self, step: int, n_steps: int, epoch: int) -> float:
         """Give the rate of update `step` of `n_steps` (from 0), in pass `epoch` (from 1)."""
@@ -233,7 +230,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class SDLM(Optimizer):
-    """Stochastic diagonal Levenberg-Marquardt: p -= lr / (mu + h) g, each parameter at its rate.
+    r"""Stochastic diagonal Levenberg-Marquardt: p -= lr / (mu + h) g, each parameter at its rate.
 
     h is the curvature of the loss for the parameter, `LeNet5.curvature` (LeCun et al. 1998,
     appendix C). Before each pass `Trainer.fit` estimates it anew, on images of the training set
@@ -254,6 +251,8 @@ class SDLM(Optimizer):
 
     Notes
     -----
+    .. math:: p_k \leftarrow p_k - \frac{\eta}{\mu + h_{kk}} \frac{\partial E}{\partial p_k}
+
     `Trainer.step` has no training set to choose from. At its first update, and then at every
     hundredth, it measures h on its own batch and averages: over all images measured so far, until
     they are `samples`, and from then on each new one counts for a share of 1 / `samples`. An
@@ -313,3 +312,56 @@ class SDLM(Optimizer):
         with np.errstate(over="ignore"):  # what overflows spoils the update, which is told there
             rates: NDArray[np.float32] = np.float32(lr) / (np.float32(self.mu) + curvature)
         return rates
+
+
+OPTIMIZERS: dict[str, Optimizer] = {one.kind: one for one in (Adam(), SGD(), SDLM())}
+"""By name, each with its defaults."""
+
+
+class Factors:
+    """Notices a schedule of one's own that gives rates, where factors of the rate are wanted.
+
+    Both may begin small: a warm-up's factors do. But they rise, to about 1, early in a run; rates
+    stay near the optimizer's own. Where that is large, as in ``SGD(1.0, schedule=...)``, which
+    makes rates of factors, nothing can be told apart.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Attributes
+    ----------
+    watches : bool
+        Whether anything can be told apart.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        named = isinstance(optimizer.schedule, (str, Constant, PaperSteps, OneCycle))
+        self.watches = not named and 0.0 < optimizer.lr <= 0.2
+        self._lr = optimizer.lr
+        self._least = min(max(0.02, 2 * self._lr), 0.1)  # a factor above is none of a rate
+        self._first: float | None = None
+        self._highest = 0.0
+        self._told = False
+
+    def look(self, rate: float, step: int, n_steps: int) -> None:
+        """Warn, once a run, if the rates of the updates until this one are none of factors."""
+        if step == 0:
+            self._first, self._highest, self._told = None, 0.0, False
+        if self._told or not self.watches:
+            return
+        factor = rate / self._lr
+        if self._first is None:
+            self._first = factor
+        self._highest = max(self._highest, factor)
+        has_risen = self._highest > self._first
+        if self._highest > self._least * (1 + 1e-6):
+            self._told = True
+        elif self._highest > 0.0 and step >= n_steps * (0.5 if has_risen else 0.2):
+            self._told = True
+            checks.warn(
+                f"schedule: its highest factor until update {step + 1:,} of {n_steps:,} is "
+                f"{self._highest:g}, which makes a rate of {self._lr * self._highest:g}: a "
+                f"schedule gives what lr is multiplied by, not the rate; let it give rate / "
+                f"{self._lr:g}, or set lr to 1"
+            )

@@ -98,7 +98,15 @@ class Reading:
         n = len(self)
         return f"Reading({n} image{'s' * (n != 1)}, {int(self.rejected.sum())} rejected)"
 
-    def __str__(self) -> str:
+    def _repr_html_(self) -> str:
+        from lenet_c import markup
+
+        heading, *rows = self._table()
+        title = markup.element("p", markup.element("b", repr(self)))
+        return markup.element("div", title, markup.table(heading, rows))
+
+    def _table(self) -> list[list[str]]:
+        """Give the heading and a row an answer; of many the first and the last."""
         n = len(self)
         shown = list(range(n))
         if n > _SHOWN:
@@ -119,6 +127,10 @@ class Reading:
             lines.insert(1 + _SHOWN // 2, ["...", *[""] * 6])
         if np.isnan(self.distance).all():
             lines = [[*line[:5], line[6]] for line in lines]
+        return lines
+
+    def __str__(self) -> str:
+        lines = self._table()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = []
         for line in lines:

@@ -10,13 +10,13 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks
-from lenet_c.distort import Distortion
+from lenet_c.distort import Distortion, transform
 
 Strip = NDArray[np.uint8]
 
@@ -68,6 +68,49 @@ def padded(strips: Sequence[Strip]) -> list[Strip]:
     return found
 
 
+class View(NamedTuple):
+    """How a strip is looked at: columns, rows and slant are changed about its middle."""
+
+    width: float = 1.0
+    height: float = 1.0
+    shear: float = 0.0  # columns a row
+
+    def _room(self, strip: Strip) -> int:
+        """Columns that are put at each end, so that what gets wider stays in the picture."""
+        return math.ceil(max(0.0, self.width - 1) * int(strip.shape[1]) / 2)
+
+    def of(self, strip: Strip) -> Strip:
+        """Give the strip as it looks."""
+        if self == View():
+            return strip
+        room = self._room(strip)
+        return transform(
+            np.pad(strip, ((0, 0), (room, room))),
+            scale=math.sqrt(self.width * self.height),
+            squeeze=math.sqrt(self.width / self.height),
+            shear=self.shear,
+        )
+
+    def in_strip(
+        self, strip: Strip, positions: NDArray[np.integer[Any]], window: int
+    ) -> NDArray[np.float64]:
+        """Give the strip's own positions for those of its view."""
+        first, middle = window / 2 - MARGIN, strip.shape[1] / 2
+        columns = positions * STRIDE + first - (middle + self._room(strip))
+        own: NDArray[np.float64] = (columns / self.width + middle - first) / STRIDE
+        return own
+
+
+VIEWS = (
+    View(),
+    View(0.92, 0.95, 0.1),
+    View(1.08, 0.95, -0.1),
+    View(0.92, 1.05, -0.1),
+    View(1.08, 1.05, 0.1),
+)
+"""What `LineReader.read(..., views=n)` looks at: the first n of these."""
+
+
 def distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> Strip:
     """Give a strip as it looks with random distortions; too wide a one as it is."""
     out: Strip = np.empty((1, *strip.shape), np.uint8)
@@ -83,14 +126,14 @@ def distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> St
 
 
 def boxes_of(
-    strip: Strip, spans: NDArray[np.int32], window: int, to_picture: NDArray[np.float64]
+    strip: Strip, spans: NDArray[Any], window: int, to_picture: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Give an upright box of the picture around the ink of each character's columns.
 
     Parameters
     ----------
     strip : uint8 array (32, W)
-    spans : int32 array (characters, 2)
+    spans : array (characters, 2)
         The first and the last position of each.
     window : int
         Columns that the network sees at a position.

@@ -6,21 +6,21 @@ import copy
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lenet_c import _core, calibration, checks
+from lenet_c import _core, calibration, checks, progress, splits
 from lenet_c import callbacks as callbacks_
 from lenet_c._moved import getter
 from lenet_c.distort import Distortion
 from lenet_c.history import RECORD, VALIDATION_RECORD, History
 from lenet_c.losses import DEFAULT_J
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import Optimizer
+from lenet_c.optimizers import Factors, Optimizer
 from lenet_c.run import Run
 from lenet_c.updates import Updates, strings_of
 
@@ -36,6 +36,17 @@ __getattr__ = getter(
 )
 
 
+def _data_of(
+    images: ArrayLike,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None,
+    validation_data: Sequence[ArrayLike] | None,
+) -> tuple[ArrayLike, ...]:
+    """Give all that a fit learns from."""
+    given = (images, labels, sample_weight, *(validation_data or ()))
+    return tuple(part for part in given if part is not None)
+
+
 class Trainer(Updates):
     """Trains a network: passes over shuffled batches, or one batch at a time.
 
@@ -43,8 +54,8 @@ class Trainer(Updates):
     ----------
     network : LeNet5
         Changed in place.
-    optimizer : Optimizer, optional
-        Adam(1e-3) by default.
+    optimizer : Optimizer or str, optional
+        Or the name of one with its defaults: "adam", "sgd" or "sdlm". Adam(1e-3) by default.
     loss : str, optional
         "map", "mse" or "cross_entropy" (see `LeNet5.loss_and_gradient`). None: "map" for RBF
         outputs, else "cross_entropy". A network with a blank class (`Architecture`) also learns
@@ -56,9 +67,10 @@ class Trainer(Updates):
         `LeNet5.loss_and_gradient`).
     batch_size : int, optional
         Images an update. None: 64, and 1 for SDLM.
-    distort : Distortion, optional
-        Distort each image anew in each pass and each `step`; then images must be uint8. None:
-        train on the images as they are, as strings always are.
+    distort : Distortion or str, optional
+        Distort each image anew in each pass and each `step`; then images must be uint8. Or the
+        name of one: "affine", "slight" or "world" (`lenet_c.distort`). None: train on the images
+        as they are, as strings always are.
     seed : int
         Of the order of the images, of their distortions, and of SDLM's choice among them.
     freeze : iterable of str
@@ -79,6 +91,11 @@ class Trainer(Updates):
     stop : bool
         Set by a callback to end `fit` after this pass.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said, or the loss or the optimizer is none for this network.
+
     Notes
     -----
     What the images look like is recorded in the network (`LeNet5.learnt_from`). Images unlike those
@@ -89,18 +106,29 @@ class Trainer(Updates):
     another thread trains, this waits for the end of the update under way, and what is copied is
     as that update left it: weights, moments and counts belong together. `resume` ends a `fit` that
     was under way then.
+
+    Examples
+    --------
+    >>> import lenet_c
+    >>> (x, y), (xt, yt) = lenet_c.datasets.digits()
+    >>> net = lenet_c.LeNet5("lenet5-28")
+    >>> best = lenet_c.BestWeights()
+    >>> trainer = lenet_c.Trainer(net, "adam", distort="slight", callbacks=[best])
+    >>> history = trainer.fit(x, y, epochs=20, validation_split=0.2)
+    >>> net.evaluate(xt, yt).error_rate < 0.2
+    True
     """
 
     def __init__(
         self,
         network: LeNet5,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         loss: str | None = None,
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
         batch_size: int | None = None,
-        distort: Distortion | None = None,
+        distort: Distortion | str | None = None,
         seed: int | None = 0,
         freeze: Iterable[str] = (),
         callbacks: Iterable[Any] = (),
@@ -118,6 +146,7 @@ class Trainer(Updates):
         self.stop = False
         self._data: tuple[Any, ...] = ()  # what the fit under way got, for its digest
         self._callback_states: list[tuple[str, dict[str, Any]]] | None = None  # loaded
+        self._shown: progress.PassLines | None = None  # how a verbose fit goes on
 
     def __repr__(self) -> str:
         return (
@@ -131,6 +160,7 @@ class Trainer(Updates):
     def _copied(self) -> dict[str, Any]:
         state = vars(self).copy()
         del state["_spare"]
+        state["_shown"] = None
         state["_data"] = ()
         for name in ("_state", "_good", "_rng", "_run", "history"):
             state[name] = copy.deepcopy(state[name])
@@ -139,9 +169,11 @@ class Trainer(Updates):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = {"_factors": Factors(state["optimizer"]), **state}
         parameters = state.pop("_parameters", None)
-        vars(self).update({"_run": None, "_data": (), "_callback_states": None, **state})
+        vars(self).update(
+            {"_run": None, "_data": (), "_callback_states": None, "_shown": None, **state}
+        )
         self._spare = np.empty_like(self.network.parameters)
         if parameters is not None:
             self.network.parameters[...] = parameters
@@ -150,6 +182,7 @@ class Trainer(Updates):
         other = type(self).__new__(type(self))
         vars(other).update(vars(self))  # of the same network, which is not written to
         other._run = copy.copy(self._run)
+        other._shown = None
         return other
 
     def fit(
@@ -157,8 +190,11 @@ class Trainer(Updates):
         images: ArrayLike,
         labels: ArrayLike,
         epochs: int = 12,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ...] | None = None,
         *,
+        validation_split: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        verbose: bool | int = False,
         checkpoint: str | os.PathLike[str] | None = None,
         calibrate: bool = False,
         num_threads: int | None = None,
@@ -175,8 +211,19 @@ class Trainer(Updates):
         images, labels : as for `step`
         epochs : int
             Passes.
-        validation_data : (images, labels), optional
+        validation_data : (images, labels) or (images, labels, sample_weight), optional
             Evaluated after each pass.
+        validation_split : float
+            In its place: the last share of the images, as they are given and before any shuffling,
+            which are not trained on. At least 0 and below 1; 0: none. A warning
+            (`lenet_c.InputWarning`) tells if classes are only among them, as in sorted images.
+        sample_weight : array (N,), optional
+            What each image counts (see `LeNet5.loss_and_gradient`): in each update the mean over
+            its images is by their weights. Those of weight 0 take no part. Strings have none.
+        verbose : bool or int
+            Whether to show how it goes on; by default nothing is printed. True or 1: a line a pass
+            and, on a terminal or in a notebook, a bar, if tqdm is installed (see `ProgressBar`);
+            2: the lines alone.
         checkpoint : path, optional
             A file that `save` writes after each pass, when all callbacks have been told of it:
             `Trainer.load(path).resume(...)` goes on from there, should this process be killed.
@@ -203,7 +250,15 @@ class Trainer(Updates):
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels, LOOKS_OF_FIT)
+        shown = progress.shown(verbose)
+        (images, labels, sample_weight), validation_data = splits.held_out(
+            validation_split,
+            validation_data,
+            images=images,
+            labels=labels,
+            sample_weight=sample_weight,
+        )
+        samples = self._samples(images, labels, LOOKS_OF_FIT, sample_weight)
         self._check_validation(validation_data, calibrate)
         self.validates = validation_data is not None
         self.history = History()
@@ -213,7 +268,8 @@ class Trainer(Updates):
             self.save(io.BytesIO())  # what cannot be saved is told now
         self._tell("on_fit_begin")
         run = Run(epochs, samples.n, calibrate)
-        with self._under_way(run, (images, labels, *(validation_data or ()))):
+        data = _data_of(images, labels, sample_weight, validation_data)
+        with self._under_way(run, data, shown):
             if checkpoint is not None:
                 self.save(checkpoint)
             self._train(samples, validation_data, threads, checkpoint)
@@ -224,8 +280,11 @@ class Trainer(Updates):
         self,
         images: ArrayLike,
         labels: ArrayLike,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ...] | None = None,
         *,
+        validation_split: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        verbose: bool | int = False,
         checkpoint: str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
     ) -> History:
@@ -236,8 +295,8 @@ class Trainer(Updates):
 
         Parameters
         ----------
-        images, labels, validation_data : as `fit` got them
-        checkpoint, num_threads : as for `fit`
+        images, labels, validation_data, validation_split, sample_weight : as `fit` got them
+        verbose, checkpoint, num_threads : as for `fit`
 
         Returns
         -------
@@ -267,17 +326,25 @@ class Trainer(Updates):
                 "resume: no fit was under way when this trainer was saved or copied; fit begins one"
             )
         threads = self._threads(num_threads)
+        shown = progress.shown(verbose)
+        (images, labels, sample_weight), validation_data = splits.held_out(
+            validation_split,
+            validation_data,
+            images=images,
+            labels=labels,
+            sample_weight=sample_weight,
+        )
         # what the images look like was recorded when the fit began, and counts once
         looks = 0
         if self.network.learnt_from is None:  # not by early versions; then nothing is known
             self.network._network.learnt_from = None
             looks = LOOKS_OF_FIT
-        samples = self._samples(images, labels, looks)
+        samples = self._samples(images, labels, looks, sample_weight)
         self._check_validation(validation_data, self._run.calibrate)
         if self.validates != (validation_data is not None):
             had = "had" if self.validates else "had no"
             raise ValueError(f"validation_data: the fit under way {had} validation data")
-        data = (images, labels, *(validation_data or ()))
+        data = _data_of(images, labels, sample_weight, validation_data)
         run = copy.copy(self._run)
         run.check(samples.n, data)
         if run.told is not None and run.told > len(self.callbacks):
@@ -288,7 +355,7 @@ class Trainer(Updates):
         self._tell("on_fit_begin")
         callbacks_.remind(memories)
         self._callback_states = None
-        with self._under_way(run, data):
+        with self._under_way(run, data, shown):
             run.began = time.perf_counter()
             if run.random is not None and run.order is None:
                 self._rng.bit_generator.state = run.random
@@ -365,31 +432,42 @@ class Trainer(Updates):
                     "images that are not trained on"
                 )
             return
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-            raise TypeError("validation_data: want a pair (images, labels)")
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError(
+                "validation_data: want a pair (images, labels), or (images, labels, sample_weight)"
+            )
         if validation_data[1] is None:
             raise ValueError("validation_data: no labels")
         if self._learns_strings:
-            images, labels = validation_data
+            images, labels, *weights = validation_data
+            if weights and weights[0] is not None:
+                raise ValueError("validation_data: got weights, want none with strings")
             strings_of(self.network, images, labels, "validation_data")
             if calibrate:
                 raise ValueError("calibrate: got True, want False with strings")
             return
-        data = (*validation_data, 0, "validation_data", False)  # looked at when training begins
-        n = _core.Samples(self.network._network, *data).n
+        # looked at when training begins
+        n = self._validation_samples(validation_data, look=False).n
         if calibrate:
             calibration.check(n, self.network.architecture)
 
+    def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
+        images, labels, *rest = data
+        network, weights = self.network._network, rest[0] if rest else None
+        return _core.Samples(network, images, labels, 0, "validation_data", look, weights)
+
     def _calibrate(
-        self, run: Run, validation_data: tuple[ArrayLike, ArrayLike] | None, threads: int | None
+        self, run: Run, validation_data: tuple[ArrayLike, ...] | None, threads: int | None
     ) -> None:
         if run.calibrate and validation_data is not None:
-            self.network.calibrate(*validation_data, num_threads=threads)
+            self.network.calibrate(*validation_data[:2], num_threads=threads)
 
     @contextmanager
-    def _under_way(self, run: Run, data: tuple[Any, ...]) -> Iterator[None]:
+    def _under_way(
+        self, run: Run, data: tuple[Any, ...], shown: progress.PassLines | None
+    ) -> Iterator[None]:
         """Keep where the fit in this block stands, and tell the callbacks that it ends."""
-        self._run, self._data = run, data
+        self._run, self._data, self._shown = run, data, shown
         try:
             try:
                 yield
@@ -399,23 +477,22 @@ class Trainer(Updates):
                 raise
             self._tell_end()
         finally:
-            self._run, self._data = None, ()
+            self._run, self._data, self._shown = None, (), None
 
     def _train(
         self,
         samples: _core.Samples | _core.LabelledPictures,
-        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        validation_data: tuple[ArrayLike, ...] | None,
         threads: int | None,
         checkpoint: str | os.PathLike[str] | None,
     ) -> None:
         others: _core.Samples | _core.LabelledPictures | None = None
         if validation_data is not None:
             if self._learns_strings:
-                images, labels = validation_data
+                images, labels = validation_data[:2]
                 others = strings_of(self.network, images, labels, "validation_data")
             else:
-                network = self.network._network
-                others = _core.Samples(network, *validation_data, 0, "validation_data")
+                others = self._validation_samples(validation_data)
         run = self._run
         assert run is not None
         epochs = self.history.epochs
@@ -426,6 +503,8 @@ class Trainer(Updates):
                     run.told += 1  # one that saves has been told itself
                     if hasattr(callback, "on_epoch_end"):
                         callback.on_epoch_end(self, epochs[-1])
+                if self._shown is not None:
+                    self._shown.on_epoch_end(self, epochs[-1])
                 run.told = None
                 if checkpoint is not None:
                     self.save(checkpoint)
@@ -492,11 +571,13 @@ class Trainer(Updates):
         steps = -(-samples.n // self.batch_size)
         n_steps = steps * run.epochs
         rate = None
-        listeners = [c.on_batch_end for c in self.callbacks if hasattr(c, "on_batch_end")]
+        rate_of = self._rate if self._factors.watches else self.optimizer.rate
+        told = (*self.callbacks, self._shown)
+        listeners = [one.on_batch_end for one in told if hasattr(one, "on_batch_end")]
         for k in range(run.done[0], steps):
             batch = order[k * self.batch_size : (k + 1) * self.batch_size]
             step = (epoch - 1) * steps + k
-            rate = self.optimizer.rate(step, n_steps, epoch)
+            rate = rate_of(step, n_steps, epoch)
             loss, errors = self._update(samples, batch, rate, threads)
             for listener in listeners:
                 listener(
@@ -515,7 +596,8 @@ class Trainer(Updates):
         _, _, total_loss, n_errors = run.done
         return {
             "epoch": epoch,
-            "loss": total_loss / samples.n,
+            "loss": total_loss
+            / (samples.weight() if isinstance(samples, _core.Samples) else samples.n),
             "error_rate": n_errors / samples.n,
             "rate": rate,
             "seconds": seconds,
@@ -530,7 +612,7 @@ class Trainer(Updates):
     def _tell_end(self) -> None:
         """Tell every callback that the run has ended, also if one of them fails."""
         failed: BaseException | None = None
-        for callback in self.callbacks:
+        for callback in (*self.callbacks, self._shown):
             try:
                 if hasattr(callback, "on_fit_end"):
                     callback.on_fit_end(self, self.history)

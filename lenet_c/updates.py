@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import _core, checks, losses
 from lenet_c.classes import classes_of, names_or_digits
-from lenet_c.distort import Distortion
+from lenet_c.distort import DISTORTIONS, Distortion
 from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import SDLM, Adam, Optimizer
+from lenet_c.optimizers import OPTIMIZERS, SDLM, Adam, Factors, Optimizer
 from lenet_c.run import Run
 
 LOOKS_OF_STEP = 16  # images that are looked at, to record what the network learns from
@@ -40,6 +40,23 @@ def strings_of(
     return _core.LabelledPictures(network._network, images, texts, name)
 
 
+def _weighted(
+    images: ArrayLike, labels: ArrayLike, sample_weight: ArrayLike
+) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
+    """Leave out the images of weight 0, if there are some among several images."""
+    classes = checks.array("labels", labels)
+    if classes.ndim != 1:
+        return images, labels, sample_weight
+    weights = checks.weights("sample_weight", sample_weight, len(classes))
+    pictures = checks.array("images", images)
+    if weights.all() or pictures.ndim < 3 or len(pictures) != len(weights):
+        return images, labels, weights
+    kept = weights > 0
+    share = kept.sum() / len(kept)
+    _core.check_memory("images: a copy of those of a weight above 0", int(share * pictures.nbytes))
+    return pictures[kept], classes[kept], weights[kept]
+
+
 class Updates:
     """Has a network, an optimizer with what it remembers, and the last weights known to be good.
 
@@ -51,11 +68,11 @@ class Updates:
     def __init__(
         self,
         network: LeNet5,
-        optimizer: Optimizer | None,
+        optimizer: Optimizer | str | None,
         loss: str | None,
         j: float,
         temperature: float,
-        distort: Distortion | None,
+        distort: Distortion | str | None,
         seed: int | None,
         freeze: Iterable[str],
         num_threads: int | None,
@@ -63,11 +80,14 @@ class Updates:
         self.network = checks.instance("network", network, LeNet5, "a LeNet5")
         if optimizer is None:
             optimizer = Adam(1e-3)
-        self.optimizer = checks.instance(
-            "optimizer", optimizer, Optimizer, "SGD(...), Adam(...) or SDLM(...)"
+        self.optimizer = optimizer = checks.named(
+            "optimizer", optimizer, OPTIMIZERS, Optimizer, "SGD(...), Adam(...), SDLM(...)"
         )
+        self._factors = Factors(optimizer)
         if distort is not None:
-            checks.instance("distort", distort, Distortion, "a Distortion or None")
+            distort = checks.named(
+                "distort", distort, DISTORTIONS, Distortion, "a Distortion, None"
+            )
         self.distort = distort
         criterion = losses.checked(
             loss, j, temperature, network.codes is not None, network.architecture.blank
@@ -120,7 +140,12 @@ class Updates:
         return self._state.n_updates
 
     def step(
-        self, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        num_threads: int | None = None,
     ) -> float:
         """Make one update on one batch, at the optimizer's rate without its schedule.
 
@@ -130,6 +155,9 @@ class Updates:
             loss of strings
         labels : integer array (N,), or an integer for one image; with a loss of strings as many
             texts, or arrays of classes, or a text for one strip
+        sample_weight : array (N,), optional
+            What each image counts in the mean (see `LeNet5.loss_and_gradient`). Those of weight 0
+            are left out. Strings have none.
         num_threads : int, optional
             None: the trainer's.
 
@@ -146,9 +174,15 @@ class Updates:
             images earlier).
         """
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels, LOOKS_OF_STEP)
+        samples = self._samples(images, labels, LOOKS_OF_STEP, sample_weight)
         self._prepare(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
+
+    def _rate(self, step: int, n_steps: int, epoch: int) -> float:
+        """Give the rate of an update; warn of a schedule that seems to give rates."""
+        rate = self.optimizer.rate(step, n_steps, epoch)
+        self._factors.look(rate, step, n_steps)
+        return rate
 
     def _threads(self, num_threads: int | None) -> int | None:
         if num_threads is None:
@@ -157,11 +191,15 @@ class Updates:
         return num_threads
 
     def _samples(
-        self, images: ArrayLike, labels: ArrayLike, learn: int
+        self, images: ArrayLike, labels: ArrayLike, learn: int, weights: ArrayLike | None
     ) -> _core.Samples | _core.LabelledPictures:
         if self._learns_strings:
+            if weights is not None:
+                raise ValueError("sample_weight: got weights, want None with strings")
             return strings_of(self.network, images, labels)
-        samples = _core.Samples(self.network._network, images, labels, learn)
+        if weights is not None:
+            images, labels, weights = _weighted(images, labels, weights)
+        samples = _core.Samples(self.network._network, images, labels, learn, weights=weights)
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
         return samples
@@ -270,6 +308,8 @@ class Updates:
                 k, _, total_loss, n_errors = run.done
                 if batch is not None:
                     k, n_errors = k + 1, n_errors + result[1]
-                    total_loss += result[0] * len(batch)
+                    total_loss += result[0] * (
+                        samples.weight(batch) if isinstance(samples, _core.Samples) else len(batch)
+                    )
                 run.done = k, self.n_updates, total_loss, n_errors
             return result

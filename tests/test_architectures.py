@@ -463,9 +463,9 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
         ),
     ),
     (
-        {"layers": (Conv("c", 6, 5, activation="gelu"), END)},
+        {"layers": (Conv("c", 6, 5, activation="step"), END)},
         ValueError,
-        "layer 'c': activation: got 'gelu', want one of identity, scaled_tanh, tanh, relu, sigmoid",
+        "layer 'c': activation: got 'step', want one of identity, scaled_tanh, tanh, relu, sigmoid",
     ),
     (
         {"layers": (SubsampleOf("s", None), END)},
@@ -848,7 +848,7 @@ def test_activation_below_an_rbf_layer_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "error"), [("gelu", ValueError), (None, TypeError), (["relu"], TypeError)]
+    ("activation", "error"), [("step", ValueError), (None, TypeError), (["relu"], TypeError)]
 )
 def test_with_activation_refuses(activation: Any, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:

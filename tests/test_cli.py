@@ -227,6 +227,17 @@ def test_distort_shows_other_images(monkeypatch, capsys, tmp_path):
     assert not np.array_equal(network.parameters, plain.parameters)
 
 
+def test_a_kind_of_distortion(monkeypatch, capsys, tmp_path):
+    given = ("--batch-size", "128", "--distort")
+    by_default, _ = train_here(monkeypatch, capsys, tmp_path, *given)
+    affine, output = train_here(monkeypatch, capsys, tmp_path, *given, "affine")
+    np.testing.assert_array_equal(affine.parameters, by_default.parameters)
+    assert "; distorted; seed 0;" in output
+    world, output = train_here(monkeypatch, capsys, tmp_path, *given, "world")
+    assert "; distorted as the world does; seed 0;" in output
+    assert not np.array_equal(world.parameters, affine.parameters)
+
+
 def test_quiet_leaves_the_epochs_out(tmp_path):
     output = succeeded(run("train", "--quiet", "--dataset", "digits", "--epochs", 2, cwd=tmp_path))
     assert not re.search(r"^epoch", output, re.M)

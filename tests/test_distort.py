@@ -369,7 +369,10 @@ def test_strengths_are_numbers_and_stay() -> None:
 
 
 def test_a_trainer_takes_a_distortion_and_grey_images_only(images: np.ndarray) -> None:
-    with pytest.raises(TypeError, match=r"distort: got 0\.1, want a Distortion or None"):
+    with pytest.raises(
+        TypeError,
+        match=r"distort: got 0\.1, want a Distortion, None or one of affine, slight, world",
+    ):
         Trainer(LeNet5(), distort=0.1)
     net = LeNet5(LENET5_28)
     before = net.parameters.copy()

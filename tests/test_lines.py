@@ -25,11 +25,12 @@ from lenet_c import (
     ModelFileError,
     Rejection,
     datasets,
+    decoding,
     line_calibration,
     lines,
     preprocess,
 )
-from lenet_c.strips import MARGIN, REACH, boxes_of
+from lenet_c.strips import MARGIN, REACH, VIEWS, boxes_of
 
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
@@ -207,6 +208,63 @@ def test_the_temperature_is_that_of_the_network(reader, read_right):
     (reading,) = reader.read_strips([strip])
     wanted = lenet_c.decoding.decode(reader.outputs([strip])[0] / 3, "0123456789", 10)
     assert reading.probability == pytest.approx(wanted.probability, rel=1e-4)
+
+
+def test_several_views(quick_reader, read_right):
+    strips = [preprocess.line(picture) for _, picture, _ in read_right[:4]]
+    once = quick_reader.read_strips(strips, views=1, n_best=3)
+    for one, other in zip(quick_reader.read_strips(strips, n_best=3), once, strict=True):
+        assert (one.text, one.probability) == (other.text, other.probability)
+    several = quick_reader.read_strips(strips, views=3, n_best=3)
+    for k, strip in enumerate(strips):
+        mean: dict[str, float] = {}
+        for view in VIEWS[:3]:
+            (reading,) = quick_reader.read_strips([view.of(strip)], n_best=lines.IN_EACH_VIEW)
+            for text, p in [(reading.text, reading.probability), *reading.alternatives]:
+                mean[text] = mean.get(text, 0.0) + p / 3
+        best = max(mean, key=mean.__getitem__)
+        assert several[k].text == best
+        assert several[k].probability == pytest.approx(mean[best], rel=1e-5)
+        for text, p in several[k].alternatives:
+            assert p == pytest.approx(mean[text], rel=1e-5)
+        assert len(several[k].confidence) == len(several[k].boxes) == len(best)
+        if several[k].text == once[k].text:
+            np.testing.assert_allclose(several[k].boxes, once[k].boxes, atol=3)
+    for bad in (0, len(VIEWS) + 1):
+        with pytest.raises(ValueError, match="views"):
+            quick_reader.read_strips(strips, views=bad)
+
+
+def test_places_of_a_view_lead_back_to_the_strip():
+    for at in (20, 75, 130):
+        strip = np.zeros((32, 150), np.uint8)
+        strip[15:17, at - 1 : at + 1] = 255
+        for view in VIEWS:
+            seen = view.of(strip).sum(axis=0, dtype=float)
+            middle = seen @ (np.arange(len(seen)) + 0.5) / seen.sum()
+            position = np.array([(middle - 16 + MARGIN) / 4])  # that has the column in its middle
+            assert view.in_strip(strip, position, 32) * 4 + 16 - MARGIN == pytest.approx(
+                at, abs=0.3
+            )
+
+
+def test_a_string_that_the_first_view_does_not_show(quick_reader, monkeypatch):
+    strip = np.zeros((32, 150), np.uint8)
+    strip[6:26, 40:44] = strip[6:26, 100:104] = 255
+    spans = np.array([[10, 12], [25, 27]], np.int32)
+    one, other = (
+        decoding.Decoded(text, tuple(map(int, text)), math.log(p), 0.0, np.full(2, p), spans)
+        for text, p in (("17", 0.4), ("11", 0.9))
+    )
+    answers = iter([one, other])
+    monkeypatch.setattr(decoding, "decode", lambda *given, **how: next(answers))
+    (reading,) = quick_reader.read_strips([strip], views=2, n_best=2)
+    assert reading.text == "11"
+    assert reading.probability == pytest.approx(0.45)
+    assert reading.confidence.tolist() == pytest.approx([0.45, 0.45])
+    assert reading.alternatives == (("17", pytest.approx(0.2)),)
+    places = VIEWS[1].in_strip(strip, spans, 32)
+    np.testing.assert_array_equal(reading.boxes, boxes_of(strip, places, 32, np.eye(2, 3)))
 
 
 def test_the_next_best(quick_reader, read_right):

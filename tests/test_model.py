@@ -515,7 +515,7 @@ def test_notes_that_cannot_be_saved(
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: LeNet5("lenet5-1998"), TypeError, "architecture: got 'lenet5-1998', want an Arch"),
+        (lambda: LeNet5(b"x"), TypeError, "architecture: got b'x', want an Architecture or one"),
         (
             lambda: LeNet5(LENET5_1998, codes=np.ones((10, 83))),
             ValueError,

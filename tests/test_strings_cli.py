@@ -273,7 +273,10 @@ def test_the_settings_of_training_reach_it(command, tmp_path, monkeypatch):
     own += ("--freeze", "C1,C3", "--no-distort", "--dataset", "digits")
     assert command(*given, *own)[0] == 0
     assert command(*given[:4], "strings", *given[5:])[0] == 0
-    (_, _, plain), (reader, fields, settings), (shipped, _, _) = told
+    assert command(*given, "--distort")[0] == command(*given, "--distort", "world")[0] == 0
+    (_, _, plain), (reader, fields, settings), (shipped, _, _) = told[:3]
+    assert [one.get("distort") for _, _, one in told[3:]] == [None, "world"]
+    assert ("distort" in told[3][2], told[3][2]["verbose"]) == (False, False)
     assert (shipped.network.parameters == LeNet5.pretrained("strings").parameters).all()
     assert len(fields) == 60
     assert (plain["steps"], plain["batch_size"], plain["seed"]) == (2000, 64, 0)

@@ -62,6 +62,51 @@ INLINE void weight_tile(const int TAPS, const int MAPS, const lenet_conv_shape *
     }
 }
 
+/* The same for one output map, where the taps of one kernel row are too few sums for multiply-adds not
+ * to wait: some kernel rows at a time. */
+enum { WEIGHT_SUMS = 12, WEIGHT_ROWS = 4 };
+
+/* The most kernel rows of so many taps */
+#define WEIGHT_ROWS_OF(TAPS) \
+    (WEIGHT_SUMS / (TAPS) < WEIGHT_ROWS ? WEIGHT_SUMS / (TAPS) : WEIGHT_ROWS)
+
+INLINE void weight_tile_of_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s, int t,
+                                int tap_row, int tap_column, int n_rows, const float *in,
+                                const float *delta, float *dweights)
+{
+    const int K = s->kernel;
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
+    in += tap_row * in_row + tap_column * LANES;
+    delta += s->target[t] * s->out_height * out_row;
+    dweights += (((ptrdiff_t)s->connection[t] * K + tap_row) * K + tap_column) * LANES;
+    vf sum[WEIGHT_ROWS][5];
+    UNROLL
+    for (int i = 0; i < ROWS; i++)
+        UNROLL
+        for (int j = 0; j < TAPS; j++) sum[i][j] = vf_load(dweights + (i * K + j) * LANES);
+    for (int y = 0; y < n_rows; y++, in += in_row, delta += out_row) {
+        const float *row[WEIGHT_ROWS];
+        UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            row[i] = in + i * in_row;
+            PIN(row[i]);
+        }
+        for (ptrdiff_t x = 0; x < out_row; x += LANES) {
+            vf here = vf_in_register(vf_load(delta + x));
+            UNROLL
+            for (int i = 0; i < ROWS; i++)
+                UNROLL
+                for (int j = 0; j < TAPS; j++)
+                    vf_accumulate(&sum[i][j], vf_load(row[i] + x + j * LANES), here);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < ROWS; i++)
+        UNROLL
+        for (int j = 0; j < TAPS; j++) vf_store(dweights + (i * K + j) * LANES, sum[i][j]);
+}
+
 /* All that one input map feeds, from some rows of deltas. */
 OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const float *in,
                          const float *delta, float *dweights, float *dbias)
@@ -73,6 +118,14 @@ OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const f
     for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
         int first = s->target_begin[map] + p.start;
         for (lenet_pieces j = lenet_cut(K, WEIGHT_TAPS); j.size; j = lenet_next(j)) {
+            if (p.size == 1 && (j.size < WEIGHT_TAPS || !HOLD_WEIGHTS)) {
+                for (lenet_pieces i = lenet_cut(K, WEIGHT_ROWS_OF(j.size)); i.size; i = lenet_next(i))
+                    WITH_SIZE(TAPS, j.size, WEIGHT_TAPS,
+                              WITH_SIZE(ROWS, i.size, WEIGHT_ROWS_OF(TAPS),
+                                        weight_tile_of_rows(TAPS, ROWS, s, first, i.start, j.start,
+                                                            n_rows, in, delta, dweights)))
+                continue;
+            }
             WITH_SIZE(TAPS, j.size, WEIGHT_TAPS,
                       WITH_SIZE(MAPS, p.size, WEIGHT_MAPS,
                                 for (int i = 0; i < K; i++)

@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 import lenet_c
 from lenet_c import calibration, checks
 from lenet_c.cpu import MAX_THREADS
+from lenet_c.distort import DISTORTIONS
 from lenet_c.folders import FORMS, TABLE
 from lenet_c.layers import ACTIVATIONS
 from lenet_c.losses import LOSSES
 from lenet_c.networks import LENET5_1998, NETWORKS
-from lenet_c.optimizers import SCHEDULES
-from lenet_c.recipes import RECIPES
+from lenet_c.optimizers import OPTIMIZERS, SCHEDULES
 from lenet_c.rejection import Rejection
+from lenet_c.strips import VIEWS
 
 Command = Callable[[argparse.Namespace], "int | None"]
 
@@ -188,7 +189,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     option("--temperature", type=_number, help="what the loss divides outputs by: 1e-30 to 1e30")
     option(
         "--optimizer",
-        choices=list(RECIPES[LENET5_1998.name].optimizers),
+        choices=list(OPTIMIZERS),
         help="with settings of its own where the options below do not say",
     )
     option("--rate", type=_number, help="learning rate")
@@ -206,8 +207,18 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
     option(
         "--distort",
-        action=argparse.BooleanOptionalAction,
-        help="show the images randomly moved and deformed (default: only slightly, with --from)",
+        nargs="?",
+        const=True,
+        choices=list(DISTORTIONS),
+        help="show the images randomly moved and deformed, by affine maps if no kind is named "
+        "(default: only slightly, with --from)",
+    )
+    option(
+        "--no-distort",
+        dest="distort",
+        action="store_const",
+        const=False,
+        help="show the images as they are",
     )
     _add_threads(train)
     option("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
@@ -266,6 +277,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     read.add_argument(
         "--length", type=_length, metavar="N|N-M", help="how many characters, as 5, or 4-9"
+    )
+    read.add_argument(
+        "--views",
+        type=_whole(1, len(VIEWS)),
+        default=1,
+        metavar="N",
+        help=f"look at each line so often, slightly changed, up to {len(VIEWS)}: surer and slower",
     )
     read.add_argument(
         "--reject",

@@ -7,7 +7,6 @@ import csv
 import json
 import sys
 import time
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,13 @@ from lenet_c.classes import DIGITS, shortened
 from lenet_c.commands.data import dataset, is_pictures, told_refused
 from lenet_c.commands.errors import fail, one_line
 from lenet_c.commands.files import check_model_name, check_output, network_of
-from lenet_c.commands.progress import Steps
 from lenet_c.cpu import cpu_info, get_num_threads
 from lenet_c.folders import FORMS, TABLE, has_fields
 from lenet_c.lines import LineEvaluation, LineReader
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_STRINGS
 from lenet_c.optimizers import Adam, OneCycle
+from lenet_c.progress import steps_shown
 from lenet_c.recipes import strings as recipe
 
 BATCH = 64
@@ -56,7 +55,9 @@ def read(arguments: argparse.Namespace) -> int:
     for path in arguments.fields:
         error = ""
         try:
-            answer = reader.read(path, automaton=automaton, reject=arguments.reject)
+            answer = reader.read(
+                path, automaton=automaton, views=arguments.views, reject=arguments.reject
+            )
         except (MemoryError, OSError, ValueError) as problem:
             # the other pictures are read all the same
             error, code = _named(path, one_line(problem)), 2
@@ -122,7 +123,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
         f"updates of {batch} strips; seed {arguments.seed}; threads {get_num_threads()}"
     )
     began = time.perf_counter()
-    with _progress(arguments, steps, batch) as progress:
+    with steps_shown(not arguments.quiet, steps, batch) as progress:
         reader = recipe.train(
             *learnt,
             steps=steps,
@@ -183,30 +184,27 @@ def train_fields(network: LeNet5, arguments: argparse.Namespace) -> None:
     if validation is not None and not new:
         print(f"before: {told(reader.evaluate(validation), 'validation')}")
     began = time.perf_counter()
-    settings: dict[str, Any] = {} if arguments.distort in (None, True) else {"distort": None}
-    with _progress(arguments, steps, batch) as progress:
-
-        def step(k: int, loss: float) -> None:
-            looked = bool(reader.history) and reader.history[-1]["step"] == k
-            wrong = reader.history[-1]["val_error_rate"] if looked else None
-            progress.step(k, loss, wrong)
-
-        try:
-            reader.fit(
-                fields,
-                steps=steps,
-                validation_data=validation,
-                synthetic=synthetic,
-                batch_size=batch,
-                optimizer=Adam(rate, schedule=OneCycle()),
-                seed=arguments.seed,
-                freeze=() if arguments.freeze is None else arguments.freeze.split(","),
-                on_step=None if progress is None else step,
-                **settings,
-            )
-        except FloatingPointError as error:
-            reason = str(error).partition(";")[0]
-            raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
+    settings: dict[str, Any] = {}
+    if isinstance(arguments.distort, str):
+        settings["distort"] = arguments.distort
+    elif arguments.distort is False:
+        settings["distort"] = None
+    try:
+        reader.fit(
+            fields,
+            steps=steps,
+            validation_data=validation,
+            synthetic=synthetic,
+            batch_size=batch,
+            optimizer=Adam(rate, schedule=OneCycle()),
+            seed=arguments.seed,
+            freeze=() if arguments.freeze is None else arguments.freeze.split(","),
+            verbose=not arguments.quiet,
+            **settings,
+        )
+    except FloatingPointError as error:
+        reason = str(error).partition(";")[0]
+        raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
     seconds = time.perf_counter() - began
     if validation is not None:
         _calibrate(lambda: reader.calibrate(validation))
@@ -232,10 +230,6 @@ def _refuse(arguments: argparse.Namespace, what: str, options: tuple[str, ...]) 
             raise ValueError(f"--{option} is not for {what}")
     if arguments.form != FORMS[0]:
         raise ValueError(f"--form is not for {what}")
-
-
-def _progress(arguments: argparse.Namespace, steps: int, strips: int) -> Any:
-    return nullcontext() if arguments.quiet else Steps(steps, strips)
 
 
 def _calibrate(calibrate: Any) -> None:

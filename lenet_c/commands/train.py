@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import os
 import time
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,18 @@ from lenet_c.commands.files import (
     grey_network_of,
     save_plots,
 )
-from lenet_c.commands.progress import Progress
 from lenet_c.cpu import get_num_threads
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN, NETWORKS
 from lenet_c.optimizers import SDLM, SGD, Optimizer
 from lenet_c.recipes import DISTORTED, RECIPES, Recipe, fine_tuning
 from lenet_c.trainer import Trainer
+
+_HOW_DISTORTED = {
+    distort.AFFINE: "distorted",
+    distort.SLIGHT: "slightly distorted",
+    distort.WORLD: "distorted as the world does",
+}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -87,19 +91,17 @@ def run(arguments: argparse.Namespace) -> None:
         trainer.callbacks.append(best)
     watched = data.test if arguments.plot is not None and validation is None else validation
     began = time.perf_counter()
-    with Progress(epochs, len(images)) if not arguments.quiet else nullcontext() as progress:
-        if progress is not None:
-            trainer.callbacks.append(progress)
-        try:
-            if arguments.resume is not None and os.path.exists(arguments.resume):
-                trainer = _resumed(arguments.resume, trainer, epochs)
-                network = trainer.network
-                trainer.resume(images, labels, watched, checkpoint=arguments.resume)
-            else:
-                trainer.fit(images, labels, epochs, watched, checkpoint=arguments.resume)
-        except FloatingPointError as error:
-            reason = str(error).partition(";")[0]
-            raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
+    how = {"checkpoint": arguments.resume, "verbose": not arguments.quiet}
+    try:
+        if arguments.resume is not None and os.path.exists(arguments.resume):
+            trainer = _resumed(arguments.resume, trainer, epochs)
+            network = trainer.network
+            trainer.resume(images, labels, watched, **how)
+        else:
+            trainer.fit(images, labels, epochs, watched, **how)
+    except FloatingPointError as error:
+        reason = str(error).partition(";")[0]
+        raise FloatingPointError(f"{reason}; nothing is saved, try a lower --rate") from None
     seconds = time.perf_counter() - began
     if best is not None and best.epoch is not None:
         print(f"kept the weights of epoch {best.epoch}, with the lowest validation loss")
@@ -155,6 +157,8 @@ def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = Fals
         recipe = fine_tuning(recipes.get(network.architecture.name, recipes[likely]), has_new)
         if arguments.distort is None:
             recipe = dataclasses.replace(recipe, distortion=distort.SLIGHT)
+    if isinstance(arguments.distort, str):
+        recipe = dataclasses.replace(recipe, distortion=distort.DISTORTIONS[arguments.distort])
     recipe = recipe.with_optimizer(_optimizer(recipe, arguments))
     loss = arguments.loss or recipe.loss
     if arguments.j is not None and loss != "map":
@@ -276,7 +280,7 @@ def _settings(trainer: Trainer) -> str:
         words.append(f"weight decay {optimizer.weight_decay:g}")
     words.append(f"batch {trainer.batch_size}")
     if trainer.distort is not None:
-        words.append("slightly distorted" if trainer.distort == distort.SLIGHT else "distorted")
+        words.append(_HOW_DISTORTED.get(trainer.distort, "distorted"))
     if trainer._frozen:
         words.append(f"frozen {', '.join(trainer._frozen)}")
     return "; ".join(words)

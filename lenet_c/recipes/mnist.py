@@ -21,7 +21,6 @@ from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
 from lenet_c.recipes.recipe import Recipe
-from lenet_c.trainer import Trainer
 
 __all__ = ["RECIPES", "main", "train"]
 
@@ -53,20 +52,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 _HELD_OUT = 6  # of the training images the last sixth, which calibrates
 
 
-class _Lines:
-    """A trainer's callback that prints a line a pass."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
-        print(
-            f"pass {record['epoch']}/{self.epochs}  loss {record['loss']:.4f}  "
-            f"error {record['error_rate']:.2%} (distorted images)  {record['seconds']:.1f} s",
-            flush=True,
-        )
-
-
 def train(
     recipe: Recipe,
     data: datasets.Arrays,
@@ -95,10 +80,8 @@ def train(
     """
     epochs = recipe.epochs if epochs is None else epochs
     network = LeNet5(recipe.architecture, seed=seed)
-    trainer = recipe.trainer(
-        network, seed=seed, callbacks=[_Lines(epochs)], num_threads=num_threads
-    )
-    trainer.fit(*data, epochs)
+    trainer = recipe.trainer(network, seed=seed, num_threads=num_threads)
+    trainer.fit(*data, epochs, verbose=2)
     return network
 
 
