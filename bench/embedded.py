@@ -1,4 +1,4 @@
-"""How large the C library is with some of its instruction sets.
+"""How large the C library is with some of its instruction sets, built by CMake.
 
 python -m bench.embedded
 """
@@ -9,6 +9,8 @@ import platform
 import subprocess
 import tempfile
 from pathlib import Path
+
+from bench import common
 
 CSRC = Path(__file__).parent.parent / "csrc"
 LEFT_OUT = {
@@ -33,7 +35,8 @@ def size_of(left_out: tuple[str, ...], folder: Path) -> int:
 
 
 def main() -> None:
-    """Print the table."""
+    """Read the command line, print the table."""
+    common.parser("embedded", __doc__).parse_args()
     print(f"| {platform.machine()} | kB |\n| --- | ---: |")
     for name, left_out in LEFT_OUT.items():
         with tempfile.TemporaryDirectory() as folder:

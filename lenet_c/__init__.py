@@ -12,12 +12,14 @@ if TYPE_CHECKING:
         datasets,
         decoding,
         distort,
+        export,
         graphs,
         kernels,
         lines,
         patterns,
         plot,
         preprocess,
+        weights,
     )
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
@@ -97,6 +99,7 @@ __all__ = [
     "datasets",
     "decoding",
     "distort",
+    "export",
     "get_include",
     "get_memory_limit",
     "get_num_threads",
@@ -110,6 +113,7 @@ __all__ = [
     "set_memory_limit",
     "set_num_threads",
     "set_threading",
+    "weights",
 ]
 
 
@@ -145,9 +149,10 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "estimator", "graphs", "headers", "history", "inputs"),
-    *("kernels", "layers", "lines", "losses", "memory", "model", "networks", "optimizers"),
-    *("patterns", "plot", "preprocess", "recipes", "rejection", "serialization", "tables", "trainer"),
+    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "headers", "history"),
+    *("inputs", "kernels", "layers", "lines", "losses", "memory", "model", "networks"),
+    *("optimizers", "patterns", "plot", "preprocess", "recipes", "rejection", "serialization"),
+    *("tables", "trainer", "weights"),
 )
 
 
