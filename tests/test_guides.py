@@ -260,8 +260,10 @@ NOT_RUN = {
             *("cmake -S csrc -B build/c", "cmake --build build/c", "ctest --test-dir build/c"),
             'cmake --install build/c --prefix "$HOME/.local"',
             "cc -std=c11 reader.c $(pkg-config --cflags --libs lenet_c) -o reader",
-            "./reader \"$(python -c 'import lenet_c; print(lenet_c.__path__[0])')"
-            '/pretrained/mnist.npz" digit.pgm',
+            (
+                "./reader \"$(python -c 'import lenet_c; print(lenet_c.__path__[0])')"
+                '/pretrained/mnist.npz" digit.pgm'
+            ),
             'rustc --edition 2021 -O reader.rs -L "$HOME/.local/lib" -l lenet',
         ],
         "no Python; test_c_library.py does the same in folders of its own",
