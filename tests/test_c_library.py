@@ -217,6 +217,7 @@ def test_metadata_that_cannot_be(change, status):
         (0, {"maps": 4096}),
         (0, {"maps": -1}),
         (0, {"kernel": 9}),
+        (0, {"kernel": 5}),  # fewer parameters than the file has
         (0, {"padding": 3}),
         (0, {"kind": "other"}),
         (0, {"dilation": 2}),
@@ -231,6 +232,46 @@ def test_metadata_that_cannot_be(change, status):
 )
 def test_layers_that_cannot_be(layer, change):
     with native.loaded(changed(change, layer)) as (status, _):
+        assert status == native.BAD_FILE
+
+
+def test_a_wrong_checksum_is_noticed():
+    """In a zip file that is right."""
+    content = packed(networks()[0])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    at = len(members["parameters.npy"]) - 1
+    for name in ("parameters.npy", "checksum.npy"):
+        values = bytearray(members[name])
+        values[min(at, len(values) - 1)] ^= 1
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            for other, member in members.items():
+                archive.writestr(zipfile.ZipInfo(other), bytes(values) if other == name else member)
+        with native.loaded(out.getvalue()) as (status, _):
+            assert status == native.BAD_FILE
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(16, 1), (20, 1), (24, 1), (42, 1), (42, 1 << 30), (10, 8)]
+)
+def test_a_directory_that_lies_is_noticed(field, value):
+    """Of its last entry: checksum, sizes, place, compression."""
+    content = bytearray(packed(networks()[0]))
+    at = content.rindex(b"PK\x01\x02") + field
+    content[at] ^= value & 255
+    content[at + 3] ^= value >> 24
+    guarded = native.Guarded(len(content))
+    with native.loaded(bytes(content), guarded) as (status, _):
+        assert status == native.BAD_FILE
+
+
+def test_a_member_that_is_longer_than_the_file_is_not_read():
+    content = bytearray(packed(networks()[0]))
+    at = content.rindex(b"PK\x01\x02")
+    for field in (20, 24):
+        content[at + field : at + field + 4] = (1 << 27).to_bytes(4, "little")
+    with native.loaded(bytes(content), native.Guarded(len(content))) as (status, _):
         assert status == native.BAD_FILE
 
 
