@@ -56,6 +56,24 @@ def with_reader(code, reader, folder):
     return code.replace("LineReader.pretrained()", 'LineReader.load("quick.npz")')
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if "```python" in PAGES[name]])
+def test_a_page_says_what_its_code_needs(name):
+    tomllib = pytest.importorskip("tomllib")
+    prose = re.sub(r"```.*?```", "", PAGES[name], flags=re.DOTALL)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = prose.lower()
+    for named in re.findall(r"lenet_c\[([a-z,]+)\]", prose):
+        for extra in named.split(","):
+            said += " ".join(extras["optional-dependencies"][extra])
+    said = said.replace("scikit-learn", "sklearn").replace("pillow", "pil")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGES[name], re.DOTALL))
+    imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    if "lenet_c.plot" in code:
+        imported.add("matplotlib")
+    others = imported - {"lenet_c", "numpy", "bench", *sys.stdlib_module_names}
+    assert [module for module in sorted(others) if module.lower() not in said] == []
+
+
 def test_the_readme(tmp_path):
     draw_digits(tmp_path)
     code, _ = pasted.blocks(README)
