@@ -460,7 +460,7 @@ class LeNetClassifier(
         return dataclasses.replace(architecture, input_shape=size)
 
     def _new_network(self, architecture: Architecture, classes: NDArray[Any], seed: int) -> LeNet5:
-        names = [_name(label, place) for place, label in enumerate(classes.tolist())]
+        names = _names(classes.tolist())
         if isinstance(self.network, LeNet5):
             codes_of_all = _codes_beside(self.network, names, seed)
             return self.network.with_classes(names, codes=codes_of_all, seed=seed)
@@ -693,14 +693,24 @@ def _check_masks(name: str, given: Any) -> None:
         checks.array(name, given)
 
 
-def _name(label: Any, place: int) -> str:
-    """Give what a class is called: as its label, 3 for 3.0, or by its place if that is no name."""
-    name = str(int(label) if isinstance(label, float) and label.is_integer() else label)
-    try:
-        (name,) = checked_names("y", [name], 1)
-    except ValueError:  # empty, too long or not plain
-        return f"class {place}"
-    return name
+def _names(labels: list[Any]) -> list[str]:
+    """Give what classes are called: as their labels, 3 for 3.0, or by place where that is no name.
+
+    No name is an empty text, one that is too long, or one that is not plain.
+    """
+    names = [
+        str(int(label) if isinstance(label, float) and label.is_integer() else label)
+        for label in labels
+    ]
+    for place, name in enumerate(names):
+        try:
+            checked_names("y", [name], 1)
+        except ValueError:
+            other = f"class {place}"
+            while other in names:
+                other += "'"
+            names[place] = other
+    return names
 
 
 def _codes_beside(network: LeNet5, names: list[str], seed: int) -> NDArray[np.float32] | None:

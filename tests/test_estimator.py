@@ -252,6 +252,7 @@ def test_what_is_masked_is_refused(
         [0.0, 1.0],
         np.array(["α", "a long name, with spaces"], object),
         ["\n", "x" * 300],
+        ["\n", "class 0"],
     ],
     ids=str,
 )
