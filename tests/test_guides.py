@@ -13,6 +13,7 @@ import numpy as np
 import pasted
 import pytest
 import readers
+import test_interchange_guide
 import test_recipes
 
 from bench import chart
@@ -205,6 +206,7 @@ ELSEWHERE = {
         test_pictures_of_several_channels,
     ),
     "docs/callbacks.md": (test_the_guide_to_callbacks, test_the_guides_loggers),
+    "docs/interchange.md": (test_interchange_guide.test_the_guides_code,) * 4,  # a block each
     "docs/lines.md": (test_the_guide_to_lines,),
     "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
     "docs/reproduction.md": (test_the_papers_training,),
