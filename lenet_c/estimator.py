@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from lenet_c import _core, checks, codes
 from lenet_c.architecture import Architecture
 from lenet_c.callbacks import BestWeights, EarlyStopping
+from lenet_c.callbacks import checked as checked_callbacks
+from lenet_c.classes import checked_names, shared
 from lenet_c.columns import FARTHEST, Features, Pixels, cells_of, side_of
 from lenet_c.distort import Distortion
 from lenet_c.model import LeNet5
@@ -325,7 +326,14 @@ class LeNetClassifier(
         checks.real("learning_rate", self.learning_rate, 0.0, in_float32=True)
         if self.optimizer is not None:
             self._optimizer("one_cycle")
+        checks.truth("warm_start", self.warm_start)
         checks.truth("early_stopping", self.early_stopping)
+        checks.real("validation_fraction", self.validation_fraction, 0.0, 1.0, "neither")
+        checks.whole("n_iter_no_change", self.n_iter_no_change, 1)
+        checks.real("tol", self.tol, 0.0)
+        checked_callbacks(self.callbacks)
+        self._check_class_weight()
+        self._check_n_jobs()
         if isinstance(self.network, str):
             checks.one_of("network", self.network, NETWORKS)
         elif not isinstance(self.network, (Architecture, LeNet5)):
@@ -339,6 +347,24 @@ class LeNetClassifier(
                 "one without"
             )
 
+    def _check_class_weight(self) -> None:
+        if isinstance(self.class_weight, str):
+            checks.one_of("class_weight", self.class_weight, ("balanced",), " or a dict")
+        elif self.class_weight is not None:
+            wanted = "a dict by label, 'balanced' or None"
+            by_label = checks.instance("class_weight", self.class_weight, dict, wanted)
+            for label, weight in by_label.items():
+                checks.real(f"class_weight: {checks.short(label)}", weight, 0.0)
+
+    def _check_n_jobs(self) -> None:
+        given = self.n_jobs
+        is_whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+        if given is not None and (not is_whole or given == 0):
+            raise (ValueError if is_whole else TypeError)(
+                f"n_jobs: got {checks.short(given)}, want a number of threads, -1 for one for each "
+                "processor, or None"
+            )
+
     def _architecture(self) -> Architecture:
         """Give the layers asked for, before classes and sizes of the data are known."""
         if isinstance(self.network, str):
@@ -350,6 +376,8 @@ class LeNetClassifier(
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
         """Check what is learnt from: rows (N, columns), labels, weights."""
         flat, shape = _flat(X)
+        _check_masks("y", y)
+        _check_masks("sample_weight", sample_weight)
         x, labels = validate_data(self, flat, y, reset=begins)
         check_classification_targets(labels)
         if begins:
@@ -395,7 +423,10 @@ class LeNetClassifier(
         _, height, width = architecture.image_shape
         if shape is None:
             if self.distort is not None:
-                raise ValueError("distort: got a Distortion, want None: columns are no pixels")
+                given = "a Distortion"
+                if isinstance(self.distort, str):
+                    given = checks.short(self.distort)
+                raise ValueError(f"distort: got {given}, want None: columns are no pixels")
             self._form = Features.learn(x, weights, (height, width))
         else:
             self._form = Pixels.learn(x, shape, architecture, self.white, self.invert)
@@ -429,13 +460,13 @@ class LeNetClassifier(
         return dataclasses.replace(architecture, input_shape=size)
 
     def _new_network(self, architecture: Architecture, classes: NDArray[Any], seed: int) -> LeNet5:
-        names = [str(label) for label in classes.tolist()]
+        names = _names(classes.tolist())
         if isinstance(self.network, LeNet5):
-            return self.network.with_classes(names, seed=seed)
+            codes_of_all = _codes_beside(self.network, names, seed)
+            return self.network.with_classes(names, codes=codes_of_all, seed=seed)
         architecture = architecture.with_classes(len(classes))
         network = LeNet5(architecture, seed=seed, codes=_codes(architecture, names, seed))
-        with contextlib.suppress(ValueError):  # names too long, or not plain
-            network.class_names = names
+        network.class_names = names
         return network
 
     def _classes_of(self, labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -634,6 +665,7 @@ class LeNetClassifier(
 def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """Give pictures as rows, with the shape of one; other X as they are, and None."""
     given = X
+    _check_masks("X", X)
     if not hasattr(X, "shape"):
         given = checks.array("X", X)
     if len(given.shape) not in (3, 4):
@@ -653,6 +685,46 @@ def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             f"{_core.MAX_CHANNELS} channels{hint}"
         )
     return given.reshape(n, int(np.prod(shape))), tuple(shape)
+
+
+def _check_masks(name: str, given: Any) -> None:
+    """Raise ValueError where something is masked: scikit-learn would take what is below."""
+    if isinstance(given, np.ma.MaskedArray):
+        checks.array(name, given)
+
+
+def _names(labels: list[Any]) -> list[str]:
+    """Give what classes are called: as their labels, 3 for 3.0, or by place where that is no name.
+
+    No name is an empty text, one that is too long, or one that is not plain.
+    """
+    names = [
+        str(int(label) if isinstance(label, float) and label.is_integer() else label)
+        for label in labels
+    ]
+    for place, name in enumerate(names):
+        try:
+            checked_names("y", [name], 1)
+        except ValueError:
+            other = f"class {place}"
+            while other in names:
+                other += "'"
+            names[place] = other
+    return names
+
+
+def _codes_beside(network: LeNet5, names: list[str], seed: int) -> NDArray[np.float32] | None:
+    """Give RBF units codes: a network's own for the classes that it knows, and `_codes` else."""
+    own = network.codes
+    if own is None:
+        return None
+    known = shared(network.class_names, len(own), names)
+    fresh = [place for place in range(len(names)) if place not in known]
+    found = np.empty((len(names), own.shape[1]), np.float32)
+    found[list(known)] = own[list(known.values())]
+    if fresh:
+        found[fresh] = _codes(network.architecture, [names[place] for place in fresh], seed)
+    return found
 
 
 def _codes(architecture: Architecture, names: list[str], seed: int) -> NDArray[np.float32] | None:

@@ -250,7 +250,7 @@ class Trainer(Updates):
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
-        shown = progress.shown(verbose)
+        shown = progress.shown(verbose, self.callbacks)
         (images, labels, sample_weight), validation_data = splits.held_out(
             validation_split,
             validation_data,
@@ -326,7 +326,7 @@ class Trainer(Updates):
                 "resume: no fit was under way when this trainer was saved or copied; fit begins one"
             )
         threads = self._threads(num_threads)
-        shown = progress.shown(verbose)
+        shown = progress.shown(verbose, self.callbacks)
         (images, labels, sample_weight), validation_data = splits.held_out(
             validation_split,
             validation_data,

@@ -225,6 +225,21 @@ def test_a_table_of_many_columns() -> None:
         LeNetClassifier(LeNet5.pretrained("mnist-modern")).fit(X, y)
 
 
+@pytest.mark.parametrize("argument", ["X", "y", "sample_weight"])
+def test_what_is_masked_is_refused(
+    digits: tuple[np.ndarray, np.ndarray], model: LeNetClassifier, argument: str
+) -> None:
+    given = {"X": digits[0][:50], "y": digits[1][:50], "sample_weight": np.ones(50)}
+    given[argument] = np.ma.array(given[argument], mask=given[argument] == given[argument][0])
+    with pytest.raises(ValueError, match=rf"^{argument}: \d+ masked values"):
+        LeNetClassifier(white=16, epochs=1).fit(**given)
+    if argument == "X":
+        with pytest.raises(ValueError, match=r"^X: \d+ masked values"):
+            model.predict(given["X"])
+    given[argument] = np.ma.array(given[argument].data)  # nothing is masked
+    LeNetClassifier(white=16, epochs=1).fit(**given)
+
+
 # ---- labels and weights --------------------------------------------------------------------------
 
 
@@ -237,13 +252,16 @@ def test_a_table_of_many_columns() -> None:
         [0.0, 1.0],
         np.array(["α", "a long name, with spaces"], object),
         ["\n", "x" * 300],
+        ["\n", "class 0"],
     ],
     ids=str,
 )
-@pytest.mark.parametrize("network", ["lenet5-modern", "lenet5-1998"])
-def test_any_labels(labels: Any, network: str) -> None:
+@pytest.mark.parametrize("network", ["lenet5-modern", "lenet5-1998", "mnist", "mnist-modern"])
+def test_any_labels(labels: Any, network: Any) -> None:
     X, number = make_blobs(80, centers=2, n_features=3, random_state=1)
     y = np.asarray(labels)[number]
+    if network.startswith("mnist"):
+        network = LeNet5.pretrained(network)
     model = LeNetClassifier(network, epochs=15, random_state=0).fit(X, y)
     assert model.score(X, y) > 0.9
     np.testing.assert_array_equal(model.classes_, np.unique(y))
@@ -472,6 +490,24 @@ def test_a_network_is_gone_on_with(digits: tuple[np.ndarray, np.ndarray]) -> Non
     assert isinstance(clone(model).network, LeNet5)
 
 
+@pytest.mark.parametrize("name", ["mnist", "mnist-modern"])
+def test_what_a_network_knows_goes_on_beside_labels_of_any_kind(
+    digits: tuple[np.ndarray, np.ndarray], name: str
+) -> None:
+    X, y = digits[0][:400], digits[1][:400]
+    known = LeNet5.pretrained(name)
+    start = LeNetClassifier(known, white=16, epochs=1, learning_rate=0, random_state=0)
+    as_integers = start.fit(X, y).decision_function(X)
+    assert start.score(X, y) > 0.7
+    np.testing.assert_array_equal(start.fit(X, y * 1.0).decision_function(X), as_integers)
+    labels = np.where(y == 3, "three\n", y.astype(str))
+    assert start.fit(X, labels).classes_[-1] == "three\n"
+    assert start.network_.class_names[-1] == "class 9"
+    np.testing.assert_array_equal(
+        start.decision_function(X)[:, :9], np.delete(as_integers, 3, axis=1)
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "text"),
     [
@@ -488,8 +524,17 @@ def test_a_network_is_gone_on_with(digits: tuple[np.ndarray, np.ndarray]) -> Non
         ({"learning_rate": -1}, ValueError, "learning_rate: got -1"),
         ({"loss": "hinge"}, ValueError, "loss: got 'hinge', want one of"),
         ({"early_stopping": 1}, TypeError, "early_stopping: got 1, want True or False"),
-        ({"early_stopping": True, "n_iter_no_change": 0}, ValueError, "patience: got 0"),
-        ({"n_jobs": 0}, ValueError, "n_jobs == 0"),
+        ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change: got 0, want a whole number"),
+        ({"tol": "a"}, TypeError, "^tol: got 'a', want a number"),
+        ({"validation_fraction": 40}, ValueError, "validation_fraction: got 40, want a number"),
+        ({"warm_start": "no"}, TypeError, "warm_start: got 'no', want True or False"),
+        ({"callbacks": None}, TypeError, "callbacks: got None, want a list of callbacks"),
+        ({"class_weight": "equal"}, ValueError, "class_weight: got 'equal', want one of balanced"),
+        ({"class_weight": 5}, TypeError, "class_weight: got 5, want a dict by label"),
+        ({"class_weight": {1: -1}}, ValueError, "class_weight: 1: got -1, want a finite number"),
+        ({"distort": "slight"}, ValueError, "distort: got 'slight', want None: columns are no"),
+        ({"n_jobs": 0}, ValueError, "n_jobs: got 0, want a number of threads"),
+        ({"n_jobs": "all"}, TypeError, "n_jobs: got 'all', want a number of threads"),
     ],
 )
 def test_parameters_are_checked(settings: Any, error: type[Exception], text: str) -> None:

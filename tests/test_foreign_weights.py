@@ -176,7 +176,7 @@ def spoilt(change):
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda s: s.pop("2.bias"), "got 11 parameters, .*, want 12 for C1.weight, C1.bias, S2"),
+        (lambda s: s.pop("2.bias"), "^state_dict: got 11 parameters, .*, want 12 for C1.weight"),
         (lambda s: s.update({"9.a": 1, "9.b": 2}), "got 14 parameters, .*, want 12 for C1.weight"),
         (lambda s: s["2.weight"].__setitem__((0, 5), 1), "2.weight for C3.weight: weights where"),
         (lambda s: s.update({"5.weight": np.ones((84, 12))}), r"5.weight .*, want \(84, 120"),
@@ -267,7 +267,7 @@ def test_kerass_arrays_bit_for_bit(architecture, last):
     assert network.parameters.tobytes() == given.parameters.tobytes()
     back = weights.to_keras(network, arrays, **how)
     assert all((a == b).all() and a.shape == b.shape for a, b in zip(back, arrays, strict=True))
-    with pytest.raises(ValueError, match=r"got 9 parameters, .*, want 10 for C1.weight"):
+    with pytest.raises(ValueError, match=r"^model: got 9 parameters, .*, want 10 for C1.weight"):
         weights.from_keras(network, arrays[:-1])
     with pytest.raises(TypeError, match="model: got 3, want a Keras model or its get_weights"):
         weights.from_keras(network, 3)

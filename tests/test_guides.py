@@ -13,6 +13,7 @@ import numpy as np
 import pasted
 import pytest
 import readers
+import test_interchange_guide
 import test_recipes
 
 from bench import chart
@@ -54,6 +55,24 @@ def with_reader(code, reader, folder):
         return code
     reader.save(folder / "quick.npz")
     return code.replace("LineReader.pretrained()", 'LineReader.load("quick.npz")')
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if "```python" in PAGES[name]])
+def test_a_page_says_what_its_code_needs(name):
+    tomllib = pytest.importorskip("tomllib")
+    prose = re.sub(r"```.*?```", "", PAGES[name], flags=re.DOTALL)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = prose.lower()
+    for named in re.findall(r"lenet_c\[([a-z,]+)\]", prose):
+        for extra in named.split(","):
+            said += " ".join(extras["optional-dependencies"][extra])
+    said = said.replace("scikit-learn", "sklearn").replace("pillow", "pil")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGES[name], re.DOTALL))
+    imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    if "lenet_c.plot" in code:
+        imported.add("matplotlib")
+    others = imported - {"lenet_c", "numpy", "bench", *sys.stdlib_module_names}
+    assert [module for module in sorted(others) if module.lower() not in said] == []
 
 
 def test_the_readme(tmp_path):
@@ -187,6 +206,7 @@ ELSEWHERE = {
         test_pictures_of_several_channels,
     ),
     "docs/callbacks.md": (test_the_guide_to_callbacks, test_the_guides_loggers),
+    "docs/interchange.md": (test_interchange_guide.test_the_guides_code,) * 4,  # a block each
     "docs/lines.md": (test_the_guide_to_lines,),
     "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
     "docs/reproduction.md": (test_the_papers_training,),

@@ -186,6 +186,14 @@ def test_metadata(setup, project, tmp_path):
     assert f"{ADDRESS}/blob/v{lenet_c.__version__}/docs/lines.md" in said.get_payload()
 
 
+def test_the_readme_names_every_extra(project):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = text[text.index("Optional extras:") :].partition("\n\n")[0]
+    named = re.findall(r"(?:: |, )`(\w+)`(?= \(|[,.])", " ".join(listed.split()))
+    assert named == list(dict.fromkeys(named))
+    assert sorted(named) == sorted(project["project"]["optional-dependencies"])
+
+
 def test_dependency_groups_are_the_extras(project):
     groups, extras = project["dependency-groups"], project["project"]["optional-dependencies"]
 

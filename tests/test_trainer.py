@@ -284,7 +284,7 @@ def test_a_monitor_that_is_not_recorded(images: np.ndarray, make: Any) -> None:
         return trainer
 
     for name in ("val_error_rate", "val_loss"):
-        with pytest.raises(ValueError, match=f"{name!r} needs validation_data"):
+        with pytest.raises(ValueError, match=f"{name!r} needs validation_data or validation_split"):
             fit(name)
         fit(name, validation)
     for data in (None, validation):
