@@ -16,6 +16,7 @@ from typing import Any
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ["lenet_c/_core.pyx", *sorted(str(path) for path in Path("csrc").rglob("*.c"))]
@@ -93,6 +94,7 @@ class BuildCore(build_ext):
                 core.extra_compile_args += ["/openmp"]
         else:
             core.extra_compile_args = ["-std=c11", "-O3", "-fno-math-errno", "-g0", "-pthread"]
+            core.extra_compile_args += ["-fvisibility=hidden"]
             core.extra_link_args = ["-pthread"]
             if openmp is not False and self.has_openmp(insists=openmp is True):
                 core.extra_compile_args += [OPENMP]
@@ -166,6 +168,26 @@ class BuildCore(build_ext):
         return False
 
 
+class BuildPackage(build_py):
+    """Puts lenet.h into the wheel, where `lenet_c.get_include` finds it."""
+
+    def header(self) -> str:
+        """Give the place of the copy."""
+        return str(Path(self.build_lib, "lenet_c", "include", "lenet.h"))
+
+    def run(self) -> None:
+        """Build the package; a checkout that is installed in place has csrc."""
+        super().run()
+        if not self.editable_mode:
+            self.mkpath(str(Path(self.header()).parent))
+            self.copy_file("csrc/lenet.h", self.header())
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """List what is built."""
+        made = super().get_outputs(include_bytecode)
+        return made if self.editable_mode else [*made, self.header()]
+
+
 def repository() -> str | None:
     """Give the project's address: LENET_C_REPOSITORY, or what the sdist was made with."""
     address = os.environ.get("LENET_C_REPOSITORY")
@@ -223,12 +245,13 @@ if __name__ == "__main__":  # the tests import this file
         SOURCES,
         include_dirs=["csrc"],
         depends=HEADERS,
-        define_macros=[("Py_LIMITED_API", "0x030B0000")] if limited else [],
+        define_macros=[("LENET_BUILD_SHARED", None)]
+        + ([("Py_LIMITED_API", "0x030B0000")] if limited else []),
         py_limited_api=limited,
     )
     setup(
         ext_modules=cythonize([extension], build_dir="build/cython"),
-        cmdclass={"build_ext": BuildCore},
+        cmdclass={"build_ext": BuildCore, "build_py": BuildPackage},
         options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited else {},
         long_description=long_description(repository()),
         long_description_content_type="text/markdown",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lenet_c.distort import Distortion
     from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
+    from lenet_c.headers import get_include
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
     from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
@@ -99,6 +100,7 @@ __all__ = [
     "decoding",
     "distort",
     "export",
+    "get_include",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
@@ -127,6 +129,7 @@ _LATE = {
     "CompiledLeNet5": "compiled",
     "Distortion": "distort",
     "History": "history",
+    "get_include": "headers",
     "InputWarning": "inputs",
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "MaxPool", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
@@ -146,10 +149,10 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "history", "inputs"),
-    *("kernels", "layers", "lines", "losses", "memory", "model", "networks", "optimizers"),
-    *("patterns", "plot", "preprocess", "recipes", "rejection", "serialization", "tables"),
-    *("trainer", "weights"),
+    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "headers", "history"),
+    *("inputs", "kernels", "layers", "lines", "losses", "memory", "model", "networks"),
+    *("optimizers", "patterns", "plot", "preprocess", "recipes", "rejection", "serialization"),
+    *("tables", "trainer", "weights"),
 )
 
 

@@ -254,7 +254,8 @@ def test_every_block_of_python_is_run():
     for name, page in PAGES.items():
         found = fences(page)
         # another language ("console", "py") or an indented block would be run by nothing
-        assert {language for language, _ in found} <= {"python", "sh", ""}, name
+        others = COMPILED if name == "docs/embedding.md" else set()
+        assert {language for language, _ in found} <= {"python", "sh", "", *others}, name
         assert [text for language, text in found if language == "python"] == pasted.blocks(page)
         assert not [text for language, text in found if language == "" and "import " in text]
     for name, tests in ELSEWHERE.items():
@@ -264,12 +265,28 @@ def test_every_block_of_python_is_run():
         assert whole or len(tests) == len(pasted.blocks(PAGES[name])), name
 
 
+# Languages of programs that test_c_library.py builds and runs.
+COMPILED = {"c", "cmake", "cpp", "rust"}
+
 # Commands that are not run here, and why.
 NOT_RUN = {
     'pip install -e ".[cli]" && lenet-c train': "installs; .ci/run does, test_cli.py trains",
     'pip install -e ".[dev]" && pytest': "this is what runs",
     "python -m tests.fuzz.long --write > long.txt 2>&1 &    # some 40 minutes on two processors": (
         "takes that long; test_fuzz.py has a short one"
+    ),
+    **dict.fromkeys(
+        [
+            *("cmake -S csrc -B build/c", "cmake --build build/c", "ctest --test-dir build/c"),
+            'cmake --install build/c --prefix "$HOME/.local"',
+            "cc -std=c11 reader.c $(pkg-config --cflags --libs lenet_c) -o reader",
+            (
+                "./reader \"$(python -c 'import lenet_c; print(lenet_c.__path__[0])')"
+                '/pretrained/mnist.npz" digit.pgm'
+            ),
+            'rustc --edition 2021 -O reader.rs -L "$HOME/.local/lib" -l lenet',
+        ],
+        "no Python; test_c_library.py does the same in folders of its own",
     ),
 }
 

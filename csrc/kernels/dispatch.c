@@ -1,5 +1,6 @@
 /* Picks the kernel table once: the widest that the processor and the operating system have, or
- * the one that LENET_C_ISA names. */
+ * the one that LENET_C_ISA names. A build with LENET_NO_AVX512, LENET_NO_AVX2 or LENET_NO_NEON is
+ * without that one, and smaller. */
 #include "kernels/kernels.h"
 #include "sys/loop.h"
 
@@ -65,10 +66,15 @@ static int available(const lenet_kernels *tables[4])
 {
     int n = 0;
 #ifdef LENET_X86
-    int has = features();
+    const int has = features();
+    (void)has;
+#ifndef LENET_NO_AVX512
     if (has & HAS_AVX512) tables[n++] = lenet_kernels_avx512();
+#endif
+#ifndef LENET_NO_AVX2
     if (has & HAS_AVX2) tables[n++] = lenet_kernels_avx2();
-#elif defined(__aarch64__)
+#endif
+#elif defined(__aarch64__) && !defined(LENET_NO_NEON)
     tables[n++] = lenet_kernels_neon();
 #endif
     tables[n++] = lenet_kernels_portable();
@@ -119,6 +125,8 @@ const char *lenet_available_isa(int32_t n)
     const lenet_kernels *tables[4];
     return n >= 0 && n < available(tables) ? tables[n]->name : NULL;
 }
+
+const char *lenet_version(void) { return LENET_VERSION; }
 
 const char *lenet_compiler(void)
 {
