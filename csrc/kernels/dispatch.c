@@ -70,6 +70,8 @@ static int available(const lenet_kernels *tables[4])
     if (has & HAS_AVX2) tables[n++] = lenet_kernels_avx2();
 #elif defined(__aarch64__)
     tables[n++] = lenet_kernels_neon();
+#elif defined(__wasm_simd128__)
+    tables[n++] = lenet_kernels_wasm();
 #endif
     tables[n++] = lenet_kernels_portable();
     return n;
@@ -80,7 +82,7 @@ static const lenet_kernels *active;
 static lenet_status pick_kernels(void)
 {
     if (active) return LENET_OK;
-    static const char *const known[] = {"portable", "avx2", "avx512", "neon"};
+    static const char *const known[] = {"portable", "avx2", "avx512", "neon", "wasm"};
     const lenet_kernels *tables[4];
     int n = available(tables), is_known = 0;
     const char *wanted = getenv("LENET_C_ISA");
