@@ -1,7 +1,7 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels docs lint sanitize tsan fuzz \
+.PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels demo docs lint sanitize tsan fuzz \
 	soak clean
 
 build:
@@ -83,6 +83,11 @@ bench-kernels:
 docs:
 	rm -rf build/site
 	OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -q -W --keep-going -c docs . build/site
+
+# docs/demo/index.html, and where there is a browser its picture
+demo:
+	$(PYTHON) -m bench.demo
+	if $(PYTHON) -c 'import selenium' && command -v chromedriver; then $(PYTHON) -m tests.demo_browser; fi
 
 # So many compilers at once
 JOBS = $(shell nproc 2>/dev/null || echo 1)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.common import ROOT, parser
-from lenet_c import LeNet5, calibration
+from lenet_c import LeNet5, calibration, decoding, strips
 
 DEMO = ROOT / "docs" / "demo"
 MOST = 700_000  # bytes of the page
@@ -76,6 +76,7 @@ def header(digit: LeNet5, number: LeNet5) -> str:
         '#include "lenet.h"\n'
         + f"enum {{ CLASSES = {digit.codes.shape[0]}, CODES = {digit.codes.size} }};\n"
         + f"#define LEAST_INK {calibration.INK!r}\n"
+        + f"enum {{ MARGIN = {strips.MARGIN}, BEAM = {decoding.BEAM} }};  /* as LineReader has them */\n"
         + network("DIGIT", digit)
         + halves("DIGIT_CODES", digit.codes)
         + halves("DIGIT_SUBSPACES", digit.subspaces)
@@ -109,6 +110,7 @@ def facts(digit: LeNet5, number: LeNet5) -> dict[str, Any]:
         shapes.append([layer.name, *shape])
     return {
         "layers": shapes,
+        "margin": strips.MARGIN,
         "codes": ["".join("01"[int(bit > 0)] for bit in code) for code in digit.codes],
         "digit": digit.rejection.to_dict(),
         "number": number.rejection.to_dict(),

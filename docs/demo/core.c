@@ -14,11 +14,9 @@
 #define EXPORT(name) __attribute__((export_name(#name))) name
 
 enum {
-    SIDE = 28,
-    HEIGHT = 32,
-    WIDEST = 1024,    /* columns of a strip */
-    MARGIN = 8,       /* more at each end, as LineReader has them */
-    BEAM = 8,
+    SIDE = 28,        /* of an image */
+    HEIGHT = 32,      /* of a strip */
+    WIDEST = 1024,
     LAYERS = 7,
     POSITIONS = WIDEST / 4,
     SEEN = 16,        /* side of what is compared with the class's images, each of 2x2 pixels */
@@ -180,7 +178,7 @@ int32_t EXPORT(page_read_number)(int32_t width)
 {
     static uint8_t padded[HEIGHT * (WIDEST + 2 * MARGIN)];
     const int32_t height = HEIGHT, wide = width + 2 * MARGIN;
-    if (width < 1 || page_columns(width) > POSITIONS) return -1 - LENET_BAD_ARGUMENT;
+    if (width < 1 || width > WIDEST) return -1 - LENET_BAD_ARGUMENT;
     memset(padded, 0, sizeof padded);
     for (int y = 0; y < HEIGHT; y++)
         memcpy(padded + y * wide + MARGIN, strip + y * width, (size_t)width);

@@ -246,33 +246,34 @@ function figure(key, caption) {
   return found.querySelector("canvas");
 }
 
-const TOP = 1.7159;  // what the squashing function comes to
+const largest = (values) => values.reduce((a, b) => Math.max(a, Math.abs(b)), 0.1);
 
-function showDigit(best) {
-  const columns = [3, 3, 8, 8, 24, 7], zooms = [1.5, 1.5, 2, 2.6, 6, 6], gaps = [2, 2, 1, 1, 0, 0];
+/* How the layers of a digit are laid out: maps in a row, pixels of the screen each, gap. */
+const LAYOUT = {C1: [3, 2, 2], S2: [3, 2, 2], C3: [8, 2, 1], S4: [8, 3, 1], C5: [12, 6, 0], F6: [7, 6, 0]};
+
+function showDigit(image, best) {
+  paint(figure("layer-input", "<b>Input</b> as it sees it"), image, 0, 255, 4);
   facts.layers.slice(0, 6).forEach(([name, maps, height, width], l) => {
-    const values = floats(core.page_digit_layer(l), maps * height * width);
-    const size = height > 1 ? `${maps} maps of ${height}x${width}` : `${maps} units`;
+    const values = floats(core.page_digit_layer(l), maps * height * width), most = largest(values);
+    const [columns, zoom, gap] = LAYOUT[name];
+    const size = height > 1 ? `${maps} of ${height}x${width}` : `${maps} units`;
     paint(figure(`layer-${name}`, `<b>${name}</b> ${size}`),
-      sheetOf(values, maps, height, width, columns[l], gaps[l]), -TOP, TOP, zooms[l]);
+      sheetOf(values, maps, height, width, columns, gap), -most, most, zoom);
   });
-  const penalties = floats(core.page_digit_layer(6), 10);
+  const penalties = floats(core.page_digit_layer(6), 10), most = Math.max(...penalties);
   let table = $("outputs");
   if (!table) {
-    const found = document.createElement("figure");
-    found.innerHTML = '<div id="outputs" class="outputs"></div>'
-      + "<figcaption><b>Output</b> how far F6 is from the code of each digit: the penalty</figcaption>";
-    $("layers").append(found);
+    $("board").innerHTML = '<div id="outputs" class="outputs"></div><figcaption><b>Penalty</b> of each '
+      + "digit: how far F6 is from its code. The smallest wins.</figcaption>";
     table = $("outputs");
     for (let k = 0; k < 10; k++) {
       for (const tag of ["span", "canvas", "i", "span"]) table.append(document.createElement(tag));
       const cells = table.children, code = cells[4 * k + 1];
       cells[4 * k].textContent = k;
       code.className = "map";
-      paint(code, {width: 7, height: 12, values: [...facts.codes[k]].map(Number)}, 0, 1, 1.5);
+      paint(code, {width: 7, height: 12, values: [...facts.codes[k]].map(Number)}, 0, 1, 1.75);
     }
   }
-  const most = Math.max(...penalties);
   for (let k = 0; k < 10; k++) {
     const [name, , bar, value] = [...table.children].slice(4 * k, 4 * k + 4);
     bar.style.width = `${100 * penalties[k] / most}%`;
@@ -281,27 +282,32 @@ function showDigit(best) {
   }
 }
 
+/* A place of the network has 4 columns of the strip to itself; the network sees `margin` more at each end. */
 function showNumber(strip, columns) {
-  const zoom = Math.max(1, Math.min(4, Math.floor(940 / strip.width)));
-  const at = (canvas, x) => { canvas.style.marginLeft = `${x * zoom}px`; };
-  paint(figure("strip", "<b>Input</b> the strip that the network is moved over"), strip, 0, 255, zoom);
-  const [name, maps, height] = facts.layers[3];
-  paint(figure("maps", `<b>${name}</b> ${maps} maps, one above another`),
-    sheetOf(floats(core.page_number_layer(3), maps * height * (columns + 4)), maps, height, columns + 4, 1, 1),
-    -TOP, TOP, 4 * zoom);
-  $("maps").querySelector("canvas").style.height = `${maps * (height + 1) * 1.5}px`;
+  const zoom = Math.max(1, Math.min(5, Math.floor(940 / strip.width)));
+  paint(figure("strip", "<b>Input</b> the network is moved over this strip, four columns at a time"),
+    strip, 0, 255, zoom);
   const outputs = floats(core.page_number_layer(6), columns * 11), chances = new Float32Array(columns * 11);
   for (let p = 0; p < columns; p++) {
     const row = outputs.slice(11 * p, 11 * p + 11), most = Math.max(...row);
     const sum = row.reduce((a, b) => a + Math.exp(b - most), 0);
     row.forEach((value, k) => { chances[k * columns + p] = Math.exp(value - most) / sum; });
   }
-  paint(figure("places", "<b>Output</b> at each place: 0 (top) to 9, and below them “between two digits”"),
-    {width: columns, height: 11, values: chances}, 0, 1, 4 * zoom);
-  $("places").querySelector("canvas").style.height = "132px";
-  // place p has column 4 p + 16 of the strip, with its margins, in its middle
-  at($("maps").querySelector("canvas"), 0);
-  at($("places").querySelector("canvas"), 16 - MARGIN - 2);
+  const places = figure("places", "<b>Output</b> how likely each digit is at each place; last row: "
+    + "none, as between two digits");
+  paint(places, {width: columns, height: 11, values: chances}, 0, 1, 4 * zoom);
+  places.style.height = "132px";
+  places.style.marginLeft = `${(16 - facts.margin - 2) * zoom}px`;
+  if (!places.parentNode.querySelector(".names"))
+    places.insertAdjacentHTML("beforebegin",
+      `<div class="names">${[...Array(10).keys(), "\u2013"].join("<br>")}</div>`);
+  const wide = [[0, "C1", 4 * (columns - 1) + 28, 1], [2, "C3", 2 * (columns - 1) + 10, 2]];
+  for (const [l, name, width, scale] of wide) {
+    const [, maps, height] = facts.layers[l], values = floats(core.page_number_layer(l), maps * height * width);
+    const most = largest(values), side = Math.max(1, Math.floor(940 / (scale * width + 4)));
+    paint(figure(`wide-${name}`, `<b>${name}</b> ${maps} maps of ${height}x${width}`),
+      sheetOf(values, maps, height, width, Math.min(side, maps), 2), -most, most, scale);
+  }
 }
 
 // ---- reading --------------------------------------------------------------------------------------------
@@ -327,10 +333,7 @@ function readDigit(sheet, boxes) {
     doubt = `Doubtful: its penalty is ${penalty.toFixed(0)}, and up to ${limits.penalty.toFixed(0)} is trusted.`;
   else if (distance > (limits.distance ?? Infinity))
     doubt = `Doubtful: it is unlike the ${best}s of the training images.`;
-  paint($("prepared").querySelector("canvas"), image, 0, 255, 4);
-  $("prepared").querySelector("figcaption").textContent =
-    "What the network sees: 28x28, the digit in 20x20, its centre of mass in the middle";
-  showDigit(best);
+  showDigit(image, best);
   say(String(best), `${percent(probability)} sure, with a penalty of ${penalty.toFixed(1)}`, doubt);
   return {text: String(best), probability, penalty, distance, rejected: doubt !== "", image: [...image.values]};
 }
@@ -357,7 +360,8 @@ function read() {
   const sheet = inkOfSheet(), boxes = pieces(sheet).filter((box) => box.pixels > 4);
   document.body.classList.toggle("empty", !boxes.length);
   $("layers").className = mode === "number" ? "wide" : "";
-  $("prepared").hidden = mode === "number" || !boxes.length;
+  document.body.classList.toggle("number", mode === "number");
+  $("board").hidden = mode === "number" || !boxes.length;
   reading = null;
   if (!core || !boxes.length) {
     $("layers").replaceChildren();
@@ -423,7 +427,7 @@ function choose(wanted) {
   $("many").setAttribute("aria-pressed", mode === "number");
   $("hint").innerHTML = MODES[mode].hint;
   $("layers").replaceChildren();
-  soon();
+  read();
 }
 
 $("undo").onclick = undo;
