@@ -1,7 +1,8 @@
 """Build the page docs/demo/index.html: the core in WebAssembly, and two networks, in one file.
 
-python -m bench.demo [--out FILE] compiles docs/demo/core.c and the core with the package ziglang, puts
-the weights that come with the library into it, as numbers of 16 bits, and the result into the page.
+python -m bench.demo [--out FILE] compiles docs/demo/core.c and the core with the package ziglang,
+puts the weights that come with the library into it, as numbers of 16 bits, and the result into the
+page. `make demo` draws the picture of it too.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def header(digit: LeNet5, number: LeNet5) -> str:
     assert digit.subspaces is not None
     return (
         '#include "lenet.h"\n'
-        + f"enum {{ CLASSES = {digit.codes.shape[0]}, CODES = {digit.codes.size} }};\n"
-        + f"#define LEAST_INK {calibration.INK!r}\n"
-        + f"enum {{ MARGIN = {strips.MARGIN}, BEAM = {decoding.BEAM} }};  /* as LineReader has them */\n"
+        f"enum {{ CLASSES = {digit.codes.shape[0]}, CODES = {digit.codes.size} }};\n"
+        f"enum {{ MARGIN = {strips.MARGIN}, BEAM = {decoding.BEAM} }};  /* LineReader's */\n"
+        f"#define LEAST_INK {calibration.INK!r}\n"
         + network("DIGIT", digit)
         + halves("DIGIT_CODES", digit.codes)
         + halves("DIGIT_SUBSPACES", digit.subspaces)

@@ -1,7 +1,7 @@
 """Draws on docs/demo/index.html in Chromium, with the mouse, as a hand would.
 
-python -m tests.demo_browser [PICTURE] draws two digits and a number, says what the page reads, and keeps
-what is to be seen as docs/demo.png. It needs selenium, and Debian's chromium and chromium-driver.
+python -m tests.demo_browser [PICTURE] draws a digit, says what the page reads, and keeps what is to
+be seen: docs/demo.png. It needs selenium, and Debian's chromium and chromium-driver.
 """
 
 import math
@@ -23,7 +23,8 @@ def arc(x, y, a, b, first, last, n=14):
 DIGITS = {
     "0": [arc(0.5, 0.5, 0.33, 0.5, -100, 262, 24)],
     "1": [[(0.56, 0.0), (0.52, 0.34), (0.48, 0.7), (0.45, 1.0)]],
-    "2": [[*arc(0.48, 0.27, 0.36, 0.27, 190, 390), (0.5, 0.72), (0.1, 1.0), (0.5, 0.96), (0.95, 0.97)]],
+    "2": [[*arc(0.48, 0.27, 0.36, 0.27, 190, 390), (0.5, 0.72), (0.1, 1.0), (0.5, 0.96),
+           (0.95, 0.97)]],
     "3": [[*arc(0.42, 0.25, 0.38, 0.25, 205, 440), *arc(0.42, 0.74, 0.43, 0.27, 280, 510)]],
     "4": [[(0.3, 0.0), (0.2, 0.3), (0.12, 0.58), (0.5, 0.6), (0.95, 0.56)],
           [(0.72, 0.05), (0.68, 0.5), (0.66, 1.0)]],
@@ -81,7 +82,7 @@ class Page:
         from selenium.webdriver.common.actions.pointer_input import PointerInput
 
         pad = self.driver.find_element("id", "pad")
-        middle = [self.driver.execute_script(f"return pad.clientWidth/2, pad.client{side}/2")
+        middle = [self.driver.execute_script(f"return pad.client{side} / 2")
                   for side in ("Width", "Height")]  # fmt: skip
         actions = ActionBuilder(self.driver, mouse=PointerInput(kind, kind), duration=4)
         for i, (x, y) in enumerate(points):
@@ -107,8 +108,9 @@ class Page:
         import base64
 
         text = self.driver.execute_script(
-            "const c = document.createElement('canvas'); c.width = ink.width; c.height = ink.height;"
-            "const to = c.getContext('2d'); to.fillStyle = '#fff'; to.fillRect(0, 0, c.width, c.height);"
+            "const c = document.createElement('canvas'), to = c.getContext('2d');"
+            "c.width = ink.width; c.height = ink.height;"
+            "to.fillStyle = '#fff'; to.fillRect(0, 0, c.width, c.height);"
             "to.drawImage(ink, 0, 0); return c.toDataURL().split(',')[1];"
         )
         return base64.b64decode(text)

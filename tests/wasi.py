@@ -1,7 +1,7 @@
 """Run a program that was compiled to WebAssembly: `python -m tests.wasi PROGRAM [ARGUMENT...]`.
 
-It has this process's standard streams, and LENET_C_ISA and LENET_C_THREADS of its environment. Needs
-the package wasmtime, whose engine has no command of its own on PyPI.
+It has this process's output streams, and what begins with LENET_C_ of its environment. Needs the
+package wasmtime, which has no command of its own on PyPI.
 """
 
 import os

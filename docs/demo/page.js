@@ -252,7 +252,7 @@ const largest = (values) => values.reduce((a, b) => Math.max(a, Math.abs(b)), 0.
 const LAYOUT = {C1: [3, 2, 2], S2: [3, 2, 2], C3: [8, 2, 1], S4: [8, 3, 1], C5: [12, 6, 0], F6: [7, 6, 0]};
 
 function showDigit(image, best) {
-  paint(figure("layer-input", "<b>Input</b> as it sees it"), image, 0, 255, 4);
+  paint(figure("layer-input", "<b>Input</b> 28x28"), image, 0, 255, 4);
   facts.layers.slice(0, 6).forEach(([name, maps, height, width], l) => {
     const values = floats(core.page_digit_layer(l), maps * height * width), most = largest(values);
     const [columns, zoom, gap] = LAYOUT[name];
@@ -389,7 +389,6 @@ function place(event) {
 pad.addEventListener("pointerdown", (event) => {
   if (event.button || current) return;
   event.preventDefault();
-  pad.focus({preventScroll: true});
   try { pad.setPointerCapture(event.pointerId); } catch { /* a pointer that a script made */ }
   current = {points: [place(event)], pointer: event.pointerId};
   marks.push(current);
