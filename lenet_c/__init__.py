@@ -12,12 +12,14 @@ if TYPE_CHECKING:
         datasets,
         decoding,
         distort,
+        export,
         graphs,
         kernels,
         lines,
         patterns,
         plot,
         preprocess,
+        weights,
     )
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
@@ -95,6 +98,7 @@ __all__ = [
     "datasets",
     "decoding",
     "distort",
+    "export",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
@@ -107,6 +111,7 @@ __all__ = [
     "set_memory_limit",
     "set_num_threads",
     "set_threading",
+    "weights",
 ]
 
 
@@ -126,6 +131,7 @@ _LATE = {
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "MaxPool", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     "Evaluation": "evaluation",
+    "LeNetClassifier": "estimator",
     "LeNet5": "model",
     **dict.fromkeys(("LineReader", "LineReading"), "lines"),
     **dict.fromkeys(
@@ -140,9 +146,10 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "graphs", "history", "inputs", "kernels", "layers"),
-    *("lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
-    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer"),
+    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "history", "inputs"),
+    *("kernels", "layers", "lines", "losses", "memory", "model", "networks", "optimizers"),
+    *("patterns", "plot", "preprocess", "recipes", "rejection", "serialization", "tables"),
+    *("trainer", "weights"),
 )
 
 
@@ -173,4 +180,9 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE, *_MODULES})
+    import importlib.util
+
+    names = {*globals(), *_LATE, *_MODULES}
+    if importlib.util.find_spec("sklearn") is None:  # help() asks for all that is listed
+        names -= {"LeNetClassifier", "estimator"}
+    return sorted(names)

@@ -456,6 +456,46 @@ static int check_strings(void)
     return 0;
 }
 
+/* What an image of weight 0 is counts for nothing, and weights that are none are refused. */
+static int check_weights(const lenet_plan *plan, const float *parameters, const lenet_images *images,
+                         const int64_t *labels, const float *outputs, const lenet_run *run)
+{
+    static double weights[IMAGES];
+    static int64_t others[IMAGES];
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0, .weights = weights};
+    const double refused[] = {-1.0, NAN, INFINITY};
+    const size_t n = (size_t)lenet_plan_parameters(plan);
+    float *slopes = malloc(2 * n * sizeof *slopes);
+    double sum = 0.0;
+    lenet_report right, wrong;
+    CHECK(slopes);
+    for (int i = 0; i < IMAGES; i++) {
+        weights[i] = i % 2 ? 0.0 : 2.0 + i;
+        others[i] = i % 2 ? (labels[i] + 1) % CLASSES : labels[i];
+    }
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &right) == LENET_OK);
+    CHECK(lenet_score(plan, outputs, others, IMAGES, &loss, &wrong) == LENET_OK);
+    CHECK(right.loss == wrong.loss && right.loss > 0.0 && wrong.n_errors == 0);
+    CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes, &wrong, run)
+          == LENET_OK);
+    CHECK(fabs(right.loss - wrong.loss) <= 1e-4 * right.loss);
+    CHECK(lenet_gradient(plan, parameters, images, others, IMAGES, &loss, slopes + n, &wrong, run)
+          == LENET_OK);
+    CHECK(memcmp(slopes, slopes + n, n * sizeof *slopes) == 0);
+    for (size_t i = 0; i < n; i++) sum += fabs((double)slopes[i]);
+    CHECK(sum > 0.0);
+    for (int i = 0; i < 3; i++) {
+        weights[1] = refused[i];
+        CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &wrong) == LENET_BAD_ARGUMENT);
+        CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes, &wrong, run)
+              == LENET_BAD_ARGUMENT);
+    }
+    memset(weights, 0, sizeof weights);
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &wrong) == LENET_BAD_ARGUMENT);
+    free(slopes);
+    return 0;
+}
+
 static int check_all(void)
 {
     const lenet_status ready = lenet_init();
@@ -519,6 +559,7 @@ static int check_all(void)
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
+    CHECK(check_weights(plan, parameters, &images, labels, &outputs[0][0], &run) == 0);
     const lenet_loss no_loss = {.kind = 3, .temperature = 1.0};
     const lenet_loss no_j = {.kind = LENET_MAP, .temperature = 1.0};
     const lenet_loss no_temperature = {.kind = LENET_MAP, .j = 1.0};

@@ -4,7 +4,9 @@
  *
  * --bench [NAME]: times the same calls, of the kernels that have NAME in theirs, on shapes of the
  * networks, beside the plain loops and the most multiply-adds that the core does (make bench-kernels). */
+#if !defined(_WIN32)
 #define _POSIX_C_SOURCE 200112L  /* setenv */
+#endif
 #include <math.h>
 #ifndef __wasm__
 #include <setjmp.h>
@@ -15,9 +17,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#if defined(_WIN32)
+#include <malloc.h>
+#define ALIGNED_ALLOC(size) _aligned_malloc(size, 64)
+#define ALIGNED_FREE _aligned_free
+#define setenv(name, value, anew) _putenv_s(name, value)
+#else
+#define ALIGNED_ALLOC(size) aligned_alloc(64, size)
+#define ALIGNED_FREE free
+#endif
 
 #include "kernels/kernels.h"
+#include "sys/watch.h"
 
 static const lenet_kernels *table;
 static int L;               /* its lanes */
@@ -71,19 +82,12 @@ static void run_until_timed(void (*check)(void))
 static _Noreturn void end_timing(void) { longjmp(is_timed, 1); }
 #endif
 
-static double seconds(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Whether the call that has just come back is to be made again. */
 static int again(void)
 {
     if (!is_timing || --timing.left > 0) return is_timing;
     if (timing.calls) {
-        const double took = seconds() - timing.begin;
+        const double took = lenet_seconds() - timing.begin;
         if (took < round_seconds) {
             timing.calls *= 2;
         } else {
@@ -94,14 +98,14 @@ static int again(void)
         timing.calls = 1;
     }
     timing.left = timing.calls;
-    timing.begin = seconds();
+    timing.begin = lenet_seconds();
     return 1;
 }
 
 /* Whether the plain loop is to run, again. */
 static int plain_again(void)
 {
-    const double now = seconds();
+    const double now = lenet_seconds();
     if (timing.plain_rounds > 0) timing.plain_best = fmin(timing.plain_best, now - timing.plain_begin);
     if (timing.plain_rounds == (is_timing ? PLAIN_ROUNDS : 1)) {
         timing.plain += timing.plain_best;
@@ -109,7 +113,7 @@ static int plain_again(void)
         return 0;
     }
     if (timing.plain_rounds++ == 0) timing.plain_best = INFINITY;
-    timing.plain_begin = seconds();
+    timing.plain_begin = lenet_seconds();
     return 1;
 }
 
@@ -147,7 +151,7 @@ static int n_buffers;
  * reads past the ends shows it in its sums. */
 static float *floats(size_t n)
 {
-    float *start = aligned_alloc(64, (n + 2 * FENCE + 15) / 16 * 16 * sizeof *start);
+    float *start = ALIGNED_ALLOC((n + 2 * FENCE + 15) / 16 * 16 * sizeof *start);
     if (!start || n_buffers == MOST_BUFFERS) fail("no memory");
     for (size_t i = 0; i < n + 2 * FENCE; i++)
         start[i] = i < FENCE || i >= FENCE + n ? NAN : uniform();
@@ -231,7 +235,7 @@ static void release(void)
         const float *start = buffers[b].start, *end = start + FENCE + buffers[b].n;
         for (int i = 0; i < FENCE; i++)
             if (!isnan(start[i]) || !isnan(end[i])) fail("wrote past an array");
-        free(buffers[b].start);
+        ALIGNED_FREE(buffers[b].start);
     }
     for (int e = 0; e < n_expectations; e++) {
         free(expectations[e].sum);

@@ -103,6 +103,20 @@ def test_the_guide_to_pictures_reads_many(tmp_path):
     assert re.search(r"^\[7 8\] ", pasted.run(code, tmp_path), re.M)
 
 
+def test_the_guide_to_scikit_learn(tmp_path):
+    pytest.importorskip("sklearn", minversion="1.6")
+    code = "\n".join(pasted.blocks(PAGES["docs/scikit_learn.md"]))
+    checks = (
+        "\nassert (model.predict_proba(X)[7] == model.predict_proba(X[7:8])[0]).all()"
+        "\nassert calibrated.score(X_test, y_test) > 0.8 < weighted.score(X_test, y_test)"
+    )
+    lines = pasted.run(code + checks, tmp_path).splitlines()
+    assert float(lines[0]) > 0.9
+    assert lines[-2].startswith("{'learning_rate': 0.003, 'network': ")
+    assert float(lines[-1]) > 0.9
+    assert len(LeNet5.load(tmp_path / "digits.npz").class_names) == 10
+
+
 def test_classes_and_codes(tmp_path):
     checks = (
         "\nassert [n.architecture.classes for n in (net, everything, short, letters)]"

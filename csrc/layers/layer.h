@@ -67,6 +67,7 @@ typedef struct layer_call {
     float *dweights, *dbiases;         /* lanes they are always added, [weight][lane]; NULL: none */
     const float *x, *codes;            /* curvature: input and weights as they are, not their squares; */
     const int32_t *labels;             /* of each image its label, -1 for lanes without one, */
+    const double *image_weights;       /* what it counts, */
     const double *probabilities;       /* [image][class] of the layer that gives penalties, and by what */
     double scale;                      /* the loss multiplies those */
     lenet_watch *watch;

@@ -5,6 +5,8 @@
 
 #include "layers/layer.h"
 
+_Static_assert(sizeof(ptrdiff_t) >= 8, "lenet_c is for 64-bit systems: sizes are counted in ptrdiff_t");
+
 enum {
     INFERENCE_BLOCK = 32,  /* images; with 64 one thread was 0.7% faster, but alone with a batch of 64 */
     TRAINING_BLOCK = 32    /* every layer's maps are kept for backward */

@@ -21,6 +21,7 @@ typedef struct batch {
     int64_t n;                   /* images */
     int64_t first_block, blocks; /* of this round */
     const lenet_loss *loss;
+    double weight;               /* of all images together: n, unless they have weights */
     float *outputs;              /* [n][classes], or */
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* a thread's after another's, */
@@ -37,6 +38,7 @@ typedef struct batch {
     int64_t block_errors[ROUND];
     lenet_watch *watch;
     lenet_profile *profile;      /* NULL: nobody asked */
+    int in_lanes;                /* no image runs by itself */
     const struct string_batch *strings;  /* of strings: train_lines.c's */
 } batch;
 

@@ -53,6 +53,7 @@ lenet_status lenet_open_batch(const lenet_plan *plan, const float *parameters,
                  .n = n,
                  .memory = run->workspace,
                  .watch = watch,
+                 .in_lanes = run->in_lanes,
                  .profile = run->n_threads == 1 ? run->profile : NULL};
     b->memory_stride = b->at->total;
     b->arranging = memory_of(b, lenet_clamp_threads(run->n_threads, lenet_blocks(training, n)));
@@ -78,5 +79,5 @@ lenet_status lenet_open_training(const lenet_plan *plan, const float *parameters
     b->loss = loss;
     b->partials = b->arranging + b->at->n_arranged;
     b->partial_stride = plan_padded(plan->n_parameters);
-    return lenet_check_loss(plan, loss, images->order, labels, n);
+    return lenet_check_loss(plan, loss, images->order, labels, n, &b->weight);
 }

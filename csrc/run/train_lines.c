@@ -343,6 +343,7 @@ static lenet_status begin(const lenet_plan *plan, const float *parameters, const
                  .at = &one->layout[1],
                  .parameters = parameters,
                  .n = n,
+                 .weight = (double)n,
                  .memory = (float *)run->workspace + 2 * WIDE_PLAN_FLOATS,
                  .memory_stride = WIDE_PLAN_FLOATS + found.total + found.criterion,
                  .partial_stride = plan_padded(plan->n_parameters),
