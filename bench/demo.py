@@ -138,7 +138,7 @@ def main() -> None:
     command.add_argument("--out", type=Path, default=DEMO / "index.html")
     out: Path = command.parse_args().out
     if importlib.util.find_spec("ziglang") is None:
-        raise SystemExit('error: needs a compiler: pip install --group wasm')
+        raise SystemExit("error: needs a compiler: pip install --group wasm")
     digit, number = LeNet5.pretrained("mnist"), LeNet5.pretrained("strings")
     core = compiled(digit, number)
     text = page(core, facts(digit, number))
