@@ -87,7 +87,7 @@ docs:
 # docs/demo/index.html, and where there is a browser its picture
 demo:
 	$(PYTHON) -m bench.demo
-	if $(PYTHON) -c 'import selenium' && command -v chromedriver; then $(PYTHON) -m tests.demo_browser; fi
+	if $(PYTHON) -c 'import selenium' && command -v chromedriver >/dev/null; then $(PYTHON) -m tests.demo_browser; fi
 
 # So many compilers at once
 JOBS = $(shell nproc 2>/dev/null || echo 1)

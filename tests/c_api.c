@@ -100,6 +100,8 @@ static int check_what_fits(void)
     CHECK(lenet_plan_create(&large[1], 2, &input, NULL, &plan) == LENET_OK);
     CHECK(lenet_workspace_size(plan, 1, INT64_MAX, 1) > SIZE_MAX / 256);
     CHECK(lenet_workspace_size(plan, 1, INT64_MAX, 256) == SIZE_MAX);
+    const lenet_decoder decoder = {.classes = 11, .blank = 10, .beam = 8, .n_best = 1};
+    CHECK(lenet_decode_workspace(&decoder, 1 << 12) > 0 && lenet_decode_workspace(&decoder, 1 << 24) == 0);
     lenet_plan_free(plan);
     return 0;
 }
