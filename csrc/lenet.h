@@ -71,7 +71,8 @@ typedef enum lenet_status {
 
 /* ---- the plan ------------------------------------------------------------------------- */
 
-/* Bounds that keep every product of sizes far from overflow. */
+/* Bounds that keep every product of sizes far from overflow. Where a size has 32 bits (WebAssembly), a
+ * network whose image, maps and weights have more than 2^21 values in all is LENET_NO_MEMORY. */
 enum {
     LENET_MAX_LAYERS = 64,
     LENET_MAX_MAPS = 4096,      /* of a layer; units and classes too */
@@ -717,7 +718,7 @@ LENET_API lenet_status lenet_squash_backward(int32_t activation, const float *y,
 
 /* Picks the kernels, once, and prepares for threads and forks; the other functions do it themselves
  * when it was not called, so call it before there are threads. The environment's LENET_C_ISA
- * (portable, avx2, avx512, neon) and LENET_C_THREADS (openmp, team) override; while one names what
+ * (portable, avx2, avx512, neon, wasm) and LENET_C_THREADS (openmp, team) override; while one names what
  * cannot be had, functions that would run kernels return LENET_UNKNOWN_ISA, LENET_MISSING_ISA or
  * LENET_BAD_THREADING, and those without a status speak of the portable ones and the default. */
 LENET_API lenet_status lenet_init(void);

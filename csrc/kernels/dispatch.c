@@ -76,6 +76,8 @@ static int available(const lenet_kernels *tables[4])
 #endif
 #elif defined(__aarch64__) && !defined(LENET_NO_NEON)
     tables[n++] = lenet_kernels_neon();
+#elif defined(__wasm_simd128__)
+    tables[n++] = lenet_kernels_wasm();
 #endif
     tables[n++] = lenet_kernels_portable();
     return n;
@@ -86,7 +88,7 @@ static const lenet_kernels *active;
 static lenet_status pick_kernels(void)
 {
     if (active) return LENET_OK;
-    static const char *const known[] = {"portable", "avx2", "avx512", "neon"};
+    static const char *const known[] = {"portable", "avx2", "avx512", "neon", "wasm"};
     const lenet_kernels *tables[4];
     int n = available(tables), is_known = 0;
     const char *wanted = getenv("LENET_C_ISA");

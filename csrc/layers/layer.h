@@ -143,6 +143,13 @@ _Static_assert(sizeof(layer_kind) == LAYER_MEMBERS * sizeof(void (*)(void)),
 /* The functions of a kind's number, or NULL if there is no such kind (kinds.c). */
 const layer_kind *lenet_kind_of(int32_t kind);
 
+/* Whether sizes can be counted: where they have 32 bits, a network's maps and weights may have 2^21 values
+ * in all, so that no sum of what a thread needs for them overflows. */
+static inline int layer_fits(double values)
+{
+    return sizeof(ptrdiff_t) > 4 || values <= 2097152.0;
+}
+
 static inline void layer_lap(const layer_call *c, lenet_part part)
 {
     lenet_lap(c->profile, part, c->index);

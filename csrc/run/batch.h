@@ -45,6 +45,13 @@ typedef struct batch {
 /* How many pieces of a size make n. */
 static inline int64_t ceil_div(int64_t n, int64_t size) { return n / size + (n % size != 0); }
 
+/* Bytes of so many floats and `more`; where a size cannot be so large, the largest, which nobody has. */
+static inline size_t bytes_of_floats(uint64_t floats, uint64_t more)
+{
+    const uint64_t bytes = floats * sizeof(float) + more;
+    return (size_t)bytes == bytes ? (size_t)bytes : SIZE_MAX;
+}
+
 /* Blocks whose gradients are kept at once, of those that are left. */
 static inline int64_t round_size(int64_t blocks, int32_t threads)
 {

@@ -43,9 +43,9 @@ static extra lay_out(const lenet_plan *plan)
 size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads)
 {
     const int64_t threads = lenet_clamp_threads(n_threads, lenet_blocks(1, n));
-    const size_t each = (size_t)(lay_out(plan).total - plan->layout[1].total);
-    return lenet_workspace_size(plan, 1, n, n_threads)
-           + (each * (size_t)threads + (size_t)plan_padded(plan->n_parameters)) * sizeof(float);
+    const uint64_t each = (uint64_t)(lay_out(plan).total - plan->layout[1].total);
+    return bytes_of_floats(each * (uint64_t)threads + (uint64_t)plan_padded(plan->n_parameters),
+                           lenet_workspace_size(plan, 1, n, n_threads));
 }
 
 /* Second derivatives by the outputs, and what the layer that gave them wants to know. */
