@@ -12,12 +12,14 @@ if TYPE_CHECKING:
         datasets,
         decoding,
         distort,
+        export,
         graphs,
         kernels,
         lines,
         patterns,
         plot,
         preprocess,
+        weights,
     )
     from lenet_c.architecture import Architecture
     from lenet_c.callbacks import BestWeights, Callback, EarlyStopping
@@ -95,6 +97,7 @@ __all__ = [
     "datasets",
     "decoding",
     "distort",
+    "export",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
@@ -107,6 +110,7 @@ __all__ = [
     "set_memory_limit",
     "set_num_threads",
     "set_threading",
+    "weights",
 ]
 
 
@@ -140,9 +144,9 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "graphs", "history", "inputs", "kernels", "layers"),
-    *("lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
-    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer"),
+    *("datasets", "decoding", "distort", "export", "graphs", "history", "inputs", "kernels"),
+    *("layers", "lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
+    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer", "weights"),
 )
 
 

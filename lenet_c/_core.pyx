@@ -595,10 +595,7 @@ cdef class Samples:
         self.classes = network.characters
         self.given = images
         if not self._open_as_is(images):
-            try:
-                array = np.asarray(images)
-            except ValueError as error:
-                raise ValueError(f"images: not an array ({error})") from None
+            array = checks.array("images", images)
             if array.dtype != np.uint8 and array.dtype != np.float32:
                 raise TypeError(f"images: dtype {array.dtype}, want uint8 "
                                 + ("(raw grey, 0 background, 255 ink)" if self.channels == 1
@@ -635,6 +632,8 @@ cdef class Samples:
         """Opens what needs no copy: a contiguous, aligned buffer of a right dtype."""
         if not PyObject_CheckBuffer(images):
             return False
+        if type(images) is not np.ndarray and isinstance(images, np.ma.MaskedArray):
+            return False  # its buffer has what is masked, too
         try:
             PyObject_GetBuffer(images, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
         except (BufferError, ValueError):
@@ -695,10 +694,7 @@ cdef class Samples:
     cdef int _read_labels(self, Plan network, object labels) except -1:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
-        try:
-            given = np.asarray(labels)
-        except ValueError as error:
-            raise ValueError(f"labels: not an array ({error})") from None
+        given = checks.array("labels", labels)
         if given.dtype.kind not in "iu":
             raise TypeError(f"labels: dtype {given.dtype}, want integers")
         if self.is_single and given.ndim == 0:

@@ -179,12 +179,63 @@ def floats(name: str, given: NDArray[Any]) -> NDArray[np.float32]:
     return values
 
 
-def array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Give an array of any dtype; raise ValueError for lists of unequal lengths."""
+def array(name: str, value: Any) -> NDArray[Any]:
+    """Give an array of any dtype, in this machine's order of bytes, of whatever makes one.
+
+    Taken are lists, what has ``__array__`` or ``__dlpack__`` (the tensors of other libraries, which
+    may ask for a gradient), and lists of those.
+
+    Raises
+    ------
+    TypeError
+        For tensors whose values cannot be seen from here: of a dtype that numpy has not, or on
+        another device.
+    ValueError
+        For lists of unequal lengths, and masked arrays where something is masked.
+    """
+    if not isinstance(value, np.ndarray):
+        if isinstance(value, (list, tuple)) and value and _is_foreign(value[0]):
+            value = [_seen(f"{name}: {i}", each) for i, each in enumerate(value)]
+        elif _is_foreign(value):
+            value = _seen(name, value)
+    elif isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"{name}: {int(np.ma.getmaskarray(value).sum())} masked values, want all of them: "
+            f"{name} = {name}.filled(0)"
+        )
     try:
-        return np.asarray(value)
+        given = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: not an array ({error})") from None
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise _unseen(name, value, error) from None
+    return given if given.dtype.isnative else given.astype(given.dtype.newbyteorder("="))
+
+
+def _is_foreign(value: object) -> bool:
+    """Whether it is another library's array."""
+    return hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic))
+
+
+def _seen(name: str, tensor: Any) -> NDArray[Any]:
+    """Give another library's array as numpy's, without a copy where that can be."""
+    if getattr(tensor, "requires_grad", False) and hasattr(tensor, "detach"):
+        tensor = tensor.detach()  # the gradient ends here in any case
+    try:
+        return np.asarray(tensor) if hasattr(tensor, "__array__") else np.from_dlpack(tensor)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise _unseen(name, tensor, error) from None
+
+
+def _unseen(name: str, value: Any, error: Exception) -> TypeError:
+    """Say that numpy cannot take a tensor."""
+    what = f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
+    kind = f" of {value.dtype}" if hasattr(value, "dtype") else ""
+    where = f" on {value.device}" if hasattr(value, "device") else ""
+    return TypeError(
+        f"{name}: got a {what}{kind}{where}, which numpy cannot take, want one in the processor's "
+        f"memory, of a dtype that numpy has ({' '.join(str(error).split())})"
+    )
 
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:

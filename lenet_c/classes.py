@@ -117,7 +117,7 @@ def classes_of(
     if not isinstance(parts, (list, tuple)) or any(isinstance(part, str) for part in parts):
         parts = list(checks.items(argument, parts, "class names, or integers"))
     if not any(isinstance(part, str) for part in parts):
-        array = np.asarray(parts if len(parts) else np.zeros(0, np.int32))
+        array = checks.array(argument, parts if len(parts) else np.zeros(0, np.int32))
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise TypeError(f"{argument}: got {checks.short(text)}, want a str or integers")
         if array.size and not -(2**31) <= array.min() <= array.max() < 2**31:

@@ -1,4 +1,4 @@
-"""The command `lenet-c`: train, evaluate, predict, read, summary, info.
+"""The command `lenet-c`: train, evaluate, predict, read, export, summary, info.
 
 Results go to standard output; the progress bar and errors, one line each, to standard error.
 Exit codes: 0; 2 for an error; 130 for Ctrl-C; 141 when nobody reads the output any more.
@@ -20,7 +20,7 @@ import lenet_c
 from lenet_c import checks, losses, preprocess
 from lenet_c._moved import getter
 from lenet_c.commands import arguments as arguments_
-from lenet_c.commands import results, strings, train
+from lenet_c.commands import export, results, strings, train
 from lenet_c.commands.data import test_data
 from lenet_c.commands.errors import drop, fail, one_line
 from lenet_c.commands.files import check_plots, grey_network_of, network_of, save_plots
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             "evaluate": _evaluate,
             "predict": _predict,
             "read": strings.read,
+            "export": export.run,
             "summary": _summary,
             "info": _info,
         }

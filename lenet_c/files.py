@@ -16,11 +16,48 @@ from lenet_c import checks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["name_of", "read_all", "replace", "replacing", "target_of", "write_all"]
+__all__ = [
+    *("check", "get", "name_of", "put", "read_all", "replace", "replacing", "target_of"),
+    "write_all",
+]
 
 _CHUNK = 1 << 20
 _STALE = 3600.0  # seconds; where files cannot be locked, an older temporary file has no writer
 _MAX_LINKS = 40
+
+
+# ---- paths or open files ----
+
+
+def check(file: object, method: str) -> None:
+    """Raise TypeError unless what was given for a path is an open file with this method."""
+    if not hasattr(file, method):
+        raise TypeError(f"path: got {checks.short(file)}, want a path or a binary file")
+
+
+def put(path: str | os.PathLike[str] | BinaryIO, content: bytes) -> None:
+    """Write a file whole: in the place of a path, or to an open file."""
+    if isinstance(path, (str, os.PathLike)):
+        replace(path, content)
+    else:
+        check(path, "write")
+        write_all(path, content, name_of(path))
+
+
+def get(path: str | os.PathLike[str] | BinaryIO, limit: int) -> bytes:
+    """Read a file, or an open one to its end; a ModelFileError if it is larger than the limit."""
+    from lenet_c.serialization import ModelFileError
+
+    name = name_of(path)
+    if isinstance(path, (str, os.PathLike)):
+        with open(name, "rb", buffering=0) as file:
+            content = read_all(file, limit, name)
+    else:
+        check(path, "read")
+        content = read_all(path, limit, name)
+    if len(content) > limit:
+        raise ModelFileError(f"{name}: more than {limit} bytes, want at most so many (max_bytes)")
+    return content
 
 
 # ---- open files ----

@@ -241,7 +241,7 @@ def refused(network: _core.Plan, given: Any) -> str:
         return (
             "the characters on picture files: images = lenet_c.preprocess.characters(images).images"
         )
-    array = np.asarray(given)
+    array = checks.array("images", given)
     conversion = _as_array(given)
     if array.dtype == object and array.ndim:
         try:

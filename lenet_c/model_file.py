@@ -22,6 +22,11 @@ AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 def save(network: Network, path: str | os.PathLike[str] | BinaryIO) -> None:
     """Write a network to a file: see `LeNet5.save`."""
+    serialization.write(path, *parts(network))
+
+
+def parts(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Give what a file has of a network: metadata, and arrays by their names."""
     parameters = network._snapshot()
     if not np.isfinite(parameters).all():
         raise ValueError("parameters: some are NaN or infinite, which load would refuse")
@@ -31,7 +36,7 @@ def save(network: Network, path: str | os.PathLike[str] | BinaryIO) -> None:
         arrays["codes"] = codes
     if network._subspaces is not None:
         arrays["subspaces"] = network._subspaces
-    serialization.write(path, _metadata(network), arrays)
+    return _metadata(network), arrays
 
 
 def _metadata(network: Network) -> dict[str, Any]:
@@ -72,34 +77,42 @@ def load(
             f"{name}: a training under way, Trainer.load(path).network is its network"
         )
     try:
-        architecture = Architecture.from_dict(metadata["architecture"])
-        parameters = arrays["parameters"]
-        if parameters.shape != (architecture.n_parameters,) or parameters.dtype != np.float32:
-            raise ValueError(
-                f"parameters: {parameters.dtype} {parameters.shape}, want float32 "
-                f"({architecture.n_parameters},)"
-            )
-        if not np.isfinite(parameters).all():
-            raise ValueError("parameters: some are NaN or infinite, want finite values")
-        # codes that are wanted have to be there
-        given = arrays["codes"] if architecture.code_length else arrays.get("codes")
-        network = kind.__new__(kind)
-        network._open(architecture, checked_codes(architecture, given))
-        if "learnt_from" in metadata:
-            network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
-        _take_over(network, metadata, arrays.get("subspaces"))
+        network = made(kind, metadata, arrays)
     except KeyError as error:
         raise serialization.ModelFileError(f"{name}: it has no {error}") from None
     except (TypeError, ValueError) as error:
         raise serialization.ModelFileError(f"{name}: {error}") from None
-    network.parameters = parameters
-    notes = metadata.get("notes")
-    network.notes = notes if isinstance(notes, dict) else {}
     if limits.metadata <= serialization.LIMITS.metadata:
         try:
             serialization.encode(_metadata(network))  # what was loaded can be saved
         except ValueError as error:
             raise serialization.ModelFileError(f"{name}: as it would be saved, {error}") from None
+    return network
+
+
+def made(
+    kind: type[AnyNetwork], metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> AnyNetwork:
+    """Make a network of what a file has; KeyError, TypeError or ValueError for what is wrong."""
+    architecture = Architecture.from_dict(metadata["architecture"])
+    parameters = arrays["parameters"]
+    if parameters.shape != (architecture.n_parameters,) or parameters.dtype != np.float32:
+        raise ValueError(
+            f"parameters: {parameters.dtype} {parameters.shape}, want float32 "
+            f"({architecture.n_parameters},)"
+        )
+    if not np.isfinite(parameters).all():
+        raise ValueError("parameters: some are NaN or infinite, want finite values")
+    # codes that are wanted have to be there
+    given = arrays["codes"] if architecture.code_length else arrays.get("codes")
+    network = kind.__new__(kind)
+    network._open(architecture, checked_codes(architecture, given))
+    if "learnt_from" in metadata:
+        network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
+    _take_over(network, metadata, arrays.get("subspaces"))
+    network.parameters = parameters
+    notes = metadata.get("notes")
+    network.notes = notes if isinstance(notes, dict) else {}
     return network
 
 

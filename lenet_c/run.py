@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lenet_c import checks
+
 
 @dataclass
 class Run:
@@ -68,7 +70,7 @@ def digest_of(data: Iterable[ArrayLike]) -> bytes:
 
     digest = sha256()
     for given in _arrays(data):
-        array = np.asarray(given)
+        array = checks.array("images", given)
         is_image = array.ndim > 2 or (array.ndim == 2 and array.dtype == np.uint8)
         if array.dtype.kind in "iu" and not is_image:
             array = array.astype(np.int64)  # labels are the same in any dtype
@@ -85,7 +87,7 @@ def _arrays(data: Iterable[Any]) -> Iterable[ArrayLike]:
     """Give the arrays; where they differ in size, as strips and strings do, each by itself."""
     for given in data:
         try:
-            array = np.asarray(given)
+            array = checks.array("images", given)
             differ = array.dtype == object and array.ndim > 0
         except ValueError:
             differ = True

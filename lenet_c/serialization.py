@@ -107,12 +107,7 @@ def write(
     OSError
         If the file cannot be written, naming it.
     """
-    content = _pack(metadata, arrays)
-    if not isinstance(path, (str, os.PathLike)):
-        _check_file(path, "write")
-        files.write_all(path, content, name_of(path))
-    else:
-        files.replace(path, content)
+    files.put(path, _pack(metadata, arrays))
 
 
 def read(
@@ -143,7 +138,7 @@ def read(
     """
     name = name_of(path)
     if not isinstance(path, (str, os.PathLike)):
-        _check_file(path, "read")
+        files.check(path, "read")
         return _unpack(name, _content(name, path, limits), limits)
     with open(name, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -164,11 +159,6 @@ def _content(name: str, file: BinaryIO, limits: Limits) -> bytes:
 
 def _at_most(limits: Limits) -> str:
     return f"a model file has at most {limits.file}, unless max_bytes says more"
-
-
-def _check_file(file: object, method: str) -> None:
-    if not hasattr(file, method):
-        raise TypeError(f"path: got {checks.short(file)}, want a path or a binary file")
 
 
 class _Plain:
@@ -368,8 +358,6 @@ def _array(what: str, content: bytes) -> np.ndarray:
 
 
 def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
-    import json
-
     array = _array(f"{source}: metadata", member)
     if array.nbytes > limits.metadata:
         raise ModelFileError(
@@ -377,14 +365,8 @@ def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
             f"{limits.metadata}, unless max_metadata says more"
         )
     try:
-        text = array.tobytes().decode()
-        if _depth(text) > limits.depth:  # or the parser might need more stack than there is
-            raise ValueError(f"more than {limits.depth} lists and dicts within one another")
-        # What was loaded can be saved: nothing is accepted that `write` refuses.
-        about = json.loads(
-            text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_of
-        )
-    except (ValueError, RecursionError) as error:
+        about = decode(array.tobytes().decode(), limits)
+    except ValueError as error:
         raise ModelFileError(f"{source}: metadata is not JSON ({error})") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ModelFileError(f"{source}: not a model file (its format is not {FORMAT!r})")
@@ -399,6 +381,20 @@ def _metadata(source: str, member: bytes, limits: Limits) -> dict[str, Any]:
             f"this one reads up to {VERSION}"
         )
     return about
+
+
+def decode(text: str, limits: Limits = LIMITS) -> Any:
+    """Give what JSON says; ValueError for what is none, or what `write` would refuse."""
+    import json
+
+    if len(text) > limits.metadata:
+        raise ValueError(f"more than {limits.metadata} characters")
+    if _depth(text) > limits.depth:  # or the parser might need more stack than there is
+        raise ValueError(f"more than {limits.depth} lists and dicts within one another")
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_of)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
 
 
 def _depth(text: str) -> int:

@@ -45,7 +45,10 @@ def is_strip(picture: Any) -> bool:
 
 def checked_strips(strips: Iterable[ArrayLike]) -> list[Strip]:
     """Give strips as a list of arrays."""
-    given = [np.asarray(strip) for strip in checks.items("strips", strips, "strips")]
+    given = [
+        checks.array(f"strips[{i}]", strip)
+        for i, strip in enumerate(checks.items("strips", strips, "strips"))
+    ]
     for i, strip in enumerate(given):
         if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[0] != 32 or not strip.size:
             raise TypeError(

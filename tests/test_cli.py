@@ -530,7 +530,7 @@ def test_info():
 
 def test_version_and_help():
     assert succeeded(run("--version")) == f"lenet-c {__version__}\n"
-    for command in ("train", "evaluate", "predict", "read", "summary", "info"):
+    for command in ("train", "evaluate", "predict", "read", "export", "summary", "info"):
         assert command in succeeded(run("--help"))
         assert succeeded(run(command, "--help")).startswith(f"usage: lenet-c {command}")
 

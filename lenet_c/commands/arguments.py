@@ -90,6 +90,13 @@ def _length(text: str) -> int | tuple[int, int]:
     return found if dash else found[0]
 
 
+def _size(text: str) -> tuple[int, int]:
+    height, cross, width = text.partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal()) or len(text) > 20:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want height and width, as 28x28")
+    return int(height), int(width)
+
+
 def _rejection(text: str) -> Rejection:
     thresholds = {}
     for part in text.split(","):
@@ -109,7 +116,8 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     Parameters
     ----------
     commands : dict
-        What "train", "evaluate", "predict", "read", "summary" and "info" call with their arguments.
+        What "train", "evaluate", "predict", "read", "export", "summary" and "info" call with their
+        arguments.
 
     Returns
     -------
@@ -287,6 +295,22 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     table.add_argument("--json", action="store_true", help="print one JSON array of objects")
     table.add_argument("--csv", action="store_true", help="print a table with a heading")
     _add_threads(read)
+
+    export = command("export", "write a network in a form that other programs read")
+    export.add_argument("model", help=MODEL)
+    export.add_argument("--onnx", type=_path, metavar="FILE", help="as an ONNX graph, opset 17")
+    export.add_argument(
+        "--input",
+        choices=("uint8", "float32"),
+        default="uint8",
+        help="images that the graph takes: grey levels, or normalised (default: %(default)s)",
+    )
+    export.add_argument(
+        "--size",
+        type=_size,
+        metavar="HxW",
+        help="of grey images (default: 28x28 for networks of 32x32, else the network's own)",
+    )
 
     summary = command("summary", "show a network's layers")
     either = summary.add_mutually_exclusive_group()
