@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 import lenet_c
 from lenet_c import strips
+from lenet_c.inputs import InputWarning
 from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
 from lenet_c.network import Network
 from lenet_c.plain_c import integers, snippets
@@ -413,7 +415,7 @@ class _File:
             return self._dense(step, numbers, start, into)
         self._conv(step, numbers)
         rows = f"maps + {self._memory.rows}"
-        return f"conv(&{name}, {start}, {first}, {rows}, {into});"
+        return f"conv(&{name}_layer, {start}, {first}, {rows}, {into});"
 
     def _pool_of(self, layer: Any, numbers: Numbers | None) -> list[str]:
         """Give the arguments of a 2x2 layer: coefficient, bias, activation or scale."""
@@ -469,7 +471,7 @@ class _File:
                     self._scaling(under, scale),
                 ]
             fields = [sizes, begin, inputs, *tables, kind, *none]
-        self._layers.append(f"static const conv_layer {name} = {{\n    {', '.join(fields)}\n}};\n")
+        self._layers.append(f"static const conv_layer {name}_layer = {{\n    {', '.join(fields)}\n}};\n")
 
     def _dense(self, step: Step, numbers: Numbers | None, start: str, into: str) -> str:
         layer: Any = step.layer
@@ -492,8 +494,8 @@ class _File:
                 fields = [sizes, weights, bias, f"{{NULL, 0, {layer.activation.upper()}}}", unit]
             else:
                 fields = [sizes, weights, bias, self._scaling(name, numbers), "NULL"]
-        self._layers.append(f"static const dense_layer {name} = {{{', '.join(fields)}}};\n")
-        return f"{call}(&{name}, {start}, {into});"
+        self._layers.append(f"static const dense_layer {name}_layer = {{{', '.join(fields)}}};\n")
+        return f"{call}(&{name}_layer, {start}, {into});"
 
     def _rbf(self, step: Step, start: str, into: str) -> str:
         name, layer = self._names[step.layer.name], step.layer
@@ -621,7 +623,10 @@ class _File:
         whole = np.zeros((1, *self._architecture.image_shape), np.uint8)
         whole[0, :, top : top + height, left : left + width] = example
         if self._integers is None:
-            outputs = self._network.forward(whole if self._channels > 1 else whole[:, 0])[0]  # type: ignore[attr-defined]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InputWarning)  # a pattern is no character
+                shown = whole if self._channels > 1 else whole[:, 0]
+                outputs = self._network.forward(shown)[0]  # type: ignore[attr-defined]
         else:
             outputs = self._integers.forward(whole)[0].reshape(-1)
         tolerance = 1e-4 * max(1e-3, float(abs(outputs).max()))
