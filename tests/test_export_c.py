@@ -27,6 +27,8 @@ from lenet_c import (
     MaxPool,
     Rejection,
     Subsample,
+    cli,
+    datasets,
     decoding,
     export,
 )
@@ -354,6 +356,25 @@ def test_other_sizes_readers_and_open_files(tmp_path, rng):
     opened = io.BytesIO()
     export.c(LineReader.pretrained(), opened)
     assert b"int lenet_read(" in opened.getvalue()
+
+
+def test_the_command_writes_files(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "mnist", "--c", "digit.c", "--size", "32x32"]) == 0
+    assert "lenet5-1998 written to digit.c, " in capsys.readouterr().out
+    int8 = ["--precision", "int8", "--dataset", "digits"]
+    assert cli.main(["export", "mnist", "--c", "b.c", "--prefix", "digit", *int8]) == 0
+    assert cli.main(["export", "strings", "--c", "line.c", *int8]) == 0
+    (images, _), (others, _) = datasets.digits()
+    file = exported.Exported(tmp_path / "b.c", prefix="digit")
+    classes = file.read(others[:200])[0]
+    assert (classes == LeNet5.pretrained("mnist").predict(others[:200])).mean() > 0.98
+    assert "#define LINE_STEP 4" in (tmp_path / "line.c").read_text()
+    assert "#define DIGIT_WIDTH 32" in (tmp_path / "digit.c").read_text()
+    capsys.readouterr()
+    assert cli.main(["export", "mnist"]) == 2
+    assert "want --onnx FILE or --c FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

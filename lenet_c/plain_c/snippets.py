@@ -304,6 +304,15 @@ static void pool(int kind, const int8_t *in, int maps, int height, int width, co
 """,
 }
 
+UNROLL = """\
+#if defined __GNUC__ && !defined __SSE2__ && !defined __ARM_NEON
+/* Where there are no vectors, sums stay in registers without -O3 too. */
+#define DIGIT_UNROLL _Pragma("GCC unroll 8")
+#else
+#define DIGIT_UNROLL
+#endif
+"""
+
 CONV = """\
 /* Columns begin .. end - 1 of a row of a convolution's map, TILE at a time; where they are no multiple of
  * that, some are made twice. `in` is the row of the first input map at which the kernel begins. */
@@ -318,13 +327,17 @@ static void conv_row(const conv_layer *c, const TYPE *in, int map, const WEIGHT 
         const WEIGHT *w = weights;
         SUM sum[DIGIT_TILE];
         int i, j, k, t;
+        DIGIT_UNROLL
         for (t = 0; t < DIGIT_TILE; t++) sum[t] = c->bias[map];
         for (i = 0; i < n; i++) {
             const TYPE *row = in + source[i] * c->in_height * c->in_width + at;
             for (j = 0; j < SIDE; j++, row += c->in_width, w += SIDE)
-                for (k = 0; k < SIDE; k++)
+                for (k = 0; k < SIDE; k++) {
+                    DIGIT_UNROLL
                     for (t = 0; t < DIGIT_TILE; t++) sum[t] += PRODUCT;
+                }
         }
+        DIGIT_UNROLL
         for (t = 0; t < DIGIT_TILE; t++) out[at + t] = STORED;
     }
 }
@@ -362,12 +375,15 @@ DENSE = {
 static void dense(const dense_layer *d, const float *in, float *out)
 {
     const float *w = d->weights;
+    const int whole = d->inputs / 8 * 8;
     int u, i, t;
     for (u = 0; u < d->units; u++, w += d->inputs) {
         float sum[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, rest = d->bias[u];
-        for (i = 0; i + 8 <= d->inputs; i += 8)
+        for (i = 0; i < whole; i += 8) {
+            DIGIT_UNROLL
             for (t = 0; t < 8; t++) sum[t] += w[i + t] * in[i + t];
-        for (; i < d->inputs; i++) rest += w[i] * in[i];
+        }
+        for (i = whole; i < d->inputs; i++) rest += w[i] * in[i];
         out[u] = ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7])) + rest;
     }
     activate(d->activation, d->units, out);

@@ -533,6 +533,7 @@ class _File:
         names = ["IDENTITY", "RELU"]
         yield f"#ifndef DIGIT_TILE\n#define DIGIT_TILE {tile_of(steps, self._swept)}  /* sums of a " \
             "row that are taken together */\n#endif\n" if "conv" in kinds else ""
+        yield snippets.UNROLL if kinds & {"conv", "dense"} else ""
         names += ["SCALED_TANH", "TANH", "SIGMOID"]
         if integer is not None:
             names.append("SQUASH")
