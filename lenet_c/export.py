@@ -31,12 +31,12 @@ def c(
     """Write a network as one C99 file that needs no library and allocates nothing.
 
     Of "digit.c" the function is ``int digit_read(const uint8_t *image, float *outputs, float
-    *scratch)``: it gives the class and, to `outputs`, what `LeNet5.forward` gives. Sizes are macros,
-    ``DIGIT_SCRATCH`` floats for one; all that is kept is in `scratch`, so that several threads may
-    call it at once. A network for strings has ``int digit_read(strip, width, characters, columns,
-    capacity, scratch)``, which reads by the best path (`lenet_c.decoding.best_path`), and
-    ``digit_start`` and ``digit_next``, which take a strip's columns as they come. The file compiles
-    without warnings as C and C++.
+    *scratch)``: it gives the class and, to `outputs`, what `LeNet5.forward` gives. Sizes are
+    macros, ``DIGIT_SCRATCH`` floats for one; all that is kept is in `scratch`, so that several
+    threads may call it at once. A network for strings has ``int digit_read(strip, width,
+    characters, columns, capacity, scratch)``, which reads by the best path
+    (`lenet_c.decoding.best_path`), and ``digit_start`` and ``digit_next``, which take a strip's
+    columns as they come. The file compiles without warnings as C and C++.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 /* An exported C file on a Cortex-M4, as QEMU's board mps2-an386 has one: compiled with
- * -DFILE='"digit.c"' -DPREFIX(name)=digit_##name -DMACRO(name)=DIGIT_##name. Runs the file's self-test and
+ * -DSOURCE='"digit.c"' -DPREFIX(name)=digit_##name -DMACRO(name)=DIGIT_##name. Runs the file's self-test and
  * prints the instructions that an image takes (with -icount shift=0 a tick of 25 MHz is 40 of them) and
  * the bytes of stack. Ends with the self-test's result. */
 #define main test_main  /* the file's own */
-#include FILE
+#include SOURCE
 #undef main
 
 extern char top_of_stack[];

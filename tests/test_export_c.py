@@ -10,13 +10,14 @@ from pathlib import Path
 
 import exported
 import numpy as np
+import pasted
 import pytest
-import reference
 
+import reference
 from lenet_c import (
-    LENET_3X3,
     LENET5_1998,
     LENET5_STRINGS,
+    LENET_3X3,
     RBF,
     Architecture,
     AveragePool,
@@ -190,7 +191,7 @@ def test_whole_numbers_are_those_of_the_simulation(which, tmp_path, rng):
 
 @pytest.mark.parametrize("name", ["mnist", "mnist-modern"])
 def test_whole_numbers_read_real_digits(name, tmp_path, real_digits):
-    (images, _), (others, labels) = real_digits
+    (images, _), (others, _) = real_digits
     net = LeNet5.pretrained(name)
     file = written(net, tmp_path, precision="int8", images=images[:200])
     classes, _ = file.read(others[:1000])
@@ -206,7 +207,6 @@ def test_strips_are_read_as_the_sweep_reads_them(which, precision, tmp_path, rng
     net = network(which)
     strips = [strip(net, width, rng) for width in (1, 19, 20, 21, 32, 40, 131, 400)]
     file = written(net, tmp_path, "line.c", precision=precision, images=strips)
-    room = {"precision": precision, "images": strips}
     simulation = simulated(net, _calibration(net, strips)) if precision == "int8" else None
     for each in strips:
         padding = [(0, 0)] * (each.ndim - 1) + [(MARGIN, MARGIN)]
@@ -216,9 +216,7 @@ def test_strips_are_read_as_the_sweep_reads_them(which, precision, tmp_path, rng
             outputs = simulation.forward(_windows_of(net, given)).reshape(outputs.shape)
         blank = net.architecture.classes - 1
         path = outputs.argmax(axis=1)
-        wanted = [
-            c for i, c in enumerate(path) if c != blank and (i == 0 or c != path[i - 1])
-        ]
+        wanted = [c for i, c in enumerate(path) if c != blank and (i == 0 or c != path[i - 1])]
         n, characters, columns = file.read_strip(each)
         assert n == len(wanted)
         assert (characters == wanted).all()
@@ -237,7 +235,6 @@ def test_strips_are_read_as_the_sweep_reads_them(which, precision, tmp_path, rng
             assert abs(streamed - outputs[:whole]).max() < 1e-5 * abs(outputs).max()
             assert (classes == streamed.argmax(axis=1)).all()
     assert file.read_strip(strips[-1], 2)[0] == file.read_strip(strips[-1])[0]
-    assert room["precision"] == precision
 
 
 def _calibration(net, strips):
@@ -284,6 +281,79 @@ def test_a_file_is_c_and_cpp_and_its_own_header(name, which, precision, tmp_path
         assert subprocess.run([tmp_path / "own"]).returncode == 0
 
 
+def _links(command):
+    program = "#include <stdint.h>\nint main(void) { return 0; }\n"
+    try:
+        done = subprocess.run(
+            [*command, "-x", "c", "-", "-o", "/dev/null"], input=program, text=True, stderr=-3
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_32_bits(precision, tmp_path, rng):
+    command = [*exported.compiler(), "-m32"]
+    if not _links(command):
+        pytest.skip("no compiler for 32 bits")
+    path = tmp_path / "line.c"
+    export.c(
+        network("strings"), path, precision=precision, images=[np.eye(32, 90, dtype=np.uint8) * 255]
+    )
+    flags = ["-std=c99", "-O2", "-DLINE_SELF_TEST"]
+    exported.compile_c(path, tmp_path / "own", *flags, command=command)
+    assert subprocess.run([tmp_path / "own"]).returncode == 0
+
+
+@pytest.mark.parametrize("level", ["-Os", "-O3"])
+@pytest.mark.parametrize(
+    ("which", "precision"), [("mnist", "float32"), ("strings", "int8"), (COLOURS, "int8")]
+)
+def test_a_cortex_m4(which, precision, level, tmp_path, rng):
+    command = [
+        *("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16"),
+        *("-mfloat-abi=hard", level),
+    ]
+    if not shutil.which(command[0]) or not shutil.which("qemu-system-arm"):
+        pytest.skip("Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm")
+    net, path = network(which), tmp_path / "digit.c"
+    export.c(net, path, precision=precision, images=pictures(net, 2, rng))
+    exported.compile_c(path, tmp_path / "digit.o", "-std=c99", "-c", command=command)
+    tests = Path(__file__).parent
+    words = ["-DPREFIX(n)=digit_##n", "-DMACRO(n)=DIGIT_##n", f'-DSOURCE="{path}"']
+    linked = ["-nostartfiles", "-T", tests / "cortex_m4.ld"]
+    flags = ["-std=gnu99", "-Wno-pedantic", "-DDIGIT_SELF_TEST", *words, *linked]
+    exported.compile_c(tests / "cortex_m4.c", tmp_path / "own.elf", *flags, command=command)
+    emulator = "qemu-system-arm -M mps2-an386 -nographic -semihosting -monitor none -serial none"
+    done = subprocess.run(
+        [*emulator.split(), "-kernel", tmp_path / "own.elf"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done
+    _, stack = done.stderr.split() if done.stderr else done.stdout.split()
+    assert 0 < int(stack) < 1024
+
+
+def test_the_guides_program(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    guide = (Path(__file__).parent.parent / "docs" / "embedding.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(pasted.blocks(guide)[0], {})
+    program = re.search(r"```c\n(#define DIGIT.*?)```", guide, re.DOTALL)[1]
+    for name in ("digit", "digit8"):
+        text = re.sub("digit(?=_|\\.c)", name, program)
+        (tmp_path / "main.c").write_text(text.replace("DIGIT", name.upper()))
+        exported.compile_c("main.c", "reader", "-O3", f"{name}.c")
+        said = subprocess.run(["./reader"], capture_output=True, text=True).stdout
+        assert re.fullmatch(r"1, penalty \d+\.\d\d\n", said)
+    export.c(LeNet5.pretrained("strings"), "line.c")
+    for line in re.findall(r"^int line_\w+\(.*?, ", guide, re.MULTILINE):
+        assert line.split(",")[0] in Path("line.c").read_text()
+
+
 def test_the_self_test_finds_a_changed_weight(tmp_path, rng):
     net = network("mnist")
     export.c(net, tmp_path / "digit.c", images=pictures(net, 1, rng))
@@ -310,7 +380,8 @@ def test_nothing_can_be_written_and_no_library_is_called(which, precision, tmp_p
     called = {name for kind, name in kinds if kind == "U"}
     assert called <= {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     public = {name for kind, name in kinds if kind == "T"}
-    assert public and all(name.startswith("digit_") for name in public)
+    assert public
+    assert all(name.startswith("digit_") for name in public)
 
 
 def test_names_temperature_and_thresholds_go_along(tmp_path, rng):
@@ -366,7 +437,7 @@ def test_the_command_writes_files(tmp_path, monkeypatch, capsys):
     int8 = ["--precision", "int8", "--dataset", "digits"]
     assert cli.main(["export", "mnist", "--c", "b.c", "--prefix", "digit", *int8]) == 0
     assert cli.main(["export", "strings", "--c", "line.c", *int8]) == 0
-    (images, _), (others, _) = datasets.digits()
+    _, (others, _) = datasets.digits()
     file = exported.Exported(tmp_path / "b.c", prefix="digit")
     classes = file.read(others[:200])[0]
     assert (classes == LeNet5.pretrained("mnist").predict(others[:200])).mean() > 0.98
@@ -401,8 +472,8 @@ def test_bad_networks(tmp_path, rng):
         export.c("mnist", tmp_path / "digit.c")
     with pytest.raises(ValueError, match=r"prefix='digit'"):
         export.c(network("mnist"), tmp_path / "123.c")
+    strips = [np.zeros((32, 40), np.uint8), np.zeros((30, 40), np.uint8)]
     with pytest.raises(TypeError, match=r"images\[1\]: got uint8 \(30, 40\)"):
-        strips = [np.zeros((32, 40), np.uint8), np.zeros((30, 40), np.uint8)]
         export.c(LeNet5(LENET5_STRINGS), tmp_path / "line.c", images=strips)
     net = network("mnist")
     net.parameters[3] = np.nan
@@ -415,8 +486,8 @@ def test_bad_networks(tmp_path, rng):
         background=1.0,
         foreground=2.0,
     )
+    images = rng.integers(0, 256, (5, 6, 6)).astype(np.uint8)
     with pytest.raises(ValueError, match="layer 'C1': padding"):
-        images = rng.integers(0, 256, (5, 6, 6)).astype(np.uint8)
         export.c(LeNet5(away), tmp_path / "digit.c", precision="int8", images=images)
     many = LeNet5(Architecture("many", (Dense("o", 4096, "identity"),), (33, 32)))
     with pytest.raises(ValueError, match=r"4,329,472 parameters"):

@@ -45,9 +45,10 @@ def _images(network: LeNet5, arguments: argparse.Namespace) -> Any:
         pictures = datasets.folder(arguments.data, form=arguments.form)
         if isinstance(pictures, datasets.Fields):
             raise ValueError(f"{arguments.data}: has fields, want single characters")
-        images, labels = pictures.images, pictures.labels
+        split: Any = pictures
     else:
-        _, (images, labels), _ = data.dataset(arguments)
+        split = data.dataset(arguments)[1]
+    images, labels = split
     if network.architecture.blank:
         return datasets.strings(images, labels).batch(STRIPS)[0]
     return images[:: max(1, len(images) // SHOWN)][:SHOWN]

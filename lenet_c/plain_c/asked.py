@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_c import checks, files
+from lenet_c import checks
 from lenet_c.network import Network
 from lenet_c.onnx_writer import _size
 from lenet_c.plain_c import writer
@@ -40,7 +40,8 @@ def content(
             "images=train_images[:1000]"
         )
     top, left = (
-        (own - side) // 2 for own, side in zip(network.architecture.image_shape[1:], found, strict=True)
+        (own - side) // 2
+        for own, side in zip(network.architecture.image_shape[1:], found, strict=True)
     )
     example = _pattern(network) if given is None else given[0]
     example = example[:, top : top + found[0], left : left + found[1]]
@@ -60,8 +61,8 @@ def _prefix(path: object, given: object) -> str:
     name = checks.instance("prefix", given, str, "a str")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or len(name) > MAX_PREFIX:
         raise ValueError(
-            f"prefix: got {checks.short(given)}, want a letter, then up to {MAX_PREFIX - 1} letters, "
-            "digits and '_'"
+            f"prefix: got {checks.short(given)}, want a letter, then up to {MAX_PREFIX - 1} "
+            "letters, digits and '_'"
         )
     return name
 
@@ -100,10 +101,14 @@ def _cut(strips: list[NDArray[Any]], channels: int, height: int, width: int) -> 
     for i, strip in enumerate(strips):
         if strip.dtype != np.uint8 or strip.shape[:-1] != shape or not strip.size:
             sides = ", ".join(map(str, shape))
-            raise TypeError(f"images[{i}]: got {strip.dtype} {strip.shape}, want uint8 ({sides}, W)")
+            raise TypeError(
+                f"images[{i}]: got {strip.dtype} {strip.shape}, want uint8 ({sides}, W)"
+            )
         strip = strip.reshape(channels, height, -1)
         strip = np.pad(strip, ((0, 0), (0, 0), (width // 4, width)))
-        found += [strip[:, :, x : x + width] for x in range(0, strip.shape[2] - width, width // 4 or 1)]
+        found += [
+            strip[:, :, x : x + width] for x in range(0, strip.shape[2] - width, width // 4 or 1)
+        ]
         if len(found) > MOST_WINDOWS:
             break
     if not found:

@@ -1,8 +1,8 @@
 """A network in whole numbers of 8 bits, and what it computes, in numpy.
 
-A value is ``scale * q + offset`` with q from -128 to 127: a scale and an offset for each map. Weights
-have a scale for each map that they make. Sums are whole numbers of 32 bits, so that this and the C
-file agree in every bit but those of the last layer's float arithmetic.
+A value is ``scale * q + offset`` with q from -128 to 127: a scale and an offset for each map.
+Weights have a scale for each map that they make. Sums are whole numbers of 32 bits, so that this
+and the C file agree in every bit but those of the last layer's float arithmetic.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Scales:
 
 
 def is_flipped(network: Network) -> list[bool]:
-    """Whether each channel's numbers fall as its grey levels rise, so that they rise with values."""
+    """Whether each channel's numbers fall as its grey levels rise: so they rise with values."""
     background, foreground = network.architecture.levels
     return [b > f for b, f in zip(background, foreground, strict=True)]
 
@@ -270,7 +270,7 @@ class Integers:
             q = q * self.last.scale[:, None, None] + self.last.offset[:, None, None]
         codes = self._values[f"{step.layer.name}.weight"].astype(np.float64)
         apart = q.reshape(len(q), 1, -1) - codes
-        return (apart**2).sum(axis=2)[:, :, None, None]
+        return np.asarray((apart**2).sum(axis=2)[:, :, None, None])
 
 
 def _first_float(steps: list[Step]) -> int:
@@ -286,10 +286,10 @@ def _requantised(numbers: Numbers, sums: Array) -> Array:
     values = (sums * factor + (1 << (numbers.shift - 1))) >> numbers.shift
     if numbers.activation == "squash":
         size = SQUASHES[np.minimum(abs(values), len(SQUASHES) - 1)].astype(np.int64)
-        return np.where(values < 0, -size, size)
+        return np.asarray(np.where(values < 0, -size, size))
     if numbers.activation == "relu":
-        return values.clip(0, 255) - 128
-    return values.clip(-127, 127)
+        return np.asarray(values.clip(0, 255) - 128)
+    return np.asarray(values.clip(-127, 127))
 
 
 def _pooled(layer: Any, numbers: Numbers | None, q: Array) -> Array:
@@ -311,7 +311,7 @@ def _pooled(layer: Any, numbers: Numbers | None, q: Array) -> Array:
 def _activated(layer: Any, a: Array) -> Array:
     if layer.activation in SQUASHED:
         height, slope, offset = SQUASHED[layer.activation]
-        return height * np.tanh(slope * a) + offset
+        return np.asarray(height * np.tanh(slope * a) + offset)
     return np.maximum(a, 0) if layer.activation == "relu" else a
 
 

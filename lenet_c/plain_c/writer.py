@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import lenet_c
 from lenet_c import strips
 from lenet_c.inputs import InputWarning
-from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
+from lenet_c.layers import RBF, Conv, Dense, Subsample
 from lenet_c.network import Network
 from lenet_c.plain_c import integers, snippets
 from lenet_c.plain_c.integers import SQUASHED, Integers, Numbers
@@ -82,7 +82,6 @@ class _File:
             while name in self._names.values():
                 name += "_"
             self._names[layer.name] = name
-        self._n_bytes = 0  # of tables
 
     # ---- the whole ----
 
@@ -119,8 +118,10 @@ class _File:
         integer = self._integers is not None
         sides = {step.layer.kernel for step in self._steps if isinstance(step.layer, Conv)}
         float_pool = (
-            "pool_row(c->pool, rows, width, first, width / 2, c->coefficient ? c->coefficient[m] : 0.0f,\n"
-            "                         c->pool_bias ? c->pool_bias[m] : 0.0f, c->pool_activation, out);"
+            "pool_row(c->pool, rows, width, first, width / 2, c->coefficient ? c->coefficient[m] "
+            ": 0.0f,\n"
+            "                         c->pool_bias ? c->pool_bias[m] : 0.0f, c->pool_activation, "
+            "out);"
         )
         integer_pool = (
             "pool_row(c->pool, rows, width, first, width / 2, c->coefficient, c->pool_bias, "
@@ -164,15 +165,20 @@ class _File:
         how = "float" if self._integers is None else "weights and values of 8 bits, float outputs"
         return (
             f"/* {_comment(self._architecture.name)}, {network.n_parameters:,} parameters: {how}.\n"
-            f" * Written by lenet_c {lenet_c.__version__}. C99, or C++; needs no library. No function "
-            "keeps anything but in the\n * caller's `scratch`: several threads may read at once, each "
+            f" * Written by lenet_c {lenet_c.__version__}. C99, or C++; needs no library. No "
+            "function "
+            "keeps anything but in the\n * caller's `scratch`: several threads may read at once, "
+            "each "
             "with its own. Nothing is allocated.\n *\n"
             f" * Compile this file with the program. Where it is used, for its declarations:\n *\n"
-            f" *   #define {self._upper}_HEADER_ONLY\n *   #include \"{self._prefix}.c\"\n *\n"
-            f" * -O2 or -O3, with -ffp-contract=fast where the processor multiplies and adds at once. "
-            f"-D{self._upper}_SELF_TEST\n * makes a program of it, which ends with 0 if it computes here "
+            f' *   #define {self._upper}_HEADER_ONLY\n *   #include "{self._prefix}.c"\n *\n'
+            " * -O2 or -O3, with -ffp-contract=fast where the processor multiplies and adds at "
+            "once. "
+            f"-D{self._upper}_SELF_TEST\n * makes a program of it, which ends with 0 if it "
+            "computes here "
             "what it did when it was written.\n *\n"
-            f" * Images: {channels}{sides} bytes, 0 for background and 255 for ink. Layers and their "
+            f" * Images: {channels}{sides} bytes, 0 for background and 255 for ink. Layers and "
+            "their "
             f"outputs:\n *\n{''.join(layers)} */\n"
             f"#ifndef {self._upper}_C\n#define {self._upper}_C\n"
         )
@@ -209,9 +215,9 @@ class _File:
         ]
         return (
             "#include <stddef.h>\n#include <stdint.h>\n#include <limits.h>\n\n"
-            "#if INT_MAX < 2147483647\n#error \"int must have 32 bits\"\n#endif\n\n"
+            '#if INT_MAX < 2147483647\n#error "int must have 32 bits"\n#endif\n\n'
             + "\n".join(lines)
-            + "\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+            + '\n\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
             + self._prototypes()
             + f"\n#if defined {self._upper}_HEADER_ONLY && defined __cplusplus\n}}\n#endif\n"
         )
@@ -233,7 +239,8 @@ class _File:
             shape = f"DIGIT_CHANNELS * {shape}"
         if not self._swept:
             return (
-                f"/* Reads an image: gives its class, 0 to {self._architecture.classes - 1}, and to "
+                f"/* Reads an image: gives its class, 0 to {self._architecture.classes - 1}, and "
+                "to "
                 f"`outputs` {what}.\n *{confidence}\n * -1 if a pointer is NULL. */\n"
                 f"int digit_read(const uint8_t *image /* [{shape}] */,\n"
                 "               float *outputs /* [DIGIT_CLASSES] */, float *scratch "
@@ -242,21 +249,24 @@ class _File:
         return (
             "/* Reads a strip: gives how many characters it has, and the first `capacity` of their "
             "classes. columns: NULL,\n * or of each the column in its middle. By the best path: of "
-            "each position the likeliest class, of equal\n * ones side by side one, without blanks. "
+            "each position the likeliest class, of equal\n * ones side by side one, without "
+            "blanks. "
             "-1 if a pointer is NULL or a number out of range. */\n"
             "int digit_read(const uint8_t *strip /* [DIGIT_HEIGHT * width] */, int width, int "
             "*characters, int *columns,\n               int capacity, float *scratch /* "
             "[DIGIT_SCRATCH] */);\n\n"
-            "/* The same position by position, as columns come: the first DIGIT_WINDOW of them, then "
+            "/* The same position by position, as columns come: the first DIGIT_WINDOW of them, "
+            "then "
             "DIGIT_STEP more each\n * time. Rows lie row_stride bytes apart"
             + (", channels DIGIT_HEIGHT rows" if self._channels > 1 else "")
             + f". To `outputs` come {what}.\n *{confidence}\n * Gives the likeliest class, "
-            "DIGIT_BLANK if that is none; -1 if a pointer is NULL. `scratch` must be left\n * as it "
+            "DIGIT_BLANK if that is none; -1 if a pointer is NULL. `scratch` must be left\n * as "
+            "it "
             "is between them. */\n"
             "int digit_start(const uint8_t *columns, int row_stride, float *outputs /* "
             "[DIGIT_CLASSES] */, float *scratch);\n"
-            "int digit_next(const uint8_t *columns, int row_stride, float *outputs, float *scratch);\n"
-            + name
+            "int digit_next(const uint8_t *columns, int row_stride, float *outputs, float "
+            "*scratch);\n" + name
         )
 
     # ---- tables ----
@@ -264,14 +274,11 @@ class _File:
     def _table(self, kind: str, name: str, values: Array) -> str:
         """Add a table and give its name."""
         flat = np.asarray(values).reshape(-1)
-        self._n_bytes += flat.nbytes
         if kind == "float":
             words = [f"{value!s}f" for value in flat.astype(np.float32)]
         else:
             words = [str(value) if value != -(2**31) else "(-2147483647 - 1)" for value in flat]
-        self._tables.append(
-            f"static const {kind} {name}[{flat.size}] = {{\n{_lines(words)}\n}};\n"
-        )
+        self._tables.append(f"static const {kind} {name}[{flat.size}] = {{\n{_lines(words)}\n}};\n")
         return name
 
     def _packed(self, layer: Any, weights: Array) -> Array:
@@ -306,15 +313,12 @@ class _File:
     def _run(self) -> str:
         """Give the function that runs all layers, after adding their tables."""
         self._layers: list[str] = []
-        lines, kind = [], self._type
+        lines = []
         places = [self._place(i) for i in range(len(self._steps))]
-        if self._integers is not None:
+        if self._squashes:
             self._table("int8_t", "squashes", integers.SQUASHES)
-            if not self._squashes:
-                del self._tables[-1]
         sweeps = self._swept
         lines += self._loads(places[0])
-        before_new = max(0, self._width - step_of(self._architecture))
         for i, step in enumerate(self._steps):
             into = "outputs" if i == len(self._steps) - 1 else places[i + 1]
             comment = " and ".join(_comment(layer.name) for layer in step.layers)
@@ -326,11 +330,11 @@ class _File:
                     f"    if (is_next) slide({into}, {maps * height}, {width}, {step.columns});"
                 )
             lines.append(f"    {self._call(i, step, places[i], first, into)}")
-        self._before_new = before_new
         return (
-            "static void run(const uint8_t *pixels, int row_stride, int width, int left, int is_next,"
+            "static void run(const uint8_t *pixels, int row_stride, int width, int left, int "
+            "is_next,"
             "\n                float *outputs, float *scratch)\n{\n"
-            + self._scratch_lines(kind)
+            + self._scratch_line()
             + "\n".join(lines)
             + ("\n" if sweeps else "\n    (void)is_next;\n")
             + "}\n"
@@ -350,12 +354,10 @@ class _File:
             return self._memory.total
         return self._floats + (self._memory.total + 3) // 4
 
-    def _scratch_lines(self, kind: str) -> str:
+    def _scratch_line(self) -> str:
         if self._integers is None:
-            line = "    float *const maps = scratch;\n"
-        else:
-            line = f"    int8_t *const maps = (int8_t *)(scratch + {self._floats});\n"
-        return line
+            return "    float *const maps = scratch;\n"
+        return f"    int8_t *const maps = (int8_t *)(scratch + {self._floats});\n"
 
     def _place(self, i: int) -> str:
         if self._floats and i == len(self._steps) - 1 and self._makes_floats(i - 1):
@@ -386,7 +388,8 @@ class _File:
             else:
                 how = str(int(integers.is_flipped(self._network)[channel]))
             lines.append(
-                f"    load({pixels}, row_stride, {height}, width, {top}, left, {first}, {how}, {place});"
+                f"    load({pixels}, row_stride, {height}, width, {top}, left, {first}, {how}, "
+                f"{place});"
             )
         return lines
 
@@ -403,12 +406,8 @@ class _File:
             return f"pad({start}, {maps}, {height}, {width}, {step.layer.padding}, {fill}{into});"
         if step.kind == "pool":
             of = self._pool_of(step.layer, numbers)
-            if numbers is not None:
-                of = f"{of[0]}, {of[1]}, {of[2]}"
-            else:
-                of = ", ".join(of)
-            kind = POOLS[step.layer.kind]
-            return f"pool({kind}, {start}, {maps}, {height}, {width}, {of}, {first}, {into});"
+            kind, how = POOLS[step.layer.kind], ", ".join(of)
+            return f"pool({kind}, {start}, {maps}, {height}, {width}, {how}, {first}, {into});"
         if step.kind == "rbf":
             return self._rbf(step, start, into)
         if step.kind == "dense":
@@ -458,7 +457,9 @@ class _File:
             ]
         else:
             tables = [
-                self._table("int8_t", f"{name}_weights", self._packed(layer, _given(numbers.weights))),
+                self._table(
+                    "int8_t", f"{name}_weights", self._packed(layer, _given(numbers.weights))
+                ),
                 self._table("int32_t", f"{name}_bias", _given(numbers.bias)),
                 self._scaling(name, numbers),
             ]
@@ -471,7 +472,9 @@ class _File:
                     self._scaling(under, scale),
                 ]
             fields = [sizes, begin, inputs, *tables, kind, *none]
-        self._layers.append(f"static const conv_layer {name}_layer = {{\n    {', '.join(fields)}\n}};\n")
+        self._layers.append(
+            f"static const conv_layer {name}_layer = {{\n    {', '.join(fields)}\n}};\n"
+        )
 
     def _dense(self, step: Step, numbers: Numbers | None, start: str, into: str) -> str:
         layer: Any = step.layer
@@ -501,7 +504,9 @@ class _File:
         name, layer = self._names[step.layer.name], step.layer
         codes = self._values[f"{layer.name}.weight"]
         kind = "int8_t" if self._whole_codes else "float"
-        self._table(kind, f"{name}_codes", codes.astype(np.int8 if self._whole_codes else np.float32))
+        self._table(
+            kind, f"{name}_codes", codes.astype(np.int8 if self._whole_codes else np.float32)
+        )
         classes, inputs = codes.shape
         call = f"distances({name}_codes, {inputs}, {classes}, {{}}, {into});"
         if self._integers is None or self._integers.last is None:
@@ -516,8 +521,7 @@ class _File:
 
     @property
     def _squashes(self) -> bool:
-        assert self._integers is not None
-        return any(
+        return self._integers is not None and any(
             numbers is not None and numbers.activation == "squash"
             for each in self._integers.numbers
             for numbers in (each, each.pool)
@@ -531,8 +535,12 @@ class _File:
         layers = [layer for step in steps if step.kind != "pad" for layer in step.layers]
         pools = {layer.kind for layer in layers if layer.kind in POOLS}
         names = ["IDENTITY", "RELU"]
-        yield f"#ifndef DIGIT_TILE\n#define DIGIT_TILE {tile_of(steps, self._swept)}  /* sums of a " \
-            "row that are taken together */\n#endif\n" if "conv" in kinds else ""
+        yield (
+            f"#ifndef DIGIT_TILE\n#define DIGIT_TILE {tile_of(steps, self._swept)}  /* sums of a "
+            "row that are taken together */\n#endif\n"
+            if "conv" in kinds
+            else ""
+        )
         yield snippets.UNROLL if kinds & {"conv", "dense"} else ""
         names += ["SCALED_TANH", "TANH", "SIGMOID"]
         if integer is not None:
@@ -555,8 +563,10 @@ class _File:
         if used:
             cases = [text for name, text in snippets.ACTIVATE.items() if name in used]
             unused = "" if cases else "    (void)n;\n    (void)values;\n    (void)i;\n"
-            yield snippets.ACTIVATE_BEGIN + "".join(cases) + snippets.ACTIVATE_END.replace(
-                "    }\n}", f"    }}\n{unused}}}"
+            yield (
+                snippets.ACTIVATE_BEGIN
+                + "".join(cases)
+                + snippets.ACTIVATE_END.replace("    }\n}", f"    }}\n{unused}}}")
             )
         if integer is not None and any(
             numbers is not None and numbers.factor is not None
@@ -579,7 +589,11 @@ class _File:
                 + (snippets.POOL_SUBSAMPLE[precision] if "subsample" in pools else "")
                 + (snippets.POOL_AVERAGE[precision] if "average_pool" in pools else "")
                 + (snippets.POOL_MAX if "max_pool" in pools else "")
-                + ("" if pools else "    (void)x; (void)below; (void)first; (void)end; (void)out;\n")
+                + (
+                    ""
+                    if pools
+                    else "    (void)x; (void)below; (void)first; (void)end; (void)out;\n"
+                )
                 + snippets.POOL_END[precision]
             )
         if "pool" in kinds:
@@ -613,7 +627,7 @@ class _File:
         return (
             "const char *digit_name(int character)\n{\n"
             f"    static const char *const names[{len(names)}] = {{{words}}};\n"
-            f"    return character >= 0 && character < {len(names)} ? names[character] : \"\";\n}}\n"
+            f'    return character >= 0 && character < {len(names)} ? names[character] : "";\n}}\n'
         )
 
     def _self_test(self) -> str:
@@ -676,7 +690,9 @@ def _float(value: float) -> str:
 
 def _comment(text: str) -> str:
     """Give a text that stays within a comment."""
-    return text.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("/*", "/ *")
+    return (
+        text.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("/*", "/ *")
+    )
 
 
 def _text(text: str) -> str:
