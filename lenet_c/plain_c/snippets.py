@@ -127,8 +127,8 @@ static void load(const uint8_t *pixels, int row_stride, int height, int width, i
 {
     int y, x;
     for (y = 0; y < IN_HEIGHT; y++, out += IN_WIDTH) {
-        const uint8_t *row = pixels + (ptrdiff_t)(y - top) * row_stride;
         const int inside = y >= top && y < top + height;
+        const uint8_t *row = inside ? pixels + (ptrdiff_t)(y - top) * row_stride : pixels;
         for (x = first; x < IN_WIDTH; x++)
             out[x] = inside && x >= left && x - left < width ? background + scale * (float)row[x - left]
                                                              : background;
@@ -144,8 +144,8 @@ static void load(const uint8_t *pixels, int row_stride, int height, int width, i
 {
     int y, x;
     for (y = 0; y < IN_HEIGHT; y++, out += IN_WIDTH) {
-        const uint8_t *row = pixels + (ptrdiff_t)(y - top) * row_stride;
         const int inside = y >= top && y < top + height;
+        const uint8_t *row = inside ? pixels + (ptrdiff_t)(y - top) * row_stride : pixels;
         for (x = first; x < IN_WIDTH; x++) {
             const int level = inside && x >= left && x - left < width ? row[x - left] : 0;
             out[x] = (int8_t)(flipped ? 127 - level : level - 128);
@@ -305,7 +305,7 @@ static void pool(int kind, const int8_t *in, int maps, int height, int width, co
 }
 
 UNROLL = """\
-#if defined __GNUC__ && !defined __SSE2__ && !defined __ARM_NEON
+#if defined __GNUC__ && (__GNUC__ >= 8 || defined __clang__) && !defined __SSE2__ && !defined __ARM_NEON
 /* Where there are no vectors, sums stay in registers without -O3 too. */
 #define DIGIT_UNROLL _Pragma("GCC unroll 8")
 #else

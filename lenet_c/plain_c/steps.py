@@ -9,7 +9,7 @@ from lenet_c.architecture import Architecture
 from lenet_c.layers import RBF, Conv, Dense, Layer, Shape
 
 MAX_TILE = 8  # sums of a convolution that are in registers together
-MAX_STRING_TILE = 4  # of a swept one, which has few new columns a position
+FEW_TILE = 4  # of a swept one, which has few new columns a position, and of whole numbers
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ def steps_of(architecture: Architecture) -> list[Step]:
     return steps
 
 
-def tile_of(steps: list[Step], swept: bool) -> int:
-    """How many neighbouring sums are taken together: no more than the narrowest rows have."""
+def tile_of(steps: list[Step], few: bool) -> int:
+    """Give how many neighbouring sums are taken together, no more than the narrowest rows have."""
     narrowest = [
         step.output[2] * (1 if step.pool is None else 2) for step in steps if step.kind == "conv"
     ]
-    return min([MAX_STRING_TILE if swept else MAX_TILE, *narrowest])
+    return min([FEW_TILE if few else MAX_TILE, *narrowest])
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ class _File:
             maps, height, width = row.output_shape
             shape = f"{maps}" if height == width == 1 else f"{maps} x {height} x {width}"
             layers.append(f" *   {_comment(row.name):<10} {row.kind:<13} {shape}\n")
-        sides = f"{self._size[0]}x{'any width' if self._swept else self._size[1]}"
+        rows, columns = self._size
+        sides = f"{rows} rows of any width of" if self._swept else f"{rows}x{columns}"
         channels = f"{self._channels} channels of " if self._channels > 1 else ""
         how = "float" if self._integers is None else "weights and values of 8 bits, float outputs"
         return (
@@ -203,7 +204,7 @@ class _File:
         macros.append(
             ("TEMPERATURE", f"{_number(network.temperature)}f", "divides outputs: see below")
         )
-        rejection = network.rejection
+        rejection = None if self._swept else network.rejection  # of a whole text's probability
         for name in ("penalty", "margin"):
             threshold = getattr(rejection, name, None)
             if threshold is not None:
@@ -534,15 +535,12 @@ class _File:
         kinds = {step.kind for step in steps}
         layers = [layer for step in steps if step.kind != "pad" for layer in step.layers]
         pools = {layer.kind for layer in layers if layer.kind in POOLS}
-        names = ["IDENTITY", "RELU"]
-        yield (
-            f"#ifndef DIGIT_TILE\n#define DIGIT_TILE {tile_of(steps, self._swept)}  /* sums of a "
-            "row that are taken together */\n#endif\n"
-            if "conv" in kinds
-            else ""
-        )
-        yield snippets.UNROLL if kinds & {"conv", "dense"} else ""
-        names += ["SCALED_TANH", "TANH", "SIGMOID"]
+        if "conv" in kinds:
+            tile = tile_of(steps, self._swept or integer is not None)
+            yield f"#define DIGIT_TILE {tile}  /* sums of a row that are taken together */\n"
+        if kinds & {"conv", "dense"}:
+            yield snippets.UNROLL
+        names = ["IDENTITY", "RELU", "SCALED_TANH", "TANH", "SIGMOID"]
         if integer is not None:
             names.append("SQUASH")
         yield f"enum {{ {', '.join(names)} }};\n"
