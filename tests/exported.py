@@ -42,7 +42,7 @@ class Exported:
     def __init__(self, source: Path, *flags: str, prefix: str | None = None) -> None:
         self.source, self.prefix = source, source.stem if prefix is None else prefix
         library = source.with_suffix(".so")
-        compile_c(source, library, "-std=c99", "-O2", "-shared", "-fPIC", *flags)
+        compile_c(source, library, "-std=c99", "-O1", "-shared", "-fPIC", *flags)
         self._library = ctypes.CDLL(str(library))
         text = source.read_text(encoding="ascii")
         self.macros = {}
