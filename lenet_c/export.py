@@ -1,4 +1,4 @@
-"""Networks for other runtimes: ONNX graphs, out and in.
+"""Networks for other runtimes: ONNX graphs, out and in, and C files.
 
 `lenet_c.weights` has weights alone, from and to PyTorch, Keras and safetensors.
 """
@@ -8,13 +8,79 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from numpy.typing import ArrayLike
+
 from lenet_c import checks, files
 from lenet_c.lines import LineReader
 from lenet_c.model import LeNet5
 
-__all__ = ["load_onnx", "onnx"]
+__all__ = ["c", "load_onnx", "onnx"]
 
 INPUTS = ("uint8", "float32")
+
+
+def c(
+    network: LeNet5 | LineReader,
+    path: str | os.PathLike[str] | BinaryIO,
+    *,
+    prefix: str | None = None,
+    precision: str = "float32",
+    images: ArrayLike | None = None,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Write a network as one C99 file that needs no library and allocates nothing.
+
+    Of "digit.c" the function is ``int digit_read(const uint8_t *image, float *outputs, float
+    *scratch)``: it gives the class and, to `outputs`, what `LeNet5.forward` gives. Sizes are
+    macros, ``DIGIT_SCRATCH`` floats for one; all that is kept is in `scratch`, so that several
+    threads may call it at once. A network for strings has ``int digit_read(strip, width,
+    characters, columns, capacity, scratch)``, which reads by the best path
+    (`lenet_c.decoding.best_path`), and ``digit_start`` and ``digit_next``, which take a strip's
+    columns as they come. The file compiles without warnings as C and C++.
+
+    Parameters
+    ----------
+    network : LeNet5 or LineReader
+    path : str, path or binary file
+        A file is replaced only once the new one is complete and on disk.
+    prefix : str, optional
+        What the functions' names begin with, and the macros' in capitals; by default the file's
+        name without its end, or "lenet" for open files.
+    precision : str
+        "float32", or "int8": weights and values of 8 bits, a quarter of the memory, with a scale
+        for each map.
+    images : uint8 array (N, H, W) or (N, channels, H, W), or a sequence of strips, optional
+        Images as it will be given: whole numbers are scaled so that these fit, and must have
+        them. Some hundred will do. The first one becomes the file's self-test; else a pattern.
+    size : (int, int), optional
+        Height and width of the images, as for `onnx`. Not for strings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another prefix, precision or size, images that do not fit or are none, parameters that
+        are not finite, more than 4 million of them, or layers whose whole numbers do not fit.
+    OSError
+        If the file cannot be written.
+
+    Notes
+    -----
+    Temperature, thresholds of `rejection` and `class_names` are in the file, as macros and
+    ``digit_name``; nothing is rejected by itself.
+
+    Examples
+    --------
+    ::
+
+        lenet_c.export.c(net, "digit.c")
+        lenet_c.export.c(net, "digit8.c", precision="int8", images=train_images[:1000])
+    """
+    from lenet_c.plain_c import asked
+
+    if isinstance(network, LineReader):
+        network = network.network
+    checks.instance("network", network, LeNet5, "a LeNet5 or a LineReader")
+    files.put(path, asked.content(network, path, prefix, precision, images, size))
 
 
 def onnx(

@@ -254,7 +254,7 @@ def test_every_block_of_python_is_run():
     for name, page in PAGES.items():
         found = fences(page)
         # another language ("console", "py") or an indented block would be run by nothing
-        others = COMPILED if name == "docs/embedding.md" else set()
+        others = COMPILED.get(name, set())
         assert {language for language, _ in found} <= {"python", "sh", "", *others}, name
         assert [text for language, text in found if language == "python"] == pasted.blocks(page)
         assert not [text for language, text in found if language == "" and "import " in text]
@@ -265,8 +265,8 @@ def test_every_block_of_python_is_run():
         assert whole or len(tests) == len(pasted.blocks(PAGES[name])), name
 
 
-# Languages of programs that test_c_library.py builds and runs.
-COMPILED = {"c", "cmake", "cpp", "rust"}
+# Languages of programs that test_c_library.py and test_export_c.py build and run.
+COMPILED = {"docs/embedding.md": {"c", "cmake", "cpp", "rust"}, "docs/one_c_file.md": {"c"}}
 
 # Commands that are not run here, and why.
 NOT_RUN = {
@@ -275,6 +275,7 @@ NOT_RUN = {
     "python -m tests.fuzz.long --write > long.txt 2>&1 &    # some 40 minutes on two processors": (
         "takes that long; test_fuzz.py has a short one"
     ),
+    "cc -O3 main.c digit.c -o reader": "no Python; test_export_c.py does it",
     **dict.fromkeys(
         [
             *("cmake -S csrc -B build/c", "cmake --build build/c", "ctest --test-dir build/c"),

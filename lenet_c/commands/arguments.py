@@ -299,12 +299,27 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     export = command("export", "write a network in a form that other programs read")
     export.add_argument("model", help=MODEL)
     export.add_argument("--onnx", type=_path, metavar="FILE", help="as an ONNX graph, opset 17")
+    export.add_argument("--c", type=_path, metavar="FILE", help="as one C99 file without libraries")
     export.add_argument(
         "--input",
         choices=("uint8", "float32"),
         default="uint8",
         help="images that the graph takes: grey levels, or normalised (default: %(default)s)",
     )
+    export.add_argument(
+        "--precision",
+        choices=("float32", "int8"),
+        default="float32",
+        help="of the C file; int8 is scaled by training images of --dataset or --data (default: "
+        "%(default)s)",
+    )
+    export.add_argument(
+        "--prefix",
+        type=_path,
+        metavar="NAME",
+        help="what the C file's names begin with (default: the file's name)",
+    )
+    _add_data(export)
     export.add_argument(
         "--size",
         type=_size,

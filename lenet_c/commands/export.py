@@ -4,17 +4,51 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import Any
 
-from lenet_c import export
+from lenet_c import datasets, export
+from lenet_c.commands import data
 from lenet_c.commands.files import check_output, network_of
+from lenet_c.model import LeNet5
+
+SHOWN = 1000  # images by which whole numbers are scaled; strips have several characters
+STRIPS = 100
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the files that the arguments ask for."""
-    if arguments.onnx is None:
-        raise ValueError("nothing to write, want --onnx FILE")
-    check_output(arguments.onnx)
+    paths = [path for path in (arguments.onnx, arguments.c) if path is not None]
+    if not paths:
+        raise ValueError("nothing to write, want --onnx FILE or --c FILE")
+    for path in paths:
+        check_output(path)
     network = network_of(arguments.model)
-    export.onnx(network, arguments.onnx, input=arguments.input, size=arguments.size)
-    size = os.path.getsize(arguments.onnx)
-    print(f"{network.architecture.name} written to {arguments.onnx}, {size / 1000:.0f} kB")
+    if arguments.onnx is not None:
+        export.onnx(network, arguments.onnx, input=arguments.input, size=arguments.size)
+    if arguments.c is not None:
+        export.c(
+            network,
+            arguments.c,
+            prefix=arguments.prefix,
+            precision=arguments.precision,
+            images=_images(network, arguments) if arguments.precision == "int8" else None,
+            size=arguments.size,
+        )
+    for path in paths:
+        kilobytes = os.path.getsize(path) / 1000
+        print(f"{network.architecture.name} written to {path}, {kilobytes:.0f} kB")
+
+
+def _images(network: LeNet5, arguments: argparse.Namespace) -> Any:
+    """Give images or strips as the network will be given them."""
+    if data.is_pictures(arguments):
+        pictures = datasets.folder(arguments.data, form=arguments.form)
+        if isinstance(pictures, datasets.Fields):
+            raise ValueError(f"{arguments.data}: has fields, want single characters")
+        split: Any = pictures
+    else:
+        split = data.dataset(arguments)[1]
+    images, labels = split
+    if network.architecture.blank:
+        return datasets.strings(images, labels).batch(STRIPS)[0]
+    return images[:: max(1, len(images) // SHOWN)][:SHOWN]

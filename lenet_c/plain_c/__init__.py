@@ -1,0 +1,1 @@
+"""Networks as one C99 file: see `lenet_c.export.c`."""
