@@ -44,8 +44,8 @@ TFLM = "TensorFlow Lite Micro ([David et al. 2020](https://arxiv.org/abs/2010.08
 PAGE = """\
 # What exported C files cost
 
-`python -m bench.exported --write` printed this: {system}. [one_c_file.md](one_c_file.md) says how to
-use them.
+`python -m bench.exported --write` printed this: {system}. [one_c_file.md](one_c_file.md) says how
+to use them.
 
 ## Error and time
 
