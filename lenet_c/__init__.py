@@ -32,7 +32,9 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
+    from lenet_c.headers import get_include
     from lenet_c.history import History
     from lenet_c.inputs import InputWarning
     from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
@@ -98,6 +100,7 @@ __all__ = [
     "decoding",
     "distort",
     "export",
+    "get_include",
     "get_memory_limit",
     "get_num_threads",
     "get_threading",
@@ -126,10 +129,12 @@ _LATE = {
     "CompiledLeNet5": "compiled",
     "Distortion": "distort",
     "History": "history",
+    "get_include": "headers",
     "InputWarning": "inputs",
     **dict.fromkeys(("RBF", "AveragePool", "Conv", "Dense", "MaxPool", "Subsample"), "layers"),
     **dict.fromkeys(("get_memory_limit", "set_memory_limit"), "memory"),
     "Evaluation": "evaluation",
+    "LeNetClassifier": "estimator",
     "LeNet5": "model",
     **dict.fromkeys(("LineReader", "LineReading"), "lines"),
     **dict.fromkeys(
@@ -144,9 +149,10 @@ _LATE = {
 }
 _MODULES = (
     *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "export", "graphs", "history", "inputs", "kernels"),
-    *("layers", "lines", "losses", "memory", "model", "networks", "optimizers", "patterns", "plot"),
-    *("preprocess", "recipes", "rejection", "serialization", "tables", "trainer", "weights"),
+    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "headers", "history"),
+    *("inputs", "kernels", "layers", "lines", "losses", "memory", "model", "networks"),
+    *("optimizers", "patterns", "plot", "preprocess", "recipes", "rejection", "serialization"),
+    *("tables", "trainer", "weights"),
 )
 
 
@@ -177,4 +183,9 @@ if not TYPE_CHECKING:  # a checker would take any name for one of these
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE, *_MODULES})
+    import importlib.util
+
+    names = {*globals(), *_LATE, *_MODULES}
+    if importlib.util.find_spec("sklearn") is None:  # help() asks for all that is listed
+        names -= {"LeNetClassifier", "estimator"}
+    return sorted(names)

@@ -61,7 +61,11 @@ class Samples:
         learn: int = 0,
         name: str = "images",
         look: bool = True,
+        weights: ArrayLike | None = None,
     ) -> None: ...
+    @property
+    def weights(self) -> NDArray[np.float64] | None: ...
+    def weight(self, order: Integers | None = None) -> float: ...
     def some(self, most: int = 256) -> NDArray[Any]: ...
 
 class OptimizerState:
@@ -149,6 +153,7 @@ class Plan:
         num_threads: int | None = None,
         finite: bool = False,
         reader: Reader | None = None,
+        in_lanes: bool = False,
     ) -> Floats: ...
     def predict(
         self,
@@ -163,7 +168,9 @@ class Plan:
         temperature: float = 1.0,
         reader: Reader | None = None,
     ) -> Floats: ...
-    def activations(self, images: ArrayLike, num_threads: int | None = None) -> list[Floats]: ...
+    def activations(
+        self, images: ArrayLike | Samples, num_threads: int | None = None
+    ) -> list[Floats]: ...
     def positions(self, height: int, width: int) -> tuple[int, int]: ...
     def sweep(
         self, pictures: ArrayLike | Sequence[ArrayLike], num_threads: int | None = None

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, embedsignature=False
+# cython: initializedcheck=False, embedsignature=False, freethreading_compatible=True
 """The only file that calls C: checks arrays, drops the GIL, turns status codes into exceptions.
 
 Design: `Samples` is a validated batch (images, perhaps labels) whose memory is held for as long
@@ -13,6 +13,7 @@ while C runs, is never trusted as one: memory that C writes to between calls is 
 of its arrays by itself.
 """
 
+from cpython.object cimport PyObject
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
@@ -22,15 +23,20 @@ from libc.string cimport memcpy, memmove, memset
 
 import functools
 import operator
-import threading
+
+# C's variables: under the Limited API a name of the module is looked up anew at each use.
+cdef object np, _array, _int64
 
 import numpy as np
+
+_array, _int64 = np.array, np.int64
 
 from lenet_c import checks
 
 cdef extern from "Python.h":
     # with noexcept the handler's exception stays set until _pending passes it on
     int PyErr_CheckSignals() noexcept
+    PyObject *PyThreadState_GetDict() noexcept
 
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
@@ -77,9 +83,11 @@ cdef extern from "lenet.h" nogil:
         int32_t (*interrupted)(void *) noexcept nogil
         void *context
         lenet_profile *profile
+        int32_t in_lanes
     ctypedef struct lenet_loss:
         int32_t kind
         double j, temperature
+        const double *weights
     ctypedef struct lenet_optimizer:
         int32_t kind
         float rate, momentum, beta1, beta2, epsilon, weight_decay
@@ -415,7 +423,7 @@ cdef enum:
 cdef size_t KEEP = 64 << 20  # bytes that a thread keeps between calls, at most
 cdef int64_t _memory_limit = <int64_t>2 << 30  # bytes; INT64_MAX: none
 
-_local = threading.local()
+cdef str KEPT = "lenet_c workspace"  # in the dict of each Python thread
 
 
 def set_memory_limit(limit):
@@ -457,9 +465,10 @@ cdef class _Workspace:
 cdef _Workspace _borrow(size_t size):
     """This thread's workspace, taken away until _give_back: a signal handler that calls in
     while it is in use gets one of its own."""
-    cdef _Workspace kept = getattr(_local, "workspace", None)
+    cdef dict own = <dict>PyThreadState_GetDict()  # quicker than a threading.local
+    cdef _Workspace kept = own.get(KEPT)
     if kept is not None and kept.size >= size:
-        _local.workspace = None
+        own[KEPT] = None
         return kept
     return _Workspace(size)
 
@@ -467,7 +476,7 @@ cdef _Workspace _borrow(size_t size):
 cdef void _give_back(_Workspace workspace):
     workspace.profile = None
     if workspace.size <= KEEP:
-        _local.workspace = workspace
+        (<dict>PyThreadState_GetDict())[KEPT] = workspace
 
 
 cdef class _Floats:
@@ -568,6 +577,8 @@ cdef class Samples:
         What a message calls the images.
     look : bool
         Whether to look at them at all.
+    weights : array (N,), optional
+        What each counts in losses; all the same by default.
 
     Notes
     -----
@@ -584,11 +595,13 @@ cdef class Samples:
     cdef object label_array      # given to nobody: C reads it
     cdef int64_t label           # of one image, if that is a plain integer,
     cdef const int64_t *first_label  # to which this then points
+    cdef object weight_array     # given to nobody, too
+    cdef const double *first_weight  # NULL: no weights
     cdef bint is_unlike          # what was learnt from, and that is told
     cdef object given            # as the caller has them
 
     def __cinit__(self, Plan network not None, images, labels=None, int64_t learn=0,
-                  str name="images", bint look=True):
+                  str name="images", bint look=True, weights=None):
         cdef int64_t bad
         self.channels = network.input.channels
         self.height, self.width = network.input.height, network.input.width
@@ -621,6 +634,8 @@ cdef class Samples:
             self._read_label(network, labels)
         elif labels is not None:
             self._read_labels(network, labels)
+        if weights is not None:
+            self._read_weights(weights)
         if look:
             network._look(self, learn, name)
 
@@ -711,6 +726,30 @@ cdef class Samples:
         self.first_label = &values[0]
         return 0
 
+    cdef int _read_weights(self, object weights) except -1:
+        given = checks.weights("sample_weight", weights, self.n, self.is_single)
+        cdef const double[::1] values = given
+        self.weight_array = values
+        self.first_weight = &values[0]
+        return 0
+
+    @property
+    def weights(self):
+        """float64 (N,), a copy; None: they have none."""
+        return None if self.weight_array is None else np.array(self.weight_array)
+
+    def weight(self, const int64_t[::1] order=None):
+        """What those that `order` names (None: all) count together."""
+        cdef int64_t i, n = self.n if order is None else order.shape[0]
+        cdef double total = 0.0
+        if self.first_weight is NULL:
+            return float(n)
+        for i in range(n):
+            if order is not None and not 0 <= order[i] < self.n:
+                raise IndexError(f"order: entry {i} is {order[i]}, want 0 to {self.n - 1}")
+            total += self.first_weight[i if order is None else order[i]]
+        return total
+
     @property
     def labels(self):
         """As an array, a copy."""
@@ -741,6 +780,11 @@ cdef class Samples:
         if self.first_label is NULL:
             raise ValueError("labels: none were given")
         return 0
+
+
+cdef Samples _samples(Plan network, object images):
+    """Samples(network, images), without the cost of calling a type."""
+    return Samples.__new__(Samples, network, images)
 
 
 cdef enum:
@@ -1365,6 +1409,7 @@ cdef class Plan:
         run.n_threads = threads
         run.interrupted = _interrupted
         run.context = NULL
+        run.in_lanes = 0
         run.profile = NULL if self.profile is None else &workspace.profile.times
         return workspace
 
@@ -1399,11 +1444,12 @@ cdef class Plan:
         return 0
 
     cdef object _forward(self, Samples samples, object num_threads, double others=0.0,
-                         bint finite=True):
+                         bint finite=True, bint in_lanes=False):
         """others: bytes for each image that the caller will ask for besides the outputs."""
         cdef lenet_run run
         cdef _Workspace workspace = self._prepare(
             READING, samples.n, num_threads, samples.n * (4.0 * self.classes + others), &run)
+        run.in_lanes = in_lanes
         outputs = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = outputs
         self._read(samples, &out[0, 0], &run)
@@ -1429,16 +1475,18 @@ cdef class Plan:
                 f"the outputs for row {bad // self.classes} of images are NaN or infinite")
         return 0
 
-    def forward(self, images, num_threads=None, bint finite=False, reader=None):
+    def forward(self, images, num_threads=None, bint finite=False, reader=None, bint in_lanes=False):
         """Outputs (N, classes), float32; finite: raises FloatingPointError if some are not, and
         puts the blank last, if there is one.
 
         images may be Samples. reader: the Reader whose network this is; warns if most answers are
         rejected by its thresholds. So do `predict`, `probabilities` and `evaluate`.
+        in_lanes: also few images run by the kernels of many, so that an image's outputs do not
+        depend on how many there are.
         """
-        cdef Samples samples = images if isinstance(images, Samples) else Samples(self, images)
+        cdef Samples samples = images if isinstance(images, Samples) else _samples(self, images)
         self._check_samples(samples, False)
-        outputs = self._forward(samples, num_threads, 0.0, finite)
+        outputs = self._forward(samples, num_threads, 0.0, finite, in_lanes)
         if reader is not None:
             self._check_framing(samples, outputs, reader)
         return outputs
@@ -1469,7 +1517,7 @@ cdef class Plan:
 
     def predict(self, images, num_threads=None, reader=None):
         """Best class of each image, (N,) int64."""
-        cdef Samples samples = Samples(self, images)
+        cdef Samples samples = _samples(self, images)
         if samples.n == 1 and self.classes <= SMALL:
             return self._predict_one(samples, num_threads)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 8.0)
@@ -1492,13 +1540,13 @@ cdef class Plan:
         self._need_finite(outputs, 1)
         self._hide_blank(outputs, 1)
         lenet_classify(self.plan, outputs, 1, &best)
-        return np.array((best,), np.int64)
+        return _array((best,), _int64)
 
     def probabilities(self, images, num_threads=None, double temperature=1.0, reader=None):
         """Softmax of the evidence over the temperature, (N, classes) float32."""
         if not 1e-30 <= temperature <= 1e30:
             raise ValueError(f"temperature: got {temperature}, want 1e-30 to 1e30")
-        cdef Samples samples = Samples(self, images)
+        cdef Samples samples = _samples(self, images)
         cdef const float[:, ::1] outputs = self._forward(samples, num_threads, 4.0 * self.classes)
         result = np.empty((samples.n, self.classes), np.float32)
         cdef float[:, ::1] out = result
@@ -1509,8 +1557,9 @@ cdef class Plan:
         return result
 
     def activations(self, images, num_threads=None):
-        """Every layer's outputs, a list of (N, maps, height, width) float32."""
-        cdef Samples samples = Samples(self, images)
+        """Every layer's outputs, a list of (N, maps, height, width) float32; images may be Samples."""
+        cdef Samples samples = images if isinstance(images, Samples) else _samples(self, images)
+        self._check_samples(samples, False)
         cdef float *pointers[LENET_MAX_LAYERS]
         cdef int32_t shape[3]
         cdef float[:, :, :, ::1] values
@@ -1610,7 +1659,7 @@ cdef class Plan:
     def evaluate(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None, reader=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_report report
         cdef lenet_status status
         self._check_samples(samples, True)
@@ -1731,7 +1780,7 @@ cdef class Network(Plan):
     def gradient(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
@@ -1839,7 +1888,7 @@ cdef class Network(Plan):
     def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
                   double temperature, num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_status status
@@ -1866,7 +1915,7 @@ cdef class Network(Plan):
         or None. fallback: the parameters are set to these when the update is not finite.
         """
         cdef lenet_distortion distorted
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_report report

@@ -64,7 +64,9 @@ class _Monitor(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget the run before; raise ValueError if the records will not have what is wanted."""
         if self.monitor in VALIDATION_RECORD and not trainer.validates:
-            raise ValueError(f"monitor: {self.monitor!r} needs validation_data in fit")
+            raise ValueError(
+                f"monitor: {self.monitor!r} needs validation_data or validation_split in fit"
+            )
         names = trainer.record_keys(before=self)
         if self.monitor not in names:
             raise ValueError(

@@ -15,8 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks
-from lenet_c.architecture import Architecture
-from lenet_c.layers import RBF, AveragePool, Conv, Dense, Layer, MaxPool, Shape, Subsample
+from lenet_c.architecture import MAX_CHANNELS, Architecture
+from lenet_c.layers import (
+    MAX_INPUTS,
+    MAX_SIDE,
+    RBF,
+    AveragePool,
+    Conv,
+    Dense,
+    Layer,
+    MaxPool,
+    Shape,
+    Subsample,
+)
 from lenet_c.model import LeNet5
 
 Floats = NDArray[np.float32]
@@ -40,6 +51,10 @@ class Chain:
     """
 
     def __init__(self, shape: Shape) -> None:
+        if not 1 <= shape[0] <= MAX_CHANNELS or not 1 <= min(shape[1:]) <= max(shape) <= MAX_SIDE:
+            raise ValueError(
+                f"images {shape}, want at most {MAX_CHANNELS} channels and sides of {MAX_SIDE}"
+            )
         self._input_shape = self.shape = shape
         self._layers: list[Layer] = []
         self._parameters: list[dict[str, Floats]] = []
@@ -131,12 +146,13 @@ class Chain:
 
     def pad(self, padding: int) -> None:
         """Put zeros around the maps, for the convolution that follows."""
-        self._settle()
+        self._settle(padded=True)
+        self._need_maps()
         self._padding += padding
 
     def conv(self, weight: Floats, bias: Floats | None, padding: int) -> None:
         """Add a convolution with weights (maps, input maps, k, k)."""
-        self._settle()
+        self._settle(padded=True)
         self._need_maps()
         maps, inputs, height, width = weight.shape
         if inputs != self.shape[0] or height != width:
@@ -194,6 +210,8 @@ class Chain:
     def flatten(self, axes: tuple[int, int, int] = (0, 1, 2)) -> None:
         """Make one row of the maps, whose axes lie in this order: 0 the maps, 1 rows, 2 columns."""
         self._settle()
+        if math.prod(self.shape) > MAX_INPUTS:
+            raise ValueError(f"{self.shape} flattened, want at most {MAX_INPUTS} values")
         if self._order is None:
             order = np.arange(math.prod(self.shape)).reshape(self.shape)
             self._order = order.transpose(axes).reshape(-1)
@@ -244,10 +262,12 @@ class Chain:
         if self._order is not None or (self._layers and self._layers[-1].flat):
             raise ValueError("maps are wanted, and they are flattened before it")
 
-    def _settle(self) -> None:
-        """Raise ValueError if the network is over, or half a scaled tanh stands before this."""
+    def _settle(self, padded: bool = False) -> None:
+        """Raise ValueError if the network is over, or half of something stands before this."""
         if self._is_over:
             raise ValueError("the network is over before it: want it to end there")
+        if self._padding and not padded:
+            raise ValueError("behind zeros around the maps, want a convolution behind them")
         if self._tanh is not None:
             raise ValueError(
                 "a factor that is no scaled tanh before it, want 1.7159 tanh(2/3 a) or none"

@@ -179,6 +179,28 @@ def floats(name: str, given: NDArray[Any]) -> NDArray[np.float32]:
     return values
 
 
+def weights(name: str, value: ArrayLike, n: int, one: bool = False) -> NDArray[np.float64]:
+    """Give a weight for each of n images, a copy: finite, none negative, not all of them 0.
+
+    `one`: there is one image, whose weight may be a number.
+    """
+    given = numbers(name, value)
+    if one and given.ndim == 0:
+        given = given.reshape(1)
+    if given.shape != (n,):
+        raise ValueError(f"{name}: shape {given.shape}, want ({n},), one for each image")
+    found = np.array(given, np.float64)
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"{name}: row {row} is {given[row]}, want finite numbers of at least 0")
+    with np.errstate(over="ignore"):
+        total = found.sum()
+    if not 0 < total < math.inf:
+        raise ValueError(f"{name}: adds up to {total:g}, want more than 0, and a finite number")
+    return found
+
+
 def array(name: str, value: Any) -> NDArray[Any]:
     """Give an array of any dtype, in this machine's order of bytes, of whatever makes one.
 

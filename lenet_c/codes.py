@@ -7,7 +7,8 @@ their spirit.
 
 from __future__ import annotations
 
-import os
+import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +21,12 @@ CHARACTERS = "".join(map(chr, range(32, 127)))
 """The characters that have codes: printable ASCII, in its order."""
 
 
-def _read(art: str) -> NDArray[np.float32]:
+@functools.cache
+def _ascii() -> NDArray[np.float32]:
     """Read blocks of pictures side by side, each under its character; "#" is +1."""
+    from importlib import resources  # slow to import, and needed here alone
+
+    art = (resources.files("lenet_c") / "ascii.txt").read_text(encoding="ascii")
     pictures: dict[str, str] = {}
     for block in art.rstrip("\n").split("\n\n"):
         names, *lines = block.split("\n")
@@ -35,9 +40,26 @@ def _read(art: str) -> NDArray[np.float32]:
     return codes
 
 
-with open(os.path.join(os.path.dirname(__file__), "ascii.txt"), encoding="ascii") as _file:
-    ASCII: NDArray[np.float32] = _read(_file.read())
+ASCII: NDArray[np.float32]
 """Codes of `CHARACTERS`, float32 (95, 84), row by row, read-only."""
+
+DIGITS: NDArray[np.float32]
+"""Codes of the digits, float32 (10, 84), row by row, read-only: LeCun et al. 1998, figure 3."""
+
+if not TYPE_CHECKING:  # they are read when they are first asked for
+
+    def __getattr__(name: str) -> NDArray[np.float32]:
+        if name == "ASCII":
+            value = _ascii()
+        elif name == "DIGITS":
+            value = of("0123456789")
+            value.flags.writeable = False
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, value)  # of two threads' the first
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "ASCII", "DIGITS"})
 
 
 def of(text: str) -> NDArray[np.float32]:
@@ -66,12 +88,7 @@ def of(text: str) -> NDArray[np.float32]:
     for c in text:
         if c not in CHARACTERS:
             raise ValueError(f"text: got {c!r}, want printable ASCII characters, ' ' to '~'")
-    return ASCII[[CHARACTERS.index(c) for c in text]]
-
-
-DIGITS: NDArray[np.float32] = of("0123456789")
-"""Codes of the digits, float32 (10, 84), row by row, read-only: LeCun et al. 1998, figure 3."""
-DIGITS.flags.writeable = False
+    return _ascii()[[CHARACTERS.index(c) for c in text]]
 
 
 def show(code: int | str | ArrayLike) -> str:
@@ -118,7 +135,7 @@ def show(code: int | str | ArrayLike) -> str:
             )
         code = of(code)[0]
     if isinstance(code, (int, np.integer)) and not isinstance(code, bool):
-        code = DIGITS[checks.whole("code", code, 0, len(DIGITS) - 1)]
+        code = of(str(checks.whole("code", code, 0, 9)))[0]
     values = checks.array("code", code)
     if values.shape != (ROWS * COLUMNS,):
         raise ValueError(

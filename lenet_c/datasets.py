@@ -302,15 +302,6 @@ def cache_folder() -> str:
     str
         The user's cache folder on this platform, with ``lenet_c`` below it.
     """
-    try:
-        from platformdirs import user_cache_dir
-    except ImportError:
-        return _plain_cache_folder()
-    return user_cache_dir("lenet_c", appauthor=False)
-
-
-def _plain_cache_folder() -> str:
-    """Return what platformdirs would, so that installing it later does not lose the cache."""
     home = os.path.expanduser("~")
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")

@@ -171,8 +171,8 @@ def load_onnx(
         How the graph's float images are made of grey levels, so that the network can take uint8
         images: ``(level / 255 - mean) / std``, as for `Architecture.with_normalization`; 0 and 1 by
         default. Must be given where the graph itself scales float images; Keras's
-        ``Rescaling(1 / 255)`` takes 0 to 255, which is ``std=1 / 255``. What this library wrote
-        says it itself.
+        ``Rescaling(1 / 255)`` takes 0 to 255, which is ``std=1 / 255``. The network's own float
+        images are as behind that scaling. What this library wrote says all this itself.
     max_bytes : int, optional
         The largest file to accept; 256 MiB by default.
 

@@ -113,7 +113,7 @@ def viterbi_penalty(graph: Graph) -> tuple[float, Doubles]:
 
 
 def forward_penalty(graph: Graph) -> tuple[float, Doubles]:
-    """Minus the logarithm of the sum of e^-penalty over all paths (eq. 13 and 14), and derivatives.
+    r"""Minus the logarithm of the sum of e^-penalty over all paths (eq. 13, 14), and derivatives.
 
     Parameters
     ----------
@@ -125,6 +125,12 @@ def forward_penalty(graph: Graph) -> tuple[float, Doubles]:
         Infinite if no path leads from start to end.
     derivatives : float64 array (arcs,)
         The share that the paths through an arc have in the sum (eq. 15 and 16).
+
+    Notes
+    -----
+    Over paths :math:`p` with penalties :math:`c_p`, which are the sums of those of their arcs,
+
+    .. math:: -\log \sum_p e^{-c_p}.
     """
     order = _order(graph)
     to_node, from_node = np.full((2, graph.n_nodes), np.inf)

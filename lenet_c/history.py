@@ -20,8 +20,10 @@ class History:
     ----------
     epochs : list of dict
         One a pass: "epoch" (from 1), "loss" and "error_rate" (over the pass, each batch before
-        its update), "rate" (of the last update; SDLM's eta), "seconds" (without the validation)
-        and "images_per_second"; with validation data also "val_loss" and "val_error_rate".
+        its update; with weights the loss is the mean by them, the error rate that of all images of
+        a weight above 0), "rate" (of the last update; SDLM's eta), "seconds" (without the
+        validation) and "images_per_second"; with validation data also "val_loss" and
+        "val_error_rate".
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)

@@ -319,7 +319,7 @@ def rbf_backward(x: ArrayLike, codes: ArrayLike, dy: ArrayLike) -> tuple[Floats,
 
 
 def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
-    """Apply the squashing function, f(a) = 1.7159 tanh(2/3 a) (appendix A), or another.
+    r"""Apply the squashing function, f(a) = 1.7159 tanh(2/3 a) (appendix A), or another.
 
     Parameters
     ----------
@@ -330,6 +330,10 @@ def squash(a: ArrayLike, activation: str = "scaled_tanh") -> Floats:
     Returns
     -------
     float32 array shaped like a
+
+    Notes
+    -----
+    .. math:: f(a) = 1.7159 \tanh \tfrac{2}{3} a
     """
     checks.one_of("activation", activation, _core.ACTIVATIONS)
     values = _floats("a", a, None)

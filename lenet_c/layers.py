@@ -331,7 +331,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class RBF(Layer):
-    """Euclidean radial basis units, y_i = sum_j (x_j - w_ij)^2 (LeCun et al. 1998, eq. 7).
+    r"""Euclidean radial basis units, y_i = sum_j (x_j - w_ij)^2 (LeCun et al. 1998, eq. 7).
 
     An output is a penalty: the smallest wins. Always the last layer, on a flat input.
 
@@ -341,6 +341,10 @@ class RBF(Layer):
     classes : int
     trained : bool
         Whether the w_ij are parameters. If not they are the classes' fixed codes.
+
+    Notes
+    -----
+    .. math:: y_i = \sum_j (x_j - w_{ij})^2
     """
 
     kind: ClassVar[str] = "rbf"

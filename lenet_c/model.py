@@ -382,9 +382,10 @@ class LeNet5(Network, Reader):
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> tuple[float, Floats]:
-        """Give the mean loss over a batch and its gradient for the parameters.
+        r"""Give the mean loss over a batch and its gradient for the parameters.
 
         Parameters
         ----------
@@ -400,6 +401,9 @@ class LeNet5(Network, Reader):
         temperature : float
             "map" and "cross_entropy" take penalties or logits divided by it. Above 1, wrong classes
             count while they are farther behind. The network's own `temperature` plays no part.
+        sample_weight : array (N,), optional
+            What each image counts, 0 or more and not all 0. The mean is then the sum of an image's
+            loss times its weight, divided by the sum of the weights. By default all count the same.
         num_threads : int, optional
 
         Returns
@@ -412,8 +416,15 @@ class LeNet5(Network, Reader):
         ------
         FloatingPointError
             If the loss or the gradient is not finite.
+
+        Notes
+        -----
+        For penalties :math:`y_i` and right classes :math:`D`, at temperature 1, "mse" and "map" are
+        the means over the batch of
+
+        .. math:: y_D, \qquad y_D + \log \bigl( e^{-j} + \sum_i e^{-y_i} \bigr).
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         value, _, gradient = self._network.gradient(
             samples, *self._criterion(loss, j, temperature), num_threads
         )
@@ -427,6 +438,7 @@ class LeNet5(Network, Reader):
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> Floats:
         """Give the diagonal of the mean loss's Gauss-Newton matrix: h_kk of each parameter.
@@ -437,7 +449,8 @@ class LeNet5(Network, Reader):
 
         Parameters
         ----------
-        images, labels, loss, j, temperature, num_threads : as for `loss_and_gradient`
+        images, labels, loss, j, temperature, sample_weight, num_threads : as for
+            `loss_and_gradient`
 
         Returns
         -------
@@ -449,7 +462,7 @@ class LeNet5(Network, Reader):
         FloatingPointError
             If it is not finite.
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         return self._network.curvature(
             samples, None, *self._criterion(loss, j, temperature), num_threads
         )

@@ -28,7 +28,6 @@ Array = NDArray[Any]
 Level = float | tuple[float, ...] | None
 
 _MOST_NODES = 1000
-_MOST_AXES = 8  # of a constant
 # what nodes raise that have too few inputs, or attributes of another type
 _WRONG = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 _BATCH = -1  # stands for the number of images in a shape
@@ -92,6 +91,8 @@ def _as_written(model: Any, about: dict[str, Any]) -> LeNet5 | None:
     if how.get("version") != onnx_writer.VERSION:
         return None
     architecture = Architecture.from_dict(about["architecture"])
+    if 4 * architecture.n_parameters > model.ByteSize():  # before memory is taken for them
+        return None
     constants = {}
     numpy_helper = onnx_writer.need_onnx().numpy_helper
     for tensor in model.graph.initializer:
@@ -169,6 +170,7 @@ class _Walk:
         self._graph = model.graph
         self._constants: dict[str, Array] = {}
         self._past: dict[str, _Value] = {}
+        self._folded = 0  # bytes that were computed of constants
         self._codes: NDArray[np.float32] | None = None  # that are being compared with
         if len(self._graph.node) > _MOST_NODES:
             raise ValueError(f"{len(self._graph.node)} nodes, want at most {_MOST_NODES}")
@@ -240,7 +242,8 @@ class _Walk:
                 raise ValueError(f"std: got {checks.short(std)}, want numbers above 0")
             background = scale * (-means / deviations) + shift
             foreground = scale * ((1 - means) / deviations) + shift
-        name = "".join(c for c in self._graph.name if c.isprintable())[:MAX_NAME]
+        given = self._graph.name  # bytes, where it is no text
+        name = "".join(c for c in str(given) if c.isprintable())[:MAX_NAME]
         return self._chain.network(name or "onnx", background, foreground)
 
     # ---- nodes ----
@@ -305,19 +308,18 @@ class _Walk:
         compute = _FOLDED.get(node.op_type)
         if compute is None:
             raise ValueError(f"no layer of a LeNet, and none of {', '.join(sorted(_FOLDED))}")
-        found = compute([self._constant(name) for name in inputs], attributes)
-        if found.ndim > _MOST_AXES or found.nbytes > onnx_writer.MAX_BYTES:
-            raise ValueError("a constant that is too large")
-        return found
+        given = [self._constant(name) for name in inputs]
+        self._folded += sum(each.nbytes for each in given)  # none makes more of them
+        if self._folded > onnx_writer.MAX_BYTES:
+            raise ValueError(f"more than {onnx_writer.MAX_BYTES} bytes computed of constants")
+        return compute(given, attributes)
 
     # ---- what nodes do; `at` is which of the inputs the values under way are ----
 
     def _conv(self, constants: list[Array | None], attributes: dict[str, Any], at: int) -> None:
         self._need(at == 0 and constants[1] is not None, "want constant weights")
-        weight, bias = (
-            _float32(constants[1]),
-            _float32(constants[2]) if len(constants) > 2 else None,
-        )
+        weight = _float32(constants[1])
+        bias = _float32(constants[2]) if len(constants) > 2 else None
         self._need(weight.ndim == 4, f"weights of {weight.ndim} axes, want 4: images are flat")
         self._need_maps_first()
         group = attributes.get("group", 1)
@@ -389,9 +391,11 @@ class _Walk:
     def _by_map(self, constant: Array | None) -> NDArray[np.float64]:
         """Give a constant as one number, or one for each map, (maps,)."""
         assert constant is not None
+        n = len(self._value.axes)
+        self._need(constant.ndim <= n, f"a constant of {constant.ndim} axes, want at most {n}")
         if constant.size == 1:
             return constant.astype(np.float64).reshape(1)
-        place = self._value.place("C") - len(self._value.axes)  # from the end
+        place = self._value.place("C") - n  # from the end
         sizes = [1] * max(constant.ndim, -place)
         sizes[place] = self._value.sizes[place]
         self._need(
@@ -634,7 +638,9 @@ def _given_axes(values: list[Array], attributes: dict[str, Any]) -> tuple[int, .
 
 
 def _gather(values: list[Array], attributes: dict[str, Any]) -> Array:
-    return np.asarray(np.take(values[0], values[1], axis=attributes.get("axis", 0)))
+    if values[0].ndim != 1 or values[1].size > len(values[0]) or attributes.get("axis", 0) != 0:
+        raise ValueError("some of the weights, want all")
+    return values[0][values[1]]
 
 
 def _cast_constant(values: list[Array], attributes: dict[str, Any]) -> Array:

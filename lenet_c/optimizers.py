@@ -230,7 +230,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class SDLM(Optimizer):
-    """Stochastic diagonal Levenberg-Marquardt: p -= lr / (mu + h) g, each parameter at its rate.
+    r"""Stochastic diagonal Levenberg-Marquardt: p -= lr / (mu + h) g, each parameter at its rate.
 
     h is the curvature of the loss for the parameter, `LeNet5.curvature` (LeCun et al. 1998,
     appendix C). Before each pass `Trainer.fit` estimates it anew, on images of the training set
@@ -251,6 +251,8 @@ class SDLM(Optimizer):
 
     Notes
     -----
+    .. math:: p_k \leftarrow p_k - \frac{\eta}{\mu + h_{kk}} \frac{\partial E}{\partial p_k}
+
     `Trainer.step` has no training set to choose from. At its first update, and then at every
     hundredth, it measures h on its own batch and averages: over all images measured so far, until
     they are `samples`, and from then on each new one counts for a share of 1 / `samples`. An

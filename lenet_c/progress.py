@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -115,10 +116,13 @@ class ProgressBar(PassLines):
             self._bar = None
 
 
-def shown(verbose: bool | int) -> PassLines | None:
-    """Give what shows a `Trainer.fit`; raise TypeError or ValueError for another `verbose`."""
+def shown(verbose: bool | int, callbacks: Iterable[Any] = ()) -> PassLines | None:
+    """Give what shows a `Trainer.fit`, unless a callback does; else give None.
+
+    Another `verbose` raises TypeError or ValueError.
+    """
     level = _level(verbose)
-    if not level:
+    if not level or any(isinstance(callback, PassLines) for callback in callbacks):
         return None
     return ProgressBar() if level == 1 and _has_tqdm() else PassLines()
 

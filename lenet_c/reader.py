@@ -317,24 +317,28 @@ class Reader:
         *,
         j: float = DEFAULT_J,
         temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> Evaluation:
         """Read images whose classes are known and compare.
 
         Parameters
         ----------
-        images, labels, loss, j, temperature, num_threads : as for `loss_and_gradient`
+        images, labels, loss, j, temperature, sample_weight, num_threads : as for
+            `loss_and_gradient`
 
         Returns
         -------
         Evaluation
+            With weights, loss, accuracy and error rate are means by them; the confusion counts
+            images.
 
         Raises
         ------
         FloatingPointError
             If outputs are NaN or infinite, naming the row.
         """
-        samples = _core.Samples(self._network, images, labels)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
         return self._evaluate(
             samples, self._criterion(loss, j, temperature), num_threads, looks=True
         )
@@ -404,9 +408,12 @@ class Reader:
             samples, *criterion, num_threads, self if looks else None
         )
         classes = self._architecture.characters
-        pairs = samples.labels * classes + read
+        labels, weights = samples.labels, samples.weights
+        pairs = labels * classes + read
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
         error_rate = n_errors / samples.n
+        if weights is not None:
+            error_rate = float(weights[labels != read].sum() / weights.sum())
         return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
 
     def _share_rejected(self, images: NDArray[Any]) -> float:

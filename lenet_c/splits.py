@@ -48,7 +48,7 @@ def first_held_out(n: int, share: float, what: str) -> int:
     return place
 
 
-def held_out(share: float, validation_data: Any, **rows: ArrayLike) -> tuple[list[Any], Any]:
+def held_out(share: float, validation_data: Any, **rows: ArrayLike | None) -> tuple[list[Any], Any]:
     """Part images, labels and what else has one row an image in those to train on and the last.
 
     Parameters
@@ -58,7 +58,7 @@ def held_out(share: float, validation_data: Any, **rows: ArrayLike) -> tuple[lis
     validation_data : object
         What was given as such; None if the share is not 0.
     **rows
-        By the names of the arguments: images, labels.
+        By the names of the arguments: images, labels, sample_weight; None stays None.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def held_out(share: float, validation_data: Any, **rows: ArrayLike) -> tuple[lis
     """
     if not share_of(share, validation_data):
         return list(rows.values()), validation_data
-    given = {name: _rows(name, one) for name, one in rows.items()}
+    given = {name: _rows(name, one) for name, one in rows.items() if one is not None}
     n = len(given["images"])
     for name, one in given.items():
         if len(one) != n:
@@ -76,7 +76,7 @@ def held_out(share: float, validation_data: Any, **rows: ArrayLike) -> tuple[lis
     learnt = {name: one[:first] for name, one in given.items()}
     held = {name: one[first:] for name, one in given.items()}
     _check_classes(np.asarray(learnt["labels"]), held["labels"])
-    return list(learnt.values()), tuple(held.values())
+    return [learnt.get(name) for name in rows], tuple(held.values())
 
 
 def _rows(name: str, given: ArrayLike) -> Any:

@@ -6,7 +6,7 @@ import copy
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
@@ -34,6 +34,17 @@ __getattr__ = getter(
         "MEASURE_EVERY": "lenet_c.optimizers",
     },
 )
+
+
+def _data_of(
+    images: ArrayLike,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None,
+    validation_data: Sequence[ArrayLike] | None,
+) -> tuple[ArrayLike, ...]:
+    """Give all that a fit learns from."""
+    given = (images, labels, sample_weight, *(validation_data or ()))
+    return tuple(part for part in given if part is not None)
 
 
 class Trainer(Updates):
@@ -179,9 +190,10 @@ class Trainer(Updates):
         images: ArrayLike,
         labels: ArrayLike,
         epochs: int = 12,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ...] | None = None,
         *,
         validation_split: float = 0.0,
+        sample_weight: ArrayLike | None = None,
         verbose: bool | int = False,
         checkpoint: str | os.PathLike[str] | None = None,
         calibrate: bool = False,
@@ -199,12 +211,15 @@ class Trainer(Updates):
         images, labels : as for `step`
         epochs : int
             Passes.
-        validation_data : (images, labels), optional
+        validation_data : (images, labels) or (images, labels, sample_weight), optional
             Evaluated after each pass.
         validation_split : float
             In its place: the last share of the images, as they are given and before any shuffling,
             which are not trained on. At least 0 and below 1; 0: none. A warning
             (`lenet_c.InputWarning`) tells if classes are only among them, as in sorted images.
+        sample_weight : array (N,), optional
+            What each image counts (see `LeNet5.loss_and_gradient`): in each update the mean over
+            its images is by their weights. Those of weight 0 take no part. Strings have none.
         verbose : bool or int
             Whether to show how it goes on; by default nothing is printed. True or 1: a line a pass
             and, on a terminal or in a notebook, a bar, if tqdm is installed (see `ProgressBar`);
@@ -235,11 +250,15 @@ class Trainer(Updates):
         """
         epochs = checks.whole("epochs", epochs, 1)
         threads = self._threads(num_threads)
-        shown = progress.shown(verbose)
-        (images, labels), validation_data = splits.held_out(
-            validation_split, validation_data, images=images, labels=labels
+        shown = progress.shown(verbose, self.callbacks)
+        (images, labels, sample_weight), validation_data = splits.held_out(
+            validation_split,
+            validation_data,
+            images=images,
+            labels=labels,
+            sample_weight=sample_weight,
         )
-        samples = self._samples(images, labels, LOOKS_OF_FIT)
+        samples = self._samples(images, labels, LOOKS_OF_FIT, sample_weight)
         self._check_validation(validation_data, calibrate)
         self.validates = validation_data is not None
         self.history = History()
@@ -249,7 +268,8 @@ class Trainer(Updates):
             self.save(io.BytesIO())  # what cannot be saved is told now
         self._tell("on_fit_begin")
         run = Run(epochs, samples.n, calibrate)
-        with self._under_way(run, (images, labels, *(validation_data or ())), shown):
+        data = _data_of(images, labels, sample_weight, validation_data)
+        with self._under_way(run, data, shown):
             if checkpoint is not None:
                 self.save(checkpoint)
             self._train(samples, validation_data, threads, checkpoint)
@@ -260,9 +280,10 @@ class Trainer(Updates):
         self,
         images: ArrayLike,
         labels: ArrayLike,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ...] | None = None,
         *,
         validation_split: float = 0.0,
+        sample_weight: ArrayLike | None = None,
         verbose: bool | int = False,
         checkpoint: str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
@@ -274,7 +295,7 @@ class Trainer(Updates):
 
         Parameters
         ----------
-        images, labels, validation_data, validation_split : as `fit` got them
+        images, labels, validation_data, validation_split, sample_weight : as `fit` got them
         verbose, checkpoint, num_threads : as for `fit`
 
         Returns
@@ -305,21 +326,25 @@ class Trainer(Updates):
                 "resume: no fit was under way when this trainer was saved or copied; fit begins one"
             )
         threads = self._threads(num_threads)
-        shown = progress.shown(verbose)
-        (images, labels), validation_data = splits.held_out(
-            validation_split, validation_data, images=images, labels=labels
+        shown = progress.shown(verbose, self.callbacks)
+        (images, labels, sample_weight), validation_data = splits.held_out(
+            validation_split,
+            validation_data,
+            images=images,
+            labels=labels,
+            sample_weight=sample_weight,
         )
         # what the images look like was recorded when the fit began, and counts once
         looks = 0
         if self.network.learnt_from is None:  # not by early versions; then nothing is known
             self.network._network.learnt_from = None
             looks = LOOKS_OF_FIT
-        samples = self._samples(images, labels, looks)
+        samples = self._samples(images, labels, looks, sample_weight)
         self._check_validation(validation_data, self._run.calibrate)
         if self.validates != (validation_data is not None):
             had = "had" if self.validates else "had no"
             raise ValueError(f"validation_data: the fit under way {had} validation data")
-        data = (images, labels, *(validation_data or ()))
+        data = _data_of(images, labels, sample_weight, validation_data)
         run = copy.copy(self._run)
         run.check(samples.n, data)
         if run.told is not None and run.told > len(self.callbacks):
@@ -407,26 +432,35 @@ class Trainer(Updates):
                     "images that are not trained on"
                 )
             return
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-            raise TypeError("validation_data: want a pair (images, labels)")
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError(
+                "validation_data: want a pair (images, labels), or (images, labels, sample_weight)"
+            )
         if validation_data[1] is None:
             raise ValueError("validation_data: no labels")
         if self._learns_strings:
-            images, labels = validation_data
+            images, labels, *weights = validation_data
+            if weights and weights[0] is not None:
+                raise ValueError("validation_data: got weights, want none with strings")
             strings_of(self.network, images, labels, "validation_data")
             if calibrate:
                 raise ValueError("calibrate: got True, want False with strings")
             return
-        data = (*validation_data, 0, "validation_data", False)  # looked at when training begins
-        n = _core.Samples(self.network._network, *data).n
+        # looked at when training begins
+        n = self._validation_samples(validation_data, look=False).n
         if calibrate:
             calibration.check(n, self.network.architecture)
 
+    def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
+        images, labels, *rest = data
+        network, weights = self.network._network, rest[0] if rest else None
+        return _core.Samples(network, images, labels, 0, "validation_data", look, weights)
+
     def _calibrate(
-        self, run: Run, validation_data: tuple[ArrayLike, ArrayLike] | None, threads: int | None
+        self, run: Run, validation_data: tuple[ArrayLike, ...] | None, threads: int | None
     ) -> None:
         if run.calibrate and validation_data is not None:
-            self.network.calibrate(*validation_data, num_threads=threads)
+            self.network.calibrate(*validation_data[:2], num_threads=threads)
 
     @contextmanager
     def _under_way(
@@ -448,18 +482,17 @@ class Trainer(Updates):
     def _train(
         self,
         samples: _core.Samples | _core.LabelledPictures,
-        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        validation_data: tuple[ArrayLike, ...] | None,
         threads: int | None,
         checkpoint: str | os.PathLike[str] | None,
     ) -> None:
         others: _core.Samples | _core.LabelledPictures | None = None
         if validation_data is not None:
             if self._learns_strings:
-                images, labels = validation_data
+                images, labels = validation_data[:2]
                 others = strings_of(self.network, images, labels, "validation_data")
             else:
-                network = self.network._network
-                others = _core.Samples(network, *validation_data, 0, "validation_data")
+                others = self._validation_samples(validation_data)
         run = self._run
         assert run is not None
         epochs = self.history.epochs
@@ -563,7 +596,8 @@ class Trainer(Updates):
         _, _, total_loss, n_errors = run.done
         return {
             "epoch": epoch,
-            "loss": total_loss / samples.n,
+            "loss": total_loss
+            / (samples.weight() if isinstance(samples, _core.Samples) else samples.n),
             "error_rate": n_errors / samples.n,
             "rate": rate,
             "seconds": seconds,

@@ -40,6 +40,23 @@ def strings_of(
     return _core.LabelledPictures(network._network, images, texts, name)
 
 
+def _weighted(
+    images: ArrayLike, labels: ArrayLike, sample_weight: ArrayLike
+) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
+    """Leave out the images of weight 0, if there are some among several images."""
+    classes = checks.array("labels", labels)
+    if classes.ndim != 1:
+        return images, labels, sample_weight
+    weights = checks.weights("sample_weight", sample_weight, len(classes))
+    pictures = checks.array("images", images)
+    if weights.all() or pictures.ndim < 3 or len(pictures) != len(weights):
+        return images, labels, weights
+    kept = weights > 0
+    share = kept.sum() / len(kept)
+    _core.check_memory("images: a copy of those of a weight above 0", int(share * pictures.nbytes))
+    return pictures[kept], classes[kept], weights[kept]
+
+
 class Updates:
     """Has a network, an optimizer with what it remembers, and the last weights known to be good.
 
@@ -123,7 +140,12 @@ class Updates:
         return self._state.n_updates
 
     def step(
-        self, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        num_threads: int | None = None,
     ) -> float:
         """Make one update on one batch, at the optimizer's rate without its schedule.
 
@@ -133,6 +155,9 @@ class Updates:
             loss of strings
         labels : integer array (N,), or an integer for one image; with a loss of strings as many
             texts, or arrays of classes, or a text for one strip
+        sample_weight : array (N,), optional
+            What each image counts in the mean (see `LeNet5.loss_and_gradient`). Those of weight 0
+            are left out. Strings have none.
         num_threads : int, optional
             None: the trainer's.
 
@@ -149,7 +174,7 @@ class Updates:
             images earlier).
         """
         threads = self._threads(num_threads)
-        samples = self._samples(images, labels, LOOKS_OF_STEP)
+        samples = self._samples(images, labels, LOOKS_OF_STEP, sample_weight)
         self._prepare(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
 
@@ -166,11 +191,15 @@ class Updates:
         return num_threads
 
     def _samples(
-        self, images: ArrayLike, labels: ArrayLike, learn: int
+        self, images: ArrayLike, labels: ArrayLike, learn: int, weights: ArrayLike | None
     ) -> _core.Samples | _core.LabelledPictures:
         if self._learns_strings:
+            if weights is not None:
+                raise ValueError("sample_weight: got weights, want None with strings")
             return strings_of(self.network, images, labels)
-        samples = _core.Samples(self.network._network, images, labels, learn)
+        if weights is not None:
+            images, labels, weights = _weighted(images, labels, weights)
+        samples = _core.Samples(self.network._network, images, labels, learn, weights=weights)
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
         return samples
@@ -279,6 +308,8 @@ class Updates:
                 k, _, total_loss, n_errors = run.done
                 if batch is not None:
                     k, n_errors = k + 1, n_errors + result[1]
-                    total_loss += result[0] * len(batch)
+                    total_loss += result[0] * (
+                        samples.weight(batch) if isinstance(samples, _core.Samples) else len(batch)
+                    )
                 run.done = k, self.n_updates, total_loss, n_errors
             return result

@@ -181,7 +181,7 @@ def from_keras(network: LeNet5, model: Any, *, flatten: str | None = None) -> Le
     """
     checks.instance("network", network, LeNet5, "a LeNet5")
     arrays, order = _keras_weights(network, model, flatten)
-    pairs = _zipped(network, [f"weights[{i}]" for i in range(len(arrays))])
+    pairs = _zipped("model", network, [f"weights[{i}]" for i in range(len(arrays))])
     given = map(_from_last, arrays)
     _copy(network, {o: (t, a) for (o, t), a in zip(pairs.items(), given, strict=True)}, order)
     return network
@@ -209,7 +209,7 @@ def to_keras(network: LeNet5, model: Any, *, flatten: str | None = None) -> list
     """
     checks.instance("network", network, LeNet5, "a LeNet5")
     arrays, order = _keras_weights(network, model, flatten)
-    ours = _zipped(network, [f"weights[{i}]" for i in range(len(arrays))])
+    ours = _zipped("model", network, [f"weights[{i}]" for i in range(len(arrays))])
     shapes = {name: _from_last(each).shape for name, each in zip(ours, arrays, strict=True)}
     return [_to_last(each) for each in _given_out(network, shapes, order).values()]
 
@@ -331,18 +331,19 @@ def _paired(network: LeNet5, given: Mapping[str, NDArray[Any]]) -> dict[str, str
         layer, _, own = name.rpartition(".")
         return layers.index(layer), "bias" in own, -given[name].ndim
 
-    return _zipped(network, sorted(given, key=place))
+    return _zipped("state_dict", network, sorted(given, key=place))
 
 
-def _zipped(network: LeNet5, theirs: Sequence[str]) -> dict[str, str]:
-    """Pair parameters in order."""
+def _zipped(argument: str, network: LeNet5, theirs: Sequence[str]) -> dict[str, str]:
+    """Pair parameters in order; an error names the argument."""
     ours = list(network)
     if len(theirs) == len(ours) + 1:
         ours = _all_names(network)
     if len(theirs) != len(ours):
+        came = f" {checks.short(', '.join(theirs))}," if theirs else ""
         raise ValueError(
-            f"got {len(theirs)} parameters, {checks.short(', '.join(theirs))}, want "
-            f"{len(ours)} for {', '.join(ours)}"
+            f"{argument}: got {len(theirs)} parameters,{came} want {len(ours)} for "
+            f"{', '.join(ours)}"
         )
     return dict(zip(ours, theirs, strict=True))
 

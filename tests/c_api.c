@@ -2,7 +2,9 @@
  * picture, reads them, and checks what it is told. Built and run by test_c_api.py; exits with
  * the number of the first check that failed. */
 #include <math.h>
+#ifndef __wasm__
 #include <pthread.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +79,33 @@ static int check_padding(void)
     return 0;
 }
 
+/* Where sizes have 32 bits: every part of a network counts, and what they hold in all; and what a batch
+ * needs for many threads may be more than there can be. */
+static int check_what_fits(void)
+{
+    const lenet_layer large[] = {{.kind = LENET_CONV, .maps = 1 << 11, .kernel = 1},
+                                 {.kind = LENET_CONV, .maps = 1, .kernel = 1 << 6},
+                                 {.kind = LENET_DENSE, .maps = CLASSES},
+                                 {.kind = LENET_DENSE, .maps = 1 << 9},
+                                 {.kind = LENET_RBF, .maps = 1 << 9, .trained = 1}};
+    lenet_input input = {1, 1 << 6, 1 << 6, {0.0f}, {1.0f}};
+    lenet_plan *plan = NULL;
+    CHECK(lenet_plan_create(large, 3, &input, NULL, &plan) == LENET_NO_MEMORY);
+    CHECK(lenet_plan_create(&large[3], 1, &input, NULL, &plan) == LENET_NO_MEMORY);
+    CHECK(lenet_plan_create(&large[4], 1, &input, NULL, &plan) == LENET_NO_MEMORY);
+    CHECK(lenet_plan_create(&large[2], 1, &input, NULL, &plan) == LENET_OK && plan);
+    CHECK(lenet_workspace_size(plan, 1, INT64_MAX, 1) < SIZE_MAX / 256);
+    lenet_plan_free(plan);
+    input.channels = 7;
+    CHECK(lenet_plan_create(&large[1], 2, &input, NULL, &plan) == LENET_OK);
+    CHECK(lenet_workspace_size(plan, 1, INT64_MAX, 1) > SIZE_MAX / 256);
+    CHECK(lenet_workspace_size(plan, 1, INT64_MAX, 256) == SIZE_MAX);
+    const lenet_decoder decoder = {.classes = 11, .blank = 10, .beam = 8, .n_best = 1};
+    CHECK(lenet_decode_workspace(&decoder, 1 << 12) > 0 && lenet_decode_workspace(&decoder, 1 << 24) == 0);
+    lenet_plan_free(plan);
+    return 0;
+}
+
 /* A convolution over a whole map of 2^31 values has too many inputs for a dense layer's kernels; its
  * plan must not count them in 32 bits. */
 static int check_large_plan(void)
@@ -88,6 +117,10 @@ static int check_large_plan(void)
     const int64_t values = (int64_t)MAPS * LARGE * LARGE;
     const lenet_input input = {1, LARGE, LARGE, {0.0f}, {1.0f}};
     lenet_plan *plan = NULL;
+    if (sizeof(size_t) < 8) {
+        CHECK(lenet_plan_create(layers, 3, &input, NULL, &plan) == LENET_NO_MEMORY && !plan);
+        return check_what_fits();
+    }
     CHECK(lenet_plan_create(layers, 3, &input, NULL, &plan) == LENET_OK);
     CHECK(lenet_plan_parameters(plan) == 2 * MAPS + values + 1 + 2 * CLASSES);
     const uint64_t least = (uint64_t)values * (uint64_t)lenet_lanes() * sizeof(float);
@@ -102,6 +135,7 @@ static int check_large_plan(void)
 /* As many layers and connections as there can be: sizes that nobody has, but they are counted. */
 static int check_largest_plan(void)
 {
+    if (sizeof(size_t) < 8) return 0;
     enum { DEEP = 8, MAPS = 4096, LARGE = 1024 };
     lenet_layer layers[DEEP];
     uint8_t *table = calloc(MAPS, MAPS);
@@ -424,6 +458,46 @@ static int check_strings(void)
     return 0;
 }
 
+/* What an image of weight 0 is counts for nothing, and weights that are none are refused. */
+static int check_weights(const lenet_plan *plan, const float *parameters, const lenet_images *images,
+                         const int64_t *labels, const float *outputs, const lenet_run *run)
+{
+    static double weights[IMAGES];
+    static int64_t others[IMAGES];
+    const lenet_loss loss = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0, .weights = weights};
+    const double refused[] = {-1.0, NAN, INFINITY};
+    const size_t n = (size_t)lenet_plan_parameters(plan);
+    float *slopes = malloc(2 * n * sizeof *slopes);
+    double sum = 0.0;
+    lenet_report right, wrong;
+    CHECK(slopes);
+    for (int i = 0; i < IMAGES; i++) {
+        weights[i] = i % 2 ? 0.0 : 2.0 + i;
+        others[i] = i % 2 ? (labels[i] + 1) % CLASSES : labels[i];
+    }
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &right) == LENET_OK);
+    CHECK(lenet_score(plan, outputs, others, IMAGES, &loss, &wrong) == LENET_OK);
+    CHECK(right.loss == wrong.loss && right.loss > 0.0 && wrong.n_errors == 0);
+    CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes, &wrong, run)
+          == LENET_OK);
+    CHECK(fabs(right.loss - wrong.loss) <= 1e-4 * right.loss);
+    CHECK(lenet_gradient(plan, parameters, images, others, IMAGES, &loss, slopes + n, &wrong, run)
+          == LENET_OK);
+    CHECK(memcmp(slopes, slopes + n, n * sizeof *slopes) == 0);
+    for (size_t i = 0; i < n; i++) sum += fabs((double)slopes[i]);
+    CHECK(sum > 0.0);
+    for (int i = 0; i < 3; i++) {
+        weights[1] = refused[i];
+        CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &wrong) == LENET_BAD_ARGUMENT);
+        CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes, &wrong, run)
+              == LENET_BAD_ARGUMENT);
+    }
+    memset(weights, 0, sizeof weights);
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &wrong) == LENET_BAD_ARGUMENT);
+    free(slopes);
+    return 0;
+}
+
 static int check_all(void)
 {
     const lenet_status ready = lenet_init();
@@ -487,6 +561,7 @@ static int check_all(void)
     CHECK(memcmp(classes, labels, sizeof labels) == 0);
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
+    CHECK(check_weights(plan, parameters, &images, labels, &outputs[0][0], &run) == 0);
     const lenet_loss no_loss = {.kind = 3, .temperature = 1.0};
     const lenet_loss no_j = {.kind = LENET_MAP, .temperature = 1.0};
     const lenet_loss no_temperature = {.kind = LENET_MAP, .j = 1.0};
@@ -673,6 +748,9 @@ static int check_all(void)
     return 0;
 }
 
+#ifdef __wasm__  /* no threads; `make test-wasm` links it with such a stack */
+int main(void) { return check_all(); }
+#else
 static void *on_a_thread(void *result)
 {
     *(int *)result = check_all();
@@ -694,3 +772,4 @@ int main(void)
     pthread_attr_destroy(&attributes);
     return result;
 }
+#endif

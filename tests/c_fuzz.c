@@ -280,6 +280,7 @@ typedef struct batch {
     lenet_images images;
     int64_t n;
     int64_t *labels;
+    double *weights;
     lenet_distortion distortion;
 } batch;
 
@@ -342,6 +343,8 @@ static void draw_batch(const network *net, batch *b)
     }
     b->labels = take((size_t)stored * sizeof *b->labels, 8);
     for (int64_t i = 0; i < stored; i++) b->labels[i] = below(net->classes);
+    b->weights = take((size_t)stored * sizeof *b->weights, 8);
+    for (int64_t i = 0; i < stored; i++) b->weights[i] = chance(4) ? 0.0 : (double)real(0.1f, 5.0f);
 }
 
 static int64_t asked;
@@ -482,15 +485,18 @@ static void check_model(const network *net, const batch *b)
     check_canaries();
 }
 
-static lenet_loss a_loss(void)
+static lenet_loss a_loss(const batch *b)
 {
+    double weight = 0.0;
+    for (int64_t i = 0; i < b->n; i++) weight += b->weights[b->images.order ? b->images.order[i] : i];
     return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f),
-                        .temperature = (double)real(0.1f, 20.0f)};
+                        .temperature = (double)real(0.1f, 20.0f),
+                        .weights = weight > 0.0 && chance(2) ? b->weights : NULL};
 }
 
 static void check_gradient(const network *net, const batch *b)
 {
-    const lenet_loss loss = a_loss();
+    const lenet_loss loss = a_loss(b);
     const int64_t n = net->n_parameters;
     float *one = floats(n), *three = floats(n);
     lenet_report first, second;
@@ -534,7 +540,7 @@ static void check_gradient(const network *net, const batch *b)
 
 static void check_curvature(const network *net, const batch *b)
 {
-    const lenet_loss loss = a_loss();
+    const lenet_loss loss = a_loss(b);
     const int64_t n = net->n_parameters;
     lenet_images images = b->images;
     images.distortion = NULL;
@@ -555,7 +561,7 @@ static void check_curvature(const network *net, const batch *b)
 
 static void check_steps(const network *net, const batch *b)
 {
-    const lenet_loss loss = a_loss();
+    const lenet_loss loss = a_loss(b);
     const int64_t n = net->n_parameters;
     lenet_optimizer optimizer;
     memset(&optimizer, 0, sizeof optimizer);
@@ -790,7 +796,7 @@ static void check_lines(const network *net, const batch *b)
 /* What a call must refuse: labels out of range, a workspace that is too small, an interrupt. */
 static void check_refusals(const network *net, const batch *b)
 {
-    const lenet_loss loss = a_loss();
+    const lenet_loss loss = a_loss(b);
     float *gradient = floats(net->n_parameters);
     lenet_report report;
     const size_t size = lenet_workspace_size(net->plan, 1, b->n, 1);
@@ -805,6 +811,13 @@ static void check_refusals(const network *net, const batch *b)
     CHECK(lenet_gradient(net->plan, net->parameters, &b->images, b->labels, b->n, &loss, gradient,
                          &report, &run) == LENET_BAD_LABEL);
     b->labels[at] = label;
+    const double weight = b->weights[at];
+    lenet_loss weighted = loss;
+    weighted.weights = b->weights;
+    b->weights[at] = chance(2) ? -1e-30 : chance(2) ? NAN : INFINITY;
+    CHECK(lenet_gradient(net->plan, net->parameters, &b->images, b->labels, b->n, &weighted, gradient,
+                         &report, &run) == LENET_BAD_ARGUMENT);
+    b->weights[at] = weight;
     run.interrupted = ask;
     run.context = &run;
     const lenet_status status = lenet_gradient(net->plan, net->parameters, &b->images, b->labels,

@@ -4,18 +4,31 @@
  *
  * --bench [NAME]: times the same calls, of the kernels that have NAME in theirs, on shapes of the
  * networks, beside the plain loops and the most multiply-adds that the core does (make bench-kernels). */
+#if !defined(_WIN32)
 #define _POSIX_C_SOURCE 200112L  /* setenv */
+#endif
 #include <math.h>
+#ifndef __wasm__
 #include <setjmp.h>
+#endif
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#if defined(_WIN32)
+#include <malloc.h>
+#define ALIGNED_ALLOC(size) _aligned_malloc(size, 64)
+#define ALIGNED_FREE _aligned_free
+#define setenv(name, value, anew) _putenv_s(name, value)
+#else
+#define ALIGNED_ALLOC(size) aligned_alloc(64, size)
+#define ALIGNED_FREE free
+#endif
 
 #include "kernels/kernels.h"
+#include "sys/watch.h"
 
 static const lenet_kernels *table;
 static int L;               /* its lanes */
@@ -47,7 +60,6 @@ static const double round_seconds = 0.002;
 
 static int is_timing;  /* a check then times its first call, and ends there */
 static int shape, n_shapes;  /* the one to time, of so many that the kernel is timed on */
-static jmp_buf is_timed;
 static struct {
     int64_t calls, left;  /* of a round */
     int rounds, plain_rounds;
@@ -56,37 +68,44 @@ static struct {
     double multiply_adds;
 } timing;
 
-static double seconds(void)
+#ifdef __wasm__  /* has no longjmp: kernels are checked there, but not timed */
+enum { CAN_TIME = 0 };
+static void run_until_timed(void (*check)(void)) { check(); }
+static void end_timing(void) {}
+#else
+enum { CAN_TIME = 1 };
+static jmp_buf is_timed;
+static void run_until_timed(void (*check)(void))
 {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (!setjmp(is_timed)) check();
 }
+static _Noreturn void end_timing(void) { longjmp(is_timed, 1); }
+#endif
 
 /* Whether the call that has just come back is to be made again. */
 static int again(void)
 {
     if (!is_timing || --timing.left > 0) return is_timing;
     if (timing.calls) {
-        const double took = seconds() - timing.begin;
+        const double took = lenet_seconds() - timing.begin;
         if (took < round_seconds) {
             timing.calls *= 2;
         } else {
             timing.best = fmin(timing.best, took / (double)timing.calls);
-            if (++timing.rounds == ROUNDS) longjmp(is_timed, 1);
+            if (++timing.rounds == ROUNDS) end_timing();
         }
     } else {
         timing.calls = 1;
     }
     timing.left = timing.calls;
-    timing.begin = seconds();
+    timing.begin = lenet_seconds();
     return 1;
 }
 
 /* Whether the plain loop is to run, again. */
 static int plain_again(void)
 {
-    const double now = seconds();
+    const double now = lenet_seconds();
     if (timing.plain_rounds > 0) timing.plain_best = fmin(timing.plain_best, now - timing.plain_begin);
     if (timing.plain_rounds == (is_timing ? PLAIN_ROUNDS : 1)) {
         timing.plain += timing.plain_best;
@@ -94,7 +113,7 @@ static int plain_again(void)
         return 0;
     }
     if (timing.plain_rounds++ == 0) timing.plain_best = INFINITY;
-    timing.plain_begin = seconds();
+    timing.plain_begin = lenet_seconds();
     return 1;
 }
 
@@ -132,7 +151,7 @@ static int n_buffers;
  * reads past the ends shows it in its sums. */
 static float *floats(size_t n)
 {
-    float *start = aligned_alloc(64, (n + 2 * FENCE + 15) / 16 * 16 * sizeof *start);
+    float *start = ALIGNED_ALLOC((n + 2 * FENCE + 15) / 16 * 16 * sizeof *start);
     if (!start || n_buffers == MOST_BUFFERS) fail("no memory");
     for (size_t i = 0; i < n + 2 * FENCE; i++)
         start[i] = i < FENCE || i >= FENCE + n ? NAN : uniform();
@@ -216,7 +235,7 @@ static void release(void)
         const float *start = buffers[b].start, *end = start + FENCE + buffers[b].n;
         for (int i = 0; i < FENCE; i++)
             if (!isnan(start[i]) || !isnan(end[i])) fail("wrote past an array");
-        free(buffers[b].start);
+        ALIGNED_FREE(buffers[b].start);
     }
     for (int e = 0; e < n_expectations; e++) {
         free(expectations[e].sum);
@@ -2098,7 +2117,7 @@ static void time_one(void (*check)(void))
 {
     memset(&timing, 0, sizeof timing);
     timing.best = INFINITY;
-    if (!setjmp(is_timed)) check();
+    run_until_timed(check);
     release();
 }
 
@@ -2148,6 +2167,10 @@ int main(int n_arguments, char **arguments)
             printf("usage: c_kernels [--bench [NAME]] [--isa ISA]\n");
             return 2;
         }
+    }
+    if (bench && !CAN_TIME) {
+        printf("--bench: there is no clock in WebAssembly\n");
+        return 2;
     }
     if (lenet_init() != LENET_OK) {
         printf("this processor or build has no such instruction set\n");

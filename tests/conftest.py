@@ -1,8 +1,25 @@
+# ruff: noqa: E402
 """What tests share: random numbers, real digits, and which instruction set is under test."""
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import os
+import sys
+from pathlib import Path
+
+# In a checkout whose core is not built, the installed lenet_c is tested, also in other processes.
+ROOT = Path(__file__).parent.parent
+if not any(
+    (ROOT / "lenet_c" / f"_core{s}").exists() for s in importlib.machinery.EXTENSION_SUFFIXES
+):
+    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != ROOT.resolve()]
+    installed = importlib.util.find_spec("lenet_c")
+    where = [str(Path(installed.origin).parents[1])] if installed and installed.origin else []
+    sys.path.append(str(ROOT))
+    os.environ["PYTHONPATH"] = os.pathsep.join([*where, str(ROOT)])
+    os.environ["PYTHONSAFEPATH"] = "1"  # from Python 3.11 on
 
 # Threads that spin while they wait crawl on a machine with other work, tests above all: OpenMP's,
 # and NumPy's, which small matrices do not need. Each library reads this when it is loaded.

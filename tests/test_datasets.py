@@ -13,6 +13,7 @@ import time
 import tracemalloc
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -390,19 +391,24 @@ def test_real_mnist():
         assert hashlib.sha256(idx(array)).hexdigest() == sha256
 
 
-@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="paths of POSIX")
-def test_cache_folder(monkeypatch, tmp_path):
-    pytest.importorskip("platformdirs")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert datasets.cache_folder() == datasets._plain_cache_folder()
-    assert datasets.cache_folder().startswith(str(tmp_path))
-    if sys.platform == "linux":
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-        assert datasets.cache_folder() == datasets._plain_cache_folder()
-        assert datasets.cache_folder() == str(tmp_path / "elsewhere" / "lenet_c")
-    monkeypatch.setitem(sys.modules, "platformdirs", None)
-    assert datasets.cache_folder() == datasets._plain_cache_folder()
+@pytest.mark.parametrize(
+    ("platform", "variable", "home", "under"),
+    [
+        ("linux", "XDG_CACHE_HOME", ".cache/lenet_c", "lenet_c"),
+        ("darwin", None, "Library/Caches/lenet_c", None),
+        ("win32", "LOCALAPPDATA", "AppData/Local/lenet_c/Cache", "lenet_c/Cache"),
+    ],
+)
+def test_cache_folder(platform, variable, home, under, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert Path(datasets.cache_folder()) == tmp_path / home
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
+        assert Path(datasets.cache_folder()) == tmp_path / "elsewhere" / under
 
 
 # Downloading
@@ -668,7 +674,7 @@ def test_import_is_cheap():
         "import numpy, sys; before = set(sys.modules); import lenet_c.datasets; "
         "new = set(sys.modules) - before; "
         "print([m for m in ('gzip', 'zipfile', 'urllib.request', 'hashlib', 'json', 'sklearn', "
-        "'tqdm', 'PIL', 'platformdirs') if m in new])"
+        "'tqdm', 'PIL') if m in new])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -19,6 +19,7 @@ from lenet_c import (
     kernels,
     preprocess,
 )
+from lenet_c.run import digest_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")  # of random images
 
@@ -142,6 +143,13 @@ def test_a_training_that_is_resumed_knows_them_again(kind, images, tmp_path):
     again.resume(kind(images), kind(LABELS))
     with pytest.raises(ValueError, match=r"images: these, .* are not those"):
         Trainer.load(tmp_path / "training.npz").resume(kind(255 - images), kind(LABELS))
+
+
+def test_strips_of_unlike_widths_are_known_again(images):
+    strips = [images[0], images[1, :, :20]]
+    given = [[OnlyDLPack(strip) for strip in strips], ["1", "2"]]
+    assert digest_of(given) == digest_of([strips, ["1", "2"]])
+    assert digest_of(given) != digest_of([strips[::-1], ["1", "2"]])
 
 
 @KIND

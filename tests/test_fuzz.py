@@ -52,7 +52,7 @@ def _same_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     set_num_threads(None)
 
 
-@pytest.mark.parametrize("name", ["files", "idx", "pictures", "arguments"])
+@pytest.mark.parametrize("name", ["files", "native", "idx", "pictures", "arguments"])
 def test_nothing_is_found_in_a_few_examples(name: str) -> None:
     fuzzer = made(name)
 

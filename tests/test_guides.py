@@ -1,7 +1,9 @@
 """What README.md and the guides show works when pasted, and what they name is there."""
 
 import importlib.util
+import inspect
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pasted
 import pytest
+import readers
+import test_interchange_guide
+import test_recipes
 
 from bench import chart
 from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, LeNet5, cli, codes, datasets
@@ -50,6 +55,24 @@ def with_reader(code, reader, folder):
         return code
     reader.save(folder / "quick.npz")
     return code.replace("LineReader.pretrained()", 'LineReader.load("quick.npz")')
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if "```python" in PAGES[name]])
+def test_a_page_says_what_its_code_needs(name):
+    tomllib = pytest.importorskip("tomllib")
+    prose = re.sub(r"```.*?```", "", PAGES[name], flags=re.DOTALL)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = prose.lower()
+    for named in re.findall(r"lenet_c\[([a-z,]+)\]", prose):
+        for extra in named.split(","):
+            said += " ".join(extras["optional-dependencies"][extra])
+    said = said.replace("scikit-learn", "sklearn").replace("pillow", "pil")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGES[name], re.DOTALL))
+    imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    if "lenet_c.plot" in code:
+        imported.add("matplotlib")
+    others = imported - {"lenet_c", "numpy", "bench", *sys.stdlib_module_names}
+    assert [module for module in sorted(others) if module.lower() not in said] == []
 
 
 def test_the_readme(tmp_path):
@@ -99,6 +122,20 @@ def test_the_guide_to_pictures_reads_many(tmp_path):
     assert re.search(r"^\[7 8\] ", pasted.run(code, tmp_path), re.M)
 
 
+def test_the_guide_to_scikit_learn(tmp_path):
+    pytest.importorskip("sklearn", minversion="1.6")
+    code = "\n".join(pasted.blocks(PAGES["docs/scikit_learn.md"]))
+    checks = (
+        "\nassert (model.predict_proba(X)[7] == model.predict_proba(X[7:8])[0]).all()"
+        "\nassert calibrated.score(X_test, y_test) > 0.8 < weighted.score(X_test, y_test)"
+    )
+    lines = pasted.run(code + checks, tmp_path).splitlines()
+    assert float(lines[0]) > 0.9
+    assert lines[-2].startswith("{'learning_rate': 0.003, 'network': ")
+    assert float(lines[-1]) > 0.9
+    assert len(LeNet5.load(tmp_path / "digits.npz").class_names) == 10
+
+
 def test_classes_and_codes(tmp_path):
     checks = (
         "\nassert [n.architecture.classes for n in (net, everything, short, letters)]"
@@ -117,6 +154,14 @@ def test_pictures_of_several_channels(tmp_path):
     assert error_rate(pasted.run(pasted.blocks(ARCHITECTURES)[2], tmp_path)) < 5
 
 
+def test_the_papers_training(tmp_path):
+    """On few images."""
+    given = "import lenet_c\n(x, y), _ = lenet_c.datasets.mnist()\nx, y = x[:500], y[:500]\n"
+    (block,) = pasted.blocks(PAGES["docs/reproduction.md"])
+    loss = "\nassert trainer.history.epochs[-1]['error_rate'] < 0.1"
+    assert pasted.run(given + block + loss, tmp_path) == ""
+
+
 def test_the_table_of_networks():
     for name, network in (
         ("LENET5_MODERN", LENET5_MODERN),
@@ -127,32 +172,6 @@ def test_the_table_of_networks():
             f" | {network.n_parameters:,} |"
             in re.search(rf"^\| `{name}` .*$", ARCHITECTURES, re.M)[0]
         )
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("accuracy", "compiled", "confidence", "distortions", "fields"),
-        *("own_pictures", "pictures", "plots", "rejection", "strings"),
-    ],
-)
-def test_guide(name, tmp_path):
-    for package in ("sklearn", "matplotlib"):
-        pytest.importorskip(package)
-    image = pytest.importorskip("PIL.Image")
-    images, labels = datasets.digits()[1]
-    seven = np.kron(images[labels == 7][0], np.ones((8, 8), np.uint8))
-    image.fromarray(255 - seven).save(tmp_path / "seven.jpg")
-    output = pasted.run("\n".join(pasted.blocks(PAGES[f"docs/{name}.md"])), tmp_path)
-    if name == "pictures":
-        assert re.match(r" +label .*\n0 +7 +0\.9", output)
-    if name == "fields":
-        assert output.startswith("(32, ")
-        assert output.rstrip().endswith("to white)']")
-        assert output.count("(32, ") == 4
-    if name == "own_pictures":
-        assert error_rate(output) < 50
-        assert "('A', 'B', 'C')" in output
 
 
 def test_the_guide_to_callbacks(tmp_path):
@@ -177,6 +196,159 @@ def test_the_guides_loggers(package, block, tmp_path):
     else:
         (kept,) = tmp_path.glob("mlruns/*/*/artifacts/model.npz")
         assert LeNet5.load(kept).architecture == LENET5_MODERN
+
+
+# What runs the Python of pages that are not run as a whole by `test_guide`.
+ELSEWHERE = {
+    "README.md": (test_the_readme, test_the_readmes_field),  # its two blocks
+    "docs/architectures.md": (
+        *(test_classes_and_codes, test_an_architecture_of_ones_own),
+        test_pictures_of_several_channels,
+    ),
+    "docs/callbacks.md": (test_the_guide_to_callbacks, test_the_guides_loggers),
+    "docs/interchange.md": (test_interchange_guide.test_the_guides_code,) * 4,  # a block each
+    "docs/lines.md": (test_the_guide_to_lines,),
+    "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
+    "docs/reproduction.md": (test_the_papers_training,),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name.removeprefix("docs/").removesuffix(".md")
+        for name, page in PAGES.items()
+        if pasted.blocks(page) and name not in {*ELSEWHERE, *STORED}
+    ],
+)
+def test_guide(name, tmp_path):
+    for package in ("sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    image = pytest.importorskip("PIL.Image")
+    images, labels = datasets.digits()[1]
+    seven = np.kron(images[labels == 7][0], np.ones((8, 8), np.uint8))
+    image.fromarray(255 - seven).save(tmp_path / "seven.jpg")
+    output = pasted.run("\n".join(pasted.blocks(PAGES[f"docs/{name}.md"])), tmp_path)
+    if name == "pictures":
+        assert re.match(r" +label .*\n0 +7 +0\.9", output)
+    if name == "fields":
+        assert output.startswith("(32, ")
+        assert output.rstrip().endswith("to white)']")
+        assert output.count("(32, ") == 4
+    if name == "own_pictures":
+        assert error_rate(output) < 50
+        assert "('A', 'B', 'C')" in output
+
+
+# ---- all blocks ----
+
+FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^ *```$", re.M | re.S)
+
+
+def fences(page):
+    """Give the language and the text of each block of a page."""
+    return [(language, text) for _, language, text in FENCE.findall(page)]
+
+
+def test_every_block_of_python_is_run():
+    for name, page in PAGES.items():
+        found = fences(page)
+        # another language ("console", "py") or an indented block would be run by nothing
+        others = COMPILED if name == "docs/embedding.md" else set()
+        assert {language for language, _ in found} <= {"python", "sh", "", *others}, name
+        assert [text for language, text in found if language == "python"] == pasted.blocks(page)
+        assert not [text for language, text in found if language == "" and "import " in text]
+    for name, tests in ELSEWHERE.items():
+        assert pasted.blocks(PAGES[name]), name
+        source = "".join(inspect.getsource(test) for test in tests)
+        whole = re.search(r"join\(pasted\.blocks\(|[,_)] = pasted\.blocks|, \w+ = pasted", source)
+        assert whole or len(tests) == len(pasted.blocks(PAGES[name])), name
+
+
+# Languages of programs that test_c_library.py builds and runs.
+COMPILED = {"c", "cmake", "cpp", "rust"}
+
+# Commands that are not run here, and why.
+NOT_RUN = {
+    'pip install -e ".[cli]" && lenet-c train': "installs; .ci/run does, test_cli.py trains",
+    'pip install -e ".[dev]" && pytest': "this is what runs",
+    "python -m tests.fuzz.long --write > long.txt 2>&1 &    # some 40 minutes on two processors": (
+        "takes that long; test_fuzz.py has a short one"
+    ),
+    **dict.fromkeys(
+        [
+            *("cmake -S csrc -B build/c", "cmake --build build/c", "ctest --test-dir build/c"),
+            'cmake --install build/c --prefix "$HOME/.local"',
+            "cc -std=c11 reader.c $(pkg-config --cflags --libs lenet_c) -o reader",
+            (
+                "./reader \"$(python -c 'import lenet_c; print(lenet_c.__path__[0])')"
+                '/pretrained/mnist.npz" digit.pgm'
+            ),
+            'rustc --edition 2021 -O reader.rs -L "$HOME/.local/lib" -l lenet',
+        ],
+        "no Python; test_c_library.py does the same in folders of its own",
+    ),
+}
+
+
+def commands(name):
+    """Give the commands of a page's blocks, each on one line."""
+    text = "".join(text for language, text in fences(PAGES[name]) if language == "sh")
+    return text.replace("\\\n", " ").splitlines()
+
+
+def ones_own(folder, images, labels):
+    """Make the pictures, fields and models that the guides' commands name."""
+    image = pytest.importorskip("PIL.Image")
+    large = [
+        [np.kron(255 - one, np.ones((4, 4), np.uint8)) for one in images[labels == k][:5]]
+        for k in range(2)
+    ]
+    for data in ("letters", "FOLDER"):
+        for name, pictures in zip("AB", large, strict=True):
+            (folder / data / name).mkdir(parents=True)
+            for k, picture in enumerate(pictures):
+                image.fromarray(picture).save(folder / data / name / f"{k}.png")
+    for name in ("new.png", "seven.png"):
+        image.fromarray(large[1][0]).save(folder / name)
+    random = np.random.default_rng(0)
+    for data in ("fields", "other-fields"):
+        (folder / data).mkdir()
+        rows = ["file,text"]
+        for k, text in enumerate(readers.texts(8, random)):
+            image.fromarray(readers.drawn(images, labels, text, random)[1]).save(
+                folder / data / f"{k}.png"
+            )
+            rows.append(f"{k}.png,{text}")
+        (folder / data / "labels.csv").write_text("\n".join(rows))
+    for name, text in (("scan1.png", "481632"), ("scan2.png", "900127")):
+        image.fromarray(readers.drawn(images, labels, text, random)[1]).save(folder / name)
+    LeNet5.pretrained("mnist").save(folder / "model.npz")
+
+
+@pytest.mark.skipif(not SHIPPED, reason="no reader came with the library")
+def test_commands_run(real_digits, tmp_path):
+    left = {*NOT_RUN}
+    ones_own(tmp_path, *real_digits[1])
+    for name in ("README.md", *sorted(name for name in PAGES if name.startswith("docs/"))):
+        for command in commands(name):
+            if command in NOT_RUN:
+                left -= {command}
+                continue
+            program, *arguments = shlex.split(command)
+            if program == "lenet-c":
+                arguments = ["-m", "lenet_c", *arguments]
+                arguments += ["--epochs", "1"] if "train" in arguments else []
+            elif arguments[1] == "timeit":
+                arguments[2:2] = ["-n", "1", "-r", "1"]
+                if not pasted.mnist_is_there():
+                    arguments = [one.replace("mnist()", "digits()") for one in arguments]
+            result = subprocess.run(
+                [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True
+            )
+            assert result.returncode == 0, f"{name}: {command}: {result.stderr}"
+            assert result.stdout, f"{name}: {command}"
+    assert not left, "commands that are on no page"
 
 
 # ---- what the pages name ----

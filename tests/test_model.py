@@ -306,7 +306,7 @@ IMAGE_ERRORS: list[tuple[Any, type[Exception], str]] = [
     (GREY.astype(np.int8), TypeError, "images: dtype int8, want uint8"),
     (FLOAT.astype(np.float64), TypeError, "images: dtype float64, want uint8"),
     (FLOAT.astype(np.float16), TypeError, "images: dtype float16, want uint8"),
-    (FLOAT.astype(">f4"), TypeError, "images: dtype >f4, want uint8"),
+    (FLOAT.astype(">f8"), TypeError, "images: dtype float64, want uint8"),
     (GREY > 0, TypeError, "images: dtype bool, want uint8"),
     (GREY.astype(complex), TypeError, "images: dtype complex128"),
     (GREY.astype("datetime64[s]"), TypeError, "images: dtype datetime64"),

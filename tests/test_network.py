@@ -568,6 +568,17 @@ def test_an_image_does_not_see_its_neighbours(n: int) -> None:
 
 
 @pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN, SEVEN_WIDE], ids=str)
+def test_in_lanes_an_image_does_not_see_how_many_there_are(architecture: Architecture) -> None:
+    net, x, _ = case(architecture)
+    every = net._network.forward(x, in_lanes=True)
+    np.testing.assert_array_equal(every, net.forward(x))
+    for n in (*range(1, 18), 33, 65):
+        for threads in (1, 2):
+            some = net._network.forward(x[-n:], threads, in_lanes=True)
+            np.testing.assert_array_equal(some, every[-n:])
+
+
+@pytest.mark.parametrize("architecture", [LENET5_1998, LENET5_MODERN], ids=lambda a: a.name)
 def test_an_image_does_not_see_its_place(architecture: Architecture) -> None:
     """The same image everywhere: the outputs of all places have the same bits."""
     net, x, _ = case(architecture)

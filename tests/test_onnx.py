@@ -228,7 +228,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         ([*arguments, "float32"], "size: got (32, 30), want None: float32 images are 32x32"),
         (["export", "mnist"], "nothing to write, want --onnx FILE"),
         (["export", "none.npz", "--onnx", "x.onnx"], "none.npz: No such file or directory"),
-        (["export", "mnist", "--onnx", "none/x.onnx"], "none: cannot write here"),
+        (["export", "mnist", "--onnx", "none/x.onnx"], f"{tmp_path / 'none'}: cannot write here"),
     ):
         assert cli.main(wrong) == 2
         assert capsys.readouterr().err.startswith(f"lenet-c: error: {error}")
@@ -383,6 +383,31 @@ def test_channels_first_and_last_differ():
     assert np.abs(network.forward(images) - wanted).max() > 1e-3 * np.abs(wanted).max()
 
 
+def test_zeros_and_arithmetic_in_nodes_of_their_own(rng):
+    """Zeros before a convolution, a bias behind it, factors behind a mean: of those layers."""
+    network = filled(LENET5_28)
+    bias, factors = np.arange(6, dtype=np.float32) / 9, np.arange(1, 7, dtype=np.float32) / 3
+    changes = (
+        with_constant("Mul", "AveragePool", factors.reshape(6, 1, 1)),
+        with_constant("Add", "Conv", bias.reshape(1, 6, 1, 1)),
+        with_constant("Pad", "AveragePool", np.array([0, 0, 2, 2] * 2)),
+    )
+    for change, kinds in zip(changes, ("subsample", "average_pool", "average_pool"), strict=True):
+        if change is changes[2]:  # then its dense layer sees 6x6
+            weight = rng.normal(0, 0.05, (120, 576)).astype(np.float32)
+            change = (lambda one, two: lambda model: (one(model), two(model)))(
+                change, with_weights("F5.weight", weight)
+            )
+        file = changed(exported(network), change)
+        found = export.load_onnx(file)
+        assert found.architecture.layers[1].kind == kinds
+        images = rng.integers(0, 256, (3, 28, 28), np.uint8)
+        content = onnx.load_from_string(file.getvalue())
+        del content.graph.value_info[:]
+        wanted = session(content.SerializeToString()).run(None, {"images": images})[0]
+        assert_near(found.forward(images), wanted)
+
+
 # ---- what is no such network ----
 
 
@@ -416,6 +441,17 @@ def with_weights(name, values):
     def change(model):
         (old,) = (each for each in model.graph.initializer if each.name == name)
         old.CopyFrom(numpy_helper.from_array(values, name))
+
+    return change
+
+
+def with_constant(op, at, values, **attributes):
+    """Give a change that puts a node with a constant behind the first of a kind."""
+
+    def change(model):
+        model.graph.initializer.append(numpy_helper.from_array(values, "new.constant"))
+        node = next(node for node in model.graph.node if node.op_type == at)
+        with_node(op, at, [node.output[0], "new.constant"], **attributes)(model)
 
     return change
 
@@ -468,6 +504,22 @@ def without_constant(name):
             r"'the new one' .*want the images to stay",
         ),
         (with_node("Flatten", "Cast"), r"'/C1' \(Conv\): got \(N, H 1, C 784\), want \(N, ch"),
+        (
+            with_constant("Pad", "Tanh", np.array([0, 0, 1, 1] * 2)),
+            r"'/S2' \(AveragePool\): behind zeros around the maps, want a convolution",
+        ),
+        (
+            with_constant("Pad", "Tanh", np.array([0, 0, 1, 1, 0, 0, 2, 1])),
+            r"'the new one' \(Pad\): pads .*, want as much on both sides",
+        ),
+        (
+            with_constant("Mul", "Gemm", np.full((1, 1, 1), 2, "f")),
+            r"'the new one' \(Mul\): a constant of 3 axes, want at most 2",
+        ),
+        (
+            with_constant("Mul", "Gemm", np.full(1, 2, "f")),
+            r"'the new one' \(Mul\): arithmetic where no layer has any",
+        ),
         (without_constant("C1.weight"), r"'C1\.weight' is no constant, want weights that are part"),
         (
             with_weights("C1.weight", np.zeros((6, 1, 5, 5))),

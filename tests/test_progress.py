@@ -200,8 +200,9 @@ def test_a_bar_that_was_stopped_is_full(monkeypatch):
     assert made[0].total == made[0].n == 50
 
 
+@pytest.mark.parametrize("verbose", [True, False])  # else a callback
 @pytest.mark.parametrize("at", [1, 4])
-def test_a_resumed_training_goes_on_where_it_stood(at, monkeypatch, tmp_path):
+def test_a_resumed_training_goes_on_where_it_stood(at, verbose, monkeypatch, tmp_path):
     class Saves:
         def on_batch_end(self, trainer, batch):
             if batch["step"] == at:
@@ -211,14 +212,14 @@ def test_a_resumed_training_goes_on_where_it_stood(at, monkeypatch, tmp_path):
     whole.fit(IMAGES, LABELS, 3, verbose=2)
     made = made_bar(monkeypatch)
     monkeypatch.setattr(progress, "_EVERY", 0.0)
-    again = Trainer.load(tmp_path / "state.npz", callbacks=[ProgressBar()])
-    again.resume(IMAGES, LABELS, verbose=True)
+    callbacks = [] if verbose else [ProgressBar()]
+    again = Trainer.load(tmp_path / "state.npz", callbacks=callbacks)
+    again.resume(IMAGES, LABELS, verbose=verbose)
     np.testing.assert_array_equal(again.network.parameters, whole.network.parameters)
     places = [20, 40, 50, 70, 90, 100, 120, 140, 150]
-    for bar in made:
-        assert bar.settings["initial"] == places[at - 1]
-        assert bar.places == places[at:]
-    assert len(made) == 2
+    (bar,) = made
+    assert bar.settings["initial"] == places[at - 1]
+    assert bar.places == places[at:]
 
 
 def test_copies_made_meanwhile_have_no_bar(monkeypatch, capsys):
@@ -251,6 +252,12 @@ def test_the_same_weights_with_and_without(monkeypatch, capsys):
     one.fit(IMAGES, LABELS, 3, verbose=True)
     other.fit(IMAGES, LABELS, 3)
     np.testing.assert_array_equal(one.network.parameters, other.network.parameters)
+
+
+def test_a_progress_bar_beside_verbose_prints_each_line_once(capsys):
+    pytest.importorskip("tqdm")
+    trainer(callbacks=[ProgressBar()]).fit(IMAGES, LABELS, 3, verbose=True)
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -284,7 +284,7 @@ def test_a_monitor_that_is_not_recorded(images: np.ndarray, make: Any) -> None:
         return trainer
 
     for name in ("val_error_rate", "val_loss"):
-        with pytest.raises(ValueError, match=f"{name!r} needs validation_data"):
+        with pytest.raises(ValueError, match=f"{name!r} needs validation_data or validation_split"):
             fit(name)
         fit(name, validation)
     for data in (None, validation):
@@ -995,7 +995,7 @@ def test_validation_data_is_checked_before_training() -> None:
     trainer = Trainer(LeNet5(RELU), callbacks=[BestWeights()])
     with pytest.raises(ValueError, match="'val_error_rate' needs validation_data"):
         trainer.fit(images, labels)
-    for bad in (images, (images,), (images, labels, 1)):
+    for bad in (images, (images,), (images, labels, None, 1)):
         with pytest.raises(TypeError, match="validation_data: want a pair"):
             trainer.fit(images, labels, validation_data=bad)
     with pytest.raises(ValueError, match="validation_data: no labels"):

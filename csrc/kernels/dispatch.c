@@ -1,5 +1,6 @@
 /* Picks the kernel table once: the widest that the processor and the operating system have, or
- * the one that LENET_C_ISA names. */
+ * the one that LENET_C_ISA names. A build with LENET_NO_AVX512, LENET_NO_AVX2 or LENET_NO_NEON is
+ * without that one, and smaller. */
 #include "kernels/kernels.h"
 #include "sys/loop.h"
 
@@ -65,11 +66,18 @@ static int available(const lenet_kernels *tables[4])
 {
     int n = 0;
 #ifdef LENET_X86
-    int has = features();
+    const int has = features();
+    (void)has;
+#ifndef LENET_NO_AVX512
     if (has & HAS_AVX512) tables[n++] = lenet_kernels_avx512();
+#endif
+#ifndef LENET_NO_AVX2
     if (has & HAS_AVX2) tables[n++] = lenet_kernels_avx2();
-#elif defined(__aarch64__)
+#endif
+#elif defined(__aarch64__) && !defined(LENET_NO_NEON)
     tables[n++] = lenet_kernels_neon();
+#elif defined(__wasm_simd128__)
+    tables[n++] = lenet_kernels_wasm();
 #endif
     tables[n++] = lenet_kernels_portable();
     return n;
@@ -80,7 +88,7 @@ static const lenet_kernels *active;
 static lenet_status pick_kernels(void)
 {
     if (active) return LENET_OK;
-    static const char *const known[] = {"portable", "avx2", "avx512", "neon"};
+    static const char *const known[] = {"portable", "avx2", "avx512", "neon", "wasm"};
     const lenet_kernels *tables[4];
     int n = available(tables), is_known = 0;
     const char *wanted = getenv("LENET_C_ISA");
@@ -119,6 +127,8 @@ const char *lenet_available_isa(int32_t n)
     const lenet_kernels *tables[4];
     return n >= 0 && n < available(tables) ? tables[n]->name : NULL;
 }
+
+const char *lenet_version(void) { return LENET_VERSION; }
 
 const char *lenet_compiler(void)
 {

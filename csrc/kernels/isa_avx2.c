@@ -1,7 +1,7 @@
 /* The kernels for x86-64 with AVX2 and FMA (2013 and later). */
 #include "kernels/kernels.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(LENET_NO_AVX2)
 
 #if defined(__clang__)
 #include <immintrin.h>

@@ -1,7 +1,7 @@
 /* The kernels for x86-64 with AVX-512 (F, BW, DQ and VL: Skylake servers, Ice Lake, Zen 4 on). */
 #include "kernels/kernels.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(LENET_NO_AVX512)
 
 /* Distortions with eight lanes: sixteen took longer. */
 #if defined(__clang__)

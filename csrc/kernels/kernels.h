@@ -247,6 +247,7 @@ const lenet_kernels *lenet_kernels_portable(void);
 const lenet_kernels *lenet_kernels_avx2(void);
 const lenet_kernels *lenet_kernels_avx512(void);
 const lenet_kernels *lenet_kernels_neon(void);
+const lenet_kernels *lenet_kernels_wasm(void);
 
 /* The table in use; picked at the first call (dispatch.c). */
 const lenet_kernels *lenet_kernels_active(void);

@@ -100,7 +100,13 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     layer->conv = (lenet_conv_shape){.in_maps = layer->in_maps, .out_maps = out_maps, .kernel = k};
     lenet_status status = set_sizes(layer);
     if (status == LENET_OK) status = connect(from->table, layer);
-    if (status == LENET_OK) status = add_slots(layer);
+    if (status != LENET_OK) return status;
+    const lenet_conv_shape *s = &layer->conv;
+    if (!layer_fits((double)s->in_maps * s->in_height * s->in_width)
+        || !layer_fits((double)out_maps * s->out_height * s->out_width)
+        || !layer_fits((double)s->begin[out_maps] * k * k))
+        return LENET_NO_MEMORY;
+    status = add_slots(layer);
     if (status != LENET_OK) return status;
     layer->n_weights = (ptrdiff_t)layer->conv.begin[out_maps] * k * k;
     layer->n_biases = out_maps;

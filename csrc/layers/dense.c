@@ -7,6 +7,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     (void)below;
     if (layer->in_size > LENET_MAX_INPUTS || from->maps < 1 || from->maps > LENET_MAX_MAPS)
         return LENET_BAD_ARGUMENT;
+    if (!layer_fits((double)layer->in_size * from->maps)) return LENET_NO_MEMORY;
     layer->out_maps = from->maps;
     layer->out_height = layer->out_width = 1;
     layer->n_weights = layer->in_size * layer->out_maps;

@@ -67,6 +67,7 @@ typedef struct layer_call {
     float *dweights, *dbiases;         /* lanes they are always added, [weight][lane]; NULL: none */
     const float *x, *codes;            /* curvature: input and weights as they are, not their squares; */
     const int32_t *labels;             /* of each image its label, -1 for lanes without one, */
+    const double *image_weights;       /* what it counts, */
     const double *probabilities;       /* [image][class] of the layer that gives penalties, and by what */
     double scale;                      /* the loss multiplies those */
     lenet_watch *watch;
@@ -141,6 +142,13 @@ _Static_assert(sizeof(layer_kind) == LAYER_MEMBERS * sizeof(void (*)(void)),
 
 /* The functions of a kind's number, or NULL if there is no such kind (kinds.c). */
 const layer_kind *lenet_kind_of(int32_t kind);
+
+/* Whether sizes can be counted: where they have 32 bits, a network's maps and weights may have 2^21 values
+ * in all, so that no sum of what a thread needs for them overflows. */
+static inline int layer_fits(double values)
+{
+    return sizeof(ptrdiff_t) > 4 || values <= 2097152.0;
+}
 
 static inline void layer_lap(const layer_call *c, lenet_part part)
 {

@@ -6,6 +6,7 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     (void)below;
     if (layer->in_size > LENET_MAX_INPUTS || from->maps < 1 || from->maps > LENET_MAX_MAPS)
         return LENET_BAD_ARGUMENT;
+    if (!layer_fits((double)layer->in_size * from->maps)) return LENET_NO_MEMORY;
     const ptrdiff_t n_codes = layer->in_size * from->maps;
     layer->out_maps = from->maps;
     layer->out_height = layer->out_width = 1;
@@ -68,7 +69,7 @@ static float without_denormals(double x) { return x < 1e-20 ? 0.0f : (float)x; }
  * alone, 2 (1 - p_i): of the others that term, -2 p_i, is negative and dropped. Where the loss scales
  * penalties, slopes are scaled, and second derivatives of penalties, which are 2. */
 static void curvature_of_image(const layer_call *c, const float *x, const double *p, int32_t label,
-                               float *in)
+                               double weight, float *in)
 {
     const int32_t classes = c->layer->out_maps;
     const ptrdiff_t inputs = c->layer->in_size, lanes = c->k->lanes;
@@ -86,10 +87,10 @@ static void curvature_of_image(const layer_call *c, const float *x, const double
             variance += p[i] * (slope - mean) * (slope - mean);
             if (c->dweights)
                 c->scratch[i * inputs + j] +=
-                    without_denormals(scale * (scale * p[i] * (1.0 - p[i]) * slope * slope
+                    without_denormals(weight * scale * (scale * p[i] * (1.0 - p[i]) * slope * slope
                                                + (i == label ? 2.0 * (1.0 - p[i]) : 0.0)));
         }
-        in[j * lanes] = without_denormals(scale * (2.0 * rubbish + scale * variance));
+        in[j * lanes] = without_denormals(weight * scale * (2.0 * rubbish + scale * variance));
     }
 }
 
@@ -102,7 +103,7 @@ static void curvature(const layer_call *c, float *in, const float *delta)
         const ptrdiff_t at = image / lanes * c->in_stride + image % lanes;
         if (c->labels[image] >= 0)
             curvature_of_image(c, c->x + at, c->probabilities + image * c->layer->out_maps,
-                               c->labels[image], in + at);
+                               c->labels[image], c->image_weights[image], in + at);
         else
             for (ptrdiff_t j = 0; j < inputs; j++) in[at + j * lanes] = 0.0f;
     }

@@ -50,12 +50,16 @@ static lenet_status fill(lenet_plan *plan, const lenet_layer *layers)
                              .out_width = plan->input.width,
                              .out_size = plan_image_size(plan)};
     const net_layer *below = &image;
+    double values = (double)image.out_size;
+    if (!layer_fits(values)) return LENET_NO_MEMORY;
     for (int32_t i = 0; i < plan->n_layers; i++) {
         net_layer *layer = &plan->layers[i];
         const int is_last = i == plan->n_layers - 1;
         lenet_status status = lenet_make_layer(&layers[i], below, layer);
         if (status != LENET_OK) return status;
         if (is_last ? !layer->may_be_last : layer->must_be_last) return LENET_BAD_ARGUMENT;
+        values += (double)layer->out_size + (double)layer->n_weights + (double)layer->n_fixed;
+        if (!layer_fits(values)) return LENET_NO_MEMORY;
         if (layer->n_weights) layer->weights = plan->n_parameters;
         plan->n_parameters += layer->n_weights;
         if (layer->n_biases) layer->biases = plan->n_parameters;

@@ -5,6 +5,12 @@
 
 #include "layers/layer.h"
 
+/* Sizes are counted in ptrdiff_t. In WebAssembly, whose have 32 bits, what could overflow is refused
+ * (layer_fits), and `make test-wasm` tests that; no other 32-bit system is tested. */
+#ifndef __wasm__
+_Static_assert(sizeof(ptrdiff_t) >= 8, "lenet_c is for 64-bit systems, and WebAssembly");
+#endif
+
 enum {
     INFERENCE_BLOCK = 32,  /* images; with 64 one thread was 0.7% faster, but alone with a batch of 64 */
     TRAINING_BLOCK = 32    /* every layer's maps are kept for backward */

@@ -21,6 +21,7 @@ typedef struct batch {
     int64_t n;                   /* images */
     int64_t first_block, blocks; /* of this round */
     const lenet_loss *loss;
+    double weight;               /* of all images together: n, unless they have weights */
     float *outputs;              /* [n][classes], or */
     float *const *activations;   /* a layer's outputs each */
     float *memory;               /* a thread's after another's, */
@@ -37,11 +38,19 @@ typedef struct batch {
     int64_t block_errors[ROUND];
     lenet_watch *watch;
     lenet_profile *profile;      /* NULL: nobody asked */
+    int in_lanes;                /* no image runs by itself */
     const struct string_batch *strings;  /* of strings: train_lines.c's */
 } batch;
 
 /* How many pieces of a size make n. */
 static inline int64_t ceil_div(int64_t n, int64_t size) { return n / size + (n % size != 0); }
+
+/* Bytes of so many floats and `more`; where a size cannot be so large, the largest, which nobody has. */
+static inline size_t bytes_of_floats(uint64_t floats, uint64_t more)
+{
+    const uint64_t bytes = floats * sizeof(float) + more;
+    return (size_t)bytes == bytes ? (size_t)bytes : SIZE_MAX;
+}
 
 /* Blocks whose gradients are kept at once, of those that are left. */
 static inline int64_t round_size(int64_t blocks, int32_t threads)

@@ -1,8 +1,8 @@
 /* The diagonal of the Gauss-Newton matrix, for stochastic diagonal Levenberg-Marquardt (appendix C
  * of the paper).
  *
- * h_k is the mean over the images of the sum of d2E/du_ij^2 over the connections u_ij, from unit j
- * to unit i, that share parameter k. With a_i the sum that unit i squashes and x_j = f(a_j),
+ * h_k is the mean over the images, by their weights, of the sum of d2E/du_ij^2 over the connections u_ij,
+ * from unit j to unit i, that share parameter k. With a_i the sum that unit i squashes and x_j = f(a_j),
  *
  *     d2E/du_ij^2 = d2E/da_i^2 x_j^2,    d2E/da_j^2 = f'(a_j)^2 sum_i u_ij^2 d2E/da_i^2,
  *
@@ -19,9 +19,9 @@
 #include "run/open.h"
 #include "run/train.h"
 
-/* Behind a thread's other memory: squares of inputs, then probabilities, then labels. */
+/* Behind a thread's other memory: squares of inputs, then of each image probabilities, weight and label. */
 typedef struct {
-    ptrdiff_t squares, probabilities, labels, total;
+    ptrdiff_t squares, probabilities, weights, labels, total;
 } extra;
 
 static extra lay_out(const lenet_plan *plan)
@@ -34,7 +34,8 @@ static extra lay_out(const lenet_plan *plan)
     }
     extra e = {.squares = at->total};
     e.probabilities = e.squares + plan_padded(widest);
-    e.labels = e.probabilities + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
+    e.weights = e.probabilities + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
+    e.labels = e.weights + plan_padded(2 * (ptrdiff_t)at->block);
     e.total = e.labels + plan_padded(at->block) + 1024;  /* a page between two threads' memories */
     return e;
 }
@@ -42,9 +43,9 @@ static extra lay_out(const lenet_plan *plan)
 size_t lenet_curvature_workspace_size(const lenet_plan *plan, int64_t n, int32_t n_threads)
 {
     const int64_t threads = lenet_clamp_threads(n_threads, lenet_blocks(1, n));
-    const size_t each = (size_t)(lay_out(plan).total - plan->layout[1].total);
-    return lenet_workspace_size(plan, 1, n, n_threads)
-           + (each * (size_t)threads + (size_t)plan_padded(plan->n_parameters)) * sizeof(float);
+    const uint64_t each = (uint64_t)(lay_out(plan).total - plan->layout[1].total);
+    return bytes_of_floats(each * (uint64_t)threads + (uint64_t)plan_padded(plan->n_parameters),
+                           lenet_workspace_size(plan, 1, n, n_threads));
 }
 
 /* Second derivatives by the outputs, and what the layer that gave them wants to know. */
@@ -52,15 +53,19 @@ static void begin(const batch *b, float *memory, int64_t first, int n, int group
 {
     const int last = b->plan->n_layers - 1, classes = b->plan->classes, lanes = b->at->lanes;
     const extra e = lay_out(b->plan);
-    double *p = (double *)(memory + e.probabilities);
+    double *p = (double *)(memory + e.probabilities), *weights = (double *)(memory + e.weights);
     int32_t *labels = (int32_t *)(memory + e.labels);
     for (int i = 0; i < groups * lanes; i++) {
         float *out = outputs_of(b, memory, last, i / lanes) + i % lanes;
-        labels[i] = i < n ? (int32_t)b->labels[index_of(b, first + i)] : -1;
-        if (i < n)
+        labels[i] = -1;
+        if (i < n) {
+            const int64_t index = index_of(b, first + i);
+            labels[i] = (int32_t)b->labels[index];
+            weights[i] = lenet_weight_of(b->loss, index);
             lenet_lose_twice(b, first + i, out, lanes, p + (ptrdiff_t)i * classes);
-        else
+        } else {
             for (int c = 0; c < classes; c++) out[c * lanes] = 0.0f;
+        }
     }
 }
 
@@ -76,6 +81,7 @@ static void step_back(const batch *b, float *memory, layer_call *c, float *in, c
     c->codes = c->weights;
     c->labels = (const int32_t *)(memory + e.labels);
     c->probabilities = (const double *)(memory + e.probabilities);
+    c->image_weights = (const double *)(memory + e.weights);
     c->scale = lenet_loss_scale(b->loss);
     if (layer->weights >= 0) c->weights = b->squares + layer->weights;
     c->in_activation = LENET_IDENTITY;
@@ -117,6 +123,6 @@ lenet_status lenet_curvature(const lenet_plan *plan, const float *parameters,
         b.squares[i] = parameters[i] * parameters[i];
     reduction c = {.b = &b, .gradient = curvature};
     status = lenet_run_rounds(&b, curvature_task, threads, &c, &report);
-    for (ptrdiff_t i = 0; i < plan->n_parameters; i++) curvature[i] /= (float)n;
+    for (ptrdiff_t i = 0; i < plan->n_parameters; i++) curvature[i] /= (float)b.weight;
     return status;
 }

@@ -82,7 +82,8 @@ static size_t thread_size(const lenet_strings *s)
 
 size_t lenet_strings_workspace(const lenet_strings *s, int32_t n_threads)
 {
-    return thread_size(s) * (size_t)(n_threads > 1 ? n_threads : 1);
+    const uint64_t bytes = (uint64_t)thread_size(s) * (uint64_t)(n_threads > 1 ? n_threads : 1);
+    return (size_t)bytes == bytes ? (size_t)bytes : SIZE_MAX;
 }
 
 /* ---- one strip -------------------------------------------------------------------------------- */

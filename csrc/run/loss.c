@@ -55,17 +55,21 @@ static int32_t best_class(int is_rbf, int32_t classes, const float *y, ptrdiff_t
 }
 
 lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
-                              const int64_t *order, const int64_t *labels, int64_t n)
+                              const int64_t *order, const int64_t *labels, int64_t n, double *weight)
 {
+    double sum = 0.0;
     if (loss->kind < LENET_MSE || loss->kind > LENET_CROSS_ENTROPY
         || (loss->kind == LENET_MAP && !(loss->j > 0.0))
         || (loss->kind != LENET_MSE && !(loss->temperature > 0.0 && isfinite(loss->temperature))))
         return LENET_BAD_ARGUMENT;
     for (int64_t i = 0; i < n; i++) {
-        int64_t label = labels[order ? order[i] : i];
+        int64_t index = order ? order[i] : i, label = labels[index];
         if (label < 0 || label >= plan->classes) return LENET_BAD_LABEL;
+        if (loss->weights && !(loss->weights[index] >= 0.0)) return LENET_BAD_ARGUMENT;
+        sum += lenet_weight_of(loss, index);
     }
-    return LENET_OK;
+    *weight = sum;
+    return n == 0 || (sum > 0.0 && isfinite(sum)) ? LENET_OK : LENET_BAD_ARGUMENT;
 }
 
 /* Of linear outputs: how far one is from +1, the label's target, or -1. */
@@ -111,25 +115,32 @@ static double slope(const verdict *v, int32_t i)
 
 void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step)
 {
-    const int64_t label = b->labels[index_of(b, i)];
+    const int64_t index = index_of(b, i);
+    const double weight = lenet_weight_of(b->loss, index);
     verdict v;
-    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, label, &v);
-    b->block_loss[block] += v.loss;
+    if (weight == 0.0) {  /* also where its loss is not finite */
+        for (int32_t c = 0; c < b->plan->classes; c++) y[c * step] = 0.0f;
+        return;
+    }
+    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index], &v);
+    b->block_loss[block] += weight * v.loss;
     b->block_errors[block] += v.is_error;
     for (int32_t c = 0; c < b->plan->classes; c++)
-        y[c * step] = without_dust(slope(&v, c) / (double)b->n);
+        y[c * step] = without_dust(weight * slope(&v, c) / b->weight);
 }
 
 void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, double *p)
 {
     const double least = 1e-20;  /* less, times a square, would be denormal, and slow */
+    const int64_t index = index_of(b, i);
+    const double weight = lenet_weight_of(b->loss, index);
     verdict v;
-    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index_of(b, i)],
-          &v);
+    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index], &v);
     for (int32_t c = 0; c < b->plan->classes; c++) {
         p[c] = probability(&v, c);
         if (v.is_rbf) continue;
-        const double d2 = v.kind == LENET_MSE ? 2.0 : p[c] * (1.0 - p[c]) * v.scale * v.scale;
+        const double d2
+            = weight * (v.kind == LENET_MSE ? 2.0 : p[c] * (1.0 - p[c]) * v.scale * v.scale);
         y[c * step] = d2 < least ? 0.0f : (float)d2;
     }
 }
@@ -137,18 +148,20 @@ void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, doubl
 lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
                          int64_t n, const lenet_loss *loss, lenet_report *report)
 {
-    double sum = 0.0;
+    double sum = 0.0, all;
     int64_t n_errors = 0;
-    lenet_status status = lenet_check_loss(plan, loss, NULL, labels, n);
+    lenet_status status = lenet_check_loss(plan, loss, NULL, labels, n, &all);
     if (status != LENET_OK) return status;
     for (int64_t i = 0; i < n; i++) {
+        const double weight = lenet_weight_of(loss, i);
         verdict v;
+        if (weight == 0.0) continue;
         judge(loss, plan->gives_penalties, plan->classes, outputs + i * plan->classes, 1, labels[i],
               &v);
-        sum += v.loss;
+        sum += weight * v.loss;
         n_errors += v.is_error;
     }
-    report->loss = n ? sum / (double)n : 0.0;
+    report->loss = n ? sum / all : 0.0;
     report->n_errors = n_errors;
     return LENET_OK;
 }

@@ -5,10 +5,16 @@
 
 #include "run/batch.h"
 
-/* LENET_BAD_ARGUMENT if there is no such loss, LENET_BAD_LABEL if a label of n images is no class;
- * order as in lenet_images. */
+/* LENET_BAD_ARGUMENT if there is no such loss or the weights are none, LENET_BAD_LABEL if a label of n
+ * images is no class; order as in lenet_images. *weight: of all images together. */
 lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
-                              const int64_t *order, const int64_t *labels, int64_t n);
+                              const int64_t *order, const int64_t *labels, int64_t n, double *weight);
+
+/* What image number `index` counts. */
+static inline double lenet_weight_of(const lenet_loss *loss, int64_t index)
+{
+    return loss->weights ? loss->weights[index] : 1.0;
+}
 
 /* What the loss multiplies outputs by. */
 static inline double lenet_loss_scale(const lenet_loss *loss)

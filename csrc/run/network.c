@@ -12,7 +12,7 @@
 static const double LARGE_IMAGE = 1 << 26;  /* multiply-adds: milliseconds */
 
 /* By the size of the call alone: an image's outputs do not depend on its place in it. */
-static int runs_one_by_one(const batch *b) { return b->outputs && b->n <= b->k->few; }
+static int runs_one_by_one(const batch *b) { return b->outputs && b->n <= b->k->few && !b->in_lanes; }
 
 static void forward_task(void *context, int64_t i, int32_t thread)
 {
@@ -140,7 +140,7 @@ lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_i
     if (n == 1 && b.at->has_one && optimizer->kind == LENET_SGD && !optimizer->first_moment
         && !optimizer->n_frozen && plan->work < LARGE_IMAGE) {
         status = lenet_step_of_one(&b, optimizer, parameters, c.gradient);
-        *report = (lenet_report){b.block_loss[0], b.block_errors[0]};
+        *report = (lenet_report){b.block_loss[0] / b.weight, b.block_errors[0]};
         optimizer->step += isfinite(report->loss) != 0;
         return status;
     }

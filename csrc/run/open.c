@@ -22,15 +22,14 @@ size_t lenet_workspace_size(const lenet_plan *plan, int32_t training, int64_t n,
     if (n < 1) return 0;
     const int64_t blocks = lenet_blocks(training, n);
     const int32_t threads = lenet_clamp_threads(n_threads, blocks);
-    size_t floats = (size_t)plan->layout[training != 0].total * (size_t)threads;
-    floats += (size_t)plan->layout[training != 0].n_arranged;
-    if (!training) return floats * sizeof(float);
+    uint64_t floats = (uint64_t)plan->layout[training != 0].total * (uint64_t)threads;
+    floats += (uint64_t)plan->layout[training != 0].n_arranged;
+    if (!training) return bytes_of_floats(floats, 0);
     /* a gradient for each block of a round, and lenet_step's if there are several rounds */
     const int64_t round = round_size(blocks, threads);
-    floats += (size_t)plan_padded(plan->n_parameters) * (size_t)(round + (round < blocks));
+    floats += (uint64_t)plan_padded(plan->n_parameters) * (uint64_t)(round + (round < blocks));
     /* what trains may also run forward: inference has larger blocks, but more memory a thread */
-    size_t forward = lenet_workspace_size(plan, 0, n, n_threads);
-    return floats * sizeof(float) > forward ? floats * sizeof(float) : forward;
+    return lenet_most(bytes_of_floats(floats, 0), lenet_workspace_size(plan, 0, n, n_threads));
 }
 
 lenet_status lenet_open_batch(const lenet_plan *plan, const float *parameters,
@@ -54,6 +53,7 @@ lenet_status lenet_open_batch(const lenet_plan *plan, const float *parameters,
                  .n = n,
                  .memory = run->workspace,
                  .watch = watch,
+                 .in_lanes = run->in_lanes,
                  .profile = run->n_threads == 1 ? run->profile : NULL};
     b->memory_stride = b->at->total;
     b->arranging = memory_of(b, lenet_clamp_threads(run->n_threads, lenet_blocks(training, n)));
@@ -79,5 +79,5 @@ lenet_status lenet_open_training(const lenet_plan *plan, const float *parameters
     b->loss = loss;
     b->partials = b->arranging + b->at->n_arranged;
     b->partial_stride = plan_padded(plan->n_parameters);
-    return lenet_check_loss(plan, loss, images->order, labels, n);
+    return lenet_check_loss(plan, loss, images->order, labels, n, &b->weight);
 }

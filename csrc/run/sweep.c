@@ -154,9 +154,9 @@ static lenet_status look_over(const lenet_plan *plan, const lenet_pictures *pict
 
 static size_t workspace_of(const survey *s, int32_t n_threads)
 {
-    const size_t threads = (size_t)lenet_clamp_threads(n_threads, s->blocks);
-    return threads * (size_t)(WIDE_PLAN_FLOATS + s->total) * sizeof(float)
-           + (size_t)(s->blocks + 1) * sizeof(cursor);
+    const uint64_t threads = (uint64_t)lenet_clamp_threads(n_threads, s->blocks);
+    return bytes_of_floats(threads * (uint64_t)(WIDE_PLAN_FLOATS + s->total),
+                           (uint64_t)(s->blocks + 1) * sizeof(cursor));
 }
 
 size_t lenet_sweep_workspace_size(const lenet_plan *plan, const lenet_pictures *pictures, int64_t n,

@@ -93,7 +93,7 @@ lenet_status lenet_run_rounds(batch *b, block_task *task, int32_t threads, reduc
             loss += b->block_loss[i];
             report->n_errors += b->block_errors[i];
         }
-        report->loss = loss / (double)b->n;
+        report->loss = loss / b->weight;
         if (!isfinite(report->loss)) return LENET_NOT_FINITE;
         c->add = b->first_block > 0;
         c->update = c->optimizer && left == b->blocks;

@@ -80,10 +80,11 @@ static size_t workspace_of(const lenet_plan *plan, const sizes *s, int64_t n, in
     const int64_t blocks = blocks_of(n);
     const int32_t threads = lenet_clamp_threads(n_threads, blocks);
     const int64_t round = round_size(blocks, threads);
-    const size_t each = (size_t)(WIDE_PLAN_FLOATS + s->total + s->criterion);
-    const size_t gradients = (size_t)plan_padded(plan->n_parameters) * (size_t)(round + (round < blocks));
-    return (WIDE_PLAN_FLOATS + each * (size_t)threads + gradients) * sizeof(float)
-           + (size_t)n * sizeof(int64_t);
+    const uint64_t each = (uint64_t)(WIDE_PLAN_FLOATS + s->total + s->criterion);
+    const uint64_t gradients
+        = (uint64_t)plan_padded(plan->n_parameters) * (uint64_t)(round + (round < blocks));
+    return bytes_of_floats(WIDE_PLAN_FLOATS + each * (uint64_t)threads + gradients,
+                           (uint64_t)n * sizeof(int64_t));
 }
 
 size_t lenet_lines_workspace_size(const lenet_plan *plan, const lenet_lines *strings, int64_t n,
@@ -342,6 +343,7 @@ static lenet_status begin(const lenet_plan *plan, const float *parameters, const
                  .at = &one->layout[1],
                  .parameters = parameters,
                  .n = n,
+                 .weight = (double)n,
                  .memory = (float *)run->workspace + 2 * WIDE_PLAN_FLOATS,
                  .memory_stride = WIDE_PLAN_FLOATS + found.total + found.criterion,
                  .partial_stride = plan_padded(plan->n_parameters),

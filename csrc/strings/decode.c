@@ -488,12 +488,22 @@ typedef struct memory {
     void *rest;   /* for one string */
 } memory;
 
+/* Whether the memory's size can be counted, where sizes have 32 bits: it takes some 64 bytes for each of
+ * these at most. */
+static int fits(const lenet_decoder *d, int32_t positions)
+{
+    const double most = 1 << 23, edges = d->grammar ? (double)d->grammar->states * (d->classes + 1) : 0.0;
+    const double strings = most_looked_at(d);
+    return sizeof(size_t) > 4
+           || ((double)positions + 4.0) * ((double)d->classes + d->beam + strings + edges) <= most;
+}
+
 static int is_right(const lenet_decoder *d, int32_t positions)
 {
     return d->classes >= 1 && d->blank >= 0 && d->blank < d->classes && d->beam >= 1
            && d->beam <= LENET_MAX_BEAM && d->n_best >= 1 && d->n_best <= d->beam && positions >= 0
            && (int64_t)positions * d->beam < INT32_MAX && positions < INT32_MAX / 2 - 1
-           && (!d->grammar || (d->grammar->states >= 1 && d->least));
+           && (!d->grammar || (d->grammar->states >= 1 && d->least)) && fits(d, positions);
 }
 
 static void *part(uintptr_t *end, size_t n, size_t size)

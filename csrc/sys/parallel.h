@@ -14,8 +14,8 @@
 #define LENET_HAS_OPENMP 0
 #endif
 
-/* The core's own team is of POSIX threads. */
-#if defined(_WIN32)
+/* The core's own team is of POSIX threads, which WebAssembly has none of. */
+#if defined(_WIN32) || defined(__wasm__)
 #define LENET_HAS_TEAM 0
 #else
 #define LENET_HAS_TEAM 1

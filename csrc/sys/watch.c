@@ -14,7 +14,6 @@
  * beside it, and one small image does not look at all. */
 static const double WORK = 1 << 22;
 static const double PERIOD = 0.05;    /* seconds between two questions */
-static const double LONG_TASK = 1e9;  /* multiply-adds; some tenths of a second */
 
 static int32_t (*host_interrupted)(void *context);
 static void *host_context;
@@ -83,6 +82,8 @@ void lenet_watched_for(lenet_watch *w, double work, int64_t n_tasks, int32_t n_t
 }
 
 #else
+
+static const double LONG_TASK = 1e9;  /* multiply-adds; some tenths of a second */
 
 typedef struct {
     lenet_watch *watch;

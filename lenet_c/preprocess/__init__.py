@@ -80,20 +80,20 @@ def resize(
 
     Parameters
     ----------
-    image : ndarray of float, (H, W)
-        The picture.
+    image : ndarray of float, (H, W) or (N, H, W)
+        The picture, or some of one size.
     height, width : int
         The size wanted.
 
     Returns
     -------
-    ndarray of float, (height, width)
-        The scaled picture.
+    ndarray of float, (height, width) or (N, height, width)
+        The scaled picture, or pictures.
     """
-    image = _check_grey("image", image)
+    image = _check_grey("image", image, axes=(2, 3))
     height, width = checks.whole("height", height, 1), checks.whole("width", width, 1)
-    rows = _weights(image.shape[0], height).astype(image.dtype)
-    columns = _weights(image.shape[1], width).astype(image.dtype)
+    rows = _weights(image.shape[-2], height).astype(image.dtype)
+    columns = _weights(image.shape[-1], width).astype(image.dtype)
     scaled: npt.NDArray[np.floating[Any]] = rows @ image @ columns.T
     return scaled
 
@@ -200,13 +200,16 @@ def _each(name: str, given: float | tuple[float, ...], channels: int) -> list[fl
     ]
 
 
-def _check_grey(name: str, image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+def _check_grey(
+    name: str, image: npt.NDArray[np.floating[Any]], axes: tuple[int, ...] = (2,)
+) -> npt.NDArray[np.floating[Any]]:
     """Give it as a plain array, whatever kind of array it was."""
     if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating):
         what = getattr(image, "dtype", type(image))
         raise TypeError(f"{name}: {what}, want an array of floating numbers")
-    if image.ndim != 2 or 0 in image.shape:
-        raise ValueError(f"{name}: shape {image.shape}, want (H, W), at least 1x1")
+    if image.ndim not in axes or 0 in image.shape:
+        wanted = "(H, W)" + " or (N, H, W)" * (3 in axes)
+        raise ValueError(f"{name}: shape {image.shape}, want {wanted}, at least 1x1")
     if not np.isfinite(image).all():
         raise ValueError(f"{name}: some values are NaN or infinite, want finite values")
     return np.asarray(image)

@@ -52,7 +52,7 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
         raise TypeError(f"x: dtype {given.dtype}, want numbers or bool")
     raw = _to_255(_shaped(given, x), x)
     if not is_bool:
-        invert = _dark_on_light(raw)
+        invert = dark_on_light(raw)
     return 255 - raw if invert else raw
 
 
@@ -154,8 +154,28 @@ def _shaped(given: npt.NDArray[Any], x: Any) -> npt.NDArray[Any]:
 def _to_255(given: npt.NDArray[Any], x: Any) -> npt.NDArray[np.uint8]:
     if given.size == 0:
         return np.zeros(given.shape, np.uint8)
+    white = white_of(given, x)
+    if given.dtype == np.uint8 and white == 255:
+        return given.copy()
+    return levels(given, white)
+
+
+def levels(given: npt.NDArray[Any], white: float) -> npt.NDArray[np.uint8]:
+    """Give numbers from 0 to `white` as levels from 0 to 255."""
     if given.dtype == bool:
         return given.astype(np.uint8) * np.uint8(255)
+    if white == 255:
+        return _bytes(given)
+    return _bytes(given.astype(np.float32) * np.float32(255 / white))
+
+
+def white_of(given: npt.NDArray[Any], x: Any) -> float:
+    """Tell what white is, 1 or 255, of all these values together; else raise ValueError.
+
+    x : what the caller gave, for the error's text.
+    """
+    if given.dtype == bool:
+        return 1.0
     low, high = float(given.min()), float(given.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(
@@ -173,15 +193,13 @@ def _to_255(given: npt.NDArray[Any], x: Any) -> npt.NDArray[np.uint8]:
             f"x = {'x' if isinstance(x, np.ndarray) else 'np.asarray(x)'} / {_white(high)}"
         )
     if high <= 1:
-        if given.dtype.kind in "ui" and high == 0:
-            return np.zeros(given.shape, np.uint8)
-        return _bytes(given.astype(np.float32) * 255)
+        return 255.0 if given.dtype.kind in "ui" and high == 0 else 1.0
     if high < 32:
         raise ValueError(
             f"x: has values from 0 to {high:.4g}, neither 0 to 1 nor 0 to 255: divide by what "
             "white is, as in x / 16"
         )
-    return given.copy() if given.dtype == np.uint8 else _bytes(given)
+    return 255.0
 
 
 def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -193,7 +211,8 @@ def _white(high: float) -> int:
     return next((white for white in (1023, 4095, 65535) if high <= white), math.ceil(high))
 
 
-def _dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
+def dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
+    """Tell from their borders whether images (N, H, W) are all dark on light; raise if some are."""
     if raw.size == 0:
         return False
     border = np.concatenate([raw[:, 0], raw[:, -1], raw[:, 1:-1, 0], raw[:, 1:-1, -1]], axis=1)

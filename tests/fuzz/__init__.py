@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 # a module each, with a class of that name
-FUZZERS = ("files", "idx", "pictures", "arguments", "core", "sequences")
+FUZZERS = ("files", "idx", "pictures", "arguments", "core", "sequences", "native")
 
 
 def made(name: str) -> Any:
