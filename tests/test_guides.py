@@ -288,6 +288,7 @@ NOT_RUN = {
         ],
         "no Python; test_c_library.py does the same in folders of its own",
     ),
+    "cc -O3 main.c digit.c -o reader": "no Python; test_export_c.py does",
 }
 
 
