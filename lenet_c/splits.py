@@ -48,8 +48,14 @@ def first_held_out(n: int, share: float, what: str) -> int:
     return place
 
 
-def held_out(share: float, validation_data: Any, **rows: ArrayLike | None) -> tuple[list[Any], Any]:
-    """Part images, labels and what else has one row an image in those to train on and the last.
+def held_out(
+    share: float,
+    validation_data: Any,
+    images: ArrayLike,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None,
+) -> tuple[list[Any], Any]:
+    """Part images, labels and weights in those to train on and the last.
 
     Parameters
     ----------
@@ -57,14 +63,15 @@ def held_out(share: float, validation_data: Any, **rows: ArrayLike | None) -> tu
         `validation_split`: at least 0 and below 1. 0: nothing is parted.
     validation_data : object
         What was given as such; None if the share is not 0.
-    **rows
-        By the names of the arguments: images, labels, sample_weight; None stays None.
+    images, labels, sample_weight : as `Trainer.fit` gets them
+        Weights that are None stay None.
 
     Returns
     -------
     (list, validation_data)
         The list has the rows to train on, in the order given.
     """
+    rows = {"images": images, "labels": labels, "sample_weight": sample_weight}
     if not share_of(share, validation_data):
         return list(rows.values()), validation_data
     given = {name: _rows(name, one) for name, one in rows.items() if one is not None}

@@ -252,11 +252,7 @@ class Trainer(Updates):
         threads = self._threads(num_threads)
         shown = progress.shown(verbose, self.callbacks)
         (images, labels, sample_weight), validation_data = splits.held_out(
-            validation_split,
-            validation_data,
-            images=images,
-            labels=labels,
-            sample_weight=sample_weight,
+            validation_split, validation_data, images, labels, sample_weight
         )
         samples = self._samples(images, labels, LOOKS_OF_FIT, sample_weight)
         self._check_validation(validation_data, calibrate)
@@ -328,11 +324,7 @@ class Trainer(Updates):
         threads = self._threads(num_threads)
         shown = progress.shown(verbose, self.callbacks)
         (images, labels, sample_weight), validation_data = splits.held_out(
-            validation_split,
-            validation_data,
-            images=images,
-            labels=labels,
-            sample_weight=sample_weight,
+            validation_split, validation_data, images, labels, sample_weight
         )
         # what the images look like was recorded when the fit began, and counts once
         looks = 0

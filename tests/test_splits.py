@@ -156,10 +156,10 @@ def test_fields_of_a_reader():
 
 def test_all_that_has_a_row_an_image_is_parted():
     weights = np.arange(N)
-    learnt, held = splits.held_out(0.4, None, images=IMAGES, labels=LABELS, sample_weight=weights)
+    learnt, held = splits.held_out(0.4, None, IMAGES, LABELS, weights)
     assert len(learnt) == len(held) == 3
     for given, one, other in zip((IMAGES, LABELS, weights), learnt, held, strict=True):
         np.testing.assert_array_equal(one, given[:30])
         np.testing.assert_array_equal(other, given[30:])
     with pytest.raises(ValueError, match="sample_weight: got 49, want 50, one for each image"):
-        splits.held_out(0.4, None, images=IMAGES, labels=LABELS, sample_weight=weights[1:])
+        splits.held_out(0.4, None, IMAGES, LABELS, weights[1:])
