@@ -256,7 +256,8 @@ class LeNetClassifier(
         self._partial = None
         epochs = self.epochs
         if epochs is None:
-            epochs = max(_EPOCHS, -(-_UPDATES // -(-len(x) // trainer.batch_size)))
+            n = len(x) if weights is None else int(np.count_nonzero(weights))
+            epochs = max(_EPOCHS, -(-_UPDATES // -(-n // trainer.batch_size)))
         self._train(trainer, x, classes, weights, epochs, held_out)
         return self
 
@@ -483,7 +484,12 @@ class LeNetClassifier(
     ) -> NDArray[np.float64] | None:
         if self.class_weight is None:
             return weights
-        by_class: NDArray[np.float64] = compute_sample_weight(self.class_weight, labels)
+        counted = None  # all, as a dict wants it
+        if weights is not None and isinstance(self.class_weight, str):
+            counted = np.flatnonzero(weights)
+        by_class: NDArray[np.float64] = compute_sample_weight(
+            self.class_weight, labels, indices=counted
+        )
         return by_class if weights is None else by_class * weights
 
     def _split(

@@ -38,5 +38,5 @@ def run(code: str, folder: Path) -> str:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=folder, capture_output=True, text=True
     )
-    assert result.stderr == ""
+    assert result.stderr == "", result.stderr
     return result.stdout

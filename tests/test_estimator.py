@@ -374,6 +374,20 @@ def test_it_is_a_trainers_work(digits: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(model.network_.parameters, net.parameters)
 
 
+@pytest.mark.parametrize("class_weight", [None, "balanced", {3: 5.0}])
+def test_rows_of_weight_0_might_as_well_not_be_there(
+    digits: tuple[np.ndarray, np.ndarray], class_weight: Any
+) -> None:
+    """Neither in what is learnt nor in how many passes are made, or in how common a class is."""
+    X, y = digits[0][:700], digits[1][:700]
+    weights = 1.0 * ((y > 4) | (np.arange(len(y)) % 3 == 0))
+    model = LeNetClassifier(white=16, class_weight=class_weight, random_state=1)
+    some = weights > 0
+    one, other = clone(model).fit(X, y, weights), clone(model).fit(X[some], y[some])
+    assert one.n_iter_ == other.n_iter_ > len(clone(model).fit(X, y).loss_curve_)
+    np.testing.assert_array_equal(one.network_.parameters, other.network_.parameters)
+
+
 def test_names_where_objects_are(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits[0][:150], digits[1][:150]
     settings = {"white": 16, "epochs": 1, "random_state": 3}
