@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from lenet_c import (
+    LENET4,
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
     LENET5_STRINGS,
+    LENET_CIFAR,
     RBF,
     Architecture,
     AveragePool,
@@ -73,7 +75,10 @@ WORDS = Architecture(
     input_shape=(20, 18),
     blank=True,
 )
-NETWORKS = [LENET5_1998, LENET5_MODERN, LENET5_28.with_activation("relu"), PADDED, COLOURS]
+NETWORKS = [
+    *(LENET5_1998, LENET5_MODERN, LENET5_28.with_activation("relu"), LENET4, LENET_CIFAR),
+    *(PADDED, COLOURS),
+]
 
 
 def filled(architecture):
