@@ -196,7 +196,7 @@ def test_sums_with_a_table_go_through_a_dict_and_others_have_none() -> None:
     ("table", "error", "message"),
     [
         ([(0,)], TypeError, "layer 's': table: got [(0,)], want a tuple of tuples of int"),
-        ((), ValueError, "layer 's': table: entries: got 0, want a whole number from 1 to 1024"),
+        ((), ValueError, "layer 's': table: entries: got 0, want a whole number from 1 to 4096"),
         (((0,), ()), ValueError, "layer 's': table[1]: got none, want at least one input map"),
         (((0,), (0, 1)), ValueError, "layer 's': table[1]: got 2 input maps, want one"),
         (((4,),), ValueError, "layer 's': table[0]: got 4, want a whole number from 0 to 3"),
@@ -791,7 +791,7 @@ HOSTILE: list[tuple[Any, str]] = [
     ),
     (
         edited("layers", 1, "units", to=1),
-        "layers[1]: got a key 'units', want only name, activation",
+        "layers[1]: got a key 'units', want only name, activation, table",
     ),
     (
         edited("layers", 0, to={"kind": "conv", "name": "C1", "maps": 6}),

@@ -74,10 +74,9 @@ TABLED = Architecture(
     "sums by tables",
     (
         Conv("C1", 4, 3, activation="relu"),
-        Subsample("S2", table=((3,), (0,), (3,), (1,), (1,))),
-        Conv("C3", 6, 3),
-        Subsample("S4", "tanh"),
-        Subsample("S5", "relu", table=((5,), (5,), (0,))),
+        Subsample("S2", "relu", table=((3,), (0,), (3,), (1,), (1,))),
+        Conv("C3", 6, 3, activation="relu"),
+        Subsample("S4", table=((5,), (5,), (0,), (2,))),
         Dense("D", 3, "identity"),
     ),
     (18, 26),

@@ -32,6 +32,8 @@ from lenet_c import (
     export,
 )
 
+from lenet_c.chain import Chain
+
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 
@@ -586,3 +588,34 @@ def test_damaged_files_are_told():
         except ModelFileError:
             pass
     assert 0 < loaded < 400
+
+
+@pytest.mark.parametrize(
+    ("places", "axis", "message"),
+    [
+        ([0, 4], 1, "takes maps [0, 4], want some of 0 to 3"),
+        ([], 1, "takes maps [], want some of 0 to 3"),
+        ([0, 1], 2, "axis 2, want 1"),
+        ([[0, 1]], 1, "places of 2 axes, want 1"),
+        ([0, 1], 1, "group 8, want 1"),
+    ],
+)
+def test_maps_that_are_taken_by_number_go_to_sums(places, axis, message):
+    def change(model):
+        (node,) = (each for each in model.graph.node if each.op_type == "Gather")
+        (values,) = (each for each in model.graph.initializer if each.name == node.input[1])
+        values.CopyFrom(onnx.numpy_helper.from_array(np.array(places, np.int64), values.name))
+        node.attribute[0].i = axis
+        del model.metadata_props[:]
+
+    network = filled(LENET4)
+    with pytest.raises(ModelFileError) as caught:
+        export.load_onnx(changed(exported(network), change))
+    assert message in str(caught.value)
+
+
+def test_maps_that_are_taken_by_number_and_then_pooled():
+    chain = Chain((3, 8, 8))
+    chain.gather([0, 2])
+    with pytest.raises(ValueError, match="want 2x2 sums behind them"):
+        chain.pool(MaxPool)
