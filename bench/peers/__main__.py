@@ -28,8 +28,8 @@ Each contender has a process of its own, limited to the threads, and is stopped 
 measured. The rounds go through them in turn; a round's figure is the median of some windows of
 calls, the tables give the median, least and most of {rounds} rounds ({passes} for a pass over
 MNIST), and the ratio is the median of the rounds' ratios of the contender's time to lenet_c's:
-above 1, lenet_c is faster. The network of inference and training is `LENET5_MODERN`, of the pass
-over MNIST `LENET5_28`, with the same first weights everywhere. Before anything is timed, the
+above 1, lenet_c is faster. The network of inference and training is `LENET5_MODERN` or, where the
+task says so, `LENET_CAFFE`, of the pass over MNIST `LENET5_28`, with the same first weights everywhere. Before anything is timed, the
 logits, or the losses of the first four steps, must be within 1e-4 of lenet_c's; after its first
 pass over MNIST each contender's weights read the test set. Everything is float32.
 
@@ -49,6 +49,9 @@ def main() -> None:
     names = [contender.name for contender in CONTENDERS]
     command.add_argument("--peers", nargs="+", choices=names, default=names, metavar="NAME",
                          help=f"of {', '.join(names)}")  # fmt: skip
+    tasks = [task.name for task in TASKS]
+    command.add_argument("--tasks", nargs="+", choices=tasks, default=tasks, metavar="TASK",
+                         help="some of them; default: all")  # fmt: skip
     command.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
     options = command.parse_args()
     if os.name != "posix":
@@ -60,7 +63,7 @@ def main() -> None:
     began = time.perf_counter()
     results: Results = {}
     for threads in options.threads:
-        run(chosen, threads, rounds, passes, seconds, results)
+        run(chosen, threads, rounds, passes, seconds, results, options.tasks)
     minutes = (time.perf_counter() - began) / 60
     method = METHOD.format(rounds=rounds, passes=passes)
     text = write_up(results, chosen, options.threads, method, minutes)
@@ -75,14 +78,16 @@ def run(
     passes: int,
     seconds: float,
     results: Results,
+    names: list[str] | None = None,
 ) -> None:
-    """Measure all tasks with one number of threads, in rounds through all contenders."""
-    results |= {(threads, task, c.name): Result() for task in TASKS for c in contenders}
+    """Measure tasks with one number of threads, in rounds through all contenders."""
+    tasks = [task for task in TASKS if names is None or task.name in names]
+    results |= {(threads, task, c.name): Result() for task in tasks for c in contenders}
     workers: dict[str, Worker] = {}
     try:
         for contender in contenders:
             start(contender, threads, workers, results)
-        for task in TASKS:
+        for task in tasks:
             for _ in range(passes if task.kind == "epoch" else rounds):
                 for name, worker in workers.items():
                     measure(worker, task, seconds, results[threads, task, name])
@@ -94,7 +99,10 @@ def run(
 
 def start(contender: Contender, threads: int, workers: dict[str, Worker], results: Results) -> None:
     """Start a contender's process and get all tasks ready in it."""
-    mine = {task: results[threads, task, contender.name] for task in TASKS}
+    mine = {
+        task: result for (n, task, name), result in results.items()
+        if (n, name) == (threads, contender.name)
+    }  # fmt: skip
     try:
         contender.versions()
         worker = workers[contender.name] = Worker(contender.spec, threads)
