@@ -28,8 +28,8 @@ Each contender has a process of its own, limited to the threads, and is stopped 
 measured. The rounds go through them in turn; a round's figure is the median of some windows of
 calls, the tables give the median, least and most of {rounds} rounds ({passes} for a pass over
 MNIST), and the ratio is the median of the rounds' ratios of the contender's time to lenet_c's:
-above 1, lenet_c is faster. The network of inference and training is `LENET5_MODERN` or, where the
-task says so, `LENET_CAFFE`, of the pass over MNIST `LENET5_28`, with the same first weights everywhere. Before anything is timed, the
+above 1, lenet_c is faster. The network of inference and training is `LENET5_MODERN`, of the pass
+over MNIST `LENET5_28`, with the same first weights everywhere. Before anything is timed, the
 logits, or the losses of the first four steps, must be within 1e-4 of lenet_c's; after its first
 pass over MNIST each contender's weights read the test set. Everything is float32.
 
@@ -39,6 +39,9 @@ settings, and the one that was fastest in trials beforehand is measured; the las
 which ("64 at a time": the batch is cut up). Compilation and warming up are not counted. Training
 takes batches of one image by plain SGD, batches of 128 by Adam; a pass over MNIST is 60,000 images
 by Adam in batches of 128, with the shuffling. "cores" is processor time over wall time."""
+
+
+CAFFE = "The network of the tasks that begin with `caffe:` is `LENET_CAFFE`, begun as Keras does."
 
 
 def main() -> None:
@@ -66,6 +69,8 @@ def main() -> None:
         run(chosen, threads, rounds, passes, seconds, results, options.tasks)
     minutes = (time.perf_counter() - began) / 60
     method = METHOD.format(rounds=rounds, passes=passes)
+    if any(task.network == "caffe" for _, task, _ in results):
+        method += f"\n\n{CAFFE}"
     text = write_up(results, chosen, options.threads, method, minutes)
     options.output.write_text(text, encoding="utf-8")
     print(text)

@@ -20,7 +20,7 @@ class Ncnn(Peer):
 
     def inference(self, problem: Problem, task: Task) -> Settings:
         """See `Peer`."""
-        images = [ncnn.Mat(x[None]) for x in problem.normalised(task.batch)]
+        images = [ncnn.Mat(x[None]).clone() for x in problem.normalised(task.batch)]
         net = self._net(problem.form, problem.weights)
 
         def one(image: ncnn.Mat) -> Floats:

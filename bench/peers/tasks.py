@@ -180,7 +180,11 @@ def problem(task: Task) -> Problem:
     """Make a task's network and images, the same in every process."""
     train, test = data()
     take = np.arange(N_IMAGES) % len(train[0])
-    network = LeNet5(LENET5_28 if task.kind == "epoch" else NETWORKS[task.network], seed=0)
+    # the paper's first weights, under convolutions without activation, give logits near 0
+    init = "glorot" if task.network == "caffe" else None
+    network = LeNet5(
+        LENET5_28 if task.kind == "epoch" else NETWORKS[task.network], seed=0, init=init
+    )
     return Problem(network, train[0][take], train[1][take].astype(np.int64), test)
 
 
