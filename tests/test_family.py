@@ -40,7 +40,8 @@ def test_readers_of_the_last_hidden_layer(few):
     far = ((known[None] - asked[:, None]) ** 2).sum(axis=2)
     places = family.nearest(known, asked, 7)
     for row, found in zip(far, places, strict=True):
-        assert {*found} == {*np.argsort(row)[:7]}
+        assert len({*found}) == 7
+        assert row[found].max() <= np.sort(row)[6] * (1 + 1e-4)
     for reads in (family.by_neighbours, family.by_local_layer):
         assert (reads(network, train, test[0]) == test[1]).mean() > 0.9
 
@@ -62,7 +63,7 @@ def test_the_local_layer_is_the_least_squares_of_the_nearest(few, monkeypatch):
 
 
 def test_it_goes_on_where_it_stopped_and_writes_the_page(few, monkeypatch, tmp_path, capsys):
-    train, test = few
+    _, test = few
     asked = []
 
     def trained(row, data, seed, threads):

@@ -89,7 +89,7 @@ def test_a_checkpoint_has_what_a_name_stands_for(tmp_path):
             r"^architecture: .* want one of .*max; did you mean 'lenet5-modern'\?$",
         ),
         (lambda: LeNet5("modern"), ValueError, "did you mean 'lenet5-modern'"),
-        (lambda: LeNet5("resnet"), ValueError, "lenet5-max$"),
+        (lambda: LeNet5("vgg"), ValueError, "lenet5-max$"),
         (
             lambda: LeNet5(3),
             TypeError,

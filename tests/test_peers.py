@@ -164,10 +164,14 @@ def test_what_a_peer_leaves_out_is_a_row_with_the_reason(start):
     command.start(Contender("Idle", "fake_peer:Idle"), 1, workers, results)
     workers["Idle"].close()
     assert report.failures(results) == [
-        "- Idle: has no inference: inference 1 (1), inference 64 (1), inference 1024 (1), "
-        "caffe: inference 1 (1), caffe: inference 1024 (1)",
-        "- Idle: does not train: training 1, SGD (1), training 128, Adam (1), MNIST epoch (1), "
-        "caffe: training 128, Adam (1)",
+        (
+            "- Idle: has no inference: inference 1 (1), inference 64 (1), inference 1024 (1), "
+            "caffe: inference 1 (1), caffe: inference 1024 (1)"
+        ),
+        (
+            "- Idle: does not train: training 1, SGD (1), training 128, Adam (1), MNIST epoch (1), "
+            "caffe: training 128, Adam (1)"
+        ),
     ]
 
 

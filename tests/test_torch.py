@@ -283,7 +283,9 @@ class Net(torch.nn.Module):
 
 def drawn(n, rng):
     """Pictures of ten classes: a disc or a bar in one of five colours, on a noisy ground."""
-    colours = np.array([[220, 30, 30], [30, 200, 40], [40, 60, 220], [220, 210, 40], [200, 50, 200]])
+    colours = np.array(
+        [[220, 30, 30], [30, 200, 40], [40, 60, 220], [220, 210, 40], [200, 50, 200]]
+    )
     labels = rng.integers(0, 10, n)
     y, x = np.mgrid[:32, :32]
     middle, size = rng.uniform(11, 21, (n, 2, 1, 1)), rng.uniform(5, 9, (n, 1, 1))
@@ -297,7 +299,7 @@ def drawn(n, rng):
 
 @pytest.mark.parametrize("kind", ["random", "drawn"])
 def test_the_tutorials_network(rng, kind):
-    """With the tutorial's own settings, step by step: the same losses, and then the same weights."""
+    """By the tutorial's own settings: step by step the same losses, then the same weights."""
     images, labels = drawn(200, rng)
     if kind == "random":
         images = rng.integers(0, 256, images.shape, np.uint8)

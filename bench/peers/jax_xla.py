@@ -33,7 +33,9 @@ class Jax(Peer):
         settings = {}
         for layout in LAYOUTS:
             weights = to_layout(problem.weights, layout)
-            run = jax.jit(partial(logits, problem.form, layout, weights))  # the weights are constants
+            run = jax.jit(
+                partial(logits, problem.form, layout, weights)
+            )  # the weights are constants
             x = jnp.asarray(add_channel(problem.normalised(task.batch), layout))
             settings[layout] = partial(_ready, run, x)
             if task.batch > PIECE:
@@ -123,7 +125,9 @@ def start(weights: Weights, layout: str) -> dict[str, Any]:
     return {"w": w, "m": m, "v": v, "n": jnp.zeros((), jnp.float32)}
 
 
-def train(form: Form, layout: str, sgd: bool, state: dict[str, Any], x: Any, y: Any) -> tuple[Any, Any]:
+def train(
+    form: Form, layout: str, sgd: bool, state: dict[str, Any], x: Any, y: Any
+) -> tuple[Any, Any]:
     """Take a step; give the new state and the loss before."""
 
     def loss_of(weights: list[Any]) -> Any:

@@ -88,9 +88,7 @@ class Session:
         self.ready[task] = passes[best].run
         return {"setting": best, "trials": found, "errors": errors, "error_rate": wrong[best]}
 
-    def measure(
-        self, kind: Any, batch: int, network: str, seconds: float
-    ) -> dict[str, Any]:
+    def measure(self, kind: Any, batch: int, network: str, seconds: float) -> dict[str, Any]:
         """Time a task that was prepared."""
         task = Task(kind, batch, network)
         call = self.ready[task]
