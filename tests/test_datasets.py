@@ -1,6 +1,5 @@
 """datasets: IDX files that lie, the places MNIST is looked for, and downloads that fail."""
 
-import dataclasses
 import gzip
 import hashlib
 import os
@@ -13,22 +12,15 @@ import threading
 import time
 import tracemalloc
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import data_files
 import numpy as np
 import pytest
+from data_files import MNIST, NAMES, Mirror, body, idx, published, put
 
-from lenet_c import catalogue, datasets, downloads
+from lenet_c import datasets, downloads
 from lenet_c import idx as idx_module
-
-MNIST = catalogue.SETS["mnist"]
-NAMES = [wanted.name.removesuffix(".gz") for wanted in MNIST.wanted]
-
-
-def idx(array, shape=None, dtype=0x08):
-    shape = array.shape if shape is None else shape
-    return struct.pack(f">HBB{len(shape)}I", 0, dtype, len(shape), *shape) + array.tobytes()
 
 
 def small_mnist(seed=0, train=7, test=5):
@@ -38,16 +30,6 @@ def small_mnist(seed=0, train=7, test=5):
         arrays.append(random.randint(0, 256, (count, 28, 28)).astype(np.uint8))
         arrays.append(random.randint(0, 10, count).astype(np.uint8))
     return arrays
-
-
-def put(folder, arrays, packed=False, names=NAMES):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(names, arrays, strict=True):
-        content = idx(array)
-        if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / name).write_bytes(content)
 
 
 def assert_same(result, arrays):
@@ -242,24 +224,9 @@ def test_gzip_as_other_tools_write_it(tmp_path):
 # Finding MNIST
 
 
-def published(monkeypatch, name, **changes):
-    """Let a data set be published in another way."""
-    changed = dataclasses.replace(catalogue.SETS[name], **changes)
-    monkeypatch.setitem(catalogue.SETS, name, changed)
-    return changed
-
-
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache, no LENET_C_DATA, nothing of the system's, and no network."""
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(datasets, "cache_folder", lambda: str(folder))
-    monkeypatch.setattr(datasets, "_SYSTEM", str(tmp_path / "system"))
-    for name in catalogue.SETS:
-        published(monkeypatch, name, mirrors=())
-    monkeypatch.delenv("LENET_C_DATA", raising=False)
-    monkeypatch.setenv("no_proxy", "*")
-    return folder
+    return data_files.empty_cache(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -284,9 +251,7 @@ def test_given_folder_is_the_only_one(tmp_path, cache, monkeypatch):
 def only(monkeypatch, arrays):
     """Let these arrays be what MNIST is."""
     digests = (hashlib.sha256(idx(array)).hexdigest() for array in arrays)
-    wanted = (
-        downloads.Wanted(f"{n}.gz", content=d) for n, d in zip(NAMES, digests, strict=True)
-    )
+    wanted = (downloads.Wanted(f"{n}.gz", content=d) for n, d in zip(NAMES, digests, strict=True))
     published(monkeypatch, "mnist", wanted=tuple(wanted))
 
 
@@ -428,71 +393,6 @@ def test_cache_folder(platform, variable, home, under, monkeypatch, tmp_path):
 
 
 # Downloading
-
-
-class Mirror:
-    """A server on this machine whose answer to each path a test sets."""
-
-    def __init__(self):
-        self.answers = {}
-        self.asked = []
-        self.stop = threading.Event()
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                mirror.asked.append(self.path)
-                answer = mirror.answers.get(self.path.rpartition("/")[2])
-                if answer is None:
-                    self.send_error(404)
-                else:
-                    answer(self)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self):
-        self.stop.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def serve(self, packed):
-        self.packed = packed
-        self.answers = {f"{name}.gz": body(data) for name, data in packed.items()}
-
-    def cut(self, declared):
-        content = self.packed[NAMES[0]]
-        return body(content[:-50], len(content) if declared else len(content) - 50)
-
-    def drip(self, handler):
-        """Send a byte now and then, never enough."""
-        handler.send_response(200)
-        handler.end_headers()
-        try:
-            for _ in range(160):
-                if self.stop.wait(0.05):
-                    return
-                handler.wfile.write(b"\x1f")
-        except OSError:
-            pass
-
-    def hang(self, handler):
-        self.stop.wait(20)
-
-
-def body(content, length=None):
-    def answer(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(content) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return answer
 
 
 def files_below(folder):

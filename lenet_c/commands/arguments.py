@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import lenet_c
 from lenet_c import calibration, checks
+from lenet_c.catalogue import SETS
 from lenet_c.cpu import MAX_THREADS
 from lenet_c.distort import DISTORTIONS
 from lenet_c.folders import FORMS, TABLE
@@ -347,16 +348,16 @@ def _add_architecture(parser: argparse._ActionsContainer) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
-        choices=("mnist", "digits"),
+        choices=(*SETS, "digits"),
         help="default: mnist if it is there or can be downloaded, else digits",
     )
     parser.add_argument(
         "--data",
         type=_path,
         metavar="FOLDER",
-        help="with MNIST's four files; or pictures of one character each, in a folder for each "
-        f"class, or listed in {TABLE} with the columns file and class; or fields, listed with the "
-        "columns file and text",
+        help="with the files of the data set, MNIST's if --dataset names none; or pictures of one "
+        f"character each, in a folder for each class, or listed in {TABLE} with the columns file "
+        "and class; or fields, listed with the columns file and text",
     )
     parser.add_argument(
         "--form",

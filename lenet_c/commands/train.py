@@ -15,7 +15,7 @@ from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
 from lenet_c.commands import results, strings
-from lenet_c.commands.data import training_data
+from lenet_c.commands.data import Data, training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
     check_model_name,
@@ -65,14 +65,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("--steps is for strings, want --epochs")
     _trainer(base, _recipe(base, arguments), arguments)
     data = training_data(arguments)
-    network = _for_classes(base, data.class_names, arguments)
+    network = _for_classes(base, data, arguments)
     has_new = base.known_classes(data.class_names) != data.class_names
     recipe = _recipe(base, arguments, has_new)
     trainer = _trainer(network, recipe, arguments)
     (images, labels), validation = data.train, data.validation
     epochs = arguments.epochs
     if epochs is None and arguments.start is None and data.test is not None:
-        epochs = recipe.epochs if data.name == "mnist" else recipe.digits_epochs
+        epochs = recipe.digits_epochs if data.name == "digits" else recipe.epochs
     elif epochs is None:
         epochs = recipe.passes(len(images))
     print(
@@ -174,9 +174,12 @@ def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = Fals
     )
 
 
-def _for_classes(base: LeNet5, names: tuple[str, ...], arguments: argparse.Namespace) -> LeNet5:
+def _for_classes(base: LeNet5, data: Data, arguments: argparse.Namespace) -> LeNet5:
     """Give the network for these classes; of one from a file say what becomes of its own."""
     given = None if arguments.codes is None else _codes(arguments.codes)
+    names = data.class_names
+    if given is None and base.codes is not None and base.known_classes(names) != names:
+        given = data.codes
     try:
         network = base.with_classes(names, codes=given, seed=arguments.seed)
     except ValueError as error:
@@ -194,7 +197,7 @@ def _for_classes(base: LeNet5, names: tuple[str, ...], arguments: argparse.Names
         if new:
             words.append(f"new {shortened(new)}")
         print(f"from {arguments.start}: goes on with {'; '.join(words)}")
-    if arguments.codes is not None and isinstance(given, str):
+    if isinstance(given, str):
         pairs = [f"{name} = {code}" for name, code in zip(names, given, strict=True)]
         print(f"codes: {shortened(pairs)}")
     return network
