@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import lenet_c
 from lenet_c import calibration, checks
 from lenet_c.catalogue import SETS
+from lenet_c.commands.draw import KINDS
 from lenet_c.cpu import MAX_THREADS
 from lenet_c.distort import DISTORTIONS
 from lenet_c.folders import FORMS, TABLE
@@ -117,8 +118,8 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     Parameters
     ----------
     commands : dict
-        What "train", "evaluate", "predict", "read", "export", "summary" and "info" call with their
-        arguments.
+        What "train", "evaluate", "predict", "read", "export", "plot", "summary" and "info" call
+        with their arguments.
 
     Returns
     -------
@@ -231,6 +232,12 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="where to save the network, in place of an older one (default: model.npz)",
     )
     _add_plot(train)
+    option(
+        "--animate",
+        type=_path,
+        metavar="FILE",
+        help="also draw how the kernels of the first convolution change, as a GIF file",
+    )
     option("--quiet", action="store_true", help="report only the result, not the progress")
 
     evaluate = command("evaluate", "test a saved network")
@@ -326,6 +333,26 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         type=_size,
         metavar="HxW",
         help="of grey images (default: 28x28 for networks of 32x32, else the network's own)",
+    )
+
+    plot = command("plot", "draw a network")
+    plot.add_argument(
+        "what",
+        choices=KINDS,
+        help="its architecture, the kernels of a layer, what each layer makes of a picture, or the "
+        "codes of its classes",
+    )
+    plot.add_argument("model", nargs="?", help=MODEL)
+    plot.add_argument("image", nargs="?", help="picture of one character, for maps")
+    _add_architecture(plot)
+    plot.add_argument(
+        "--layer", type=_path, metavar="NAME", help="of filters: a convolution; default: the first"
+    )
+    plot.add_argument(
+        "--output",
+        type=_path,
+        metavar="FILE",
+        help="where to draw it, .png or .svg (default: network.png, and so on)",
     )
 
     summary = command("summary", "show a network's layers")

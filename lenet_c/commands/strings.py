@@ -29,7 +29,7 @@ BATCH = 64
 STEPS = 2000
 NOT_FOR_STRINGS = (
     *("architecture", "hold_out", "codes", "resume", "activation", "loss", "j", "temperature"),
-    *("optimizer", "momentum", "weight_decay", "schedule", "plot"),
+    *("optimizer", "momentum", "weight_decay", "schedule", "plot", "animate"),
 )
 ONLY_FOR_FIELDS = ("start", "validation", "freeze", "epochs", "batch_size", "rate", "distort")
 

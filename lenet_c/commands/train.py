@@ -25,6 +25,7 @@ from lenet_c.commands.files import (
     save_plots,
 )
 from lenet_c.cpu import get_num_threads
+from lenet_c.layers import Conv
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN, NETWORKS
 from lenet_c.optimizers import SDLM, SGD, Optimizer
@@ -47,6 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
     check_model_name(arguments.output)
     check_output(arguments.output)
     check_plots(arguments.plot)
+    if arguments.animate is not None:
+        plot.new_figure(1, 1)
+        check_output(arguments.animate)
     if arguments.resume is not None:
         check_model_name(arguments.resume)
         check_output(arguments.resume)
@@ -89,6 +93,10 @@ def run(arguments: argparse.Namespace) -> None:
         # the error rate of few images is often the same; their loss is not
         best = BestWeights(monitor="val_loss")
         trainer.callbacks.append(best)
+    animation = None
+    if arguments.animate is not None:
+        animation = plot.Animation(_first_convolution(network))
+        trainer.callbacks.append(animation)
     watched = data.test if arguments.plot is not None and validation is None else validation
     began = time.perf_counter()
     how = {"checkpoint": arguments.resume, "verbose": not arguments.quiet}
@@ -118,6 +126,9 @@ def run(arguments: argparse.Namespace) -> None:
         results.report(network, tested, trainer._criterion, what)
     print(f"training took {seconds:.1f} s")
     print(f"saved {arguments.output}")
+    if animation is not None:
+        animation.save(arguments.animate)
+        print(f"animated the kernels of {animation.layer} in {arguments.animate}")
     if arguments.plot is not None:
         curves = plot.learning_curves(
             trainer.history, validation="test" if validation is None else "validation"
@@ -142,6 +153,13 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
     if arguments.codes is not None and network.codes is None:
         raise ValueError(f"--codes is for RBF outputs, and {arguments.start} has none")
     return network
+
+
+def _first_convolution(network: LeNet5) -> str:
+    for layer in network.architecture.layers:
+        if isinstance(layer, Conv):
+            return layer.name
+    raise ValueError(f"--animate: {network.architecture.name} has no convolution")
 
 
 def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = False) -> Recipe:
