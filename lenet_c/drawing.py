@@ -219,7 +219,9 @@ def _placed(blocks: Sequence[_Block], notes: Sequence[Sequence[str]]) -> list[fl
 
 
 def _write(ax: Axes, x: float, y: float, text: str, size: float, va: str, colour: str) -> None:
-    ax.text(x, y, text, size=size, ha="center", va=va, color=colour, parse_math=False)
+    clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # of lines below it
+    style = {"size": size, "ha": "center", "va": va, "color": colour, "bbox": clear}
+    ax.text(x, y, text, style, zorder=4, parse_math=False)
 
 
 def _draw_block(ax: Axes, block: _Block, left: float) -> None:

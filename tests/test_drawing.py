@@ -1,6 +1,5 @@
 """Architectures drawn, filters in motion, and the command that draws."""
 
-import dataclasses
 import itertools
 import re
 import sys
@@ -345,7 +344,3 @@ def test_a_network_without_convolutions(command, tmp_path):
     assert texts_of(ax).count("full connection") == 2
     LeNet5(flat).save(tmp_path / "flat.npz")
     assert "flat.npz: has no convolution" in command("plot", "filters", "flat.npz", code=2)
-    assert (
-        dataclasses.replace(flat, name="other").name
-        in texts_of(plot.network(dataclasses.replace(flat, name="other")))[-1]
-    )
