@@ -76,7 +76,7 @@ def mnist(
     Parameters
     ----------
     folder : path, optional
-        The only folder to look in. By default the one that the environment variable
+        The only folder to look in, or Keras's file itself. By default the one that the environment variable
         ``LENET_C_DATA`` names; where that is not set, or empty, ``/usr/share/datasets``, where
         Debian's packages put them, and then the cache folder.
     download : bool
@@ -445,6 +445,8 @@ def _reader(
     which: DataSet, folder: str, places: tuple[str, ...]
 ) -> Callable[[], list[_Named]] | None:
     """Give what reads a set from the first place in a folder that has all of it."""
+    if which.npz is not None and folder.endswith(".npz") and os.path.isfile(folder):
+        return partial(_read_npz, folder)
     for place in places:
         at = os.path.join(folder, place)
         files = _files(which, at)
@@ -485,7 +487,8 @@ def _find_file(place: str, wanted: Wanted) -> str | None:
 def has_mnist(folder: str) -> bool:
     """Whether a folder has some of MNIST's files, in a place where `mnist` looks for them."""
     which = SETS["mnist"]
-    return bool(_some(which, folder, _places(which, True)))
+    places = _places(which, True)
+    return _reader(which, folder, places) is not None or bool(_some(which, folder, places))
 
 
 def _some(which: DataSet, folder: str, places: tuple[str, ...]) -> list[str]:

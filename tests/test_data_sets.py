@@ -407,6 +407,10 @@ def test_npz(tmp_path, cache, save, dtype):
     arrays[1] = arrays[1].astype(dtype)
     (tmp_path / "mnist.npz").write_bytes(npz(arrays, save))
     assert_read("mnist", datasets.mnist(tmp_path), arrays)
+    assert_read("mnist", datasets.mnist(tmp_path / "mnist.npz"), arrays)
+    for place in (tmp_path, tmp_path / "mnist.npz"):
+        assert datasets.has_mnist(str(place))  # the command takes it for no pictures
+    assert not datasets.has_mnist(str(tmp_path / "other.npz"))
     (x, y), _ = datasets.read_npz(tmp_path / "mnist.npz")
     assert x.dtype == y.dtype == np.uint8
     # the four files come first
