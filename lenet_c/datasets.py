@@ -76,9 +76,9 @@ def mnist(
     Parameters
     ----------
     folder : path, optional
-        The only folder to look in, or Keras's file itself. By default the one that the environment variable
-        ``LENET_C_DATA`` names; where that is not set, or empty, ``/usr/share/datasets``, where
-        Debian's packages put them, and then the cache folder.
+        The only folder to look in, or Keras's file itself. By default the one that the environment
+        variable ``LENET_C_DATA`` names; where that is not set, or empty, ``/usr/share/datasets``,
+        where Debian's packages put them, and then the cache folder.
     download : bool
         Whether to download the files to the cache folder if it is looked in and lacks them, or
         has damaged ones. Their content is checked by SHA-256 when it comes, and each time that
