@@ -251,7 +251,7 @@ def class_names(name: str) -> tuple[str, ...]:
     return SETS[checks.one_of("name", name, (*SETS, "digits"))].class_names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer
 class Origins:
     """Where the images of MNIST come from in NIST's Special Database 19: what `qmnist` gives.
 
@@ -279,6 +279,9 @@ class Origins:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Origins({len(self):,} images of {len(np.unique(self.writers)):,} writers)"
 
     def __getitem__(self, chosen: Any) -> Origins:
         values = (np.atleast_1d(value[chosen]) for value in vars(self).values())

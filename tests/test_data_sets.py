@@ -354,6 +354,8 @@ def test_qmnist(tmp_path, cache, packed):
         for column, name in enumerate(("labels", "series", "writers", "places")):
             np.testing.assert_array_equal(getattr(origins, name), array[:, column])
         np.testing.assert_array_equal(origins.numbers, array[:, 5])
+    assert repr(train) == f"Origins(6 images of {len({*train.writers})} writers)"
+    assert train != test
     part = test[:4]
     assert len(part) == 4
     np.testing.assert_array_equal(part.writers, test.writers[:4])
