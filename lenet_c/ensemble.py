@@ -56,9 +56,9 @@ class Ensemble(Calibrated, Answers):
 
     Notes
     -----
-    A network's outputs count divided by its own `temperature`, so that networks that are too sure do
-    not outvote the others; where none is calibrated they are added as they are, as LeCun et al. 1998
-    (section III.C.9) add the outputs of a boosted LeNet-4. The sum is divided by the number of
+    A network's outputs count divided by its own `temperature`, so that networks that are too sure
+    do not outvote the others; where none is calibrated they are added as they are, as LeCun et al.
+    1998 (section III.C) add the outputs of a boosted LeNet-4. The sum is divided by the number of
     networks, which changes no answer. Penalties give penalties; where some networks give logits, so
     does the committee, and penalties count as negated logits.
 
@@ -153,7 +153,7 @@ class Ensemble(Calibrated, Answers):
     ) -> Ensemble:
         """Make probabilities a confidence, and tell what is doubtful: see `LeNet5.calibrate`.
 
-        That is the committee's own temperature, by which the added outputs are divided; those of its
+        That is the committee's own temperature, which divides the added outputs; those of its
         networks stay as they are.
 
         Parameters
@@ -288,9 +288,7 @@ def _packed(networks: object) -> tuple[CompiledLeNet5, ...]:
     for k, network in enumerate(given):
         if not isinstance(network, (LeNet5, CompiledLeNet5)):
             raise TypeError(f"networks: {k} is {checks.short(network)}, want a LeNet5")
-    return tuple(
-        network.compile() if isinstance(network, LeNet5) else network for network in given
-    )
+    return tuple(network.compile() if isinstance(network, LeNet5) else network for network in given)
 
 
 def _check_alike(k: int, network: CompiledLeNet5, first: CompiledLeNet5) -> None:

@@ -21,7 +21,8 @@ KIND = "committee"
 
 def save(committee: Ensemble, path: str | os.PathLike[str] | BinaryIO, half: bool) -> None:
     """Write a committee to a file: see `Ensemble.save`."""
-    networks, arrays = [], {}
+    networks: list[dict[str, Any]] = []
+    arrays: dict[str, NDArray[Any]] = {}
     for k, packed in enumerate(committee.networks):
         network = LeNet5.__new__(LeNet5)
         network.__setstate__(packed.__getstate__())
@@ -79,9 +80,15 @@ def load(
     return committee
 
 
-def _networks(
-    metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-) -> list[LeNet5]:
+def is_committee(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is a committee's; what cannot be read is none."""
+    try:
+        return serialization.read(path)[0].get("kind") == KIND
+    except (OSError, ModelFileError):
+        return False
+
+
+def _networks(metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> list[LeNet5]:
     given = metadata["networks"]
     if not isinstance(given, list) or not 1 <= len(given) <= MOST:
         raise ValueError(f"networks: want a list of 1 to {MOST}")

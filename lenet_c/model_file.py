@@ -132,9 +132,7 @@ def made(
     return network
 
 
-def take_over(
-    to: Calibrated, metadata: Mapping[str, Any], subspaces: NDArray[Any] | None
-) -> None:
+def take_over(to: Calibrated, metadata: Mapping[str, Any], subspaces: NDArray[Any] | None) -> None:
     """Set what a file says of calibration and names, if it says anything, checked."""
     if "class_names" in metadata:
         to.class_names = metadata["class_names"]

@@ -121,7 +121,7 @@ def _as_written(model: Any, about: dict[str, Any]) -> LeNet5 | None:
 
 def _take_over(network: LeNet5, about: dict[str, Any]) -> None:
     """Set what the metadata say of names and calibration."""
-    model_file._take_over(network, about, None)
+    model_file.take_over(network, about, None)
     if isinstance(about.get("notes"), dict):
         network.notes = about["notes"]
     if "learnt_from" in about:

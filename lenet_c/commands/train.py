@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
-from lenet_c.commands import results, strings
+from lenet_c.commands import committees, results, strings
 from lenet_c.commands.data import training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
@@ -63,6 +63,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.steps is not None:
         raise ValueError("--steps is for strings, want --epochs")
+    committees.check(arguments)
+    if (arguments.boost or arguments.distil is not None) and arguments.distort is None:
+        arguments.distort = True
     _trainer(base, _recipe(base, arguments), arguments)
     data = training_data(arguments)
     network = _for_classes(base, data.class_names, arguments)
@@ -75,6 +78,9 @@ def run(arguments: argparse.Namespace) -> None:
         epochs = recipe.epochs if data.name == "mnist" else recipe.digits_epochs
     elif epochs is None:
         epochs = recipe.passes(len(images))
+    if committees.is_asked(arguments):
+        committees.train(network, dataclasses.replace(recipe, epochs=epochs), data, arguments)
+        return
     print(
         f"training {network.architecture.name} ({network.n_parameters:,} parameters) on "
         f"{data.name}: {len(images):,} images, {epochs} epochs\n"
