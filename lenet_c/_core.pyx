@@ -739,12 +739,11 @@ cdef class Samples:
         cdef const double[:, ::1] values
         check_memory("labels: a copy of the probabilities", 24 * self.n * network.classes)
         found = checks.targets("labels", given, self.n, network.characters, self.is_single)
-        labels = found.argmax(axis=1).astype(np.int64)  # of which errors are counted
+        cdef const int64_t[::1] best
         blank = np.zeros((self.n, network.classes - network.characters))
         self.target_array = values = np.hstack([found, blank])
         self.first_target = &values[0, 0]
-        cdef const int64_t[::1] best = labels
-        self.label_array = best
+        self.label_array = best = found.argmax(axis=1).astype(np.int64)  # which counts errors
         self.first_label = &best[0]
         return 0
 

@@ -464,8 +464,9 @@ def rbf_curvature(
     The diagonals, (N, K) and (N, classes, K). With E = y_D + log(e^-j + sum_i e^-y_i), shares p_i
     and slopes g_i = dy_i/dx: d2E/dx2 = 2 + sum p g^2 - (sum p g)^2 - 2 sum p. By w_i it is
     p_i (1 - p_i) g_i^2 + 2 (t_i - p_i), t_i being 1 of the label's class and 0 of others, or the
-    class's probability; where that last term is negative it is left out. With a temperature T, penalties are y_i = |x - w_i|^2
-    / T, slopes g_i are divided by T, and so are the 2, which are second derivatives of y_i.
+    class's probability; where that last term is negative it is left out. With a temperature T,
+    penalties are y_i = |x - w_i|^2 / T, slopes g_i are divided by T, and so are the 2, which are
+    second derivatives of y_i.
     """
     t = 1.0 if kind == "mse" else temperature
     p = _shares(rbf(x, w) / t, kind, j, True)[:, :, None]
