@@ -105,9 +105,10 @@ typedef enum lenet_activation {
 typedef struct lenet_layer {
     int32_t kind;          /* lenet_layer_kind */
     int32_t activation;    /* lenet_activation; ignored by the two pools and LENET_RBF */
-    int32_t maps;          /* output maps, units or classes; not of the 2x2 layers */
+    int32_t maps;          /* output maps, units or classes; of the 2x2 layers only with a table */
     int32_t kernel;        /* side of a convolution's kernel, up to its padded input's */
-    const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */
+    const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all.
+                            * LENET_SUBSAMPLE: the same, one 1 in each row; NULL: map by map */
     int32_t trained;       /* LENET_RBF: 1 if the codes are parameters, 0 if they are fixed */
     int32_t padding;       /* convolution: zeros on each side of its input, 0 .. kernel - 1; of the
                             * first layer's images after normalising. With them an input's sides are

@@ -44,11 +44,17 @@ if TYPE_CHECKING:
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import LeNet5
     from lenet_c.networks import (
+        LENET1,
+        LENET4,
         LENET5_28,
         LENET5_1998,
+        LENET5_MAX,
         LENET5_MODERN,
         LENET5_STRINGS,
         LENET_3X3,
+        LENET_CAFFE,
+        LENET_CIFAR,
+        LENET_D2L,
     )
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.progress import ProgressBar
@@ -60,11 +66,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "LENET1",
+    "LENET4",
     "LENET5_28",
     "LENET5_1998",
+    "LENET5_MAX",
     "LENET5_MODERN",
     "LENET5_STRINGS",
     "LENET_3X3",
+    "LENET_CAFFE",
+    "LENET_CIFAR",
+    "LENET_D2L",
     "RBF",
     "SDLM",
     "SGD",
@@ -143,7 +155,11 @@ _LATE = {
     "LeNet5": "model",
     **dict.fromkeys(("LineReader", "LineReading"), "lines"),
     **dict.fromkeys(
-        ("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET5_STRINGS", "LENET_3X3"), "networks"
+        (
+            *("LENET1", "LENET4", "LENET5_1998", "LENET5_28", "LENET5_MAX", "LENET5_MODERN"),
+            *("LENET5_STRINGS", "LENET_3X3", "LENET_CAFFE", "LENET_CIFAR", "LENET_D2L"),
+        ),
+        "networks",
     ),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
     "ProgressBar": "progress",

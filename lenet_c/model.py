@@ -54,9 +54,9 @@ class LeNet5(Network, Reader):
     Parameters
     ----------
     architecture : Architecture or str, optional
-        Or the name of one: "lenet5-1998", "lenet5-modern", "lenet5-28", "lenet-3x3" or
-        "lenet5-strings". The 1998 network by default, with as many classes and units in F6 as
-        `codes` ask for.
+        Or the name of one, of `lenet_c.networks.NETWORKS`: "lenet5-1998", "lenet5-modern",
+        "lenet1", ... The 1998 network by default, with as many classes and units in F6 as `codes`
+        ask for.
     seed : int
         Of the initial weights.
     codes : array (classes, code length), optional

@@ -340,6 +340,17 @@ class _Walk:
             self._chain.conv(weight, bias, _padding(attributes, weight.shape[2]))
         self._see_maps()
 
+    def _gather(self, constants: list[Array | None], attributes: dict[str, Any], at: int) -> None:
+        places = constants[1] if at == 0 and len(constants) > 1 else None
+        self._need(places is not None and places.dtype.kind in "iu", "want constant places")
+        assert places is not None
+        self._need(places.ndim == 1, f"places of {places.ndim} axes, want 1")
+        self._need_maps_first()
+        found = attributes.get("axis", 0)
+        self._need(found in (1, -3), f"axis {found}, want 1")
+        self._chain.gather(places.tolist())
+        self._see_maps()
+
     def _pool(self, kind: type[AveragePool] | type[MaxPool], attributes: dict[str, Any]) -> None:
         self._need_maps_first()
         for name in ("kernel_shape", "strides"):
@@ -611,6 +622,7 @@ _NODES: dict[str, _Apply] = {
     "Div": lambda walk, c, a, at: walk._arithmetic("Div", c, at),
     "Dropout": lambda walk, c, a, at: walk._dropout(c),
     "Flatten": lambda walk, c, a, at: walk._flatten(a),
+    "Gather": _Walk._gather,
     "Gemm": _Walk._gemm,
     "Identity": lambda walk, c, a, at: None,
     "LogSoftmax": lambda walk, c, a, at: walk._softmax(a),

@@ -211,8 +211,12 @@ class _Graph:
                 weight[table_matrix(layer.table, shape[0]) > 0] = values["weight"]
             self._conv(name, weight, values["bias"], pads=[layer.padding] * 4)
         elif isinstance(layer, Subsample):
-            block = np.broadcast_to(values["coefficient"][:, None, None, None], (shape[0], 1, 2, 2))
-            self._conv(name, block, values["bias"], group=shape[0], strides=[2, 2])
+            maps = layer.output_shape(shape)[0]
+            if layer.table is not None:
+                sources = self._whole(f"{name}.table", *layer.sources(shape))
+                self._node("Gather", f"{name}.maps", sources, axis=1)
+            block = np.broadcast_to(values["coefficient"][:, None, None, None], (maps, 1, 2, 2))
+            self._conv(name, block, values["bias"], group=maps, strides=[2, 2])
         elif isinstance(layer, Dense):
             self._dense(layer, values)
         elif isinstance(layer, RBF):

@@ -140,13 +140,27 @@ def _spread(dout: Array, shape: tuple[int, ...]) -> Array:
     return dx
 
 
-def subsample(x: Array, coefficient: Array, bias: Array) -> Array:
-    """Sum of each 2x2 block * coefficient + bias, before the activation; odd edges ignored."""
+def subsample(x: Array, coefficient: Array, bias: Array, table: Table | None = None) -> Array:
+    """Sum of each 2x2 block * coefficient + bias, before the activation; odd edges ignored.
+
+    With a table each map reads the one that it says.
+    """
+    if table is not None:
+        x = np.stack([x[:, i] for (i,) in table], axis=1)
     return _block_sums(x) * coefficient[:, None, None] + bias[:, None, None]
 
 
-def subsample_backward(x: Array, coefficient: Array, dout: Array) -> tuple[Array, Array, Array]:
+def subsample_backward(
+    x: Array, coefficient: Array, dout: Array, table: Table | None = None
+) -> tuple[Array, Array, Array]:
     """Gradients (dx, dcoefficient, dbias) of `subsample`."""
+    if table is not None:
+        read = np.stack([x[:, i] for (i,) in table], axis=1)
+        each, dc, db = subsample_backward(read, coefficient, dout)
+        dx = np.zeros(x.shape)
+        for o, (i,) in enumerate(table):
+            dx[:, i] += each[:, o]
+        return dx, dc, db
     dx = _spread(dout * coefficient[:, None, None], x.shape)
     return dx, (dout * _block_sums(x)).sum(axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
 
@@ -243,7 +257,7 @@ def _run(
         if layer.kind == "conv":
             a = conv(x, p["weight"], p["bias"], layer.table, layer.padding)
         elif layer.kind == "subsample":
-            a = subsample(x, p["coefficient"], p["bias"])
+            a = subsample(x, p["coefficient"], p["bias"], getattr(layer, "table", None))
         elif layer.kind == "average_pool":
             a = average_pool(x)
         elif layer.kind == "max_pool":
@@ -411,7 +425,8 @@ def _backward(
             dx, dw, db = conv_backward(xin, w, da, layer.table, layer.padding)
             grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
-            dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da)
+            table = getattr(layer, "table", None)
+            dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da, table)
             grads[f"{name}.coefficient"], grads[f"{name}.bias"] = dc, db
         elif layer.kind == "average_pool":
             dx = average_pool_backward(xin, da)
@@ -511,7 +526,8 @@ def curvature(
             d2, dw, db = conv_backward(xin**2, w2, d2, layer.table, layer.padding)
             h[f"{name}.weight"], h[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
-            d2, dc, db = subsample_backward(xin**2, params[f"{name}.coefficient"] ** 2, d2)
+            squares, table = params[f"{name}.coefficient"] ** 2, getattr(layer, "table", None)
+            d2, dc, db = subsample_backward(xin**2, squares, d2, table)
             h[f"{name}.coefficient"], h[f"{name}.bias"] = dc, db
         elif layer.kind == "average_pool":
             d2 = average_pool_backward(xin, d2) / 4

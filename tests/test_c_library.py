@@ -225,6 +225,13 @@ def test_metadata_that_cannot_be(change, status):
         (0, {"table": [[0], [1]]}),
         (0, {"table": [[0], []]}),
         (0, {"table": [[0]]}),
+        (1, {"table": [[0], [2]]}),
+        (1, {"table": [[0], [0, 1]]}),
+        (1, {"table": [[0], []]}),
+        (1, {"table": [[0], [1], [1]]}),  # more parameters than the file has
+        (1, {"table": []}),
+        (1, {"table": "all"}),
+        (1, {"maps": 2}),
         (2, {"units": 6}),
         (3, {"classes": 4}),
         (3, {"trained": True}),
@@ -233,6 +240,12 @@ def test_metadata_that_cannot_be(change, status):
 def test_layers_that_cannot_be(layer, change):
     with native.loaded(changed(change, layer)) as (status, _):
         assert status == native.BAD_FILE
+
+
+@pytest.mark.parametrize("change", [{"table": None}, {"table": [[1], [0]]}])
+def test_sums_may_have_a_table(change):
+    with native.loaded(changed(change, 1)) as (status, _):
+        assert status == native.OK
 
 
 def test_a_wrong_checksum_is_noticed():

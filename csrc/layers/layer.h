@@ -36,6 +36,7 @@ typedef struct net_layer {
     int stride;              /* how far apart, in its input, two neighbours of its output begin */
     int hands_rows;          /* can give rows to the layer above as they are made, */
     int takes_rows;          /* and can take them */
+    const int32_t *source;   /* of a 2x2 layer with a table: [out_maps], the map that each reads */
     int feeds_above;         /* so it is done, says the plan */
 } net_layer;
 
