@@ -81,6 +81,7 @@ class Ensemble(Calibrated, Answers):
         for k, network in enumerate(networks):
             if network._network.is_rbf and not is_rbf:
                 scales[k] = -scales[k]
+        self._scales = tuple(scales)
         self._network = _core.Committee([network._network for network in networks], scales)
         self._architecture = networks[0].architecture
         names = (network.class_names for network in networks)
@@ -263,6 +264,15 @@ class Ensemble(Calibrated, Answers):
         committee.rejection = others.rejection
         committee.notes = others.notes
         return committee
+
+    def members(self) -> list[LeNet5]:
+        """Give the networks as such, copies: to train them, or to export one."""
+        found = []
+        for packed in self._networks:
+            network = LeNet5.__new__(LeNet5)
+            network.__setstate__(packed.__getstate__())
+            found.append(network)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -23,9 +23,7 @@ def save(committee: Ensemble, path: str | os.PathLike[str] | BinaryIO, half: boo
     """Write a committee to a file: see `Ensemble.save`."""
     networks: list[dict[str, Any]] = []
     arrays: dict[str, NDArray[Any]] = {}
-    for k, packed in enumerate(committee.networks):
-        network = LeNet5.__new__(LeNet5)
-        network.__setstate__(packed.__getstate__())
+    for k, network in enumerate(committee.members()):
         about, parts = model_file.parts(network)
         if half:
             parts["parameters"] = halved(f"network {k}", parts["parameters"])

@@ -49,6 +49,8 @@ def load(
     if not model.graph.node or not model.graph.output:
         raise ModelFileError(f"{name}: not an ONNX model (it has no graph)")
     try:
+        if any(entry.key == "networks" for entry in model.metadata_props):
+            raise ValueError("a committee; want the file of one of its networks")
         about = _metadata(model)
         network = _as_written(model, about)
         if network is None:
