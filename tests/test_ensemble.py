@@ -130,7 +130,7 @@ def test_it_does_not_follow_its_networks() -> None:
 
 def test_what_it_is_made_of() -> None:
     pair = nets("rbf", "logits")
-    pair[1].class_names = "abcdefghij"
+    pair[1].class_names = list("abcdefghij")
     committee = Ensemble(net.compile() if k else net for k, net in enumerate(pair))
     assert len(committee) == 2
     assert repr(committee) == "Ensemble(2 networks, 121,706 parameters)"
@@ -172,7 +172,7 @@ def test_what_is_no_committee(networks: Any, error: Any, text: str) -> None:
 
 def test_names_that_differ() -> None:
     pair = nets("rbf", "rbf")
-    pair[0].class_names, pair[1].class_names = "0123456789", "9876543210"
+    pair[0].class_names, pair[1].class_names = list("0123456789"), list("9876543210")
     with pytest.raises(ValueError, match="^networks: 1 reads "):
         Ensemble(pair)
 
@@ -191,10 +191,9 @@ def test_what_it_is_given_is_checked_as_a_network_does() -> None:
                 it.forward(bad)
             told.append((error.type, str(error.value)))
         assert told[0] == told[1]
+    inverted = 255 - datasets.digits()[1][0][:20]
     with pytest.warns(InputWarning, match="images"):
-        lenet_c.Ensemble([LeNet5.pretrained("mnist")]).predict(
-            255 - np.zeros((20, 28, 28), np.uint8)
-        )
+        Ensemble([LeNet5.pretrained("mnist")]).predict(inverted)
     with pytest.raises(ValueError, match="labels: row 0 is 11"):
         committee.evaluate(IMAGES[:1], [11])
     spoiled = LeNet5()
@@ -242,7 +241,7 @@ def trained() -> tuple[Ensemble, Any]:
         Trainer(net).fit(x[:1000], y[:1000], epochs=4)
         net.calibrate(x[1000:], y[1000:], reject=None)
     committee = Ensemble(pair).calibrate(x[1000:], y[1000:])
-    committee.class_names = "0123456789"
+    committee.class_names = list("0123456789")
     committee.notes = {"by": "nobody"}
     return committee, test
 
