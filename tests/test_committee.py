@@ -12,7 +12,6 @@ import pytest
 
 from lenet_c import (
     LENET5_28,
-    LENET5_1998,
     LENET5_MODERN,
     Distortion,
     Ensemble,
@@ -25,7 +24,6 @@ from lenet_c import (
 )
 from lenet_c.recipes import DISTORTED
 from lenet_c.recipes import committee as recipe
-from lenet_c.recipes import mnist as of_mnist
 
 pytestmark = pytest.mark.filterwarnings("ignore::lenet_c.InputWarning")
 
@@ -334,8 +332,3 @@ def test_what_the_command_refuses(arguments: tuple[str, ...], text: str, capsys:
         code = error.code
     assert code == 2
     assert text in capsys.readouterr().err
-
-
-def test_the_recipe_of_the_first_is_the_committees() -> None:
-    assert recipe.RECIPE.architecture == LENET5_1998
-    assert recipe.RECIPE.distortion == of_mnist.RECIPES["mnist"].distortion
