@@ -21,9 +21,9 @@ from lenet_c import LENET4, LENET5_1998, Adam, Ensemble, LeNet5, committee, ense
 from lenet_c.recipes import DISTORTED
 
 DOCUMENT = ROOT / "docs" / "committee.md"
-BOOSTED_PASSES = 30
-PATTERNS = 30_000  # of the second and the third
-DISTILLED_PASSES = 30
+BOOSTED_PASSES = 15
+PATTERNS = 20_000  # of the second and the third
+DISTILLED_PASSES = 10
 ERROR = 0.005  # of what is left, when some are rejected
 
 

@@ -264,11 +264,12 @@ def test_the_recipe_writes_the_same_bytes_again(
     digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(datasets, "mnist", lambda folder=None: digits)
+    monkeypatch.setattr(recipe, "NEW", (4,))
+    monkeypatch.setattr(recipe, "ON", (1,))
     contents = []
     for threads in ("1", "2"):
         folder = tmp_path / threads
-        arguments = ["--epochs", "2", "--networks", "3", "--threads", threads]
-        recipe.main([*arguments, "--output", str(folder)])
+        recipe.main(["--epochs", "2", "--threads", threads, "--output", str(folder)])
         contents.append((folder / "committee.npz").read_bytes())
     assert contents[0] == contents[1]
     assert "committee of 3: test error " in capsys.readouterr().out

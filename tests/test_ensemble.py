@@ -459,7 +459,7 @@ def test_pretrained() -> None:
     assert committee.class_names == tuple("0123456789")
     assert committee.rejection is not None
     assert committee.temperature > 0
-    assert committee.notes["epochs"] == recipe.RECIPE.epochs
+    assert len(committee) == 1 + len(recipe.NEW) + len(recipe.ON)
     assert committee.notes["test_error_rate"] <= 0.0035
     with pytest.raises(ValueError, match=r"want one of committee \(LeNet5.pretrained has single"):
         Ensemble.pretrained("mnist")
