@@ -172,8 +172,8 @@ def test_what_is_no_committee(networks: Any, error: Any, text: str) -> None:
 
 def test_names_that_differ() -> None:
     pair = nets("rbf", "rbf")
-    pair[0].class_names, pair[1].class_names = list("0123456789"), list("9876543210")
-    with pytest.raises(ValueError, match="^networks: 1 reads "):
+    pair[0].class_names, pair[1].class_names = map(str, range(10)), map(str, range(9, -1, -1))
+    with pytest.raises(ValueError, match=r"^networks: 1 reads "):
         Ensemble(pair)
 
 
@@ -340,7 +340,7 @@ def test_files_that_lie(trained: Any) -> None:
         ({"networks": None}, "networks: want a list of 1 to 64"),
         ({"networks": []}, "networks: want a list"),
         ({"networks": metadata["networks"] * 40}, "networks: want a list"),
-        ({"networks": metadata["networks"][:1] + ["x"]}, "networks: 1 is no dict"),
+        ({"networks": [metadata["networks"][0], "x"]}, "networks: 1 is no dict"),
         ({"networks": metadata["networks"] * 2}, "it has no 'parameters'"),
         ({"networks": [metadata["networks"][0], smaller]}, r"networks: 1 takes images of '28x28'"),
         ({"temperature": "hot"}, "temperature: got 'hot'"),
