@@ -25,8 +25,8 @@ from lenet_c.commands.errors import drop, fail, one_line
 from lenet_c.commands.files import (
     character,
     check_plots,
-    grey_network_of,
-    network_of,
+    grey_reader_of,
+    reader_of,
     save_plots,
 )
 from lenet_c.cpu import cpu_info, set_num_threads
@@ -92,19 +92,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     check_plots(arguments.plot)
-    network = grey_network_of(arguments.model)
-    if network.architecture.blank and strings.evaluate(network, arguments):
+    network = grey_reader_of(arguments.model)
+    is_told = isinstance(network, LeNet5) and (
+        network.architecture.blank and strings.evaluate(network, arguments)
+    )
+    if is_told:
         return
     name, test = test_data(network, arguments)
-    print(f"reading the test images of {name} with {network.architecture.name}")
-    is_rbf = network.codes is not None
+    by = network.architecture.name if isinstance(network, LeNet5) else repr(network)
+    print(f"reading the test images of {name} with {by}")
+    is_rbf = network._network.is_rbf
     results.report(network, test, losses.checked(None, losses.DEFAULT_J, 1.0, is_rbf))
     if arguments.plot is not None:
         save_plots(arguments.plot, results.plots(network, test))
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    network = grey_network_of(arguments.model)
+    network = grey_reader_of(arguments.model)
     code = 0
     answers: list[dict[str, Any]] = []
     for path in arguments.images:
@@ -131,10 +135,9 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _summary(arguments: argparse.Namespace) -> None:
     if arguments.model is not None:
-        network = network_of(arguments.model)
+        print(reader_of(arguments.model).summary())
     else:
-        network = LeNet5(NETWORKS[arguments.architecture or LENET5_1998.name])
-    print(network.summary())
+        print(LeNet5(NETWORKS[arguments.architecture or LENET5_1998.name]).summary())
 
 
 def _info(arguments: argparse.Namespace) -> None:

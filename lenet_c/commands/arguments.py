@@ -13,6 +13,7 @@ from lenet_c.catalogue import SETS
 from lenet_c.commands.draw import KINDS
 from lenet_c.cpu import MAX_THREADS
 from lenet_c.distort import DISTORTIONS
+from lenet_c.ensemble import MOST
 from lenet_c.folders import FORMS, TABLE
 from lenet_c.layers import ACTIVATIONS
 from lenet_c.losses import LOSSES
@@ -24,6 +25,7 @@ from lenet_c.strips import VIEWS
 Command = Callable[[argparse.Namespace], "int | None"]
 
 MODEL = "file that train saved; or mnist, mnist-modern or strings, which come with the library"
+READER = "file that train saved; or mnist, mnist-modern, strings or committee: with the library"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -199,6 +201,25 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     option("--weight-decay", type=_number, metavar="DECAY", help="decoupled")
     option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
     option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
+    together = train.add_mutually_exclusive_group()
+    together.add_argument(
+        "--committee",
+        type=_whole(2, MOST),
+        metavar="N",
+        help="train N networks, of seeds from --seed on, whose outputs are added",
+    )
+    together.add_argument(
+        "--boost",
+        action="store_true",
+        help="train three whose outputs are added: the second on what the first gets wrong, the "
+        "third on what these two disagree on; implies --distort",
+    )
+    together.add_argument(
+        "--distil",
+        type=_path,
+        metavar="MODEL",
+        help="train a network to answer as a committee, or another network; implies --distort",
+    )
     option(
         "--strings",
         action="store_true",
@@ -241,13 +262,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     option("--quiet", action="store_true", help="report only the result, not the progress")
 
     evaluate = command("evaluate", "test a saved network")
-    evaluate.add_argument("model", help=MODEL)
+    evaluate.add_argument("model", help=READER)
     _add_data(evaluate)
     _add_plot(evaluate)
     _add_threads(evaluate)
 
     predict = command("predict", "read pictures of one character each")
-    predict.add_argument("model", help=MODEL)
+    predict.add_argument("model", help=READER)
     predict.add_argument(
         "images",
         nargs="+",
@@ -305,7 +326,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_threads(read)
 
     export = command("export", "write a network in a form that other programs read")
-    export.add_argument("model", help=MODEL)
+    export.add_argument("model", help=READER)
     export.add_argument("--onnx", type=_path, metavar="FILE", help="as an ONNX graph, opset 17")
     export.add_argument("--c", type=_path, metavar="FILE", help="as one C99 file without libraries")
     export.add_argument(
@@ -357,7 +378,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     summary = command("summary", "show a network's layers")
     either = summary.add_mutually_exclusive_group()
-    either.add_argument("model", nargs="?", help=MODEL)
+    either.add_argument("model", nargs="?", help=READER)
     _add_architecture(either)
 
     command("info", "show version, processor, instruction set and threads")

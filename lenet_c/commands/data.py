@@ -13,6 +13,7 @@ from lenet_c import checks, datasets
 from lenet_c.catalogue import SETS
 from lenet_c.classes import DIGITS, names_or_digits, shortened
 from lenet_c.commands.errors import one_line
+from lenet_c.ensemble import Ensemble
 from lenet_c.folders import TABLE
 from lenet_c.model import LeNet5
 
@@ -76,9 +77,9 @@ def training_data(arguments: argparse.Namespace) -> Data:
     return Data(name, names, pictures, validation, test, stand_ins)
 
 
-def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
+def test_data(network: LeNet5 | Ensemble, arguments: argparse.Namespace) -> tuple[str, Split]:
     """Give what a network is tested with, labelled by the classes as it has them."""
-    classes = network.architecture.characters
+    classes = network._architecture.characters
     names = names_or_digits(network.class_names, classes)
     if is_pictures(arguments):
         if names is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
-from lenet_c.commands import results, strings
+from lenet_c.commands import committees, results, strings
 from lenet_c.commands.data import Data, training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
@@ -67,6 +67,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.steps is not None:
         raise ValueError("--steps is for strings, want --epochs")
+    committees.check(arguments)
+    if (arguments.boost or arguments.distil is not None) and arguments.distort is None:
+        arguments.distort = True
     _trainer(base, _recipe(base, arguments), arguments)
     data = training_data(arguments)
     network = _for_classes(base, data, arguments)
@@ -79,6 +82,9 @@ def run(arguments: argparse.Namespace) -> None:
         epochs = recipe.digits_epochs if data.name == "digits" else recipe.epochs
     elif epochs is None:
         epochs = recipe.passes(len(images))
+    if committees.is_asked(arguments):
+        committees.train(network, dataclasses.replace(recipe, epochs=epochs), data, arguments)
+        return
     print(
         f"training {network.architecture.name} ({network.n_parameters:,} parameters) on "
         f"{data.name}: {len(images):,} images, {epochs} epochs\n"
@@ -141,6 +147,11 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
     """Give the network to begin with, whatever its classes are."""
     if arguments.start is None:
         architecture = NETWORKS[arguments.architecture or LENET5_1998.name]
+        if architecture.image_shape[0] > 1:
+            raise ValueError(
+                f"--architecture {architecture.name}: it reads colours, and this command's pictures "
+                "are grey, want lenet_c.recipes.CIFAR in Python"
+            )
         if arguments.codes is not None and architecture.code_length is None:
             raise ValueError(f"--codes is for RBF outputs, and {architecture.name} has none")
         if arguments.activation is not None:
