@@ -1099,6 +1099,10 @@ def test_a_killed_training_ends_as_if_it_had_not_been(pictures, tmp_path, option
     ("arguments", "words"),
     [
         (["--from", "mnist", "--architecture", "lenet5-28"], ["--architecture is for a new"]),
+        (
+            ["--architecture", "lenet-cifar"],
+            ["lenet-cifar: it reads colours", "want lenet_c.recipes.CIFAR"],
+        ),
         (["--from", "mnist", "--activation", "relu"], ["--activation is for a new network"]),
         (["--from", "none.npz"], ["none.npz: No such file"]),
         (["--freeze", "C9"], ["freeze: got 'C9'"]),

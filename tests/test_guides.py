@@ -18,7 +18,20 @@ import test_interchange_guide
 import test_recipes
 
 from bench import chart
-from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, LeNet5, catalogue, cli, codes, datasets
+from lenet_c import (
+    LENET5_28,
+    LENET5_MAX,
+    LENET5_MODERN,
+    LENET_3X3,
+    LENET_CAFFE,
+    LENET_CIFAR,
+    LENET_D2L,
+    LeNet5,
+    catalogue,
+    cli,
+    codes,
+    datasets,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -168,6 +181,10 @@ def test_the_table_of_networks():
         ("LENET5_MODERN", LENET5_MODERN),
         ("LENET5_28", LENET5_28),
         ("LENET_3X3", LENET_3X3),
+        ("LENET5_MAX", LENET5_MAX),
+        ("LENET_D2L", LENET_D2L),
+        ("LENET_CAFFE", LENET_CAFFE),
+        ("LENET_CIFAR", LENET_CIFAR),
     ):
         assert (
             f" | {network.n_parameters:,} |"

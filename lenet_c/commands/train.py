@@ -149,8 +149,8 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
         architecture = NETWORKS[arguments.architecture or LENET5_1998.name]
         if architecture.image_shape[0] > 1:
             raise ValueError(
-                f"--architecture {architecture.name}: it reads colours, and this command's pictures "
-                "are grey, want lenet_c.recipes.CIFAR in Python"
+                f"--architecture {architecture.name}: it reads colours, and this command's "
+                "pictures are grey, want lenet_c.recipes.CIFAR in Python"
             )
         if arguments.codes is not None and architecture.code_length is None:
             raise ValueError(f"--codes is for RBF outputs, and {architecture.name} has none")
