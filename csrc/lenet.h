@@ -340,6 +340,10 @@ typedef struct lenet_loss {
      * same. Mean losses and their derivatives are then sums of an image's times its weight, divided by the
      * sum of the weights: an image of weight 0 might as well not be there. */
     const double *weights;
+    /* Each class's probability, [n][classes], indexed as the labels are; NULL: 1 of the label's. None is
+     * negative, and an image's add up to 1. The loss is the mean by them of the losses of single labels
+     * (of linear outputs the squared error is that to 2 t - 1); labels then count errors alone. */
+    const double *targets;
 } lenet_loss;
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet_c import (
         codes,
+        committee,
         criteria,
         datasets,
         decoding,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.ensemble import Ensemble
     from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
     from lenet_c.headers import get_include
@@ -89,6 +91,7 @@ __all__ = [
     "Dense",
     "Distortion",
     "EarlyStopping",
+    "Ensemble",
     "Evaluation",
     "History",
     "InputWarning",
@@ -106,6 +109,7 @@ __all__ = [
     "Subsample",
     "Trainer",
     "codes",
+    "committee",
     "cpu_info",
     "criteria",
     "datasets",
@@ -140,6 +144,7 @@ _LATE = {
     **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping"), "callbacks"),
     "CompiledLeNet5": "compiled",
     "Distortion": "distort",
+    "Ensemble": "ensemble",
     "History": "history",
     "get_include": "headers",
     "InputWarning": "inputs",
@@ -164,8 +169,19 @@ _LATE = {
     "Trainer": "trainer",
 }
 _MODULES = (
-    *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "headers", "history"),
+    *("architecture", "architectures", "callbacks", "codes", "committee"),
+    *("compiled", "cpu", "criteria"),
+    *(
+        "datasets",
+        "decoding",
+        "distort",
+        "ensemble",
+        "estimator",
+        "export",
+        "graphs",
+        "headers",
+        "history",
+    ),
     *("inputs", "kernels", "layers", "lines", "losses", "memory", "model", "networks"),
     *("optimizers", "patterns", "plot", "preprocess", "recipes", "rejection", "serialization"),
     *("tables", "trainer", "weights"),

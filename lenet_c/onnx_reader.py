@@ -49,6 +49,8 @@ def load(
     if not model.graph.node or not model.graph.output:
         raise ModelFileError(f"{name}: not an ONNX model (it has no graph)")
     try:
+        if any(entry.key == "networks" for entry in model.metadata_props):
+            raise ValueError("a committee; want the file of one of its networks")
         about = _metadata(model)
         network = _as_written(model, about)
         if network is None:
@@ -121,7 +123,7 @@ def _as_written(model: Any, about: dict[str, Any]) -> LeNet5 | None:
 
 def _take_over(network: LeNet5, about: dict[str, Any]) -> None:
     """Set what the metadata say of names and calibration."""
-    model_file._take_over(network, about, None)
+    model_file.take_over(network, about, None)
     if isinstance(about.get("notes"), dict):
         network.notes = about["notes"]
     if "learnt_from" in about:

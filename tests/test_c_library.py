@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import lenet_c
-from lenet_c import LeNet5, datasets, headers, model_file
+from lenet_c import Ensemble, LeNet5, datasets, headers, model_file
 from tests.fuzz import files, native
 from tests.fuzz.files import networks, packed
 
@@ -106,6 +106,14 @@ def test_c_reads_what_comes_with_the_library(name):
         images = datasets.digits()[1][0][:40]
         assert np.array_equal(native.forward(net, images), python.forward(images, num_threads=1))
     assert native.from_path(str(file)) == native.OK
+
+
+def test_c_refuses_a_committees_file():
+    file = io.BytesIO()
+    Ensemble([LeNet5()]).save(file)
+    with native.loaded(file.getvalue()) as (status, net):
+        assert status == native.BAD_FILE
+        assert net is None
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)

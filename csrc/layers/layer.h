@@ -67,8 +67,8 @@ typedef struct layer_call {
     int add;                           /* whether those of parameters are added or set: on maps in */
     float *dweights, *dbiases;         /* lanes they are always added, [weight][lane]; NULL: none */
     const float *x, *codes;            /* curvature: input and weights as they are, not their squares; */
-    const int32_t *labels;             /* of each image its label, -1 for lanes without one, */
-    const double *image_weights;       /* what it counts, */
+    const double *image_weights;       /* what each image counts, -1 for lanes without one, */
+    const double *targets;             /* [image][class] what the loss asks for, */
     const double *probabilities;       /* [image][class] of the layer that gives penalties, and by what */
     double scale;                      /* the loss multiplies those */
     lenet_watch *watch;
