@@ -145,7 +145,9 @@ def _sha256(path: str) -> str:
 # ---- the pictures ----
 
 LARGE = 40  # rows of a capital letter as it is drawn, at least; smaller ones are made of it
-ON_LINE = 0.75  # of the pictures: these are cut from a line that is known
+ON_LINE = 0.8  # of the pictures: these are cut from a line that is known
+ALONE = "".join(c for c in codes.CHARACTERS if c.isalnum() or c in "!#$%&()*+/<=>?@[\\]{}")
+"""Characters that are told without the line, too, but for their size: no dots, strokes or dashes."""
 
 
 class Drawn(NamedTuple):
@@ -302,7 +304,7 @@ def pictures(
     -------
     images : uint8 array (N, 28, 28)
         What `preprocess.character` makes of the pictures. Those that it refuses are left out,
-        which happens where no line is known.
+        which happens where no line is known; then there are only those of `ALONE`.
     labels : int64 array (N,)
         Places in `codes.CHARACTERS`.
     known : bool array (N,)
@@ -315,7 +317,9 @@ def pictures(
         for _ in range(times if isinstance(times, int) else times[k]):
             for label, character in enumerate(codes.CHARACTERS):
                 drawn = draw(path, character, rng, plain=plain)
-                is_known = character == " " or rng.random() < on_line
+                is_known = rng.random() < on_line or (on_line > 0 and character not in ALONE)
+                if not is_known and character not in ALONE:
+                    continue
                 try:
                     image = preprocess.character(
                         drawn.picture, line=drawn.line if is_known else None
