@@ -103,7 +103,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     answers: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
-            image = _character(path)
+            image = _character(path, arguments.line)
         except (MemoryError, OSError, ValueError) as error:
             # the other pictures are read all the same
             code = 2
@@ -123,11 +123,11 @@ def _predict(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _character(path: str) -> NDArray[np.uint8]:
+def _character(path: str, line: tuple[float, float] | None) -> NDArray[np.uint8]:
     try:
-        return preprocess.character(path)
+        return preprocess.character(path, line=line)
     except ValueError as error:
-        text = str(error)
+        text = str(error).replace("line: ", "--line: ", line is not None)
         raise ValueError(
             f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
         ) from None

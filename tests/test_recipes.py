@@ -35,7 +35,7 @@ def test_pretrained_gives_a_network_of_its_own_each_time():
 
 @pytest.mark.parametrize("name", ["emnist", "", "../mnist"])
 def test_an_unknown_name_tells_the_known_ones(name):
-    known = "mnist, mnist-modern, strings"
+    known = "mnist, mnist-modern, printed, strings"
     with pytest.raises(ValueError, match=rf"^name: got .*, want one of {known}(;.*)?$"):
         LeNet5.pretrained(name)
 
