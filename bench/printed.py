@@ -73,10 +73,8 @@ class Tested:
 
     def __init__(self, network: LeNet5, fonts: Sequence[recipe.Font], **settings: Any) -> None:
         paths = recipe.find(fonts)
-        each = [recipe.pictures([path], seed=k, **settings) for k, path in enumerate(paths)]
-        self.images = np.concatenate([images for images, _, _ in each])
-        self.labels = np.concatenate([labels for _, labels, _ in each])
-        self.families = np.repeat([font.family for font in fonts], [len(one[1]) for one in each])
+        settings = {"on_line": 1.0, "seed": recipe.TEST_SEED} | settings
+        self.images, self.labels, _ = recipe.pictures(paths, **settings)
         self.answers = network.predict(self.images)
         self.result = recipe.result(self.answers, self.labels)
 
@@ -127,22 +125,22 @@ def tables(network: LeNet5, part: str) -> tuple[dict[str, str], Tested]:
         The degraded pictures.
     """
     fonts = recipe.fonts(part)
-    degraded = Tested(network, fonts, times=recipe.TESTED_ON, on_line=1.0)
+    degraded = Tested(network, fonts, times=recipe.TESTED_ON)
     rows = [
         degraded.row("as they may be found"),
-        Tested(network, fonts, plain=True, on_line=1.0).row("black on white, 32 pixels high"),
+        Tested(network, fonts, plain=True).row("black on white, 32 pixels high"),
         Tested(network, fonts, on_line=0.0).row("as they may be found, no line given"),
     ]
     figures = markdown(("pictures", "number", "right", "right, groups as one"), rows) + "\n"
     right = degraded.answers == degraded.labels
     alike = recipe.merged(degraded.answers) == recipe.merged(degraded.labels)
+    families = [font.family for font in fonts]
+    each = np.repeat(families, len(right) // len(families))  # as many pictures in each file
     by_family = []
-    for family in sorted(set(degraded.families.tolist()), key=str.lower):
-        own = degraded.families == family
-        files = sum(font.family == family for font in fonts)
-        shares = f"{right[own].mean():.1%}", f"{alike[own].mean():.1%}"
-        by_family.append([family, str(files), *shares])
-    families = markdown(("family", "files", "right", "groups as one"), by_family) + "\n"
+    for family in dict.fromkeys(families):
+        shares = (f"{given[each == family].mean():.1%}" for given in (right, alike))
+        by_family.append([family, str(families.count(family)), *shares])
+    by_families = markdown(("family", "files", "right", "groups as one"), by_family) + "\n"
     per = degraded.result.pictures / len(codes.CHARACTERS)
     pairs = []
     for n, one, other in confusions(degraded.result.confusion)[:LISTED]:
@@ -150,7 +148,7 @@ def tables(network: LeNet5, part: str) -> tuple[dict[str, str], Tested]:
         names = code(codes.CHARACTERS[one]), code(codes.CHARACTERS[other])
         pairs.append([f"{names[0]} as {names[1]}", f"{there:.1%}", f"{back:.1%}", str(n)])
     listed = markdown(("confusion", "so", "the other way", "pictures"), pairs) + "\n"
-    return {"figures": figures, "families": families, "confusions": listed}, degraded
+    return {"figures": figures, "families": by_families, "confusions": listed}, degraded
 
 
 def sheet(tested: Tested) -> Any:

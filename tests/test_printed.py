@@ -43,7 +43,7 @@ def test_a_block_of_pixels_becomes_one():
     """A character of whole blocks of 3x3 pixels: each becomes a pixel, and nothing else does."""
     rng = np.random.default_rng(0)
     small = np.zeros((28, 28), np.uint8)
-    small[5:21, 8:20] = rng.integers(0, 2, (16, 12))
+    small[5:21, 8:20] = rng.random((16, 12)) < 0.2
     small[5:21] = np.maximum(small[5:21], small[5:21, ::-1])  # its mass is in the middle
     picture = np.kron(255 - 255 * small, np.ones((3, 3), np.uint8))
     np.testing.assert_array_equal(
@@ -64,9 +64,7 @@ def test_size_and_height_are_kept():
     assert comma[0] > 16 > quote[1]
     assert rows_of(form("p"))[1] > 23
     for pair in ("cC", "oO", "sS", "vV", "wW", "xX", "zZ", ",'"):
-        one, other = (preprocess.character(plain(c).picture) for c in pair)
-        near = np.abs(one.astype(int) - other).mean()
-        assert np.abs(form(pair[0]).astype(int) - form(pair[1])).mean() > max(5, near), pair
+        assert np.abs(form(pair[0]).astype(int) - form(pair[1])).mean() > 5, pair
 
 
 @pytest.mark.parametrize("character", "agHM%@.:\"|'-_")
@@ -190,9 +188,7 @@ def test_pictures_are_drawn_by_the_seed_alone():
         np.testing.assert_array_equal(one, other, strict=True)
     # a font's pictures do not depend on those before it
     more = recipe.pictures([BOLD, BOLD], seed=3)
-    n = np.count_nonzero(np.cumsum(first[1] == 0) < 2) if first[1][0] == 0 else 0
-    assert n
-    assert (more[0][-20:] == first[0][-20:]).all()
+    np.testing.assert_array_equal(more[0][-60:], first[0][-60:])
     assert not np.array_equal(first[0], recipe.pictures([DEJAVU, BOLD], seed=4)[0])
 
 

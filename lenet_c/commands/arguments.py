@@ -21,7 +21,9 @@ from lenet_c.strips import VIEWS
 
 Command = Callable[[argparse.Namespace], "int | None"]
 
-MODEL = "file that train saved; or mnist, mnist-modern, printed or strings, which come with the library"
+MODEL = (
+    "file that train saved; or mnist, mnist-modern, printed or strings, which come with the library"
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -58,9 +58,7 @@ class Characters:
     reasons: list[str | None]
 
 
-def character(
-    image: Picture, *, line: tuple[float, float] | None = None
-) -> npt.NDArray[np.uint8]:
+def character(image: Picture, *, line: tuple[float, float] | None = None) -> npt.NDArray[np.uint8]:
     """Find the one character that a picture shows, and bring it into MNIST's form.
 
     Rules, squares, frames, cell borders, underlines, creases, shadows, stains, what lies around
@@ -162,14 +160,13 @@ def characters(
     )
     if isinstance(pictures, (str, bytes, os.PathLike)):
         raise TypeError("pictures: got one picture, want several, as [picture]")
-    lines: Callable[[int], tuple[float, float] | None] = lambda k: None
     if line is not None:
         pictures = list(pictures)
         lines = _lines_of(line, len(pictures))
 
     def one(k: int, picture: Picture) -> npt.NDArray[np.uint8] | str:
         try:
-            return character(picture, line=lines(k))
+            return character(picture, line=None if line is None else lines(k))
         except (ValueError, OSError) as error:
             return str(error).removeprefix("image: ")
         except TypeError as error:
@@ -187,9 +184,7 @@ def characters(
     return Characters(images, np.array([why is not None for why in reasons], bool), reasons)
 
 
-def _lines_of(
-    line: npt.ArrayLike, pictures: int
-) -> Callable[[int], tuple[float, float] | None]:
+def _lines_of(line: npt.ArrayLike, pictures: int) -> Callable[[int], tuple[float, float]]:
     """Check the lines of so many pictures, and give what tells that of each."""
     from lenet_c.preprocess._printed import checked_line
 

@@ -147,7 +147,7 @@ def _sha256(path: str) -> str:
 LARGE = 40  # rows of a capital letter as it is drawn, at least; smaller ones are made of it
 ON_LINE = 0.8  # of the pictures: these are cut from a line that is known
 ALONE = "".join(c for c in codes.CHARACTERS if c.isalnum() or c in "!#$%&()*+/<=>?@[\\]{}")
-"""Characters that are told without the line, too, but for their size: no dots, strokes or dashes."""
+"""Characters that are told without the line, but for their size: no dots, strokes or dashes."""
 
 
 class Drawn(NamedTuple):
@@ -187,7 +187,7 @@ def draw(path: str, character: str, rng: np.random.Generator, *, plain: bool = F
     Drawn
     """
     height = 32.0 if plain else float(np.exp(rng.uniform(np.log(10), np.log(44))))
-    times = max(1, -(-LARGE // int(height)))
+    times = 1 if plain else max(1, -(-LARGE // int(height)))
     font = _opened(path, max(4, round(height * times / _capital(path))))
     capital = _capital(path) * font.size  # rows, as drawn
     margins = np.full(4, 0.2) if plain else rng.uniform(0.04, 0.5, 4)
@@ -197,7 +197,8 @@ def draw(path: str, character: str, rng: np.random.Generator, *, plain: bool = F
     ink = _warped(ink, capital, baseline, rng)
     small, line = _smaller(ink, times, (top, baseline))
     shift = rng.normal(0, 0.02 * capital / times, 2)
-    return Drawn(_photographed(small, capital / times, rng), (line[0] + shift[0], line[1] + shift[1]))
+    shifted = line[0] + shift[0], line[1] + shift[1]
+    return Drawn(_photographed(small, capital / times, rng), shifted)
 
 
 def _large(
@@ -329,8 +330,8 @@ def pictures(
                 found.append(image)
                 labels.append(label)
                 known.append(is_known)
-    shape = (len(found), 28, 28)
-    return np.array(found, np.uint8).reshape(shape), np.array(labels, np.int64), np.array(known, bool)
+    images = np.array(found, np.uint8).reshape(len(found), 28, 28)
+    return images, np.array(labels, np.int64), np.array(known, bool)
 
 
 # ---- the network ----
@@ -342,7 +343,7 @@ PICTURES = 12  # of each character, in each family
 CALIBRATED_ON = 4  # pictures of each character, in each file
 TESTED_ON = 2
 REJECTED = 0.01  # of the pictures to calibrate with
-_CALIBRATION, _TEST = 1, 2  # seeds of pictures
+CALIBRATION_SEED, TEST_SEED = 1, 2
 
 RECIPE = Recipe(
     LENET5_1998.with_classes(len(codes.CHARACTERS)),
@@ -469,7 +470,7 @@ def calibration_pictures(paths: Sequence[str]) -> tuple[NDArray[np.uint8], NDArr
     images : uint8 array (N, 28, 28)
     labels : int64 array (N,)
     """
-    images, labels, _ = pictures(paths, CALIBRATED_ON, seed=_CALIBRATION)
+    images, labels, _ = pictures(paths, CALIBRATED_ON, seed=CALIBRATION_SEED)
     return images, labels
 
 
@@ -500,7 +501,7 @@ def evaluate(
     times: int = TESTED_ON,
     on_line: float = 1.0,
     plain: bool = False,
-    seed: int = _TEST,
+    seed: int = TEST_SEED,
     num_threads: int | None = None,
 ) -> Result:
     """Read pictures drawn in some fonts.
