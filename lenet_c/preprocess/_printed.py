@@ -27,17 +27,17 @@ PEAK = 1.15  # strokes are full in the middle, as MNIST's are
 MAX_ROW = 1e6
 
 
-def checked_line(argument: str, line: object) -> tuple[float, float]:
+def checked_line(argument: str, line: Any) -> tuple[float, float]:
     """Give where a line's capital letters begin and where they stand, as two floats."""
     try:
-        top, baseline = line  # type: ignore[misc]
+        given_top, given_baseline = line
     except (TypeError, ValueError):
         raise TypeError(
             f"{argument}: got {checks.short(line)}, want (top, baseline): the rows of the "
             "picture where capital letters begin and where they stand"
         ) from None
-    top = checks.real(argument, top, -MAX_ROW, MAX_ROW, "both")
-    baseline = checks.real(argument, baseline, -MAX_ROW, MAX_ROW, "both")
+    top = checks.real(argument, given_top, -MAX_ROW, MAX_ROW, "both")
+    baseline = checks.real(argument, given_baseline, -MAX_ROW, MAX_ROW, "both")
     if baseline - top < 1:
         raise ValueError(
             f"{argument}: got ({top:g}, {baseline:g}), want (top, baseline), the baseline at least "
@@ -91,7 +91,8 @@ def on_line(
             f"line: the picture's ink lies beyond the line ({top:g}, {baseline:g}), want (top, "
             "baseline) in rows of the picture"
         )
-    return np.rint(np.minimum(small * (PEAK / small.max()), 1) * 255).astype(np.uint8)
+    out[...] = np.rint(np.minimum(small * (PEAK / small.max()), 1) * 255)
+    return out
 
 
 def _ink(grey: npt.NDArray[np.float32], capital: float) -> npt.NDArray[np.float32] | None:

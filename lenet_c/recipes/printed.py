@@ -215,7 +215,8 @@ def _large(
     sheet = Image.new("L", (int(size[0]), int(size[1])))
     baseline = int(room[2]) - top
     ImageDraw.Draw(sheet).text((int(room[0]) - left, baseline), character, 255, font, anchor="ls")
-    return np.asarray(sheet, np.float32) / 255, (baseline - capital, float(baseline))
+    ink: NDArray[np.float32] = np.asarray(sheet, np.float32) / np.float32(255)
+    return ink, (baseline - capital, float(baseline))
 
 
 def _warped(
@@ -262,14 +263,15 @@ def _smaller(
 
 
 def _photographed(
-    ink: NDArray[np.float32], capital: float, rng: np.random.Generator
+    ink: NDArray[np.floating[Any]], capital: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Blur it, print it in grey on grey and add noise."""
     from PIL import Image, ImageFilter
 
     if rng.random() < 0.5:
         blur = ImageFilter.GaussianBlur(float(rng.uniform(0, 0.06)) * capital)
-        ink = np.asarray(Image.fromarray(np.rint(255 * ink).astype(np.uint8)).filter(blur)) / 255
+        sheet = Image.fromarray(np.rint(255 * ink).astype(np.uint8)).filter(blur)
+        ink = np.asarray(sheet) / 255
     black, white = (0, 255) if rng.random() < 0.3 else (rng.uniform(0, 90), rng.uniform(170, 255))
     if rng.random() < 0.1:
         black, white = white, black
@@ -454,7 +456,8 @@ def merged(labels: ArrayLike) -> NDArray[np.int64]:
     for group in SAME:
         places = [codes.CHARACTERS.index(character) for character in group]
         first[places] = places[0]
-    return first[np.asarray(labels)]
+    one: NDArray[np.int64] = first[np.asarray(labels)]
+    return one
 
 
 def calibration_pictures(paths: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
