@@ -278,7 +278,8 @@ def _photographed(
     grey = white + (black - white) * ink
     if rng.random() < 0.4:
         grey = grey + rng.normal(0, rng.uniform(0, 0.1) * abs(white - black), ink.shape)
-    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+    return picture
 
 
 def pictures(
@@ -350,10 +351,10 @@ CALIBRATION_SEED, TEST_SEED = 1, 2
 RECIPE = Recipe(
     LENET5_1998.with_classes(len(codes.CHARACTERS)),
     loss="map",
-    optimizers={"adam": Adam(6e-3, schedule="one_cycle", weight_decay=0.01)},
+    optimizers={"adam": Adam(0.01, schedule="one_cycle", weight_decay=0.01)},
     batch_size=128,
-    epochs=60,
-    distortion=Distortion(translation=0.7, scaling=0.03, squeezing=0.06, shearing=0.1, rotation=2),
+    epochs=40,
+    distortion=Distortion(translation=0.4, scaling=0.02, squeezing=0.04, shearing=0.06, rotation=1),
     j=8.0,
     temperature=10.0,
 )
