@@ -23,7 +23,7 @@ from lenet_c.distort import Distortion
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998
 from lenet_c.optimizers import Adam
-from lenet_c.recipes.recipe import Recipe
+from lenet_c.recipes.recipe import Recipe, round_weights
 from lenet_c.rejection import Rejection
 
 if TYPE_CHECKING:
@@ -426,7 +426,7 @@ def train(
 def finish(
     network: LeNet5, images: ArrayLike, labels: ArrayLike, *, num_threads: int | None = None
 ) -> None:
-    """Round a network's weights to float16, and calibrate it by pictures in other families.
+    """Round a network's weights as what is shipped, and calibrate it by pictures in other families.
 
     Parameters
     ----------
@@ -435,7 +435,7 @@ def finish(
         As of `train`.
     num_threads : int, optional
     """
-    network.parameters = network.parameters.astype(np.float16)
+    round_weights(network)
     network.calibrate(images, labels, reject=None, num_threads=num_threads)
     penalty = network.forward(images, num_threads=num_threads).min(axis=1)
     network.rejection = Rejection(penalty=float(np.quantile(penalty, 1 - REJECTED)))
