@@ -28,7 +28,7 @@ def test_pretrained_is_what_the_recipe_says(name, architecture):
     assert 0 < network.notes["test_error_rate"] < 0.007
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, "strings"])
+@pytest.mark.parametrize("name", [*SHIPPED, "printed", "strings"])
 def test_shipped_weights_pack_well(name):
     network = LeNet5.pretrained(name)
     before = network.parameters.copy()

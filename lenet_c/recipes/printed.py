@@ -362,7 +362,7 @@ RECIPE = Recipe(
 
 
 def training_pictures(
-    paths: Sequence[str], families: Sequence[str], *, times: int = PICTURES, seed: int = 0
+    paths: Sequence[str], families: Sequence[str], *, times: int | None = None, seed: int = 0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw what the network learns from: of each family as much, however many files it has.
 
@@ -370,8 +370,8 @@ def training_pictures(
     ----------
     paths, families : sequence of str
         Of each font its file and its family.
-    times : int
-        How often each character, in each family.
+    times : int, optional
+        How often each character, in each family; `PICTURES` by default.
     seed : int
 
     Returns
@@ -379,7 +379,8 @@ def training_pictures(
     images : uint8 array (N, 28, 28)
     labels : int64 array (N,)
     """
-    each = [-(-times // families.count(family)) for family in families]
+    wanted = PICTURES if times is None else times
+    each = [-(-wanted // families.count(family)) for family in families]
     images, labels, _ = pictures(paths, each, seed=seed)
     return images, labels
 
@@ -419,7 +420,7 @@ def train(
     network = LeNet5(recipe.architecture, seed=seed, codes=codes.ASCII)
     trainer = recipe.trainer(network, seed=seed, num_threads=num_threads)
     trainer.fit(images, labels, epochs or recipe.epochs, verbose=verbose)
-    network.class_names = codes.CHARACTERS
+    network.class_names = tuple(codes.CHARACTERS)
     return network
 
 
