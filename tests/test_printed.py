@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib")
 import matplotlib
 from PIL import Image
 
+from bench import printed as figures
 from lenet_c import LENET5_1998, LeNet5, cli, codes, preprocess
 from lenet_c.recipes import printed as recipe
 
@@ -318,6 +319,34 @@ def test_figures_are_as_documented(shipped):
     row = re.search(r"^\| as they may be found \| [\d,]+ \| ([\d.]+)% \| ([\d.]+)% \|$", page, re.M)
     assert float(row[1]) / 100 == pytest.approx(shipped.notes["right"], abs=0.003)
     assert float(row[2]) / 100 == pytest.approx(shipped.notes["right_merged"], abs=0.003)
+
+
+def test_confusions_are_of_both_ways():
+    confusion = np.diag(np.full(95, 9))
+    confusion[5, 3], confusion[3, 5], confusion[7, 1] = 4, 1, 2
+    assert figures.confusions(confusion) == [(5, 5, 3), (2, 7, 1)]
+
+
+def without_tables(page):
+    return re.sub(r"(<!-- (\w+) -->\n).*?(<!-- end of \2 -->)", r"\1\3", page, flags=re.S)
+
+
+@pytest.mark.usefixtures("two_fonts")
+def test_the_figures_are_put_into_the_page(tmp_path, capsys):
+    page = PAGE.read_text(encoding="utf-8")
+    empty = without_tables(page)
+    (tmp_path / PAGE.name).write_text(empty, encoding="utf-8")
+    figures.main(["--write", "--output", str(tmp_path)])
+    said = capsys.readouterr().out
+    written = (tmp_path / PAGE.name).read_text(encoding="utf-8")
+    assert re.search(r"^\| as they may be found \| 380 \| [\d.]+% \| [\d.]+% \|$", written, re.M)
+    assert re.search(r"^\| DejaVu \| 2 \| [\d.]+% \| [\d.]+% \|$", written, re.M)
+    for row in re.findall(r"^\|.*$", said, re.M):
+        assert row in written
+    assert (
+        re.sub(r"(<!-- (\w+) -->\n).*?(<!-- end of \2 -->)", r"\1\3", written, flags=re.S) == empty
+    )
+    assert Image.open(tmp_path / figures.SHEET.name).size[0] > 500
 
 
 @pytest.mark.parametrize("character", 'Aag4,";')
