@@ -84,11 +84,11 @@ def test_polarity_grey_levels_and_the_pictures_size_change_little(character):
         assert np.abs(found - wanted).mean() < 3
 
 
-@pytest.mark.parametrize("level", [0, 80, 255])
-def test_no_ink_is_a_space(level, rng):
+@pytest.mark.parametrize(("level", "noise"), [(0, 6), (80, 6), (128, 60), (255, 6)])
+def test_no_ink_is_a_space(level, noise, rng):
     blank = np.full((40, 30), level, np.uint8)
     assert not preprocess.character(blank, line=(5, 30)).any()
-    noisy = np.clip(level + rng.normal(0, 6, blank.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(level + rng.normal(0, noise, blank.shape), 0, 255).astype(np.uint8)
     assert not preprocess.character(noisy, line=(5, 30)).any()
     assert not preprocess.character(np.zeros((1, 1), np.uint8), line=(0, 1)).any()
 
