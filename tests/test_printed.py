@@ -346,7 +346,8 @@ def test_the_figures_are_put_into_the_page(tmp_path, capsys):
     assert (
         re.sub(r"(<!-- (\w+) -->\n).*?(<!-- end of \2 -->)", r"\1\3", written, flags=re.S) == empty
     )
-    assert Image.open(tmp_path / figures.SHEET.name).size[0] > 500
+    with Image.open(tmp_path / figures.SHEET.name) as drawn:
+        assert drawn.size[0] > 500
 
 
 @pytest.mark.parametrize("character", 'Aag4,";')
