@@ -99,7 +99,10 @@ def character(image: Picture, *, line: tuple[float, float] | None = None) -> npt
     if line is not None:
         from lenet_c.preprocess._printed import checked_line, on_line
 
-        return on_line(given, *range_of(given), checked_line("line", line))
+        line = checked_line("line", line)
+        white, black = range_of(given)
+        with np.errstate(all="ignore"):  # as below
+            return on_line(given, white, black, line)
     if (as_it_is := _mnist_like(given)) is not None:
         return as_it_is
     white, black = range_of(given)

@@ -120,7 +120,7 @@ def _ink(grey: npt.NDArray[np.float32], capital: float) -> npt.NDArray[np.float3
         return None
     near = _finding.grown(large[pieces], max(1, round(capital / 16)))
     ink: npt.NDArray[np.float32] = np.clip(((paper - grey) / level - 0.1) / 0.85, 0, 1) * near
-    return ink if ink.any() else None
+    return ink if ink.any() and np.isfinite(ink).all() else None
 
 
 def _seen(middles: Rows, step: float, size: int) -> Rows:
