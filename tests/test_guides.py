@@ -283,6 +283,8 @@ def test_guide(name, tmp_path):
         assert output.startswith("(32, ")
         assert output.rstrip().endswith("to white)']")
         assert output.count("(32, ") == 4
+    if name == "printed":
+        assert output == "cC,'Baseline\n"
     if name == "own_pictures":
         assert error_rate(output) < 50
         assert "('A', 'B', 'C')" in output
@@ -358,7 +360,7 @@ def ones_own(folder, images, labels):
             (folder / data / name).mkdir(parents=True)
             for k, picture in enumerate(pictures):
                 image.fromarray(picture).save(folder / data / name / f"{k}.png")
-    for name in ("new.png", "seven.png"):
+    for name in ("new.png", "seven.png", "x.png"):
         image.fromarray(large[1][0]).save(folder / name)
     random = np.random.default_rng(0)
     for data in ("fields", "other-fields"):
