@@ -178,7 +178,14 @@ class Updates:
         self._prepare(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
 
-    def apply(self, gradient: ArrayLike, n_images: int, *, rate: float | None = None) -> None:
+    def apply(
+        self,
+        gradient: ArrayLike,
+        n_images: int,
+        *,
+        rate: float | None = None,
+        images: ArrayLike | None = None,
+    ) -> None:
         """Make one update by a gradient that was computed elsewhere.
 
         It is what data-parallel training ends each step with (docs/scale.md): every process has
@@ -194,6 +201,9 @@ class Updates:
         rate : float, optional
             Of this update, `optimizer.rate(step, n_steps, epoch)` where there is a schedule. None:
             the optimizer's rate without its schedule.
+        images : as for `step`, optional
+            Those that the gradient is of, or some of them: what they look like is recorded in the
+            network, as `step` does.
 
         Raises
         ------
@@ -223,6 +233,8 @@ class Updates:
                 f"gradient: shape {values.shape}, want ({self.network.n_parameters},), one for "
                 "each parameter"
             )
+        if images is not None:
+            _core.Samples(self.network._network, images, learn=LOOKS_OF_STEP)
         turns = self.network._turns
         if turns.asked:
             turns.give_way()

@@ -478,7 +478,9 @@ def test_blocks_gradients_applied_are_a_step(
             parts.network.loss_and_gradient(images[k : k + 32], labels[k : k + 32])[1]
             for k in range(first, first + n, 32)
         ]
-        parts.apply(added_in_pairs(gradients) / np.float32(blocks), n)
+        some = images[first : first + n]
+        parts.apply(added_in_pairs(gradients) / np.float32(blocks), n, images=some)
+    assert parts.network.learnt_from == whole.network.learnt_from
     assert parts.network.parameters.tobytes() == whole.network.parameters.tobytes()
     assert (parts.network["C1.weight"] == LeNet5(seed=3)["C1.weight"]).all()
     assert pickle.dumps(parts._state) == pickle.dumps(whole._state)
