@@ -35,7 +35,7 @@ from lenet_c import Adam, LeNet5, Trainer, cpu_info, get_num_threads
 
 PAGE = ROOT / "docs" / "scale.md"
 BEGIN, END = "<!-- python -m bench.scale --write: from here -->", "<!-- to here -->"
-FILES, PER_FILE = 24, 20_000
+FILES, PER_FILE = 12, 20_000
 TASKS = 400
 ROUNDS = 3
 BATCHES = (256, 2048)  # images an update
@@ -57,6 +57,8 @@ class Way:
         Seconds until all workers have answered, and a task that does nothing.
     rate : float
         Pictures a second and core.
+    beside : float
+        Pictures a second beside those of the threads of one process, taken in turns.
     memory : float
         MB a worker: its private memory, and its share of what is shared.
     threads : int
@@ -67,6 +69,7 @@ class Way:
     start: float
     task: float
     rate: float
+    beside: float
     memory: float
     threads: int = 1
 
@@ -184,6 +187,13 @@ RUNNERS = {
 }
 
 
+def timed(call: Callable[[], object]) -> float:
+    """Give the seconds of a call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
 def measure(which: str, folder: Path, cores: int) -> Way:
     """Run a way in this process."""
     runner = RUNNERS[which]
@@ -194,14 +204,13 @@ def measure(which: str, folder: Path, cores: int) -> Way:
         run(nothing, range(cores))
         start = time.perf_counter() - began
         run(read, jobs[: 2 * cores])  # each has loaded the network
-        seconds, empty = [], []
+        here = [(file, cores) for file in files]
+        seconds, alone, empty = [], [], []
+        read(here[0])
         for _ in range(ROUNDS):
-            began = time.perf_counter()
-            run(read, jobs)
-            seconds.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            run(nothing, range(TASKS))
-            empty.append((time.perf_counter() - began) / TASKS)
+            seconds.append(timed(lambda: run(read, jobs)))
+            alone.append(timed(lambda: [read(job) for job in here]))
+            empty.append(timed(lambda: run(nothing, range(TASKS))) / TASKS)
         found = {pid: rest for pid, *rest in run(about, range(4 * cores))}
     workers = [tuple(rest) for rest in found.values()]
     images = sum(len(np.load(file, mmap_mode="r")) for file in files)
@@ -211,6 +220,7 @@ def measure(which: str, folder: Path, cores: int) -> Way:
         start,
         min(empty),
         images / min(seconds) / used,
+        median(other / own for own, other in zip(seconds, alone, strict=True)),
         median(memory for memory, _ in workers),
         max(threads for _, threads in workers),
     )
@@ -260,9 +270,7 @@ def updates(make: Callable[[int], Callable[[], object]]) -> list[float]:
         step()
         times = []
         for _ in range(max(5, 20_000 // batch)):
-            began = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - began)
+            times.append(timed(step))
         found.append(min(times))
     return found
 
@@ -327,17 +335,17 @@ def number(value: float) -> str:
 
 
 def inference(ways: dict[str, Way], cores: int) -> str:
-    alone = ways["threads"].rate * cores
     rows = []
     for which, way in ways.items():
         used = 1 if which == "one" else cores
+        beside = "" if which == "threads" else f"{way.beside:.2f}"
         rows.append(
             [
                 way.name,
                 f"{way.start:.2f} s",
                 f"{way.task * 1e3:.3f} ms",
                 f"{way.rate * used / 1e3:,.0f},000",
-                f"{way.rate * used / alone:.2f}",
+                beside,
                 f"{way.memory:.0f} MB",
                 str(way.threads),
             ]
@@ -393,8 +401,9 @@ def report(ways: dict[str, Way], rows: dict[str, list[float]], cores: int, size:
     alone = ways["threads"].rate * cores
     parts = [
         f"""`python -m bench.scale --write` printed the tables, on {cores} cores with
-        {cpu_info()["isa"]}; {", ".join(versions)}. {FILES * PER_FILE:,} pictures in files of
-        {PER_FILE:,}, a task each, best of {ROUNDS}; "its threads" are those that a call takes in a
+        {cpu_info()["isa"]} and a load of {os.getloadavg()[1]:.0f}; {", ".join(versions)}. {FILES * PER_FILE:,} pictures in files of
+        {PER_FILE:,}, a task each. "Beside threads" is the median of {ROUNDS} rounds, each way in
+        turns with the threads of one process, whose best gives the pictures a second; "its threads" are those that a call takes in a
         worker if nothing is said, "a worker" its private memory and a share of the rest.""",
         inference(ways, cores),
     ]
@@ -479,6 +488,9 @@ def main() -> None:
             if which not in ways and is_here(RUNNERS[which]):
                 ways[which] = Way(**in_a_process("--way", which, name, str(cores)))
                 print(f"{which}: {ways[which]}", file=sys.stderr)
+    for way in ways.values():  # by the ratios, which hold where the machine's speed does not
+        used = 1 if way is ways["one"] else cores
+        way.rate = way.beside * ways["threads"].rate * cores / used
     text = report(ways, trained(cores), cores, 4.0 * LeNet5().n_parameters)
     print(text)
     if options.write:

@@ -145,8 +145,9 @@ def test_the_schedule_of_many_ranks():
         apply(gradient, n, rate=rate, images=images)
 
     trainer.apply = noted
-    Ranks(1).run(lambda comm: scale.example()["train"](comm, trainer, images, labels, 2))
-    steps = len(images) // 256
+    example = scale.example()
+    Ranks(1).run(lambda comm: example["train"](comm, trainer, images, labels, 2))
+    steps = len(images) // (example["BLOCK"] * example["BLOCKS"])
     assert rates == [trainer.optimizer.rate(k, 2 * steps, 1 + k // steps) for k in range(2 * steps)]
     assert trainer.network.learnt_from.n > 0
 
@@ -184,14 +185,14 @@ def test_pictures_from_an_object_store(tmp_path, monkeypatch):
 
 
 def test_on_paper():
-    way = scale.Way("one", start=10.0, task=0.001, rate=100_000, memory=100)
+    way = scale.Way("one", start=10.0, task=0.001, rate=100_000, beside=1.0, memory=100)
     # ten seconds of start, and of 200 cores; or of one scheduler, where that is slower
     assert scale.on_paper(way, 10**8, machines=10, cores=2) == pytest.approx(10 + 50)
     assert scale.on_paper(way, 10**8, machines=1000, cores=2) == pytest.approx(10 + 5)
 
 
 def test_where_it_breaks_even():
-    way = scale.Way("one", start=9.0, task=0.0, rate=100_000, memory=100)
+    way = scale.Way("one", start=9.0, task=0.0, rate=100_000, beside=1.0, memory=100)
     seconds = scale.breaks_even(way, alone=200_000, machines=10, cores=2)
     assert seconds == pytest.approx(10)
     assert scale.on_paper(way, seconds * 200_000, 10, 2) == pytest.approx(seconds)
@@ -207,7 +208,7 @@ def test_the_report(tmp_path, monkeypatch, capsys):
     scale.make_files(tmp_path)
     monkeypatch.setattr(scale, "BATCHES", (64, 128))
     ways = {name: scale.measure(name, tmp_path, 2) for name in ("one", "threads")}
-    ways["dask"] = scale.Way("Dask, workers", 2.0, 0.001, ways["one"].rate, 90.0)
+    ways["dask"] = scale.Way("Dask, workers", 2.0, 0.001, ways["one"].rate, 0.9, 90.0)
     rows = {"one process, one thread": scale.by_threads(1)}
     text = scale.report(ways, rows, 2, 240_000.0)
     assert text.count("\n| ") == 3 + 1 + 1 + 1 + 3 + 1 + 1 + 2
