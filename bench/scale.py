@@ -401,10 +401,11 @@ def report(ways: dict[str, Way], rows: dict[str, list[float]], cores: int, size:
     alone = ways["threads"].rate * cores
     parts = [
         f"""`python -m bench.scale --write` printed the tables, on {cores} cores with
-        {cpu_info()["isa"]} and a load of {os.getloadavg()[1]:.0f}; {", ".join(versions)}. {FILES * PER_FILE:,} pictures in files of
-        {PER_FILE:,}, a task each. "Beside threads" is the median of {ROUNDS} rounds, each way in
-        turns with the threads of one process, whose best gives the pictures a second; "its threads" are those that a call takes in a
-        worker if nothing is said, "a worker" its private memory and a share of the rest.""",
+        {cpu_info()["isa"]} and a load of {os.getloadavg()[1]:.0f}; {", ".join(versions)}.
+        {FILES * PER_FILE:,} pictures in files of {PER_FILE:,}, a task each. "Beside threads" is
+        the median of {ROUNDS} rounds, each way in turns with the threads of one process, whose
+        best gives the pictures a second; "its threads" are those that a call takes in a worker if
+        nothing is said, "a worker" its private memory and a share of the rest.""",
         inference(ways, cores),
     ]
     if {"dask", "ray", "spark"} & ways.keys():
@@ -488,9 +489,10 @@ def main() -> None:
             if which not in ways and is_here(RUNNERS[which]):
                 ways[which] = Way(**in_a_process("--way", which, name, str(cores)))
                 print(f"{which}: {ways[which]}", file=sys.stderr)
-    for way in ways.values():  # by the ratios, which hold where the machine's speed does not
-        used = 1 if way is ways["one"] else cores
-        way.rate = way.beside * ways["threads"].rate * cores / used
+    alone = ways["threads"].rate * cores
+    for which, way in ways.items():  # by the ratios, which hold where the machine's speed does not
+        if which != "threads":
+            way.rate = way.beside * alone / (1 if which == "one" else cores)
     text = report(ways, trained(cores), cores, 4.0 * LeNet5().n_parameters)
     print(text)
     if options.write:
