@@ -269,7 +269,7 @@ def updates(make: Callable[[int], Callable[[], object]]) -> list[float]:
         step = make(batch)
         step()
         times = []
-        for _ in range(max(5, 20_000 // batch)):
+        for _ in range(max(20, 20_000 // batch)):
             times.append(timed(step))
         found.append(min(times))
     return found
