@@ -16,6 +16,7 @@ import pytest
 import readers
 import test_interchange_guide
 import test_recipes
+import test_scale
 
 from bench import chart
 from lenet_c import (
@@ -258,6 +259,7 @@ ELSEWHERE = {
     "docs/lines.md": (test_the_guide_to_lines,),
     "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
     "docs/reproduction.md": (test_the_papers_training,),
+    "docs/scale.md": (test_scale.test_examples,) * 8,  # each block a file
 }
 
 
