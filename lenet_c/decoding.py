@@ -19,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, classes, patterns
+from lenet_c import _core, checks, classes, criteria, patterns
 from lenet_c.losses import evidence_scale
 
 BEAM = 8
 """Beginnings of strings that `decode` follows at once."""
 
+_LEAST = -50.0  # logarithm of a probability: no view alone rules a string out
 _CHEAP = 1 << 14  # positions times edges: the sum over all accepted strings takes some 0.1 ms
 
 
@@ -222,24 +223,41 @@ class Seen(NamedTuple):
     """A string that several views of a strip show: see `Decoded`."""
 
     text: str
-    log_probability: float  # of the mean of its probabilities in all of them
-    confidence: NDArray[np.float64]  # the mean likewise
+    log_probability: float  # of all views together
+    confidence: NDArray[np.float64]  # the mean of all
     spans: NDArray[np.int32]
     view: int  # the first that shows it, which spans are of
 
     @property
     def probability(self) -> float:
-        """The mean of its probabilities."""
+        """Its probability by all views together."""
         return math.exp(self.log_probability)
 
 
-def together(views: Sequence[Decoded]) -> list[Seen]:
+def together(
+    views: Sequence[Decoded],
+    outputs: Sequence[ArrayLike],
+    blank: int,
+    *,
+    temperature: float = 1.0,
+    penalties: bool = False,
+) -> list[Seen]:
     """Give the strings of several views, the likeliest first.
+
+    Their probabilities are pooled by logarithms: the geometric mean of what a string has in each
+    view, whether it is among the view's alternatives or not, as a share of the sum of these means
+    over the strings that any view shows and all others taken for one. So a string is sure only
+    where no view speaks against it; a mean of probabilities would let four that see a 7 outvote
+    one that is sure of a 1.
 
     Parameters
     ----------
     views : sequence of Decoded
-        Of one strip. A string that is not among one's alternatives has no probability there.
+        Of one strip. A single one keeps its probabilities.
+    outputs : sequence of arrays (positions, classes)
+        What each was decoded from.
+    blank, temperature, penalties
+        As for `decode`.
 
     Returns
     -------
@@ -250,16 +268,45 @@ def together(views: Sequence[Decoded]) -> list[Seen]:
     for view, best in enumerate(views):
         for one in (best, *best.alternatives) if best.found else ():
             found.setdefault(one.classes, []).append((view, one))
+    if not found:
+        return []
+    if len(views) == 1:
+        pooled = [one.log_probability for ((_, one),) in found.values()]
+    else:
+        logs = _of_each(list(found), outputs, blank, temperature, penalties)
+        others = np.log(np.maximum(1 - np.exp(logs).sum(axis=1), math.exp(_LEAST))).mean()
+        means = logs.mean(axis=0)
+        pooled = (means - np.logaddexp(np.logaddexp.reduce(means), others)).tolist()
     seen = []
-    for shown in found.values():
-        (view, first), logs = shown[0], [one.log_probability for _, one in shown]
-        largest = max(logs)
-        mean = math.fsum(math.exp(value - largest) for value in logs) / len(views)
+    for shown, log_probability in zip(found.values(), pooled, strict=True):
+        view, first = shown[0]
         confidence = sum(one.confidence for _, one in shown) / len(views)
-        seen.append(
-            Seen(first.text, largest + math.log(mean), np.asarray(confidence), first.spans, view)
-        )
+        seen.append(Seen(first.text, log_probability, np.asarray(confidence), first.spans, view))
     return sorted(seen, key=lambda one: -one.log_probability)
+
+
+def _of_each(
+    strings: Sequence[tuple[int, ...]],
+    outputs: Sequence[ArrayLike],
+    blank: int,
+    temperature: float,
+    penalties: bool,
+) -> NDArray[np.float64]:
+    """Give the logarithm of each string's probability (columns) in each view (rows)."""
+    logs = np.full((len(outputs), len(strings)), _LEAST)
+    needed = np.array([criteria.positions_needed(string) for string in strings])
+    can = needed <= np.array([len(one) for one in map(np.asarray, outputs)])[:, None]
+    rows, columns = can.nonzero()
+    loss = criteria.forward_loss(
+        [outputs[row] for row in rows],
+        [np.asarray(strings[column], np.int64) for column in columns],
+        blank=blank,
+        temperature=temperature,
+        penalties=penalties,
+        gradient=False,
+    )
+    logs[can] = np.maximum(-loss.losses, _LEAST)
+    return logs
 
 
 def _decoded(

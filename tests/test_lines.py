@@ -24,6 +24,7 @@ from lenet_c import (
     LineReader,
     ModelFileError,
     Rejection,
+    criteria,
     datasets,
     decoding,
     line_calibration,
@@ -217,16 +218,22 @@ def test_several_views(quick_reader, read_right):
         assert (one.text, one.probability) == (other.text, other.probability)
     several = quick_reader.read_strips(strips, views=3, n_best=3)
     for k, strip in enumerate(strips):
-        mean: dict[str, float] = {}
-        for view in VIEWS[:3]:
-            (reading,) = quick_reader.read_strips([view.of(strip)], n_best=lines.IN_EACH_VIEW)
-            for text, p in [(reading.text, reading.probability), *reading.alternatives]:
-                mean[text] = mean.get(text, 0.0) + p / 3
+        seen = [view.of(strip) for view in VIEWS[:3]]
+        texts: set[str] = set()
+        for one in quick_reader.read_strips(seen, n_best=lines.IN_EACH_VIEW):
+            texts |= {one.text, *(text for text, _ in one.alternatives)}
+        each = [
+            [quick_reader.read_strips([one], automaton=only)[0].probability for one in seen]
+            for only in (quick_reader.automaton(lexicon=[text]) for text in texts)
+        ]
+        mean = dict(zip(texts, np.prod(np.maximum(each, 1e-20), axis=1) ** (1 / 3), strict=True))
+        others = np.prod(np.maximum(1 - np.sum(each, axis=0), 1e-20)) ** (1 / 3)
+        whole = sum(mean.values()) + others
         best = max(mean, key=mean.__getitem__)
         assert several[k].text == best
-        assert several[k].probability == pytest.approx(mean[best], rel=1e-5)
+        assert several[k].probability == pytest.approx(mean[best] / whole, rel=1e-4)
         for text, p in several[k].alternatives:
-            assert p == pytest.approx(mean[text], rel=1e-5)
+            assert p == pytest.approx(mean[text] / whole, rel=1e-3)
         assert len(several[k].confidence) == len(several[k].boxes) == len(best)
         if several[k].text == once[k].text:
             np.testing.assert_allclose(several[k].boxes, once[k].boxes, atol=3)
@@ -258,13 +265,53 @@ def test_a_string_that_the_first_view_does_not_show(quick_reader, monkeypatch):
     )
     answers = iter([one, other])
     monkeypatch.setattr(decoding, "decode", lambda *given, **how: next(answers))
+    # of "17" and of "11" in the first view, then in the second
+    losses = -np.log([0.4, 0.3, 0.05, 0.9])
+    monkeypatch.setattr(
+        criteria, "forward_loss", lambda *given, **how: criteria.StringLosses(losses, None)
+    )
     (reading,) = quick_reader.read_strips([strip], views=2, n_best=2)
+    means = np.sqrt([0.4 * 0.05, 0.3 * 0.9, 0.3 * 0.05])  # and of all other strings
     assert reading.text == "11"
-    assert reading.probability == pytest.approx(0.45)
+    assert reading.probability == pytest.approx(means[1] / means.sum())
     assert reading.confidence.tolist() == pytest.approx([0.45, 0.45])
-    assert reading.alternatives == (("17", pytest.approx(0.2)),)
+    assert reading.alternatives == (("17", pytest.approx(means[0] / means.sum())),)
     places = VIEWS[1].in_strip(strip, spans, 32)
     np.testing.assert_array_equal(reading.boxes, boxes_of(strip, places, 32, np.eye(2, 3)))
+
+
+def test_one_view_that_is_sure_of_another_string_is_heard():
+    def columns(text, p):
+        """One position: this class has p, the blank 1e-12, the others share the rest."""
+        chances = np.full(5, (1 - p - 1e-12) / 3)
+        chances[int(text)], chances[4] = p, 1e-12
+        return np.log(chances[None])
+
+    agreeing = [columns("1", 0.9)] * 5
+    doubting = [*agreeing[:4], columns("2", 0.999)]
+    found = {}
+    for name, outputs in (("agreeing", agreeing), ("doubting", doubting)):
+        views = [decoding.decode(one, "0123", 4, n_best=3) for one in outputs]
+        found[name] = decoding.together(views, outputs, 4)
+        assert math.fsum(one.probability for one in found[name]) <= 1 + 1e-9
+    assert found["agreeing"][0].text == found["doubting"][0].text == "1"
+    assert found["agreeing"][0].probability == pytest.approx(0.9, rel=1e-5)
+    assert found["doubting"][0].probability < 0.7  # the mean of probabilities is 0.72
+
+
+def test_a_string_that_does_not_fit_into_one_view():
+    wide = np.log(np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]))
+    narrow = wide[:2]
+    views = [decoding.decode(one, "ab", 2, n_best=3) for one in (wide, narrow)]
+    assert views[0].text == "aa"
+    seen = {one.text: one.probability for one in decoding.together(views, [wide, narrow], 2)}
+    assert 0 < seen["aa"] < 1e-6 < seen["a"]
+
+
+def test_nothing_is_found_in_any_view():
+    outputs = [np.zeros((1, 3), np.float32)] * 2
+    views = [decoding.decode(one, "ab", 2, lexicon=["aba"]) for one in outputs]
+    assert decoding.together(views, outputs, 2) == []
 
 
 def test_the_next_best(quick_reader, read_right):
