@@ -25,7 +25,6 @@ from lenet_c.losses import evidence_scale
 BEAM = 8
 """Beginnings of strings that `decode` follows at once."""
 
-_LEAST = -50.0  # logarithm of a probability: no view alone rules a string out
 _CHEAP = 1 << 14  # positions times edges: the sum over all accepted strings takes some 0.1 ms
 
 
@@ -244,11 +243,11 @@ def together(
 ) -> list[Seen]:
     """Give the strings of several views, the likeliest first.
 
-    Their probabilities are pooled by logarithms: the geometric mean of what a string has in each
-    view, whether it is among the view's alternatives or not, as a share of the sum of these means
-    over the strings that any view shows and all others taken for one. So a string is sure only
-    where no view speaks against it; a mean of probabilities would let four that see a 7 outvote
-    one that is sure of a 1.
+    A string's probability is the square of the mean of the square roots of what it has in each
+    view, whether it is among the view's alternatives or not, as a share of the sum of these over
+    the strings that any view shows and all others taken for one: between their mean, by which
+    one view that is very sure counts much, and the geometric mean, by which one that sees nothing
+    does. Where views agree it is their probability.
 
     Parameters
     ----------
@@ -274,9 +273,10 @@ def together(
         pooled = [one.log_probability for ((_, one),) in found.values()]
     else:
         logs = _of_each(list(found), outputs, blank, temperature, penalties)
-        others = np.log(np.maximum(1 - np.exp(logs).sum(axis=1), math.exp(_LEAST))).mean()
-        means = logs.mean(axis=0)
-        pooled = (means - np.logaddexp(np.logaddexp.reduce(means), others)).tolist()
+        with np.errstate(divide="ignore"):
+            others = np.log(np.maximum(1 - np.exp(logs).sum(axis=1, keepdims=True), 0))
+        sums = 2 * np.logaddexp.reduce(np.hstack([logs, others]) / 2, axis=0)
+        pooled = (sums - np.logaddexp.reduce(sums))[:-1].tolist()
     seen = []
     for shown, log_probability in zip(found.values(), pooled, strict=True):
         view, first = shown[0]
@@ -293,19 +293,19 @@ def _of_each(
     penalties: bool,
 ) -> NDArray[np.float64]:
     """Give the logarithm of each string's probability (columns) in each view (rows)."""
-    logs = np.full((len(outputs), len(strings)), _LEAST)
+    logs = np.full((len(outputs), len(strings)), -np.inf)
     needed = np.array([criteria.positions_needed(string) for string in strings])
     can = needed <= np.array([len(one) for one in map(np.asarray, outputs)])[:, None]
-    rows, columns = can.nonzero()
+    pairs = np.argwhere(can).tolist()
     loss = criteria.forward_loss(
-        [outputs[row] for row in rows],
-        [np.asarray(strings[column], np.int64) for column in columns],
+        [outputs[view] for view, _ in pairs],
+        [np.asarray(strings[k], np.int64) for _, k in pairs],
         blank=blank,
         temperature=temperature,
         penalties=penalties,
         gradient=False,
     )
-    logs[can] = np.maximum(-loss.losses, _LEAST)
+    logs[can] = -loss.losses
     return logs
 
 

@@ -333,8 +333,8 @@ def _strip(found: Found, to_given: Map) -> Line:
         tuple((to_pixels / coarser).ravel()),
         Image.Resampling.BILINEAR,
     )
-    shown = np.frombuffer(drawn.tobytes(), np.uint8).reshape(HEIGHT, columns)
-    shown = shown * np.float32(PEAK * 255 / max(1, shown.max()))
+    level = np.frombuffer(drawn.tobytes(), np.uint8).reshape(HEIGHT, columns)
+    shown = level * np.float32(PEAK * 255 / max(1, level.max()))
     strip = np.minimum(shown, 255, out=shown).astype(np.uint8)
     strip[:, :MARGIN] = strip[:, -MARGIN:] = 0  # the soft edge of what stands at the ends
     return Line(strip, _after(to_given, to_pixels))
