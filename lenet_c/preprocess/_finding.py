@@ -280,10 +280,13 @@ def closed(grey: Grey, window: int) -> Grey:
 def closed_inside(grey: npt.NDArray[np.uint8], window: int) -> npt.NDArray[np.uint8]:
     """Return the grey closing where a stroke that the edge cuts is no paper."""
     room = window // 2
+    height, width = grey.shape
     for _ in range(2):
+        wide = np.zeros((height + 2 * room, width + 2 * room), grey.dtype)
+        wide[room : room + height, room : room + width] = grey
         for axis in (0, 1):
-            grey = _running(np.maximum, _padded(grey, room, axis), 2 * room + 1, axis)
-        grey = ~grey
+            wide = _running(np.maximum, wide, 2 * room + 1, axis)
+        grey = ~wide
     return grey
 
 

@@ -24,6 +24,7 @@ from lenet_c.preprocess._finding import (
     Straight,
     closed_inside,
     darkness,
+    extent,
     grown,
     noise,
     otsu,
@@ -230,12 +231,11 @@ def _labelled(mask: Mask, lines: Mask | None) -> tuple[Mask, npt.NDArray[np.int3
 
 
 def _pieces_of(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
-    """Return labels of connected pieces, and how many; rows without any are not looked through."""
+    """Return labels of connected pieces, and how many; only where some are is looked through."""
     labels = np.zeros(mask.shape, np.int32)
-    rows = np.flatnonzero(np.logical_or.reduce(mask, axis=1))
-    if not len(rows):
+    if not mask.any():
         return labels, 0
-    inked = slice(rows[0], rows[-1] + 1)
+    inked = extent(mask)
     return labels, int(ndimage.label(mask[inked], ALL_AROUND, labels[inked]))
 
 
@@ -266,8 +266,11 @@ def _points(
     at, piece = at[order], piece[order]
     y = at // mask.shape[1]
     x = at - y * mask.shape[1]
-    first = np.concatenate([[0], np.flatnonzero(piece[1:] != piece[:-1]) + 1])
-    area = np.diff(np.concatenate([first, [len(at)]])).astype(np.float64)
+    (last,) = (piece[1:] != piece[:-1]).nonzero()
+    ends = np.empty(len(last) + 2, np.intp)
+    ends[0], ends[-1] = 0, len(at)
+    np.add(last, 1, out=ends[1:-1])
+    first, area = ends[:-1], (ends[1:] - ends[:-1]).astype(np.float64)
     return Points(x + 0.5, y + 0.5, ink.ravel()[at], first, area), at, piece
 
 
@@ -276,7 +279,7 @@ def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
     ink = over_paper(grey, paper)
     threshold = otsu(ink)
     mask = ink > MASK * threshold
-    dark = ink[mask]
+    dark = ink.ravel()[np.flatnonzero(mask)]
     if not dark.size:
         raise NotFound("no writing stands out")
     return ink, threshold, mask, FULL * ranked(dark, 0.99)
@@ -400,13 +403,13 @@ def _straightened(points: Points, slope: float) -> tuple[Pieces, Floats, Floats,
     if len(some) > 40:
         some = some[np.argsort(-p.area[some])[:40]]
     along = (p.left + p.right)[some] / 2
-    if len(some) < 3 or np.ptp(along) < 2 * height:
+    if len(some) < 3 or (length := float(along.max() - along.min())) < 2 * height:
         return p, u, v, slope
     across = (p.top + p.bottom)[some] / 2
     apart, down = (side[:, None] - side for side in (along, across))
     far = apart > height
     more = _median(down[far] / apart[far], apart[far])
-    if abs(more) * float(np.ptp(along)) < 0.5:
+    if abs(more) * length < 0.5:
         return p, u, v, slope
     slope = min(max(slope + more, -STEEPEST), STEEPEST)
     u, v = turned(points.x, points.y, slope)
@@ -420,7 +423,7 @@ def _slant(u: Floats, v: Floats, height: float) -> float:
     """
     if not len(u):
         return 0.0
-    span = float(np.ptp(u))
+    span = float(u.max() - u.min())
     step = max(1, len(u) // POINTS)
     u, v = u[::step], v[::step]
     room = float(np.abs(v).max()) * SLANTS[-1] + 2
@@ -428,12 +431,12 @@ def _slant(u: Floats, v: Floats, height: float) -> float:
     at += u
     at += room - u.min()
     bins = int(at.max()) + 2
-    flat = at.astype(np.intp)
-    flat += (np.arange(len(SLANTS)) * bins)[:, None]
+    flat = at.astype(np.int32)
+    flat += (np.arange(len(SLANTS), dtype=np.int32) * bins)[:, None]
     counts = np.bincount(flat.ravel(), minlength=bins * len(SLANTS)).reshape(-1, bins)
     counts *= counts
     sharp = counts.sum(axis=1).astype(np.float64)
-    weights = np.maximum(sharp - np.partition(sharp, len(sharp) // 2)[len(sharp) // 2], 0) ** 2
+    weights = np.maximum(sharp - np.sort(sharp)[len(sharp) // 2], 0) ** 2
     if not weights.any():
         return 0.0
     return float(weights @ SLANTS / weights.sum()) * span / (span + height)
