@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core, checks, classes, criteria, patterns
+from lenet_c import _core, checks, classes, patterns
 from lenet_c.losses import evidence_scale
 
 BEAM = 8
@@ -222,41 +222,24 @@ class Seen(NamedTuple):
     """A string that several views of a strip show: see `Decoded`."""
 
     text: str
-    log_probability: float  # of all views together
-    confidence: NDArray[np.float64]  # the mean of all
+    log_probability: float  # of the mean of its probabilities in all of them
+    confidence: NDArray[np.float64]  # the mean likewise
     spans: NDArray[np.int32]
     view: int  # the first that shows it, which spans are of
 
     @property
     def probability(self) -> float:
-        """Its probability by all views together."""
+        """The mean of its probabilities."""
         return math.exp(self.log_probability)
 
 
-def together(
-    views: Sequence[Decoded],
-    outputs: Sequence[ArrayLike],
-    blank: int,
-    *,
-    temperature: float = 1.0,
-    penalties: bool = False,
-) -> list[Seen]:
+def together(views: Sequence[Decoded]) -> list[Seen]:
     """Give the strings of several views, the likeliest first.
-
-    A string's probability is the square of the mean of the square roots of what it has in each
-    view, whether it is among the view's alternatives or not, as a share of the sum of these over
-    the strings that any view shows and all others taken for one: between their mean, by which
-    one view that is very sure counts much, and the geometric mean, by which one that sees nothing
-    does. Where views agree it is their probability.
 
     Parameters
     ----------
     views : sequence of Decoded
-        Of one strip. A single one keeps its probabilities.
-    outputs : sequence of arrays (positions, classes)
-        What each was decoded from.
-    blank, temperature, penalties
-        As for `decode`.
+        Of one strip. A string that is not among one's alternatives has no probability there.
 
     Returns
     -------
@@ -267,46 +250,16 @@ def together(
     for view, best in enumerate(views):
         for one in (best, *best.alternatives) if best.found else ():
             found.setdefault(one.classes, []).append((view, one))
-    if not found:
-        return []
-    if len(views) == 1:
-        pooled = [one.log_probability for ((_, one),) in found.values()]
-    else:
-        logs = _of_each(list(found), outputs, blank, temperature, penalties)
-        with np.errstate(divide="ignore"):
-            others = np.log(np.maximum(1 - np.exp(logs).sum(axis=1, keepdims=True), 0))
-        sums = 2 * np.logaddexp.reduce(np.hstack([logs, others]) / 2, axis=0)
-        pooled = (sums - np.logaddexp.reduce(sums))[:-1].tolist()
     seen = []
-    for shown, log_probability in zip(found.values(), pooled, strict=True):
-        view, first = shown[0]
+    for shown in found.values():
+        (view, first), logs = shown[0], [one.log_probability for _, one in shown]
+        largest = max(logs)
+        mean = math.fsum(math.exp(value - largest) for value in logs) / len(views)
         confidence = sum(one.confidence for _, one in shown) / len(views)
-        seen.append(Seen(first.text, log_probability, np.asarray(confidence), first.spans, view))
+        seen.append(
+            Seen(first.text, largest + math.log(mean), np.asarray(confidence), first.spans, view)
+        )
     return sorted(seen, key=lambda one: -one.log_probability)
-
-
-def _of_each(
-    strings: Sequence[tuple[int, ...]],
-    outputs: Sequence[ArrayLike],
-    blank: int,
-    temperature: float,
-    penalties: bool,
-) -> NDArray[np.float64]:
-    """Give the logarithm of each string's probability (columns) in each view (rows)."""
-    logs = np.full((len(outputs), len(strings)), -np.inf)
-    needed = np.array([criteria.positions_needed(string) for string in strings])
-    can = needed <= np.array([len(one) for one in map(np.asarray, outputs)])[:, None]
-    pairs = np.argwhere(can).tolist()
-    loss = criteria.forward_loss(
-        [outputs[view] for view, _ in pairs],
-        [np.asarray(strings[k], np.int64) for _, k in pairs],
-        blank=blank,
-        temperature=temperature,
-        penalties=penalties,
-        gradient=False,
-    )
-    logs[can] = -loss.losses
-    return logs
 
 
 def _decoded(

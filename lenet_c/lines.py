@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Label = NDArray[np.int32]
 
-IN_EACH_VIEW = 3  # strings that each of several views gives
+IN_EACH_VIEW = 5  # strings that each of several views gives
 AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
 
 
@@ -416,10 +416,8 @@ class LineReader:
             Strings that are wanted, the best among them.
         views : int
             Up to 5: how often each line is looked at, once as it is, then slightly narrower or
-            wider, lower or higher, slanting, and half a position further. A string's probability
-            is the squared mean of the square roots of what it has in each, as a share of all
-            strings': sure is what all views agree in. Handwriting is read better so, and what is
-            rejected is chosen better, in as many times the time of the network.
+            wider, lower or higher, and slanting. A string's probability is the mean of what it has
+            in each. Handwriting is read better so, in as many times the time of the network.
         beam : int, optional
             Beginnings that the search follows at once (`decoding.decode`).
         reject : Rejection, optional
@@ -561,13 +559,7 @@ class LineReader:
                 )
                 for one in outputs
             ]
-            answers = decoding.together(
-                decoded,
-                outputs,
-                len(self.class_names),
-                temperature=self.network.temperature,
-                penalties=self.network.codes is not None,
-            )[:n_best]
+            answers = decoding.together(decoded)[:n_best]
             if not answers:
                 readings.append(_nothing("no text that is allowed fits into the picture"))
                 continue

@@ -73,18 +73,15 @@ def padded(strips: Sequence[Strip]) -> list[Strip]:
 
 
 class View(NamedTuple):
-    """How a strip is looked at: columns, rows and slant are changed about its middle, all moved."""
+    """How a strip is looked at: columns, rows and slant are changed about its middle."""
 
     width: float = 1.0
     height: float = 1.0
     shear: float = 0.0  # columns a row
-    right: int = 0  # columns
-    down: int = 0  # rows
 
     def _room(self, strip: Strip) -> int:
-        """Columns that are put at each end, so that all stays in the picture."""
-        wider = max(0.0, self.width - 1) * int(strip.shape[1]) / 2
-        return math.ceil(wider) + abs(self.right)
+        """Columns that are put at each end, so that what gets wider stays in the picture."""
+        return math.ceil(max(0.0, self.width - 1) * int(strip.shape[1]) / 2)
 
     def of(self, strip: Strip) -> Strip:
         """Give the strip as it looks."""
@@ -96,8 +93,6 @@ class View(NamedTuple):
             scale=math.sqrt(self.width * self.height),
             squeeze=math.sqrt(self.width / self.height),
             shear=self.shear,
-            dx=self.right,
-            dy=self.down,
         )
 
     def in_strip(
@@ -105,17 +100,17 @@ class View(NamedTuple):
     ) -> NDArray[np.float64]:
         """Give the strip's own positions for those of its view."""
         first, middle = window / 2 - MARGIN, strip.shape[1] / 2
-        columns = positions * STRIDE + first - (middle + self._room(strip) + self.right)
+        columns = positions * STRIDE + first - (middle + self._room(strip))
         own: NDArray[np.float64] = (columns / self.width + middle - first) / STRIDE
         return own
 
 
 VIEWS = (
     View(),
-    View(0.92, 0.95, 0.1, STRIDE // 2, 1),
-    View(1.08, 0.95, -0.1, STRIDE // 2, -1),
-    View(0.92, 1.05, -0.1, STRIDE // 2, 1),
-    View(1.08, 1.05, 0.1, STRIDE // 2, -1),
+    View(0.92, 0.95, 0.1),
+    View(1.08, 0.95, -0.1),
+    View(0.92, 1.05, -0.1),
+    View(1.08, 1.05, 0.1),
 )
 """What `LineReader.read(..., views=n)` looks at: the first n of these."""
 
