@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -359,6 +360,8 @@ def need_extra(name: str, *modules: str) -> None:
     import importlib
 
     for module in modules or ("PIL", "scipy.ndimage"):
+        if sys.modules.get(module) is not None:
+            continue  # as mostly; this takes a hundredth of the time of a field
         try:
             importlib.import_module(module)
         except ImportError as error:
@@ -500,7 +503,7 @@ def reduced(
         grey = resized(sample)
     if (white, black) != (255.0, 0.0):
         grey = (grey - np.float32(black)) * np.float32(255 / (white - black or 1))
-    return np.clip(grey, 0, 255)
+    return np.minimum(np.maximum(grey, 0), 255)
 
 
 def _opaque(channels: npt.NDArray[np.float32], white: float) -> npt.NDArray[np.float32]:
