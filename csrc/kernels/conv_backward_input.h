@@ -15,7 +15,9 @@
  * has several tiles for its taps: the sums of some columns wait in memory, with a margin for what
  * belongs to their neighbours and is done again there. */
 
-enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1 };
+enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1,
+       SCATTER_ROWS = 8,
+       SCATTER_PARTS_ROWS = 4, SCATTER_PARTS_ROW = (SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES };
 
 /* The most that the sums of so many taps leave room for */
 #define SCATTER_COLUMNS_OF(TAPS) \
@@ -29,6 +31,19 @@ INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, 
 {
     const int PARTS = HOLD_WEIGHTS ? 1 : 2;
     PIN(delta); PIN(w);
+    if (!HOLD_WEIGHTS && TAPS < SCATTER_TAPS) {
+        vf weight[SCATTER_TAPS];
+        UNROLL
+        for (int j = 0; j < TAPS; j++) weight[j] = vf_set(w[j]);
+        UNROLL
+        for (int x = COLUMNS - 1; x >= 0; x--) {
+            vf d = vf_load(delta + x * step);
+            UNROLL
+            for (int j = 0; j < TAPS; j++) vf_accumulate(&sum[x + j], d, weight[j]);
+        }
+        FORGET();
+        return;
+    }
     UNROLL
     for (int part = PARTS - 1; part >= 0; part--) {
         const int first = part * COLUMNS / PARTS, end = (part + 1) * COLUMNS / PARTS;
@@ -48,50 +63,72 @@ INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, 
 /* Where a tile stands in its row: what it finds in memory and what it leaves there. */
 enum { SCATTER_FIRST = 1, SCATTER_LAST = 2, SCATTER_IN_PARTS = 4 };
 
-/* One row of one input map. */
+/* Some rows of one input map. */
 typedef struct {
     const lenet_conv_shape *s;
-    int map, row, in_activation;
+    int map, row, n_rows, in_activation;
 } scatter_terms;
 
-/* From the first of its deltas and taps on. sums: all that it adds to if in parts, else those that the
- * tile before has begun. */
-INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
-                         const float *weights, const float *delta, int place, float *sums, float *in)
+/* What all output maps and kernel rows add to one row of a tile. */
+INLINE void scatter_maps(const int TAPS, const int COLUMNS, const scatter_terms *c, int row,
+                         const float *weights, const float *delta, vf *sum)
 {
     const lenet_conv_shape *s = c->s;
     const int K = s->kernel, kernel = K * K;
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES, out_map = s->out_height * out_row;
-    const int above = c->row - (s->out_height - 1), lowest = above > 0 ? above : 0;
-    const int highest = c->row < K - 1 ? c->row : K - 1;
-    vf sum[SCATTER_SUMS];
-    UNROLL
-    for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
-    if (place & SCATTER_IN_PARTS) {
+    const int first = s->target_begin[c->map], end = s->target_begin[c->map + 1];
+    const int above = row - (s->out_height - 1), lowest = above > 0 ? above : 0;
+    const int highest = row < K - 1 ? row : K - 1;
+    if (end - first == 1 && K == TAPS && highest - lowest == TAPS - 1) {
+        /* no loops, of which there would be more than of multiply-adds */
+        const float *d = delta + row * out_row + s->target[first] * out_map;
+        const float *w = weights + (ptrdiff_t)s->connection[first] * kernel;
         UNROLL
-        for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
-    } else if (!(place & SCATTER_FIRST)) {
-        UNROLL
-        for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+        for (int i = 0; i < TAPS; i++)
+            scatter_taps(TAPS, COLUMNS, d - i * out_row, LANES, w + i * TAPS, sum);
+        return;
     }
     for (int i = lowest; i <= highest; i++) {
-        const float *d = delta + (c->row - i) * out_row, *w = weights + i * K;
-        for (int t = s->target_begin[c->map]; t < s->target_begin[c->map + 1]; t++)
+        const float *d = delta + (row - i) * out_row, *w = weights + i * K;
+        for (int t = first; t < end; t++)
             scatter_taps(TAPS, COLUMNS, d + s->target[t] * out_map, LANES,
                          w + (ptrdiff_t)s->connection[t] * kernel, sum);
     }
-    if (place & SCATTER_IN_PARTS) {
+}
+
+/* From the first of its deltas and taps on. sums: of each row all that it adds to if in parts, else those
+ * that the tile before has begun. */
+INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
+                         const float *weights, const float *delta, int place, float *sums, float *in)
+{
+    const ptrdiff_t in_row = (ptrdiff_t)c->s->in_width * LANES;
+    for (int row = c->row; row < c->row + c->n_rows; row++, in += in_row) {
+        vf sum[SCATTER_SUMS];
         UNROLL
-        for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
-        return;
+        for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
+        if (place & SCATTER_IN_PARTS) {
+            UNROLL
+            for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+        } else if (!(place & SCATTER_FIRST)) {
+            UNROLL
+            for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+        }
+        scatter_maps(TAPS, COLUMNS, c, row, weights, delta, sum);
+        if (place & SCATTER_IN_PARTS) {
+            UNROLL
+            for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
+            sums += SCATTER_PARTS_ROW;
+            continue;
+        }
+        if (place & SCATTER_LAST) {
+            store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
+        } else {
+            store_delta(c->in_activation, sum, COLUMNS, in);
+            UNROLL
+            for (int k = 0; k < TAPS - 1; k++) vf_store(sums + k * LANES, sum[COLUMNS + k]);
+        }
+        sums += (TAPS - 1) * LANES;
     }
-    if (place & SCATTER_LAST) {
-        store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
-        return;
-    }
-    store_delta(c->in_activation, sum, COLUMNS, in);
-    UNROLL
-    for (int k = 0; k < TAPS - 1; k++) vf_store(sums + k * LANES, sum[COLUMNS + k]);
 }
 
 OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
@@ -102,9 +139,9 @@ OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, cons
                         scatter_tile(TAPS, COLUMNS, c, weights, delta, place, sums, in)))
 }
 
-static void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
+static void scatter_rows(const scatter_terms *c, const float *weights, const float *delta, float *in)
 {
-    _Alignas(64) float sums[SCATTER_MARGIN * LANES];
+    _Alignas(64) float sums[SCATTER_ROWS * SCATTER_MARGIN * LANES];
     const int K = c->s->kernel;
     lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
     for (; x.size; x = lenet_next(x)) {
@@ -114,12 +151,15 @@ static void scatter_row(const scatter_terms *c, const float *weights, const floa
     }
 }
 
-static void scatter_row_in_parts(const scatter_terms *c, const float *weights, const float *delta,
-                                 float *in)
+static void scatter_rows_in_parts(const scatter_terms *c, const float *weights, const float *delta,
+                                  float *in)
 {
+    _Alignas(64) float sums[SCATTER_PARTS_ROWS * SCATTER_PARTS_ROW];
     const lenet_conv_shape *s = c->s;
     for (lenet_pieces w = lenet_cut(s->in_width, SCATTER_WINDOW); w.size; w = lenet_next(w)) {
-        _Alignas(64) float sums[(SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES] = {0};
+        const int used = (w.size + 2 * SCATTER_MARGIN) * LANES;
+        for (int y = 0; y < c->n_rows; y++)
+            memset(sums + y * SCATTER_PARTS_ROW, 0, (size_t)used * sizeof *sums);
         for (lenet_pieces j = lenet_cut(s->kernel, SCATTER_TAPS); j.size; j = lenet_next(j)) {
             /* what delta x and these taps give begins at sum x + at */
             const int at = SCATTER_MARGIN + j.start - w.start, from = w.start - (j.start + j.size - 1);
@@ -132,9 +172,10 @@ static void scatter_row_in_parts(const scatter_terms *c, const float *weights, c
                                 delta + (begin + x.start) * LANES, SCATTER_IN_PARTS,
                                 sums + (begin + x.start + at) * LANES, NULL);
         }
-        for (int k = 0; k < w.size; k++) {
-            const vf sum = vf_load(sums + (SCATTER_MARGIN + k) * LANES);
-            store_delta(c->in_activation, &sum, 1, in + (w.start + k) * LANES);
+        for (int y = 0; y < c->n_rows; y++) {
+            const float *row = sums + y * SCATTER_PARTS_ROW + SCATTER_MARGIN * LANES;
+            float *to = in + ((ptrdiff_t)y * s->in_width + w.start) * LANES;
+            squash_backward(c->in_activation, to, row, w.size * LANES, to);
         }
     }
 }
@@ -149,13 +190,14 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
     const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            for (int row = first; row < first + strip; row++) {
-                const scatter_terms c = {s, map, row, in_activation};
-                float *to = in + ((ptrdiff_t)map * s->in_height + row) * in_row;
+            const int most = s->kernel > SCATTER_TAPS ? SCATTER_PARTS_ROWS : SCATTER_ROWS;
+            for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
+                const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
+                float *to = in + ((ptrdiff_t)map * s->in_height + c.row) * in_row;
                 if (s->kernel > SCATTER_TAPS)
-                    scatter_row_in_parts(&c, weights, delta, to);
+                    scatter_rows_in_parts(&c, weights, delta, to);
                 else
-                    scatter_row(&c, weights, delta, to);
+                    scatter_rows(&c, weights, delta, to);
             }
         }
     }
