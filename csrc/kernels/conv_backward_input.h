@@ -70,8 +70,8 @@ typedef struct {
 } scatter_terms;
 
 /* What all output maps and kernel rows add to one row of a tile. */
-INLINE void scatter_maps(const int TAPS, const int COLUMNS, const scatter_terms *c, int row,
-                         const float *weights, const float *delta, vf *sum)
+INLINE void scatter_maps(const int TAPS, const int COLUMNS, const int ONE, const scatter_terms *c,
+                         int row, const float *weights, const float *delta, vf *sum)
 {
     const lenet_conv_shape *s = c->s;
     const int K = s->kernel, kernel = K * K;
@@ -79,13 +79,11 @@ INLINE void scatter_maps(const int TAPS, const int COLUMNS, const scatter_terms 
     const int first = s->target_begin[c->map], end = s->target_begin[c->map + 1];
     const int above = row - (s->out_height - 1), lowest = above > 0 ? above : 0;
     const int highest = row < K - 1 ? row : K - 1;
-    if (end - first == 1 && K == TAPS && highest - lowest == TAPS - 1) {
-        /* no loops, of which there would be more than of multiply-adds */
-        const float *d = delta + row * out_row + s->target[first] * out_map;
+    if (ONE) {
+        const float *d = delta + s->target[first] * out_map;
         const float *w = weights + (ptrdiff_t)s->connection[first] * kernel;
-        UNROLL
-        for (int i = 0; i < TAPS; i++)
-            scatter_taps(TAPS, COLUMNS, d - i * out_row, LANES, w + i * TAPS, sum);
+        for (int i = lowest; i <= highest; i++)
+            scatter_taps(TAPS, COLUMNS, d + (row - i) * out_row, LANES, w + i * K, sum);
         return;
     }
     for (int i = lowest; i <= highest; i++) {
@@ -98,7 +96,7 @@ INLINE void scatter_maps(const int TAPS, const int COLUMNS, const scatter_terms 
 
 /* From the first of its deltas and taps on. sums: of each row all that it adds to if in parts, else those
  * that the tile before has begun. */
-INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
+INLINE void scatter_tile(const int TAPS, const int COLUMNS, const int ONE, const scatter_terms *c,
                          const float *weights, const float *delta, int place, float *sums, float *in)
 {
     const ptrdiff_t in_row = (ptrdiff_t)c->s->in_width * LANES;
@@ -113,7 +111,7 @@ INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms 
             UNROLL
             for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
         }
-        scatter_maps(TAPS, COLUMNS, c, row, weights, delta, sum);
+        scatter_maps(TAPS, COLUMNS, ONE, c, row, weights, delta, sum);
         if (place & SCATTER_IN_PARTS) {
             UNROLL
             for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
@@ -131,12 +129,29 @@ INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms 
     }
 }
 
-OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
-                             const float *delta, int place, float *sums, float *in)
+OUTLINE void scatter_tile_of_several(int taps, int columns, const scatter_terms *c, const float *weights,
+                                     const float *delta, int place, float *sums, float *in)
 {
     WITH_SIZE(TAPS, taps, SCATTER_TAPS,
               WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
-                        scatter_tile(TAPS, COLUMNS, c, weights, delta, place, sums, in)))
+                        scatter_tile(TAPS, COLUMNS, 0, c, weights, delta, place, sums, in)))
+}
+
+OUTLINE void scatter_tile_of_one(int taps, int columns, const scatter_terms *c, const float *weights,
+                                 const float *delta, int place, float *sums, float *in)
+{
+    WITH_SIZE(TAPS, taps, SCATTER_TAPS,
+              WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
+                        scatter_tile(TAPS, COLUMNS, 1, c, weights, delta, place, sums, in)))
+}
+
+static void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
+                            const float *delta, int place, float *sums, float *in)
+{
+    if (c->s->target_begin[c->map + 1] - c->s->target_begin[c->map] == 1)
+        scatter_tile_of_one(taps, columns, c, weights, delta, place, sums, in);
+    else
+        scatter_tile_of_several(taps, columns, c, weights, delta, place, sums, in);
 }
 
 static void scatter_rows(const scatter_terms *c, const float *weights, const float *delta, float *in)
@@ -188,9 +203,11 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
     const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
     const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
+    const int fits = s->out_width <= SCATTER_COLUMNS
+                     || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            const int most = s->kernel > SCATTER_TAPS ? SCATTER_PARTS_ROWS : SCATTER_ROWS;
+            const int most = !fits ? 1 : s->kernel > SCATTER_TAPS ? SCATTER_PARTS_ROWS : SCATTER_ROWS;
             for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
                 const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
                 float *to = in + ((ptrdiff_t)map * s->in_height + c.row) * in_row;
