@@ -23,9 +23,9 @@ enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARG
 #define SCATTER_COLUMNS_OF(TAPS) \
     (SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
 
-/* COLUMNS deltas, `step` floats apart, times a kernel row's taps. The deltas are in registers: all of
- * them or, for want of registers, a half at a time; the last one first, for each sum to get its taps in
- * their order. */
+/* COLUMNS deltas, `step` floats apart, times a kernel row's taps; the last delta first, for each sum to get
+ * its taps in their order. In registers are the deltas, all of them; for want of registers the weights, or
+ * where there are five a half of the deltas at a time. */
 INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, ptrdiff_t step,
                          const float *w, vf *sum)
 {
@@ -94,13 +94,17 @@ INLINE void scatter_maps(const int TAPS, const int COLUMNS, const int ONE, const
     }
 }
 
+/* Whether a tile is of some rows. Not with five taps and few registers: gcc then moves sums to memory. */
+#define SCATTER_GOES_DOWN(TAPS, ONE) (HOLD_WEIGHTS || (TAPS) < SCATTER_TAPS || (ONE))
+
 /* From the first of its deltas and taps on. sums: of each row all that it adds to if in parts, else those
  * that the tile before has begun. */
 INLINE void scatter_tile(const int TAPS, const int COLUMNS, const int ONE, const scatter_terms *c,
                          const float *weights, const float *delta, int place, float *sums, float *in)
 {
     const ptrdiff_t in_row = (ptrdiff_t)c->s->in_width * LANES;
-    for (int row = c->row; row < c->row + c->n_rows; row++, in += in_row) {
+    const int end = c->row + (SCATTER_GOES_DOWN(TAPS, ONE) ? c->n_rows : 1);
+    for (int row = c->row; row < end; row++, in += in_row) {
         vf sum[SCATTER_SUMS];
         UNROLL
         for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
@@ -196,18 +200,21 @@ static void scatter_rows_in_parts(const scatter_terms *c, const float *weights, 
 }
 
 /* Map by map; row by row where all deltas are more than the L2 cache holds, so that the maps find a
- * row's there. */
+ * row's there. A tile goes down some rows where the L1 cache holds the deltas of one. */
 static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in)
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
     const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
     const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
-    const int fits = s->out_width <= SCATTER_COLUMNS
-                     || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
+    const int taps = lenet_cut(s->kernel, SCATTER_TAPS).size;
+    const int cached = s->out_width <= SCATTER_COLUMNS
+                       || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
+    const int most = !cached || !SCATTER_GOES_DOWN(taps, s->out_maps == 1) ? 1
+                     : s->kernel > SCATTER_TAPS                            ? SCATTER_PARTS_ROWS
+                                                                           : SCATTER_ROWS;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            const int most = !fits ? 1 : s->kernel > SCATTER_TAPS ? SCATTER_PARTS_ROWS : SCATTER_ROWS;
             for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
                 const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
                 float *to = in + ((ptrdiff_t)map * s->in_height + c.row) * in_row;
