@@ -232,9 +232,9 @@ class Ensemble(Calibrated, Answers):
         Parameters
         ----------
         name : str
-            "committee": ``LeNet5.pretrained("mnist")`` and further 1998 networks that learnt with
-            other distortions, from other first weights. `lenet_c.recipes.committee` trained them;
-            `notes` tells how, and the error rate on the test images.
+            "committee": ``LeNet5.pretrained("mnist")`` and further 1998 networks, from other first
+            weights or with other distortions. `lenet_c.recipes.committee` trained them; `notes` has
+            the error rate on the test images.
 
         Returns
         -------
