@@ -157,8 +157,8 @@ LENET_D2L = Architecture(
     background=0.0,
     foreground=1.0,
 )
-"""LeNet of "Dive into Deep Learning" (Zhang et al., section 7.6): padded, sigmoids, average pooling;
-61,706 parameters."""
+"""LeNet of "Dive into Deep Learning" (Zhang et al., section 7.6): padded, with sigmoids and average
+pooling; 61,706 parameters."""
 
 LENET_CIFAR = Architecture(
     "lenet-cifar",
@@ -175,8 +175,8 @@ LENET_CIFAR = Architecture(
     background=-1.0,
     foreground=1.0,
 )
-"""The network of PyTorch's tutorial "Training a classifier", for CIFAR-10's colours: levels from -1 to
-1, ReLU, max pooling; 62,006 parameters."""
+"""The network of PyTorch's tutorial "Training a classifier", for CIFAR-10's colours: levels from -1
+to 1, ReLU, max pooling; 62,006 parameters."""
 
 LENET5_MAX = Architecture(
     "lenet5-max",

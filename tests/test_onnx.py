@@ -31,7 +31,6 @@ from lenet_c import (
     cli,
     export,
 )
-
 from lenet_c.chain import Chain
 
 onnx = pytest.importorskip("onnx")

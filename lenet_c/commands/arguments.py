@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import lenet_c
 from lenet_c import calibration, checks
+from lenet_c.catalogue import SETS
+from lenet_c.commands.draw import KINDS
 from lenet_c.cpu import MAX_THREADS
 from lenet_c.distort import DISTORTIONS
 from lenet_c.ensemble import MOST
@@ -118,8 +120,8 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     Parameters
     ----------
     commands : dict
-        What "train", "evaluate", "predict", "read", "export", "summary" and "info" call with their
-        arguments.
+        What "train", "evaluate", "predict", "read", "export", "plot", "summary" and "info" call
+        with their arguments.
 
     Returns
     -------
@@ -251,6 +253,12 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="where to save the network, in place of an older one (default: model.npz)",
     )
     _add_plot(train)
+    option(
+        "--animate",
+        type=_path,
+        metavar="FILE",
+        help="also draw how the kernels of the first convolution change, as a GIF file",
+    )
     option("--quiet", action="store_true", help="report only the result, not the progress")
 
     evaluate = command("evaluate", "test a saved network")
@@ -348,6 +356,26 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="of grey images (default: 28x28 for networks of 32x32, else the network's own)",
     )
 
+    plot = command("plot", "draw a network")
+    plot.add_argument(
+        "what",
+        choices=KINDS,
+        help="its architecture, the kernels of a layer, what each layer makes of a picture, or the "
+        "codes of its classes",
+    )
+    plot.add_argument("model", nargs="?", help=MODEL)
+    plot.add_argument("image", nargs="?", help="picture of one character, for maps")
+    _add_architecture(plot)
+    plot.add_argument(
+        "--layer", type=_path, metavar="NAME", help="of filters: a convolution; default: the first"
+    )
+    plot.add_argument(
+        "--output",
+        type=_path,
+        metavar="FILE",
+        help="where to draw it, .png or .svg (default: network.png, and so on)",
+    )
+
     summary = command("summary", "show a network's layers")
     either = summary.add_mutually_exclusive_group()
     either.add_argument("model", nargs="?", help=READER)
@@ -368,16 +396,16 @@ def _add_architecture(parser: argparse._ActionsContainer) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
-        choices=("mnist", "digits"),
+        choices=(*SETS, "digits"),
         help="default: mnist if it is there or can be downloaded, else digits",
     )
     parser.add_argument(
         "--data",
         type=_path,
         metavar="FOLDER",
-        help="with MNIST's four files; or pictures of one character each, in a folder for each "
-        f"class, or listed in {TABLE} with the columns file and class; or fields, listed with the "
-        "columns file and text",
+        help="with the files of the data set, MNIST's if --dataset names none; or pictures of one "
+        f"character each, in a folder for each class, or listed in {TABLE} with the columns file "
+        "and class; or fields, listed with the columns file and text",
     )
     parser.add_argument(
         "--form",

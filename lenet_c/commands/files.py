@@ -7,7 +7,10 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-from lenet_c import ensemble_file, files, plot
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_c import ensemble_file, files, plot, preprocess
 from lenet_c.ensemble import Ensemble
 from lenet_c.model import LeNet5
 from lenet_c.model_file import pretrained_files
@@ -52,6 +55,17 @@ def _check_grey(model: str, reader: LeNet5 | Ensemble) -> None:
             f"{model}: the network reads pictures of {channels} channels, want one of grey "
             "pictures; others are read from Python: lenet_c.LeNet5.load(path).predict(images)"
         )
+
+
+def character(path: str) -> NDArray[np.uint8]:
+    """Read a picture of one character; an error names the file."""
+    try:
+        return preprocess.character(path)
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(
+            f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
+        ) from None
 
 
 def check_model_name(path: str) -> None:

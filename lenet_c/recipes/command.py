@@ -68,7 +68,7 @@ CIFAR = Recipe(
     batch_size=4,
     epochs=2,
 )
-"""PyTorch's tutorial's own settings for `LENET_CIFAR`, whose colours the command line does not read."""
+"""PyTorch's tutorial's own settings for `LENET_CIFAR`; the command line does not read colours."""
 
 _AFFINE = (
     dataclasses.replace(
