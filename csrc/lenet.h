@@ -507,6 +507,12 @@ LENET_API lenet_status lenet_step(const lenet_plan *plan, float *parameters, con
                                   const int64_t *labels, int64_t n, const lenet_loss *loss,
                                   lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
 
+/* One update by a gradient of the caller's, [parameters]: of several calls of lenet_gradient, say, each in
+ * a process of its own. The same bits as lenet_step if the gradient is what that would have added up.
+ * LENET_NOT_FINITE: a parameter or what is remembered of it no longer is, and all have changed. */
+LENET_API lenet_status lenet_apply(const lenet_plan *plan, float *parameters, const float *gradient,
+                                   lenet_optimizer *optimizer);
+
 /* Loss and errors of outputs that lenet_forward gave; label i is of row i. */
 LENET_API lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,
                                    int64_t n, const lenet_loss *loss, lenet_report *report);

@@ -257,6 +257,14 @@ class Network(Plan):
         distortion: tuple[Sequence[float], int] | None = None,
         fallback: Floats | None = None,
     ) -> tuple[float, int]: ...
+    def apply(
+        self,
+        gradient: Floats,
+        n: int,
+        state: OptimizerState,
+        rate: float,
+        fallback: Floats | None = None,
+    ) -> None: ...
 
 def distort(
     strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes

@@ -171,6 +171,7 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_step(const lenet_plan *, float *, const lenet_images *, const int64_t *,
                             int64_t, const lenet_loss *, lenet_optimizer *, lenet_report *,
                             const lenet_run *)
+    lenet_status lenet_apply(const lenet_plan *, float *, const float *, lenet_optimizer *)
     size_t lenet_curvature_workspace_size(const lenet_plan *, int64_t, int32_t)
     lenet_status lenet_curvature(const lenet_plan *, const float *, const lenet_images *,
                                  const int64_t *, int64_t, const lenet_loss *, float *,
@@ -2039,6 +2040,19 @@ cdef class Network(Plan):
         self._count(status, n, settings.step, state, fallback)
         _give_back(workspace)
         return report.loss, report.n_errors
+
+    def apply(self, const float[::1] gradient not None, int64_t n, OptimizerState state not None,
+              float rate, const float[::1] fallback=None):
+        """One update by a gradient of n images; fallback as for `step`."""
+        cdef lenet_status status
+        _fit("gradient", (gradient.shape[0],), (self.n_parameters,))
+        self._check_state(state, fallback)
+        cdef lenet_optimizer settings = state.settings
+        ranges = state.ranges
+        settings.rate = rate
+        with nogil:
+            status = lenet_apply(self.plan, self.values, &gradient[0], &settings)
+        self._count(status, n, settings.step, state, fallback)
 
 
 # ---- distortions (distort.py checks strengths) -----------------------------------------------------

@@ -113,7 +113,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     answers: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
-            image = character(path)
+            image = character(path, arguments.line)
         except (MemoryError, OSError, ValueError) as error:
             # the other pictures are read all the same
             code = 2

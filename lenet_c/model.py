@@ -519,13 +519,16 @@ class LeNet5(Network, Reader):
 
     @classmethod
     def pretrained(cls, name: str = "mnist") -> LeNet5:
-        """Give a network that was trained on MNIST; its weights came with the library.
+        """Give a network that this project trained; its weights came with the library.
 
         Parameters
         ----------
         name : str
             "mnist": the 1998 network. "mnist-modern": `LENET5_MODERN`. `lenet_c.recipes.mnist`
             trained both; `notes` tells how, and their error rates on the test images.
+            "printed": the 1998 network for the 95 printable ASCII characters, as
+            ``preprocess.character(..., line=...)`` cuts them from a printed page;
+            `lenet_c.recipes.printed` trained it.
             "strings": `LENET5_STRINGS`, which `LineReader.pretrained` reads lines with.
 
         Returns

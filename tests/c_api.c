@@ -625,6 +625,21 @@ static int check_all(void)
     optimizer.frozen = NULL;
     optimizer.n_frozen = 0;
 
+    /* a gradient that the caller has: the same bits as a step */
+    float *stepped = malloc(2 * (size_t)n * sizeof(float)), *gradient = stepped + n;
+    CHECK(stepped);
+    memcpy(stepped, parameters, (size_t)n * sizeof(float));
+    lenet_optimizer plain = {.kind = LENET_SGD, .rate = 0.01f}, other_plain = plain;
+    CHECK(lenet_gradient(plan, parameters, &images, labels, IMAGES, &loss, gradient, &report, &run) == LENET_OK);
+    CHECK(lenet_step(plan, stepped, &images, labels, IMAGES, &loss, &plain, &report, &run) == LENET_OK);
+    CHECK(lenet_apply(plan, parameters, gradient, &other_plain) == LENET_OK);
+    CHECK(memcmp(stepped, parameters, (size_t)n * sizeof(float)) == 0 && other_plain.step == 1);
+    gradient[n - 1] = INFINITY;
+    CHECK(lenet_apply(plan, stepped, gradient, &plain) == LENET_NOT_FINITE);
+    plain.kind = LENET_ADAM;
+    CHECK(lenet_apply(plan, parameters, gradient, &plain) == LENET_BAD_ARGUMENT);
+    free(stepped);
+
     /* distorted images: known shifts, the same numbers for the same seed, and a step on them */
     static uint8_t moved[IMAGES][SIDE * SIDE], again[IMAGES][SIDE * SIDE];
     size_t distorting = lenet_distort_workspace(SIDE, SIDE);

@@ -16,6 +16,7 @@ import pytest
 import readers
 import test_interchange_guide
 import test_recipes
+import test_scale
 
 from bench import chart
 from lenet_c import (
@@ -258,6 +259,7 @@ ELSEWHERE = {
     "docs/lines.md": (test_the_guide_to_lines,),
     "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
     "docs/reproduction.md": (test_the_papers_training,),
+    "docs/scale.md": (test_scale.test_examples,) * 8,  # each block a file
 }
 
 
@@ -283,6 +285,8 @@ def test_guide(name, tmp_path):
         assert output.startswith("(32, ")
         assert output.rstrip().endswith("to white)']")
         assert output.count("(32, ") == 4
+    if name == "printed":
+        assert output == "cC,'Baseline\n"
     if name == "own_pictures":
         assert error_rate(output) < 50
         assert "('A', 'B', 'C')" in output
@@ -358,7 +362,7 @@ def ones_own(folder, images, labels):
             (folder / data / name).mkdir(parents=True)
             for k, picture in enumerate(pictures):
                 image.fromarray(picture).save(folder / data / name / f"{k}.png")
-    for name in ("new.png", "seven.png"):
+    for name in ("new.png", "seven.png", "x.png"):
         image.fromarray(large[1][0]).save(folder / name)
     random = np.random.default_rng(0)
     for data in ("fields", "other-fields"):

@@ -24,8 +24,10 @@ from lenet_c.strips import VIEWS
 
 Command = Callable[[argparse.Namespace], "int | None"]
 
-MODEL = "file that train saved; or mnist, mnist-modern or strings, which come with the library"
-READER = "file that train saved; or mnist, mnist-modern, strings or committee: with the library"
+MODEL = (
+    "file that train saved; or mnist, mnist-modern, printed or strings, which come with the library"
+)
+READER = "file that train saved; or mnist, mnist-modern, printed, strings or committee"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -112,6 +114,18 @@ def _rejection(text: str) -> Rejection:
             )
         thresholds[name] = _number(value)
     return Rejection(**thresholds)
+
+
+def _line(text: str) -> tuple[float, float]:
+    try:
+        top, baseline = map(float, text.split(","))
+    except ValueError:
+        top, baseline = math.nan, math.nan
+    if not -math.inf < top < baseline < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, want two rows of the picture, as --line=8,31"
+        )
+    return top, baseline
 
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
@@ -227,6 +241,19 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "digits, as the one that comes with the library; fields of one's own: --from strings",
     )
     option("--steps", type=_whole(1), metavar="N", help="updates, of a reader of strings")
+    option(
+        "--printed",
+        action="store_true",
+        help="train a reader of printed characters from the start, on pictures drawn in fonts, as "
+        "the one that comes with the library",
+    )
+    option(
+        "--fonts",
+        type=_path,
+        metavar="FOLDER",
+        help="where the fonts of --printed lie, at any depth (default: matplotlib's and the "
+        "system's)",
+    )
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
     option(
         "--distort",
@@ -281,6 +308,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         metavar="margin=M,penalty=P",
         help="doubt answers whose best two are closer than M or whose penalty is above P, and with "
         "distance=D pictures further than D from those of the class (default: as calibrated)",
+    )
+    predict.add_argument(
+        "--line",
+        type=_line,
+        metavar="TOP,BASELINE",
+        help="of printed characters: the rows of each picture where the line's capital letters "
+        "begin and where they stand, which tell c from C, and a comma from a quote",
     )
     predict.add_argument("--json", action="store_true", help="print one JSON array of objects")
     _add_threads(predict)

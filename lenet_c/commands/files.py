@@ -57,12 +57,12 @@ def _check_grey(model: str, reader: LeNet5 | Ensemble) -> None:
         )
 
 
-def character(path: str) -> NDArray[np.uint8]:
+def character(path: str, line: tuple[float, float] | None = None) -> NDArray[np.uint8]:
     """Read a picture of one character; an error names the file."""
     try:
-        return preprocess.character(path)
+        return preprocess.character(path, line=line)
     except ValueError as error:
-        text = str(error)
+        text = str(error).replace("line: ", "--line: ", line is not None)
         raise ValueError(
             f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
         ) from None

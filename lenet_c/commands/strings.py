@@ -113,7 +113,7 @@ def _words(path: str) -> list[str]:
 
 def train_digits(arguments: argparse.Namespace) -> None:
     """Train a reader of digit strings as the library's was, test it and save it."""
-    _refuse(arguments, "--strings", (*NOT_FOR_STRINGS, *ONLY_FOR_FIELDS))
+    refuse(arguments, "--strings", (*NOT_FOR_STRINGS, *ONLY_FOR_FIELDS))
     _check_output(arguments)
     name, digits, test = digit_dataset(arguments)
     learnt, held_out = recipe.split(*digits)
@@ -149,7 +149,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
 def train_fields(network: LeNet5, arguments: argparse.Namespace) -> None:
     """Go on with a reader on fields of one's own, test it and save it."""
     what = f"--from {arguments.start}, which reads strings,"
-    _refuse(arguments, what, NOT_FOR_STRINGS)
+    refuse(arguments, what, NOT_FOR_STRINGS)
     _check_output(arguments)
     if arguments.data is None:
         raise ValueError(
@@ -225,7 +225,8 @@ def _check_output(arguments: argparse.Namespace) -> None:
         raise ValueError("--steps and --epochs: got both, want one of them")
 
 
-def _refuse(arguments: argparse.Namespace, what: str, options: tuple[str, ...]) -> None:
+def refuse(arguments: argparse.Namespace, what: str, options: tuple[str, ...]) -> None:
+    """Raise ValueError if one of some options is given that do not go with what is trained."""
     for name in options:
         if getattr(arguments, name) is not None:
             option = "from" if name == "start" else name.replace("_", "-")

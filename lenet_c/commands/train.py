@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
-from lenet_c.commands import committees, results, strings
+from lenet_c.commands import committees, printed, results, strings
 from lenet_c.commands.data import Data, training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
@@ -41,8 +41,15 @@ _HOW_DISTORTED = {
 
 def run(arguments: argparse.Namespace) -> None:
     """Train a network, test it and save it."""
+    if arguments.printed and arguments.strings:
+        raise ValueError("--printed and --strings: got both, want one of them")
+    if arguments.fonts is not None and not arguments.printed:
+        raise ValueError("--fonts is for --printed")
     if arguments.strings:
         strings.train_digits(arguments)
+        return
+    if arguments.printed:
+        printed.train(arguments)
         return
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     check_model_name(arguments.output)
