@@ -184,8 +184,7 @@ class Ensemble(Calibrated, Answers):
         path : str, path or binary file
             As for `LeNet5.save`.
         half : bool
-            Whether parameters are rounded to float16, which takes half the space. Of the 1998
-            networks that come with the library none of MNIST's test images is then read otherwise.
+            Whether parameters are rounded to float16, which takes half the space.
 
         Raises
         ------
