@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import model_file, serialization
