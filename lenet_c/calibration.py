@@ -38,6 +38,9 @@ INK = 1.1
 PARTS = 5
 """The distances of each part of the images are from what the others look like."""
 
+STEPS = np.float32(4096.0)
+"""Of 1, to which a mean and directions are rounded."""
+
 CHUNK = 1024
 """Images that are compared at a time."""
 
@@ -268,6 +271,21 @@ def subspaces(seen: Floats, labels: Integers, classes: int) -> Floats:
             of_class -= mean
             _, vectors = np.linalg.eigh(of_class.T @ of_class)
             found[label, 1 : 1 + directions] = vectors.T[: -1 - directions : -1]
+    return found
+
+
+def rounded(subspaces: Floats) -> Floats:
+    """Round subspaces to multiples of 1/4,096: files pack, and distances hardly change.
+
+    Parameters
+    ----------
+    subspaces : float32 array
+
+    Returns
+    -------
+    float32 array of the same shape
+    """
+    found: Floats = np.rint(subspaces * STEPS) / STEPS
     return found
 
 

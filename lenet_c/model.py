@@ -346,7 +346,8 @@ class LeNet5(Network, Reader):
             classes, penalty, _ = best_two(outputs, is_rbf)
             distance = calibration.distances_of_others(seen, labels, classes, n)
             rejection = calibration.thresholds(float(reject), penalty, distance)
-            self.subspaces = calibration.subspaces(seen, labels, n).reshape(n, -1, *grid)
+            found = calibration.rounded(calibration.subspaces(seen, labels, n))
+            self.subspaces = found.reshape(n, -1, *grid)
             self.rejection = rejection
         self.temperature = temperature
         return self

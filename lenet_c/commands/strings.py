@@ -24,6 +24,7 @@ from lenet_c.networks import LENET5_STRINGS
 from lenet_c.optimizers import Adam, OneCycle
 from lenet_c.progress import steps_shown
 from lenet_c.recipes import strings as recipe
+from lenet_c.recipes.recipe import round_weights
 
 BATCH = 64
 STEPS = 2000
@@ -132,6 +133,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
         )
     seconds = time.perf_counter() - began
     _calibrate(lambda: recipe.calibrate(reader, *held_out, seed=arguments.seed))
+    round_weights(reader.network)
     reader.network.class_names = DIGITS
     reader.network.notes = {
         "command": f"lenet-c train --strings --steps {steps} --seed {arguments.seed}",

@@ -20,7 +20,7 @@ from lenet_c.classes import DIGITS
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
-from lenet_c.recipes.recipe import Recipe
+from lenet_c.recipes.recipe import Recipe, round_weights
 
 __all__ = ["RECIPES", "main", "train"]
 
@@ -154,6 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             epochs=arguments.epochs,
             num_threads=arguments.threads,
         )
+        round_weights(network)
         network.class_names = DIGITS
         result = network.evaluate(*test, num_threads=arguments.threads)
         network.notes = {
