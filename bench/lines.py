@@ -5,7 +5,8 @@ from picture to text; and with --peers other readers beside it, each in a proces
 --write puts the tables that were printed into docs/line_figures.md.
 
 --cheques FOLDER has labels.csv (the columns file and text) and the pictures in images/; of the
-texts digits alone count. Settings are chosen on the first half of the pictures: --first-half
+texts digits alone count. Those that learn from fields learn from strings made of their characters,
+too (`LineReader.characters`). Settings are chosen on the first half of the pictures: --first-half
 measures there, and looks at no other; without it figures "nothing learnt" are from the second half.
 
 --peers PYTHON names the Python of an environment that has the peers: pip install
@@ -259,7 +260,8 @@ def cheque_tables(
         "string's probability. Chosen on the other fifths: their readings, each by the network "
         "that had not learnt from that picture; this is what a user would have. Chosen on the "
         "readings that are counted, it is what the ranking would allow at best. Views: how often "
-        "each line is looked at (`LineReader.read`)."
+        "each line is looked at (`LineReader.read`). The labels are one volunteer's, and nobody "
+        "has checked them: the readings that are surest and count as wrong are told on stderr."
     )
     return "\n\n".join(
         [

@@ -113,6 +113,8 @@ class Knowing:
     At a second look it knows the last one no more.
     """
 
+    digits = 0  # to make strings of, without those of fields
+
     def __init__(self, known, learnt=None):
         self.known = known
         self.learnt = [] if learnt is None else learnt
@@ -122,7 +124,16 @@ class Knowing:
         known = self.known if views == 1 else dict(list(self.known.items())[:-1])
         return [reading(*known.get(strip.tobytes(), ("", 0.0))) for strip in strips]
 
+    def characters(self, strips, texts):
+        self.cut = [strip.tobytes() for strip in strips], texts
+        images = np.zeros((700, 28, 28), np.uint8)
+        images[:, 8:20, 10:14] = 255
+        return images, np.arange(700) % 10
+
     def fit(self, strips, texts, steps, **settings):
+        assert self.cut == ([strip.tobytes() for strip in strips], texts)  # of no others
+        n = int(re.search(r"\d+", repr(settings["synthetic"]))[0])
+        assert abs(n - 2 * self.digits) <= 350  # about as many of one's own
         self.learnt.append((len(strips), steps, settings["seed"]))
         own = {strip.tobytes(): (text, 0.99) for strip, text in zip(strips, texts, strict=True)}
         self.known = {**self.known, **own}
@@ -164,9 +175,11 @@ def ten(real_digits, tmp_path):
     return given, {s.tobytes(): one for s, *one in zip(strips, read, sure, strict=True)}
 
 
-def test_cheques_are_counted(ten, real_digits):
+def test_cheques_are_counted(ten, real_digits, capsys):
     given, known = ten
     learnt = []
+
+    Knowing.digits = len(real_digits[0][1])
 
     def table(given, **settings):
         settings = {"first_half": False, "steps": 7, "parts": 5, "threads": 1} | settings
@@ -175,6 +188,8 @@ def test_cheques_are_counted(ten, real_digits):
         )
 
     text = table(given)
+    told = capsys.readouterr().err
+    assert f"8.png: {given.texts[8]}1, labelled {given.texts[8]}; of the others 50.0% are" in told
     # each network read what it had not learnt, and the empty picture was not learnt
     assert sorted(n for n, _, _ in learnt) == [7, 7, 7, 7, 8]
     assert [rest for _, *rest in learnt] == [[7, seed] for seed in range(5)]

@@ -467,3 +467,33 @@ def test_without_scipy(monkeypatch):
     for call in (lambda: preprocess.line(FRAME), lambda: preprocess.lines([FRAME])):
         with pytest.raises(ImportError, match=r"needs SciPy: pip install"):
             call()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8, 11])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_extremes_of_windows(axis, size):
+    from lenet_c.preprocess import _finding
+
+    values = np.random.default_rng(size).integers(0, 256, (11, 13)).astype(np.uint8)
+    views = np.lib.stride_tricks.sliding_window_view(values, size, axis)
+    np.testing.assert_array_equal(
+        _finding._running(np.maximum, values, size, axis), views.max(axis=-1)
+    )
+    # of what is no row after row in memory, too
+    for other in (values[:, ::-1], np.asfortranarray(values)):
+        views = np.lib.stride_tricks.sliding_window_view(other, size, axis)
+        found = _finding._running(np.minimum, other, size, axis)
+        np.testing.assert_array_equal(found, views.min(axis=-1))
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (9, 13)])
+def test_paper_is_seen_at_half_the_size(shape):
+    from lenet_c.preprocess import _finding, _writing
+
+    grey = np.random.default_rng(0).integers(0, 200, shape).astype(np.float32)
+    even = grey[: shape[0] // 2 * 2, : shape[1] // 2 * 2]
+    small = even.reshape(shape[0] // 2, 2, -1, 2).max(axis=(1, 3)).astype(np.uint8)
+    small = _finding.closed_inside(small, 3)
+    paper = np.kron(small, np.ones((2, 2)))
+    paper = np.pad(paper, [(0, a - b) for a, b in zip(shape, paper.shape, strict=True)], "edge")
+    np.testing.assert_array_equal(_writing._paper(grey, 7), np.maximum(paper, grey))
