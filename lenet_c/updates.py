@@ -45,7 +45,7 @@ def _weighted(
 ) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
     """Leave out the images of weight 0, if there are some among several images."""
     classes = checks.array("labels", labels)
-    if classes.ndim != 1:
+    if classes.ndim not in (1, 2):
         return images, labels, sample_weight
     weights = checks.weights("sample_weight", sample_weight, len(classes))
     pictures = checks.array("images", images)
@@ -153,8 +153,9 @@ class Updates:
         ----------
         images : as for `LeNet5.forward`; strips as for `LeNet5.sweep`, one position high, with a
             loss of strings
-        labels : integer array (N,), or an integer for one image; with a loss of strings as many
-            texts, or arrays of classes, or a text for one strip
+        labels : integer array (N,), or an integer for one image
+            Or each class's probability, float (N, classes) (see `LeNet5.loss_and_gradient`). With a
+            loss of strings as many texts, or arrays of classes, or a text for one strip.
         sample_weight : array (N,), optional
             What each image counts in the mean (see `LeNet5.loss_and_gradient`). Those of weight 0
             are left out. Strings have none.
@@ -272,7 +273,9 @@ class Updates:
             return strings_of(self.network, images, labels)
         if weights is not None:
             images, labels, weights = _weighted(images, labels, weights)
-        samples = _core.Samples(self.network._network, images, labels, learn, weights=weights)
+        samples = _core.Samples(
+            self.network._network, images, labels, learn, weights=weights, soft=True
+        )
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
         return samples

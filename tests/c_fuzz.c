@@ -280,7 +280,7 @@ typedef struct batch {
     lenet_images images;
     int64_t n;
     int64_t *labels;
-    double *weights;
+    double *weights, *targets;
     lenet_distortion distortion;
 } batch;
 
@@ -345,6 +345,15 @@ static void draw_batch(const network *net, batch *b)
     for (int64_t i = 0; i < stored; i++) b->labels[i] = below(net->classes);
     b->weights = take((size_t)stored * sizeof *b->weights, 8);
     for (int64_t i = 0; i < stored; i++) b->weights[i] = chance(4) ? 0.0 : (double)real(0.1f, 5.0f);
+    b->targets = take((size_t)(stored * net->classes) * sizeof *b->targets, 8);
+    for (int64_t i = 0; i < stored; i++) {
+        double *own = b->targets + i * net->classes, sum = 0.0;
+        for (int32_t c = 0; c < net->classes; c++) {
+            own[c] = c && chance(2) ? 0.0 : (double)real(0.1f, 1.0f);
+            sum += own[c];
+        }
+        for (int32_t c = 0; c < net->classes; c++) own[c] /= sum;
+    }
 }
 
 static int64_t asked;
@@ -491,7 +500,8 @@ static lenet_loss a_loss(const batch *b)
     for (int64_t i = 0; i < b->n; i++) weight += b->weights[b->images.order ? b->images.order[i] : i];
     return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f),
                         .temperature = (double)real(0.1f, 20.0f),
-                        .weights = weight > 0.0 && chance(2) ? b->weights : NULL};
+                        .weights = weight > 0.0 && chance(2) ? b->weights : NULL,
+                        .targets = chance(3) ? b->targets : NULL};
 }
 
 static void check_gradient(const network *net, const batch *b)

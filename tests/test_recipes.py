@@ -28,7 +28,7 @@ def test_pretrained_is_what_the_recipe_says(name, architecture):
     assert 0 < network.notes["test_error_rate"] < 0.007
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, "strings"])
+@pytest.mark.parametrize("name", [*SHIPPED, "printed", "strings"])
 def test_shipped_weights_pack_well(name):
     network = LeNet5.pretrained(name)
     before = network.parameters.copy()
@@ -49,7 +49,7 @@ def test_pretrained_gives_a_network_of_its_own_each_time():
 
 @pytest.mark.parametrize("name", ["emnist", "", "../mnist"])
 def test_an_unknown_name_tells_the_known_ones(name):
-    known = "mnist, mnist-modern, strings"
+    known = "mnist, mnist-modern, printed, strings"
     with pytest.raises(ValueError, match=rf"^name: got .*, want one of {known}(;.*)?$"):
         LeNet5.pretrained(name)
 

@@ -160,20 +160,25 @@ INLINE void conv_tile(const in_lanes WHAT, const int TAPS, const int ROWS, const
 
 /* ---- images in lanes ------------------------------------------------------------------------- */
 
+INLINE conv_terms terms_of(const lenet_conv_shape *s, const float *weights, int map)
+{
+    const int first = s->begin[map];
+    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
+    return (conv_terms){.connections = s->begin[map + 1] - first,
+                        .kernel = s->kernel,
+                        .source = s->source + first,
+                        .weights = weights + (ptrdiff_t)first * s->kernel * s->kernel,
+                        .in_row = in_row,
+                        .in_map = s->in_height * in_row,
+                        .out_row = (ptrdiff_t)s->out_width * LANES};
+}
+
 /* One or two rows of one map, in tiles. TAPS: the kernel's side, or 1 for any side. */
 INLINE void conv_rows(const int TAPS, const int ROWS, const lenet_conv_shape *s,
                       const float *weights, float bias, int map, int columns, const float *in,
                       float *out)
 {
-    const int first = s->begin[map];
-    const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
-    const conv_terms t = {.connections = s->begin[map + 1] - first,
-                          .kernel = s->kernel,
-                          .source = s->source + first,
-                          .weights = weights + (ptrdiff_t)first * s->kernel * s->kernel,
-                          .in_row = in_row,
-                          .in_map = s->in_height * in_row,
-                          .out_row = (ptrdiff_t)s->out_width * LANES};
+    const conv_terms t = terms_of(s, weights, map);
     for (lenet_pieces p = lenet_cut(columns, TILE_COLUMNS); p.size; p = lenet_next(p)) {
         WITH_SIZE(N, p.size, TILE_COLUMNS,
                   conv_tile(IMAGES_IN_LANES, TAPS, ROWS, N, &t, vf_set(bias),
@@ -193,6 +198,70 @@ OUTLINE void conv_last_row(const lenet_conv_shape *s, const float *weights, floa
     conv_rows(1, 1, s, weights, bias, map, columns, in, out);
 }
 
+/* Whether a map and the next have the same sources. */
+INLINE int has_twin(const lenet_conv_shape *s, int map)
+{
+    if (map + 1 == s->out_maps) return 0;
+    const int32_t *first = s->begin + map;
+    const int n = first[1] - first[0];
+    return n == first[2] - first[1]
+           && memcmp(s->source + first[0], s->source + first[1], (size_t)n * sizeof *s->source) == 0;
+}
+
+/* Two rows of few columns: of two maps that have the same sources at a time, for one sum not to wait for
+ * another. */
+enum { NARROW = 3 };
+
+INLINE void conv_narrow_tile(const int TAPS, const int COLUMNS, const conv_terms *t, const float *bias,
+                             const float *in, ptrdiff_t out_map, float *out)
+{
+    const int K = TAPS > 1 ? TAPS : t->kernel;
+    const ptrdiff_t kernel = (ptrdiff_t)K * K;
+    const float *w[2] = {t->weights, t->weights + t->connections * kernel};
+    vf upper[2][NARROW], lower[2][NARROW];
+    UNROLL
+    for (int o = 0; o < 2; o++)
+        UNROLL
+        for (int x = 0; x < COLUMNS; x++) upper[o][x] = lower[o][x] = vf_set(bias[o]);
+    for (int c = 0; c < t->connections; c++) {
+        for (int j = 0; j < K; j += TAPS) {
+            const float *row = in + t->source[c] * t->in_map + j * LANES;
+            UNROLL
+            for (int o = 0; o < 2; o++) {
+                const float *tap = w[o] + c * kernel + j;
+                conv_row_pair(IMAGES_IN_LANES, TAPS, COLUMNS, 0, tap, tap + (K - 1) * K, row,
+                              row + K * t->in_row, NULL, upper[o], lower[o]);
+            }
+            for (int i = 1; i < K; i++) {
+                row += t->in_row;
+                UNROLL
+                for (int o = 0; o < 2; o++) {
+                    const float *tap = w[o] + c * kernel + i * K + j;
+                    conv_row_pair(IMAGES_IN_LANES, TAPS, COLUMNS, 1, tap, tap - K, row, row, NULL,
+                                  upper[o], lower[o]);
+                }
+            }
+        }
+    }
+    UNROLL
+    for (int o = 0; o < 2; o++) {
+        UNROLL
+        for (int x = 0; x < COLUMNS; x++) {
+            vf_store(out + o * out_map + x * LANES, upper[o][x]);
+            vf_store(out + o * out_map + t->out_row + x * LANES, lower[o][x]);
+        }
+    }
+}
+
+OUTLINE void conv_narrow(const lenet_conv_shape *s, const float *weights, const float *bias, int map,
+                         const float *in, ptrdiff_t out_map, float *out)
+{
+    const conv_terms t = terms_of(s, weights, map);
+    WITH_TAPS(TAPS, s->kernel,
+              WITH_SIZE(N, s->out_width, NARROW,
+                        conv_narrow_tile(TAPS, N, &t, bias + map, in, out_map, out)))
+}
+
 enum { CONV_CACHED = 1 << 17 };  /* floats of inputs, in the L2 cache */
 
 /* Two rows of all maps, and of a wide picture some columns at a time: a map finds in the L2 cache what
@@ -205,13 +274,18 @@ static void conv(const lenet_conv_shape *s, const float *weights, const float *b
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES;
     const int fit = CONV_CACHED / (LANES * s->in_maps * (s->kernel + 1));
     const int at_once = fit > 2 * TILE_COLUMNS ? fit : 2 * TILE_COLUMNS;
+    const int narrow = !HOLD_WEIGHTS && s->out_width <= NARROW;
     for (int y = 0; y < n_rows; y += 2) {
         const int rows = n_rows - y < 2 ? 1 : 2;
         for (lenet_pieces x = lenet_cut(s->out_width, at_once); x.size; x = lenet_next(x)) {
             const float *from = in + (row + y) * in_row + x.start * LANES;
-            for (int map = 0; map < s->out_maps; map++) {
+            for (int map = 0, n; map < s->out_maps; map += n) {
                 float *to = out + map * out_stride + y * out_row + x.start * LANES;
-                if (rows == 2)
+                n = narrow && rows == 2 && has_twin(s, map) ? 2 : 1;
+                if (n == 2) {
+                    conv_narrow(s, weights, bias, map, from, out_stride, to);
+                    squash_lanes(activation, 2 * s->out_width, to + out_stride);
+                } else if (rows == 2)
                     conv_row_pairs(s, weights, bias[map], map, x.size, from, to);
                 else
                     conv_last_row(s, weights, bias[map], map, x.size, from, to);
@@ -311,16 +385,6 @@ INLINE void conv_columns(const int TAPS, const int MAPS, const lenet_conv_shape 
                                        out_stride, columns, to))
         }
     }
-}
-
-/* Whether a map and the next have the same sources. */
-INLINE int has_twin(const lenet_conv_shape *s, int map)
-{
-    if (map + 1 == s->out_maps) return 0;
-    const int32_t *first = s->begin + map;
-    const int n = first[1] - first[0];
-    return n == first[2] - first[1]
-           && memcmp(s->source + first[0], s->source + first[1], (size_t)n * sizeof *s->source) == 0;
 }
 
 /* ---- one image, maps in lanes ---------------------------------------------------------------- */

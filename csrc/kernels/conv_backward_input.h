@@ -15,20 +15,35 @@
  * has several tiles for its taps: the sums of some columns wait in memory, with a margin for what
  * belongs to their neighbours and is done again there. */
 
-enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1 };
+enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1,
+       SCATTER_ROWS = 8,
+       SCATTER_PARTS_ROWS = 4, SCATTER_PARTS_ROW = (SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES };
 
 /* The most that the sums of so many taps leave room for */
 #define SCATTER_COLUMNS_OF(TAPS) \
     (SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
 
-/* COLUMNS deltas, `step` floats apart, times a kernel row's taps. The deltas are in registers: all of
- * them or, for want of registers, a half at a time; the last one first, for each sum to get its taps in
- * their order. */
+/* COLUMNS deltas, `step` floats apart, times a kernel row's taps; the last delta first, for each sum to get
+ * its taps in their order. In registers are the deltas, all of them; for want of registers the weights, or
+ * where there are five a half of the deltas at a time. */
 INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, ptrdiff_t step,
                          const float *w, vf *sum)
 {
     const int PARTS = HOLD_WEIGHTS ? 1 : 2;
     PIN(delta); PIN(w);
+    if (!HOLD_WEIGHTS && TAPS < SCATTER_TAPS) {
+        vf weight[SCATTER_TAPS];
+        UNROLL
+        for (int j = 0; j < TAPS; j++) weight[j] = vf_set(w[j]);
+        UNROLL
+        for (int x = COLUMNS - 1; x >= 0; x--) {
+            vf d = vf_load(delta + x * step);
+            UNROLL
+            for (int j = 0; j < TAPS; j++) vf_accumulate(&sum[x + j], d, weight[j]);
+        }
+        FORGET();
+        return;
+    }
     UNROLL
     for (int part = PARTS - 1; part >= 0; part--) {
         const int first = part * COLUMNS / PARTS, end = (part + 1) * COLUMNS / PARTS;
@@ -48,63 +63,104 @@ INLINE void scatter_taps(const int TAPS, const int COLUMNS, const float *delta, 
 /* Where a tile stands in its row: what it finds in memory and what it leaves there. */
 enum { SCATTER_FIRST = 1, SCATTER_LAST = 2, SCATTER_IN_PARTS = 4 };
 
-/* One row of one input map. */
+/* Some rows of one input map. */
 typedef struct {
     const lenet_conv_shape *s;
-    int map, row, in_activation;
+    int map, row, n_rows, in_activation;
 } scatter_terms;
 
-/* From the first of its deltas and taps on. sums: all that it adds to if in parts, else those that the
- * tile before has begun. */
-INLINE void scatter_tile(const int TAPS, const int COLUMNS, const scatter_terms *c,
-                         const float *weights, const float *delta, int place, float *sums, float *in)
+/* What all output maps and kernel rows add to one row of a tile. */
+INLINE void scatter_maps(const int TAPS, const int COLUMNS, const int ONE, const scatter_terms *c,
+                         int row, const float *weights, const float *delta, vf *sum)
 {
     const lenet_conv_shape *s = c->s;
     const int K = s->kernel, kernel = K * K;
     const ptrdiff_t out_row = (ptrdiff_t)s->out_width * LANES, out_map = s->out_height * out_row;
-    const int above = c->row - (s->out_height - 1), lowest = above > 0 ? above : 0;
-    const int highest = c->row < K - 1 ? c->row : K - 1;
-    vf sum[SCATTER_SUMS];
-    UNROLL
-    for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
-    if (place & SCATTER_IN_PARTS) {
-        UNROLL
-        for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
-    } else if (!(place & SCATTER_FIRST)) {
-        UNROLL
-        for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+    const int first = s->target_begin[c->map], end = s->target_begin[c->map + 1];
+    const int above = row - (s->out_height - 1), lowest = above > 0 ? above : 0;
+    const int highest = row < K - 1 ? row : K - 1;
+    if (ONE) {
+        const float *d = delta + s->target[first] * out_map;
+        const float *w = weights + (ptrdiff_t)s->connection[first] * kernel;
+        for (int i = lowest; i <= highest; i++)
+            scatter_taps(TAPS, COLUMNS, d + (row - i) * out_row, LANES, w + i * K, sum);
+        return;
     }
     for (int i = lowest; i <= highest; i++) {
-        const float *d = delta + (c->row - i) * out_row, *w = weights + i * K;
-        for (int t = s->target_begin[c->map]; t < s->target_begin[c->map + 1]; t++)
+        const float *d = delta + (row - i) * out_row, *w = weights + i * K;
+        for (int t = first; t < end; t++)
             scatter_taps(TAPS, COLUMNS, d + s->target[t] * out_map, LANES,
                          w + (ptrdiff_t)s->connection[t] * kernel, sum);
     }
-    if (place & SCATTER_IN_PARTS) {
-        UNROLL
-        for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
-        return;
-    }
-    if (place & SCATTER_LAST) {
-        store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
-        return;
-    }
-    store_delta(c->in_activation, sum, COLUMNS, in);
-    UNROLL
-    for (int k = 0; k < TAPS - 1; k++) vf_store(sums + k * LANES, sum[COLUMNS + k]);
 }
 
-OUTLINE void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
-                             const float *delta, int place, float *sums, float *in)
+/* Whether a tile is of some rows. Not with five taps and few registers: gcc then moves sums to memory. */
+#define SCATTER_GOES_DOWN(TAPS, ONE) (HOLD_WEIGHTS || (TAPS) < SCATTER_TAPS || (ONE))
+
+/* From the first of its deltas and taps on. sums: of each row all that it adds to if in parts, else those
+ * that the tile before has begun. */
+INLINE void scatter_tile(const int TAPS, const int COLUMNS, const int ONE, const scatter_terms *c,
+                         const float *weights, const float *delta, int place, float *sums, float *in)
+{
+    const ptrdiff_t in_row = (ptrdiff_t)c->s->in_width * LANES;
+    const int end = c->row + (SCATTER_GOES_DOWN(TAPS, ONE) ? c->n_rows : 1);
+    for (int row = c->row; row < end; row++, in += in_row) {
+        vf sum[SCATTER_SUMS];
+        UNROLL
+        for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_set(0.0f);
+        if (place & SCATTER_IN_PARTS) {
+            UNROLL
+            for (int k = 0; k < COLUMNS + TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+        } else if (!(place & SCATTER_FIRST)) {
+            UNROLL
+            for (int k = 0; k < TAPS - 1; k++) sum[k] = vf_load(sums + k * LANES);
+        }
+        scatter_maps(TAPS, COLUMNS, ONE, c, row, weights, delta, sum);
+        if (place & SCATTER_IN_PARTS) {
+            UNROLL
+            for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
+            sums += SCATTER_PARTS_ROW;
+            continue;
+        }
+        if (place & SCATTER_LAST) {
+            store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
+        } else {
+            store_delta(c->in_activation, sum, COLUMNS, in);
+            UNROLL
+            for (int k = 0; k < TAPS - 1; k++) vf_store(sums + k * LANES, sum[COLUMNS + k]);
+        }
+        sums += (TAPS - 1) * LANES;
+    }
+}
+
+OUTLINE void scatter_tile_of_several(int taps, int columns, const scatter_terms *c, const float *weights,
+                                     const float *delta, int place, float *sums, float *in)
 {
     WITH_SIZE(TAPS, taps, SCATTER_TAPS,
               WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
-                        scatter_tile(TAPS, COLUMNS, c, weights, delta, place, sums, in)))
+                        scatter_tile(TAPS, COLUMNS, 0, c, weights, delta, place, sums, in)))
 }
 
-static void scatter_row(const scatter_terms *c, const float *weights, const float *delta, float *in)
+OUTLINE void scatter_tile_of_one(int taps, int columns, const scatter_terms *c, const float *weights,
+                                 const float *delta, int place, float *sums, float *in)
 {
-    _Alignas(64) float sums[SCATTER_MARGIN * LANES];
+    WITH_SIZE(TAPS, taps, SCATTER_TAPS,
+              WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
+                        scatter_tile(TAPS, COLUMNS, 1, c, weights, delta, place, sums, in)))
+}
+
+static void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
+                            const float *delta, int place, float *sums, float *in)
+{
+    if (c->s->target_begin[c->map + 1] - c->s->target_begin[c->map] == 1)
+        scatter_tile_of_one(taps, columns, c, weights, delta, place, sums, in);
+    else
+        scatter_tile_of_several(taps, columns, c, weights, delta, place, sums, in);
+}
+
+static void scatter_rows(const scatter_terms *c, const float *weights, const float *delta, float *in)
+{
+    _Alignas(64) float sums[SCATTER_ROWS * SCATTER_MARGIN * LANES];
     const int K = c->s->kernel;
     lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
     for (; x.size; x = lenet_next(x)) {
@@ -114,12 +170,15 @@ static void scatter_row(const scatter_terms *c, const float *weights, const floa
     }
 }
 
-static void scatter_row_in_parts(const scatter_terms *c, const float *weights, const float *delta,
-                                 float *in)
+static void scatter_rows_in_parts(const scatter_terms *c, const float *weights, const float *delta,
+                                  float *in)
 {
+    _Alignas(64) float sums[SCATTER_PARTS_ROWS * SCATTER_PARTS_ROW];
     const lenet_conv_shape *s = c->s;
     for (lenet_pieces w = lenet_cut(s->in_width, SCATTER_WINDOW); w.size; w = lenet_next(w)) {
-        _Alignas(64) float sums[(SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES] = {0};
+        const int used = (w.size + 2 * SCATTER_MARGIN) * LANES;
+        for (int y = 0; y < c->n_rows; y++)
+            memset(sums + y * SCATTER_PARTS_ROW, 0, (size_t)used * sizeof *sums);
         for (lenet_pieces j = lenet_cut(s->kernel, SCATTER_TAPS); j.size; j = lenet_next(j)) {
             /* what delta x and these taps give begins at sum x + at */
             const int at = SCATTER_MARGIN + j.start - w.start, from = w.start - (j.start + j.size - 1);
@@ -132,30 +191,37 @@ static void scatter_row_in_parts(const scatter_terms *c, const float *weights, c
                                 delta + (begin + x.start) * LANES, SCATTER_IN_PARTS,
                                 sums + (begin + x.start + at) * LANES, NULL);
         }
-        for (int k = 0; k < w.size; k++) {
-            const vf sum = vf_load(sums + (SCATTER_MARGIN + k) * LANES);
-            store_delta(c->in_activation, &sum, 1, in + (w.start + k) * LANES);
+        for (int y = 0; y < c->n_rows; y++) {
+            const float *row = sums + y * SCATTER_PARTS_ROW + SCATTER_MARGIN * LANES;
+            float *to = in + ((ptrdiff_t)y * s->in_width + w.start) * LANES;
+            squash_backward(c->in_activation, to, row, w.size * LANES, to);
         }
     }
 }
 
 /* Map by map; row by row where all deltas are more than the L2 cache holds, so that the maps find a
- * row's there. */
+ * row's there. A tile goes down some rows where the L1 cache holds the deltas of one. */
 static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in)
 {
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
     const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
     const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
+    const int taps = lenet_cut(s->kernel, SCATTER_TAPS).size;
+    const int cached = s->out_width <= SCATTER_COLUMNS
+                       || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
+    const int most = !cached || !SCATTER_GOES_DOWN(taps, s->out_maps == 1) ? 1
+                     : s->kernel > SCATTER_TAPS                            ? SCATTER_PARTS_ROWS
+                                                                           : SCATTER_ROWS;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            for (int row = first; row < first + strip; row++) {
-                const scatter_terms c = {s, map, row, in_activation};
-                float *to = in + ((ptrdiff_t)map * s->in_height + row) * in_row;
+            for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
+                const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
+                float *to = in + ((ptrdiff_t)map * s->in_height + c.row) * in_row;
                 if (s->kernel > SCATTER_TAPS)
-                    scatter_row_in_parts(&c, weights, delta, to);
+                    scatter_rows_in_parts(&c, weights, delta, to);
                 else
-                    scatter_row(&c, weights, delta, to);
+                    scatter_rows(&c, weights, delta, to);
             }
         }
     }

@@ -107,6 +107,46 @@ INLINE void weight_tile_of_rows(const int TAPS, const int ROWS, const lenet_conv
         for (int j = 0; j < TAPS; j++) vf_store(dweights + (i * K + j) * LANES, sum[i][j]);
 }
 
+/* The same of so few outputs that the deltas of some output maps stay in registers while all taps go by:
+ * each sum is read and written once. */
+enum { WEIGHT_OUTPUTS = 4 };
+
+INLINE void weight_tile_of_few(const int OUTPUTS, const int MAPS, const lenet_conv_shape *s, int first,
+                               const float *in, const float *delta, float *dweights)
+{
+    const int K = s->kernel;
+    const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
+    vf here[WEIGHT_MAPS][WEIGHT_OUTPUTS];
+    float *dw[WEIGHT_MAPS];
+    const float *pixel[WEIGHT_OUTPUTS];
+    UNROLL
+    for (int k = 0; k < OUTPUTS; k++)
+        pixel[k] = in + (k / s->out_width * (ptrdiff_t)s->in_width + k % s->out_width) * LANES;
+    UNROLL
+    for (int o = 0; o < MAPS; o++) {
+        dw[o] = dweights + (ptrdiff_t)s->connection[first + o] * K * K * LANES;
+        UNROLL
+        for (int k = 0; k < OUTPUTS; k++)
+            here[o][k] = vf_in_register(vf_load(delta + s->target[first + o] * out_map + k * LANES));
+    }
+    for (int i = 0, tap = 0; i < K; i++) {
+        for (ptrdiff_t at = i * (ptrdiff_t)s->in_width * LANES, end = at + K * LANES; at < end;
+             at += LANES, tap += LANES) {
+            vf sum[WEIGHT_MAPS];
+            UNROLL
+            for (int o = 0; o < MAPS; o++) sum[o] = vf_load(dw[o] + tap);
+            UNROLL
+            for (int k = 0; k < OUTPUTS; k++) {
+                vf in_k = vf_in_register(vf_load(pixel[k] + at));
+                UNROLL
+                for (int o = 0; o < MAPS; o++) vf_accumulate(&sum[o], in_k, here[o][k]);
+            }
+            UNROLL
+            for (int o = 0; o < MAPS; o++) vf_store(dw[o] + tap, sum[o]);
+        }
+    }
+}
+
 /* All that one input map feeds, from some rows of deltas. */
 OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const float *in,
                          const float *delta, float *dweights, float *dbias)
@@ -115,9 +155,13 @@ OUTLINE void weight_rows(const lenet_conv_shape *s, int map, int n_rows, const f
     const ptrdiff_t out_map = (ptrdiff_t)s->out_height * s->out_width * LANES;
     int n = s->target_begin[map + 1] - s->target_begin[map];
     if (n == 0) return;  /* a map that feeds nothing */
+    const int few = n_rows * s->out_width <= WEIGHT_OUTPUTS ? n_rows * s->out_width : 0;
     for (lenet_pieces p = lenet_cut(n, WEIGHT_MAPS); p.size; p = lenet_next(p)) {
         int first = s->target_begin[map] + p.start;
-        for (lenet_pieces j = lenet_cut(K, WEIGHT_TAPS); j.size; j = lenet_next(j)) {
+        WITH_SIZE(OUTPUTS, few, WEIGHT_OUTPUTS,
+                  WITH_SIZE(MAPS, p.size, WEIGHT_MAPS,
+                            weight_tile_of_few(OUTPUTS, MAPS, s, first, in, delta, dweights)))
+        for (lenet_pieces j = lenet_cut(K, WEIGHT_TAPS); j.size && !few; j = lenet_next(j)) {
             if (p.size == 1 && (j.size < WEIGHT_TAPS || !HOLD_WEIGHTS)) {
                 for (lenet_pieces i = lenet_cut(K, WEIGHT_ROWS_OF(j.size)); i.size; i = lenet_next(i))
                     WITH_SIZE(TAPS, j.size, WEIGHT_TAPS,

@@ -52,6 +52,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 _HELD_OUT = 6  # of the training images the last sixth, which calibrates
 
 
+def parted(data: datasets.Arrays) -> tuple[datasets.Arrays, datasets.Arrays]:
+    """Part images and labels: what networks learn from that are calibrated, and what with."""
+    images, labels = data
+    split = len(images) - len(images) // _HELD_OUT
+    return (images[:split], labels[:split]), (images[split:], labels[split:])
+
+
 def train(
     recipe: Recipe,
     data: datasets.Arrays,
@@ -103,16 +110,15 @@ def calibrate(
     recipe, data, seed, epochs, num_threads
         As of `train`.
     """
-    images, labels = data
-    split = len(images) - len(images) // _HELD_OUT
+    learnt, others = parted(data)
     other = train(
         recipe,
-        (images[:split], labels[:split]),
+        learnt,
         seed=seed,
         epochs=epochs,
         num_threads=num_threads,
     )
-    other.calibrate(images[split:], labels[split:], num_threads=num_threads)
+    other.calibrate(*others, num_threads=num_threads)
     network.temperature = other.temperature
     network.rejection = other.rejection
     network.subspaces = other.subspaces
