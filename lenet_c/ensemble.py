@@ -184,8 +184,7 @@ class Ensemble(Calibrated, Answers):
         path : str, path or binary file
             As for `LeNet5.save`.
         half : bool
-            Whether parameters are rounded to float16, which takes half the space. Of the 1998
-            networks that come with the library none of MNIST's test images is then read otherwise.
+            Whether parameters are rounded to float16, which takes half the space.
 
         Raises
         ------
@@ -232,9 +231,9 @@ class Ensemble(Calibrated, Answers):
         Parameters
         ----------
         name : str
-            "committee": ``LeNet5.pretrained("mnist")`` and further 1998 networks that learnt with
-            other distortions, from other first weights. `lenet_c.recipes.committee` trained them;
-            `notes` tells how, and the error rate on the test images.
+            "committee": ``LeNet5.pretrained("mnist")`` and further 1998 networks, from other first
+            weights or with other distortions. `lenet_c.recipes.committee` trained them; `notes` has
+            the error rate on the test images.
 
         Returns
         -------

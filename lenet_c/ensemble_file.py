@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import model_file, serialization
@@ -24,32 +23,16 @@ def save(committee: Ensemble, path: str | os.PathLike[str] | BinaryIO, half: boo
     networks: list[dict[str, Any]] = []
     arrays: dict[str, NDArray[Any]] = {}
     for k, network in enumerate(committee.members()):
-        about, parts = model_file.parts(network)
-        if half:
-            parts["parameters"] = halved(f"network {k}", parts["parameters"])
+        try:
+            about, parts = model_file.parts(network, half)
+        except ValueError as error:
+            raise ValueError(f"network {k}: {error}") from None
         networks.append(about)
         arrays |= {f"{k}.{name}": array for name, array in parts.items()}
     if committee._subspaces is not None:
         arrays["subspaces"] = committee._subspaces
     metadata = {"kind": KIND, "networks": networks, **model_file.noted(committee.notes)}
     serialization.write(path, metadata | model_file.calibration_of(committee), arrays)
-
-
-def halved(name: str, parameters: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Give parameters as float16, (2, n): the high bytes, which compress well, and the low ones."""
-    with np.errstate(over="ignore"):
-        values = parameters.astype("<f2")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name}: a parameter is beyond float16's range, want half=False")
-    return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 2).T[::-1])
-
-
-def _whole(parameters: NDArray[Any]) -> NDArray[Any]:
-    """Undo `halved`; what is something else, `model_file.made` looks at."""
-    if parameters.dtype != np.uint8 or parameters.ndim != 2 or len(parameters) != 2:
-        return parameters
-    pairs = np.ascontiguousarray(parameters[::-1].T)
-    return pairs.view("<f2").reshape(-1).astype(np.float32)
 
 
 def load(
@@ -96,8 +79,6 @@ def _networks(metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
             raise TypeError(f"networks: {k} is no dict")
         own = f"{k}."
         parts = {n.removeprefix(own): array for n, array in arrays.items() if n.startswith(own)}
-        if "parameters" in parts:
-            parts["parameters"] = _whole(parts["parameters"])
         found.append(model_file.made(LeNet5, about, parts))
     return found
 

@@ -316,19 +316,21 @@ class LineReader:
         except ValueError as error:
             raise ValueError(f"{serialization.name_of(path)}: {error}") from None
 
-    def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
+    def save(self, path: str | os.PathLike[str] | BinaryIO, *, half: bool = False) -> None:
         """Write network, names, temperature and threshold to one file, as `LeNet5.save` does.
 
         Parameters
         ----------
         path : str, path or binary file
+        half : bool
+            Whether parameters are rounded to float16, which takes half the space.
 
         Raises
         ------
         TypeError, ValueError, OSError
             As `LeNet5.save`.
         """
-        self.network.save(path)
+        self.network.save(path, half=half)
 
     # ---- reading ----
 

@@ -449,7 +449,7 @@ class LeNet5(Network, Reader):
             samples, None, *self._criterion(loss, j, temperature), num_threads
         )
 
-    def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
+    def save(self, path: str | os.PathLike[str] | BinaryIO, *, half: bool = False) -> None:
         """Write the network to a file (.npz, no pickle, versioned, checksummed, atomic).
 
         Of a network that a `Trainer` trains in another thread the file has the weights between
@@ -463,12 +463,15 @@ class LeNet5(Network, Reader):
             and its owner and group where this user may set them, but neither access control
             lists nor extended attributes, and other (hard) links to it keep what it was. An open
             file, buffered or not, is written to until it has taken everything.
+        half : bool
+            Whether parameters are rounded to float16, which takes half the space.
 
         Raises
         ------
         TypeError, ValueError
             If `path` is something else, JSON cannot hold `notes`, parameters are not finite, or
-            the file would be larger than `load` takes by default.
+            beyond float16's range (65,504) where that is asked for, or the file would be larger
+            than `load` takes by default.
         OSError
             If the file cannot be written, or is read-only; it is named.
 
@@ -479,7 +482,7 @@ class LeNet5(Network, Reader):
         """
         from lenet_c import model_file
 
-        model_file.save(self, path)
+        model_file.save(self, path, checks.truth("half", half))
 
     @classmethod
     def load(

@@ -20,23 +20,40 @@ from lenet_c.rejection import Rejection
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
-def save(network: Network, path: str | os.PathLike[str] | BinaryIO) -> None:
+def save(network: Network, path: str | os.PathLike[str] | BinaryIO, half: bool) -> None:
     """Write a network to a file: see `LeNet5.save`."""
-    serialization.write(path, *parts(network))
+    serialization.write(path, *parts(network, half))
 
 
-def parts(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def parts(network: Network, half: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Give what a file has of a network: metadata, and arrays by their names."""
     parameters = network._snapshot()
     if not np.isfinite(parameters).all():
         raise ValueError("parameters: some are NaN or infinite, which load would refuse")
-    arrays = {"parameters": parameters}
+    arrays: dict[str, NDArray[Any]] = {"parameters": _halved(parameters) if half else parameters}
     codes = network._codes_of(parameters)
     if codes is not None:
         arrays["codes"] = codes
     if network._subspaces is not None:
         arrays["subspaces"] = network._subspaces
     return _metadata(network), arrays
+
+
+def _halved(parameters: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Give parameters as float16, (2, n): the high bytes, which compress well, and the low ones."""
+    with np.errstate(over="ignore"):
+        values = parameters.astype("<f2")
+    if not np.isfinite(values).all():
+        raise ValueError("parameters: some are beyond float16's range, want half=False")
+    return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 2).T[::-1])
+
+
+def _whole(parameters: NDArray[Any]) -> NDArray[Any]:
+    """Undo `_halved`; what is something else stays as it is."""
+    if parameters.dtype != np.uint8 or parameters.ndim != 2 or len(parameters) != 2:
+        return parameters
+    pairs = np.ascontiguousarray(parameters[::-1].T)
+    return pairs.view("<f2").reshape(-1).astype(np.float32)
 
 
 def _metadata(network: Network) -> dict[str, Any]:
@@ -111,7 +128,7 @@ def made(
 ) -> AnyNetwork:
     """Make a network of what a file has; KeyError, TypeError or ValueError for what is wrong."""
     architecture = Architecture.from_dict(metadata["architecture"])
-    parameters = arrays["parameters"]
+    parameters = _whole(arrays["parameters"])
     if parameters.shape != (architecture.n_parameters,) or parameters.dtype != np.float32:
         raise ValueError(
             f"parameters: {parameters.dtype} {parameters.shape}, want float32 "

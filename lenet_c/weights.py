@@ -523,7 +523,7 @@ def to_safetensors(network: LeNet5, path: str | os.PathLike[str] | BinaryIO) -> 
     """
     library = _need_safetensors()
     checks.instance("network", network, LeNet5, "a LeNet5")
-    metadata, arrays = model_file.parts(network)
+    metadata, arrays = model_file.parts(network, half=False)
     parameters = arrays.pop("parameters")
     if network._code_name is not None:
         del arrays["codes"]  # they are parameters

@@ -184,6 +184,15 @@ static int32_t some_size(int32_t most)
     return size < most ? size : most;
 }
 
+/* The table of sums of which each map reads one of the input's. */
+static const uint8_t *one_each(int32_t maps, int32_t in_maps)
+{
+    uint8_t *table = take((size_t)maps * (size_t)in_maps, 1);
+    memset(table, 0, (size_t)maps * (size_t)in_maps);
+    for (int32_t m = 0; m < maps; m++) table[m * in_maps + below(in_maps)] = 1;
+    return table;
+}
+
 /* Draws layers that fit, at times some that do not: then there is no plan, and 0 is given. */
 static int make(network *net)
 {
@@ -205,6 +214,11 @@ static int make(network *net)
         if (chance(2) && side >= 2) {
             const int32_t pools[] = {LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_MAX_POOL};
             layer->kind = pools[below(3)];
+            if (layer->kind == LENET_SUBSAMPLE && chance(3)) {
+                layer->maps = some_size(33);
+                layer->table = one_each(layer->maps, maps);
+                maps = layer->maps;
+            }
             h /= 2, w /= 2;
         } else {
             layer->kind = LENET_CONV;
@@ -900,6 +914,7 @@ static void check_single_layers(void)
     if (chance(2)) conv.padding = below(conv.kernel);
     check_layer(conv, shape, n);
     check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_SUBSAMPLE, .maps = out, .table = one_each(out, maps)}, shape, n);
     check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);
     check_layer((lenet_layer){.kind = LENET_MAX_POOL}, shape, n);
     check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(130)}, units, n);

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import lenet_c
-from lenet_c import Ensemble, LeNet5, datasets, headers, model_file
+from lenet_c import Architecture, Dense, Ensemble, LeNet5, datasets, headers, model_file
 from tests.fuzz import files, native
 from tests.fuzz.files import networks, packed
 
@@ -106,6 +106,24 @@ def test_c_reads_what_comes_with_the_library(name):
         images = datasets.digits()[1][0][:40]
         assert np.array_equal(native.forward(net, images), python.forward(images, num_threads=1))
     assert native.from_path(str(file)) == native.OK
+
+
+def test_c_reads_every_value_of_half_the_size():
+    linear = Dense("out", units=62, activation="identity")
+    net = LeNet5(Architecture("linear", (linear,), input_shape=(16, 16)))
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)].astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8)
+    n = net.n_parameters
+    for values in [every[k : k + n] for k in range(0, len(every) - n, n)] + [every[-n:]]:
+        net.parameters = values
+        file = io.BytesIO()
+        net.save(file, half=True)
+        with native.loaded(file.getvalue()) as (status, found):
+            assert status == native.OK
+            np.testing.assert_array_equal(
+                native.forward(found, images), net.forward(images, num_threads=1)
+            )
 
 
 def test_c_refuses_a_committees_file():

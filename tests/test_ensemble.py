@@ -301,7 +301,7 @@ def test_half_the_space(trained: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.predict(x), committee.predict(x))
     large = LeNet5()
     large.parameters[5] = 7e4
-    with pytest.raises(ValueError, match="network 1: a parameter is beyond float16's range"):
+    with pytest.raises(ValueError, match="network 1: parameters: some are beyond float16's range"):
         Ensemble([LeNet5(), large]).save(io.BytesIO(), half=True)
     with pytest.raises(TypeError, match="half: got 1, want True or False"):
         committee.save(io.BytesIO(), half=1)

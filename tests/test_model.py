@@ -606,6 +606,29 @@ def test_the_row_whose_outputs_are_not_finite() -> None:
         net.predict(images)
 
 
+def test_parameters_of_half_the_size(tmp_path: Path) -> None:
+    net = small()
+    values = [1.0, -2.0, 65504.0, 1 / 3, -1e-4, 6e-8, 1e-5, -1e-9, 0.0]
+    net.parameters[: len(values)] = values
+    whole, half = tmp_path / "whole.npz", tmp_path / "half.npz"
+    net.save(whole)
+    net.save(half, half=True)
+    given = serialization.read(half)[1]["parameters"]
+    assert given.nbytes * 2 == serialization.read(whole)[1]["parameters"].nbytes
+    read = LeNet5.load(half)
+    np.testing.assert_array_equal(
+        read.parameters, net.parameters.astype(np.float16).astype(np.float32)
+    )
+    read.save(whole)
+    np.testing.assert_array_equal(LeNet5.load(whole).parameters, read.parameters)
+    net.parameters[3] = 65520.0
+    with pytest.raises(ValueError, match=r"^parameters: some are beyond float16's range"):
+        net.save(half, half=True)
+    np.testing.assert_array_equal(LeNet5.load(half).parameters, read.parameters)
+    with pytest.raises(TypeError, match=r"^half: "):
+        net.save(half, half=1)  # type: ignore[arg-type]
+
+
 def test_parameters_that_are_not_finite_are_not_saved(net: LeNet5, tmp_path: Path) -> None:
     net["C5.bias"][3] = np.inf
     with pytest.raises(ValueError, match="parameters: some are NaN or infinite"):

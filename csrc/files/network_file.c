@@ -255,6 +255,20 @@ static int read_floats(const archive_member *m, float *to)
     return 1;
 }
 
+/* Finite floats that are stored as binary16, first the high bytes of all, then the low ones. */
+static int read_halves(const archive_member *m, float *to)
+{
+    const size_t n = m->shape[1];
+    for (size_t i = 0; i < n; i++) {
+        const int32_t high = m->values[i], exponent = high >> 2 & 31;
+        const int32_t fraction = (high & 3) << 8 | m->values[n + i];
+        if (exponent == 31) return 0;
+        to[i] = exponent ? ldexpf((float)(1024 + fraction), exponent - 25) : ldexpf((float)fraction, -24);
+        if (high >> 7) to[i] = -to[i];
+    }
+    return 1;
+}
+
 /* The names behind one another; bytes and number of them, 0: they are no names. */
 static size_t read_names(lenet_json list, int32_t n, char *text, const char **names)
 {
@@ -348,24 +362,28 @@ static lenet_status open_network(archive_member *members, int n, description *d,
     if (status != LENET_OK) return status;
     const archive_member *given = lenet_archive_find(members, n, "parameters");
     const archive_member *codes = lenet_archive_find(members, n, "codes");
-    if (lenet_json_of(about, "kind").at || !given || given->kind != 'f' || given->n_dimensions != 1)
-        return LENET_BAD_FILE;  /* a training under way has a kind */
-    d->most = given->n;
+    if (lenet_json_of(about, "kind").at || !given)
+        return LENET_BAD_FILE;  /* a training under way and a committee have a kind */
+    const int halved = given->kind == 'u' && given->n_dimensions == 2 && given->shape[0] == 2;
+    if (!halved && (given->kind != 'f' || given->n_dimensions != 1)) return LENET_BAD_FILE;
+    const size_t n_given = halved ? given->shape[1] : given->n;
+    d->most = n_given;
     status = read_architecture(lenet_json_of(about, "architecture"), d);
     if (status != LENET_OK) return status;
     const int has_codes = d->is_rbf && !d->layers[d->n_layers - 1].trained;
     const size_t n_codes = has_codes && codes && codes->kind == 'f' ? codes->n : 0;
-    if (d->n_layers < 1 || d->n_parameters != given->n || d->blank >= d->maps
+    if (d->n_layers < 1 || d->n_parameters != n_given || d->blank >= d->maps
         || (has_codes && (!n_codes || codes->n_dimensions != 2
                           || codes->shape[0] != (size_t)d->maps || codes->shape[1] != d->code_length)))
         return LENET_BAD_FILE;
-    float *floats = malloc((given->n + n_codes + 1) * sizeof *floats);
+    float *floats = malloc((n_given + n_codes + 1) * sizeof *floats);
     lenet_plan *plan = NULL;
     if (!floats) return LENET_NO_MEMORY;
     status = LENET_BAD_FILE;
-    if (read_floats(given, floats) && (!has_codes || read_floats(codes, floats + given->n))) {
+    if ((halved ? read_halves(given, floats) : read_floats(given, floats))
+        && (!has_codes || read_floats(codes, floats + n_given))) {
         status = lenet_plan_create(d->layers, d->n_layers, &d->input,
-                                   has_codes ? floats + given->n : NULL, &plan);
+                                   has_codes ? floats + n_given : NULL, &plan);
         if (status == LENET_BAD_ARGUMENT) status = LENET_BAD_FILE;
     }
     if (status == LENET_OK) status = make(about, d, floats, plan, made);

@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "test_error_rate": round(result.error_rate, 6),
         }
         path = os.path.join(arguments.output, f"{name}.npz")
-        network.save(path)
+        network.save(path, half=True)
         print(f"{name}: test error {result.error_rate:.2%}, saved {path}", flush=True)
 
 
