@@ -95,7 +95,8 @@ class BuildCore(build_ext):
                 core.extra_compile_args += ["/openmp"]
         else:
             core.extra_compile_args = ["-std=c11", "-O3", "-fno-math-errno", "-g0", "-pthread"]
-            core.extra_compile_args += ["-fvisibility=hidden"]
+            # no tables to unwind calls by: nothing throws here
+            core.extra_compile_args += ["-fvisibility=hidden", "-fno-asynchronous-unwind-tables"]
             core.extra_link_args = ["-pthread"]
             if openmp is not False and self.has_openmp(insists=openmp is True):
                 core.extra_compile_args += [OPENMP]

@@ -75,7 +75,7 @@ def build(python: Path, sdist: Path, folder: Path, limited: bool) -> Path:
     """Build a wheel and repair it."""
     call(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder / "raw", sdist)
     (raw,) = (folder / "raw").iterdir()
-    repair = ("repair", "--strip", "-w", folder, raw)
+    repair = ("repair", "--strip", "--zip-compression-level", "9", "-w", folder, raw)
     call(sys.executable, "-m", "auditwheel", *repair, stdout=subprocess.DEVNULL)
     (wheel,) = folder.glob("*.whl")
     if limited:
