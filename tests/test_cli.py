@@ -437,10 +437,10 @@ def test_predict_reads_the_pictures_after_one_too_large_for_memory(
     Image.fromarray(clear[0][0]).save(tmp_path / "good.png")
     character = preprocess.character
 
-    def find(path):
+    def find(path, **line):
         if path == "large.png":
             raise MemoryError
-        return character(path)
+        return character(path, **line)
 
     monkeypatch.setattr(preprocess, "character", find)
     monkeypatch.chdir(tmp_path)

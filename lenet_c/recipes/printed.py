@@ -503,7 +503,7 @@ def evaluate(
     network: LeNet5,
     paths: Sequence[str],
     *,
-    times: int = TESTED_ON,
+    times: int | None = None,
     on_line: float = 1.0,
     plain: bool = False,
     seed: int = TEST_SEED,
@@ -514,14 +514,17 @@ def evaluate(
     Parameters
     ----------
     network : LeNet5
-    paths, times, on_line, plain, seed
+    paths, on_line, plain, seed
         As of `pictures`.
+    times : int, optional
+        As of `pictures`; `TESTED_ON` by default.
     num_threads : int, optional
 
     Returns
     -------
     Result
     """
+    times = TESTED_ON if times is None else times
     images, labels, _ = pictures(paths, times, on_line=on_line, plain=plain, seed=seed)
     return result(network.predict(images, num_threads=num_threads), labels)
 
