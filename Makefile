@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels \
-	demo docs lint sanitize tsan fuzz soak wheel cross clean
+	demo docs scale lint sanitize tsan fuzz soak wheel cross clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -88,6 +88,11 @@ docs:
 demo:
 	$(PYTHON) -m bench.demo
 	if $(PYTHON) -c 'import selenium' && command -v chromedriver >/dev/null; then $(PYTHON) -m tests.demo_browser; fi
+
+# The examples of docs/scale.md whose packages are here (pip install --group scale), or with FRESH=. (a
+# folder, or a wheel) each in an environment of its own: make scale FRESH=. EXAMPLES="dask ray"
+scale:
+	$(PYTHON) -m tests.scaling $(EXAMPLES) $(if $(FRESH),--fresh $(FRESH))
 
 # So many compilers at once
 JOBS = $(shell nproc 2>/dev/null || echo 1)

@@ -17,7 +17,6 @@ other fonts than those of the table.
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import itertools
 import os
 import statistics
@@ -168,15 +167,8 @@ def students() -> Domain | None:
         return None
     (x, y), (xt, yt) = mnist()
 
-    def series_and_writers(name: str, labels: np.ndarray) -> np.ndarray:
-        with gzip.open(folder / f"qmnist-{name}-labels-idx2-int.gz") as file:
-            told = np.frombuffer(file.read(), ">i4", offset=12).reshape(-1, 8)[: len(labels)]
-        if (told[:, 0] != labels).any():
-            raise SystemExit(f"error: {folder}: its {name} labels are not of MNIST's images")
-        return told[:, 1:3]
-
-    series, writers = series_and_writers("train", y).T
-    is_students = series == 4
+    origins, of_tests = datasets.qmnist(folder, download=False)
+    is_students, writers = origins.series == 4, origins.writers
     base = LeNet5(seed=0)
     DISTORTED[base.architecture.name].trainer(base).fit(
         x[~is_students], y[~is_students], CLERKS_EPOCHS
@@ -185,7 +177,7 @@ def students() -> Domain | None:
     np.random.default_rng(0).shuffle(everybody)
     learnt = is_students & np.isin(writers, everybody[:150])
     held_out = is_students & ~learnt
-    of_test = series_and_writers("test", yt)[:, 0] == 4
+    of_test = of_tests.series[: len(yt)] == 4
     return Domain(
         "students' digits, after clerks'",
         base,
@@ -207,11 +199,7 @@ def fashion() -> Domain | None:
     folder = data_folder("fashion-mnist")
     if folder is None:
         return None
-    x, y, xt, yt = (
-        datasets.read_idx(folder / f"{part}-{kind}.gz")
-        for part in ("train", "t10k")
-        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
+    (x, y), (xt, yt) = datasets.fashion_mnist(folder, download=False)
     return Domain(
         "Fashion-MNIST",
         LeNet5.pretrained("mnist"),

@@ -66,6 +66,10 @@ AIMS = {
     ("avx512", "1998: predict 1024"): 0.66,
     ("avx2", "1998: predict 1024"): 0.66,
     ("avx512", "1998: step 128, Adam"): 0.70,
+    ("avx512", "caffe: predict 1024"): 0.65,
+    ("avx2", "caffe: predict 1024"): 0.65,
+    ("avx512", "caffe: step 128, Adam"): 0.60,
+    ("avx2", "caffe: step 128, Adam"): 0.60,
 }
 AIMS_IN_SECONDS = {
     ("avx512", "1998: predict 1"): 7e-6,
@@ -154,7 +158,7 @@ def shares(paths: list[Path], report: Report) -> str:
     """Write the table of where the time goes: parts and layers down, paths across."""
     rows = []
     for part in (*_core.PARTS, "call"):
-        for layer in (each.name for each in paths[0].architecture.layers):
+        for layer in dict.fromkeys(n.name for p in paths for n in p.architecture.layers):
             cells = [share(path, report.paths[path.name], part, layer) for path in paths]
             if any(cells):
                 rows.append([f"{TITLES[part]}{f' {layer}' if part in WORK else ''}", *cells])

@@ -53,6 +53,8 @@ from lenet_c.strips import VIEWS
 OUTPUT = ROOT / "docs" / "line_figures.md"
 N_STRINGS = 1000
 LOOKED = (1, len(VIEWS))  # how often each line is looked at
+SHARE = 0.5  # of what is learnt from that is strings made of digits
+SUREST = 20  # wrong readings that are told, since their labels may be wrong
 N_CHOOSING = 100  # strings, and cheques of the first half, on which a peer's setting is chosen
 
 
@@ -169,6 +171,15 @@ def cheques(folder: Path, first_half: bool) -> Cheques:
 Load = Callable[[], LineReader]
 
 
+def _with(train: Images, own: Images) -> Images:
+    """Give MNIST's digits and about as many that are cut from fields, each of these many times."""
+    times = max(1, round(len(train[1]) / len(own[1])))
+    images, labels = (
+        np.concatenate([some, *[others] * times]) for some, others in zip(train, own, strict=True)
+    )
+    return images, labels
+
+
 def cheque_tables(
     load: Load,
     given: Cheques,
@@ -199,11 +210,12 @@ def cheque_tables(
     for k, part in enumerate(cut):
         reader = load()
         others = np.setdiff1d(everything[shown], part)
+        own = [strips[i] for i in others], [given.texts[i] for i in others]
         reader.fit(
-            [strips[i] for i in others],
-            [given.texts[i] for i in others],
+            *own,
             steps,
-            synthetic=datasets.strings(*train, seed=k),
+            synthetic=datasets.strings(*_with(train, reader.characters(*own)), seed=k),
+            share=SHARE,
             seed=k,
             num_threads=threads,
         )
@@ -214,6 +226,7 @@ def cheque_tables(
             say(f"cheque amounts, part {k + 1} of {FOLDS}, views {views}: {right:.1%} right")
 
     seen = np.sort(np.concatenate(cut))
+    _tell_surest_wrong(tuned[LOOKED[-1]], seen, given)
     unseen = everything if first_half else everything[given.half :]
     learnt = f"learnt from four fifths, read the fifth, {steps:,} steps"
     rights, shares = [], []
@@ -262,6 +275,16 @@ def cheque_tables(
             ),
         ]
     )
+
+
+def _tell_surest_wrong(readings: Sequence[LineReading], seen: np.ndarray, given: Cheques) -> None:
+    wrong = [i for i in seen if readings[i].text != given.texts[i]]
+    for i in sorted(wrong, key=lambda i: -readings[i].probability)[:SUREST]:
+        surer = sum(readings[j].probability > readings[i].probability for j in seen)
+        say(
+            f"{given.files[i].name}: {readings[i].text}, labelled {given.texts[i]}; of the others "
+            f"{surer / len(seen):.1%} are surer"
+        )
 
 
 def _span(unseen: np.ndarray, everything: np.ndarray) -> str:

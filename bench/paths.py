@@ -23,6 +23,7 @@ from bench.common import mnist, parser, with_isa
 from lenet_c import (
     LENET5_1998,
     LENET5_MODERN,
+    LENET_CAFFE,
     SGD,
     Adam,
     Architecture,
@@ -33,7 +34,7 @@ from lenet_c import (
     datasets,
 )
 
-NETWORKS = {"1998": LENET5_1998, "modern": LENET5_MODERN}
+NETWORKS = {"1998": LENET5_1998, "modern": LENET5_MODERN, "caffe": LENET_CAFFE}
 DATA = "MNIST" if os.environ.get("LENET_C_DATA") else "synthetic"
 RATE = 1e-4
 GROUP_SECONDS = 5e-4  # calls that are timed together, so that reading the clock does not count

@@ -105,9 +105,10 @@ typedef enum lenet_activation {
 typedef struct lenet_layer {
     int32_t kind;          /* lenet_layer_kind */
     int32_t activation;    /* lenet_activation; ignored by the two pools and LENET_RBF */
-    int32_t maps;          /* output maps, units or classes; not of the 2x2 layers */
+    int32_t maps;          /* output maps, units or classes; of the 2x2 layers only with a table */
     int32_t kernel;        /* side of a convolution's kernel, up to its padded input's */
-    const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all */
+    const uint8_t *table;  /* convolution: [maps][input maps], 1 where connected; NULL: all.
+                            * LENET_SUBSAMPLE: the same, one 1 in each row; NULL: map by map */
     int32_t trained;       /* LENET_RBF: 1 if the codes are parameters, 0 if they are fixed */
     int32_t padding;       /* convolution: zeros on each side of its input, 0 .. kernel - 1; of the
                             * first layer's images after normalising. With them an input's sides are
@@ -339,6 +340,10 @@ typedef struct lenet_loss {
      * same. Mean losses and their derivatives are then sums of an image's times its weight, divided by the
      * sum of the weights: an image of weight 0 might as well not be there. */
     const double *weights;
+    /* Each class's probability, [n][classes], indexed as the labels are; NULL: 1 of the label's. None is
+     * negative, and an image's add up to 1. The loss is the mean by them of the losses of single labels
+     * (of linear outputs the squared error is that to 2 t - 1); labels then count errors alone. */
+    const double *targets;
 } lenet_loss;
 
 typedef enum lenet_optimizer_kind { LENET_SGD, LENET_ADAM, LENET_SDLM } lenet_optimizer_kind;
@@ -501,6 +506,12 @@ LENET_API lenet_status lenet_curvature(const lenet_plan *plan, const float *para
 LENET_API lenet_status lenet_step(const lenet_plan *plan, float *parameters, const lenet_images *images,
                                   const int64_t *labels, int64_t n, const lenet_loss *loss,
                                   lenet_optimizer *optimizer, lenet_report *report, const lenet_run *run);
+
+/* One update by a gradient of the caller's, [parameters]: of several calls of lenet_gradient, say, each in
+ * a process of its own. The same bits as lenet_step if the gradient is what that would have added up.
+ * LENET_NOT_FINITE: a parameter or what is remembered of it no longer is, and all have changed. */
+LENET_API lenet_status lenet_apply(const lenet_plan *plan, float *parameters, const float *gradient,
+                                   lenet_optimizer *optimizer);
 
 /* Loss and errors of outputs that lenet_forward gave; label i is of row i. */
 LENET_API lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int64_t *labels,

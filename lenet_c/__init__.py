@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lenet_c import (
         codes,
+        committee,
         criteria,
         datasets,
         decoding,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         set_threading,
     )
     from lenet_c.distort import Distortion
+    from lenet_c.ensemble import Ensemble
     from lenet_c.estimator import LeNetClassifier as LeNetClassifier
     from lenet_c.evaluation import Evaluation
     from lenet_c.headers import get_include
@@ -42,11 +44,17 @@ if TYPE_CHECKING:
     from lenet_c.memory import get_memory_limit, set_memory_limit
     from lenet_c.model import LeNet5
     from lenet_c.networks import (
+        LENET1,
+        LENET4,
         LENET5_28,
         LENET5_1998,
+        LENET5_MAX,
         LENET5_MODERN,
         LENET5_STRINGS,
         LENET_3X3,
+        LENET_CAFFE,
+        LENET_CIFAR,
+        LENET_D2L,
     )
     from lenet_c.optimizers import SDLM, SGD, Adam, Constant, OneCycle, PaperSteps
     from lenet_c.progress import ProgressBar
@@ -58,11 +66,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "LENET1",
+    "LENET4",
     "LENET5_28",
     "LENET5_1998",
+    "LENET5_MAX",
     "LENET5_MODERN",
     "LENET5_STRINGS",
     "LENET_3X3",
+    "LENET_CAFFE",
+    "LENET_CIFAR",
+    "LENET_D2L",
     "RBF",
     "SDLM",
     "SGD",
@@ -77,6 +91,7 @@ __all__ = [
     "Dense",
     "Distortion",
     "EarlyStopping",
+    "Ensemble",
     "Evaluation",
     "History",
     "InputWarning",
@@ -94,6 +109,7 @@ __all__ = [
     "Subsample",
     "Trainer",
     "codes",
+    "committee",
     "cpu_info",
     "criteria",
     "datasets",
@@ -128,6 +144,7 @@ _LATE = {
     **dict.fromkeys(("BestWeights", "Callback", "EarlyStopping"), "callbacks"),
     "CompiledLeNet5": "compiled",
     "Distortion": "distort",
+    "Ensemble": "ensemble",
     "History": "history",
     "get_include": "headers",
     "InputWarning": "inputs",
@@ -138,7 +155,11 @@ _LATE = {
     "LeNet5": "model",
     **dict.fromkeys(("LineReader", "LineReading"), "lines"),
     **dict.fromkeys(
-        ("LENET5_1998", "LENET5_28", "LENET5_MODERN", "LENET5_STRINGS", "LENET_3X3"), "networks"
+        (
+            *("LENET1", "LENET4", "LENET5_1998", "LENET5_28", "LENET5_MAX", "LENET5_MODERN"),
+            *("LENET5_STRINGS", "LENET_3X3", "LENET_CAFFE", "LENET_CIFAR", "LENET_D2L"),
+        ),
+        "networks",
     ),
     **dict.fromkeys(("SDLM", "SGD", "Adam", "Constant", "OneCycle", "PaperSteps"), "optimizers"),
     "ProgressBar": "progress",
@@ -148,8 +169,19 @@ _LATE = {
     "Trainer": "trainer",
 }
 _MODULES = (
-    *("architecture", "architectures", "callbacks", "codes", "compiled", "cpu", "criteria"),
-    *("datasets", "decoding", "distort", "estimator", "export", "graphs", "headers", "history"),
+    *("architecture", "architectures", "callbacks", "codes", "committee"),
+    *("compiled", "cpu", "criteria"),
+    *(
+        "datasets",
+        "decoding",
+        "distort",
+        "ensemble",
+        "estimator",
+        "export",
+        "graphs",
+        "headers",
+        "history",
+    ),
     *("inputs", "kernels", "layers", "lines", "losses", "memory", "model", "networks"),
     *("optimizers", "patterns", "plot", "preprocess", "recipes", "rejection", "serialization"),
     *("tables", "trainer", "weights"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c.reader import Reader
+from lenet_c.reader import Answers
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -62,6 +62,7 @@ class Samples:
         name: str = "images",
         look: bool = True,
         weights: ArrayLike | None = None,
+        soft: bool = False,
     ) -> None: ...
     @property
     def weights(self) -> NDArray[np.float64] | None: ...
@@ -152,21 +153,21 @@ class Plan:
         images: ArrayLike | Samples,
         num_threads: int | None = None,
         finite: bool = False,
-        reader: Reader | None = None,
+        reader: Answers | None = None,
         in_lanes: bool = False,
     ) -> Floats: ...
     def predict(
         self,
         images: ArrayLike,
         num_threads: int | None = None,
-        reader: Reader | None = None,
+        reader: Answers | None = None,
     ) -> Integers: ...
     def probabilities(
         self,
         images: ArrayLike,
         num_threads: int | None = None,
         temperature: float = 1.0,
-        reader: Reader | None = None,
+        reader: Answers | None = None,
     ) -> Floats: ...
     def activations(
         self, images: ArrayLike | Samples, num_threads: int | None = None
@@ -183,13 +184,16 @@ class Plan:
         j: float,
         temperature: float,
         num_threads: int | None = None,
-        reader: Reader | None = None,
+        reader: Answers | None = None,
     ) -> tuple[float, int, Integers]: ...
 
 class Model(Plan):
     def __init__(self, network: Network, parameters: Floats) -> None: ...
     @property
     def parameters(self) -> Floats: ...
+
+class Committee(Plan):
+    def __init__(self, members: Sequence[Model], scales: Sequence[float]) -> None: ...
 
 class Network(Plan):
     def __init__(
@@ -253,6 +257,14 @@ class Network(Plan):
         distortion: tuple[Sequence[float], int] | None = None,
         fallback: Floats | None = None,
     ) -> tuple[float, int]: ...
+    def apply(
+        self,
+        gradient: Floats,
+        n: int,
+        state: OptimizerState,
+        rate: float,
+        fallback: Floats | None = None,
+    ) -> None: ...
 
 def distort(
     strengths: Sequence[float], seed: int, first: int, images: Bytes, out: Bytes

@@ -88,6 +88,7 @@ cdef extern from "lenet.h" nogil:
         int32_t kind
         double j, temperature
         const double *weights
+        const double *targets
     ctypedef struct lenet_optimizer:
         int32_t kind
         float rate, momentum, beta1, beta2, epsilon, weight_decay
@@ -170,6 +171,7 @@ cdef extern from "lenet.h" nogil:
     lenet_status lenet_step(const lenet_plan *, float *, const lenet_images *, const int64_t *,
                             int64_t, const lenet_loss *, lenet_optimizer *, lenet_report *,
                             const lenet_run *)
+    lenet_status lenet_apply(const lenet_plan *, float *, const float *, lenet_optimizer *)
     size_t lenet_curvature_workspace_size(const lenet_plan *, int64_t, int32_t)
     lenet_status lenet_curvature(const lenet_plan *, const float *, const lenet_images *,
                                  const int64_t *, int64_t, const lenet_loss *, float *,
@@ -579,6 +581,8 @@ cdef class Samples:
         Whether to look at them at all.
     weights : array (N,), optional
         What each counts in losses; all the same by default.
+    soft : bool
+        Whether labels may be probabilities of the classes, a float array (N, classes).
 
     Notes
     -----
@@ -597,11 +601,13 @@ cdef class Samples:
     cdef const int64_t *first_label  # to which this then points
     cdef object weight_array     # given to nobody, too
     cdef const double *first_weight  # NULL: no weights
+    cdef object target_array     # nor these: float64 (N, classes)
+    cdef const double *first_target  # NULL: each label is certain
     cdef bint is_unlike          # what was learnt from, and that is told
     cdef object given            # as the caller has them
 
     def __cinit__(self, Plan network not None, images, labels=None, int64_t learn=0,
-                  str name="images", bint look=True, weights=None):
+                  str name="images", bint look=True, weights=None, bint soft=False):
         cdef int64_t bad
         self.channels = network.input.channels
         self.height, self.width = network.input.height, network.input.width
@@ -633,7 +639,7 @@ cdef class Samples:
         if self.is_single and type(labels) is int:
             self._read_label(network, labels)
         elif labels is not None:
-            self._read_labels(network, labels)
+            self._read_labels(network, labels, soft)
         if weights is not None:
             self._read_weights(weights)
         if look:
@@ -706,12 +712,16 @@ cdef class Samples:
         self.first_label = &self.label
         return 0
 
-    cdef int _read_labels(self, Plan network, object labels) except -1:
+    cdef int _read_labels(self, Plan network, object labels, bint soft) except -1:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
         given = checks.array("labels", labels)
+        if soft and given.dtype.kind == "f" and given.ndim == 2 - (self.is_single and given.ndim == 1):
+            return self._read_targets(network, given)
         if given.dtype.kind not in "iu":
-            raise TypeError(f"labels: dtype {given.dtype}, want integers")
+            raise TypeError(f"labels: dtype {given.dtype}, want integers"
+                            + (f", or probabilities, shape ({self.n}, {network.characters})"
+                               if soft else ""))
         if self.is_single and given.ndim == 0:
             given = given.reshape(1)
         if given.ndim != 1 or given.shape[0] != self.n:
@@ -724,6 +734,18 @@ cdef class Samples:
                 raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
                                  f"{network.characters - 1}")
         self.first_label = &values[0]
+        return 0
+
+    cdef int _read_targets(self, Plan network, object given) except -1:
+        cdef const double[:, ::1] values
+        check_memory("labels: a copy of the probabilities", 24 * self.n * network.classes)
+        found = checks.targets("labels", given, self.n, network.characters, self.is_single)
+        cdef const int64_t[::1] best
+        blank = np.zeros((self.n, network.classes - network.characters))
+        self.target_array = values = np.hstack([found, blank])
+        self.first_target = &values[0, 0]
+        self.label_array = best = found.argmax(axis=1).astype(np.int64)  # which counts errors
+        self.first_label = &best[0]
         return 0
 
     cdef int _read_weights(self, object weights) except -1:
@@ -1659,7 +1681,8 @@ cdef class Plan:
     def evaluate(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None, reader=None):
         """Mean loss, number of errors and the class of each image, (N,) int64."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight,
+                                     samples.first_target]
         cdef lenet_report report
         cdef lenet_status status
         self._check_samples(samples, True)
@@ -1733,6 +1756,81 @@ cdef class Model(Plan):
         return status
 
 
+cdef class Committee(Plan):
+    """Models whose outputs are added, each times a number of its own: reads, and never changes.
+
+    Parameters
+    ----------
+    members : sequence of Model, of one kind of images and as many classes
+    scales : sequence of float, one for each; below 0 what penalties must have to count as logits
+
+    Notes
+    -----
+    The outputs are penalties if those of all members are. The plan is that of the first member
+    whose outputs are of this kind: what it says of outputs and images holds for all.
+    """
+
+    cdef tuple members
+    cdef double[::1] scales
+
+    def __cinit__(self, members, scales):
+        cdef Model member, lead = None
+        self.members = tuple(members)
+        self.scales = np.array(scales, np.float64)
+        if not self.members:
+            raise ValueError("members: none, want one at least")
+        _fit("scales", (self.scales.shape[0],), (len(self.members),))
+        is_rbf = all([member.is_rbf for member in self.members])
+        for member in self.members:
+            if lead is None and member.is_rbf == is_rbf:
+                lead = member
+        self._share(lead)
+        self.n_parameters = 0
+        for member in self.members:
+            if (member.classes != self.classes or member.characters != self.classes
+                    or member.input.channels != self.input.channels
+                    or member.input.height != self.input.height
+                    or member.input.width != self.input.width):
+                raise ValueError("members: of other images or classes, want the same")
+            self.n_parameters += member.n_parameters
+
+    cdef size_t _of_a_member(self, int64_t n, int32_t threads):
+        """The largest workspace of one, a multiple of 64 bytes."""
+        cdef Model member
+        cdef size_t size = 0
+        for member in self.members:
+            size = max(size, lenet_workspace_size(member.plan, 0, n, threads))
+        return (size + 63) & ~<size_t>63
+
+    cdef size_t _workspace_size(self, int what, int64_t n, int32_t threads):
+        # behind it are one member's outputs
+        return (self._of_a_member(n, threads)
+                + <size_t>n * <size_t>self.classes * sizeof(float))
+
+    cdef int _read(self, Samples samples, float *outputs, const lenet_run *run) except -1:
+        cdef Model member
+        cdef lenet_run of_one = run[0]
+        cdef int64_t i, size = samples.n * self.classes
+        cdef Py_ssize_t k
+        cdef double scale
+        of_one.workspace_size = self._of_a_member(samples.n, run.n_threads)
+        cdef float *own = <float *>(<char *>run.workspace + of_one.workspace_size)
+        for k in range(len(self.members)):
+            member = self.members[k]
+            _check(member._run(samples, own, &of_one))
+            scale = self.scales[k]
+            with nogil:
+                for i in range(size):
+                    outputs[i] = <float>((outputs[i] if k else 0.0) + scale * own[i])
+        return 0
+
+    def sweep(self, pictures, num_threads=None):
+        raise TypeError("a committee reads images of one size; sweep one of its networks")
+
+    def sweep_activations(self, picture):
+        raise TypeError("a committee has no layers; ask one of its networks")
+
+
 cdef class Network(Plan):
     """A plan and its parameters.
 
@@ -1780,7 +1878,8 @@ cdef class Network(Plan):
     def gradient(self, Samples samples not None, loss, double j, double temperature,
                  num_threads=None):
         """Mean loss, number of errors and the loss's gradient, flat float32."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight,
+                                     samples.first_target]
         cdef lenet_report report
         cdef lenet_status status
         cdef lenet_run run
@@ -1888,7 +1987,8 @@ cdef class Network(Plan):
     def curvature(self, Samples samples not None, const int64_t[::1] order, loss, double j,
                   double temperature, num_threads=None):
         """Diagonal of the Gauss-Newton matrix over the samples that `order` names (None: all)."""
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight,
+                                     samples.first_target]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_status status
@@ -1915,7 +2015,8 @@ cdef class Network(Plan):
         or None. fallback: the parameters are set to these when the update is not finite.
         """
         cdef lenet_distortion distorted
-        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight]
+        cdef lenet_loss criterion = [LOSSES[loss], j, temperature, samples.first_weight,
+                                     samples.first_target]
         cdef lenet_images images = samples.images
         cdef int64_t n = samples.n
         cdef lenet_report report
@@ -1939,6 +2040,19 @@ cdef class Network(Plan):
         self._count(status, n, settings.step, state, fallback)
         _give_back(workspace)
         return report.loss, report.n_errors
+
+    def apply(self, const float[::1] gradient not None, int64_t n, OptimizerState state not None,
+              float rate, const float[::1] fallback=None):
+        """One update by a gradient of n images; fallback as for `step`."""
+        cdef lenet_status status
+        _fit("gradient", (gradient.shape[0],), (self.n_parameters,))
+        self._check_state(state, fallback)
+        cdef lenet_optimizer settings = state.settings
+        ranges = state.ranges
+        settings.rate = rate
+        with nogil:
+            status = lenet_apply(self.plan, self.values, &gradient[0], &settings)
+        self._count(status, n, settings.step, state, fallback)
 
 
 # ---- distortions (distort.py checks strengths) -----------------------------------------------------

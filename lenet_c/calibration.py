@@ -9,15 +9,19 @@ network has seen none; the distance is of pixels and knows nothing of the networ
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import _core
+from lenet_c import _core, checks
 from lenet_c.architecture import Architecture
 from lenet_c.losses import TEMPERATURES
 from lenet_c.rejection import Rejection
+
+if TYPE_CHECKING:
+    from lenet_c.ensemble import Ensemble
+    from lenet_c.model import LeNet5
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -38,6 +42,9 @@ INK = 1.1
 PARTS = 5
 """The distances of each part of the images are from what the others look like."""
 
+STEPS = np.float32(4096.0)
+"""Of 1, to which a mean and directions are rounded."""
+
 CHUNK = 1024
 """Images that are compared at a time."""
 
@@ -51,6 +58,40 @@ def check(n: int, architecture: Architecture) -> None:
         raise ValueError(f"images: got {n}, want at least {FEWEST} to calibrate with")
     if architecture.characters < 2:
         raise ValueError(f"calibrate: {architecture.name} has one class, of which all is certain")
+
+
+def calibrate(
+    reader: LeNet5 | Ensemble,
+    images: ArrayLike,
+    labels: ArrayLike,
+    reject: float | None,
+    num_threads: int | None,
+) -> None:
+    """Set a reader's temperature, subspaces and rejection: see `LeNet5.calibrate`."""
+    from lenet_c.rejection import best_two
+
+    architecture = reader._architecture
+    samples = _core.Samples(reader._network, images, labels)
+    labels = samples.labels
+    check(len(labels), architecture)
+    if reject is not None:
+        checks.real("reject", reject, 0.0, 1.0)
+    outputs = reader._outputs(samples, num_threads)
+    is_rbf = reader._network.is_rbf
+    found = temperature(outputs, is_rbf, labels)
+    if reject is not None:
+        n, sides = architecture.characters, grid(architecture)
+        check_memory(len(labels), n, sides)
+        images = checks.array("images", images)
+        if images.ndim == len(architecture.input_shape):
+            images = images[None]
+        shown = seen(images, architecture)
+        classes, penalty, _ = best_two(outputs, is_rbf)
+        distance = distances_of_others(shown, labels, classes, n)
+        rejection = thresholds(float(reject), penalty, distance)
+        reader.subspaces = rounded(subspaces(shown, labels, n)).reshape(n, -1, *sides)
+        reader.rejection = rejection
+    reader.temperature = found
 
 
 def evidence(outputs: Floats, is_rbf: bool) -> Reals:
@@ -268,6 +309,21 @@ def subspaces(seen: Floats, labels: Integers, classes: int) -> Floats:
             of_class -= mean
             _, vectors = np.linalg.eigh(of_class.T @ of_class)
             found[label, 1 : 1 + directions] = vectors.T[: -1 - directions : -1]
+    return found
+
+
+def rounded(subspaces: Floats) -> Floats:
+    """Round subspaces to multiples of 1/4,096: files pack, and distances hardly change.
+
+    Parameters
+    ----------
+    subspaces : float32 array
+
+    Returns
+    -------
+    float32 array of the same shape
+    """
+    found: Floats = np.rint(subspaces * STEPS) / STEPS
     return found
 
 

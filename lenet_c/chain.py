@@ -29,6 +29,7 @@ from lenet_c.layers import (
     Subsample,
 )
 from lenet_c.model import LeNet5
+from lenet_c.tables import Table
 
 Floats = NDArray[np.float32]
 
@@ -61,6 +62,8 @@ class Chain:
         self._codes: Floats | None = None
         self._scale, self._shift = np.ones(shape[0]), np.zeros(shape[0])  # of the images
         self._padding = 0  # of the next convolution
+        self._table: Table | None = None  # of the next sums: which map each of theirs reads,
+        self._read = shape  # of these maps
         self._tanh: str | None = None  # what there is so far of a scaled one
         self._order: NDArray[np.intp] | None = None  # of flattened values: which each is in ours
         self._is_over = False
@@ -166,11 +169,25 @@ class Chain:
 
     def subsample(self, coefficients: Floats, bias: Floats | None) -> None:
         """Add sums of 2x2, times coefficients (maps,), plus a bias."""
+        table, self._table = self._table, None
         self._settle()
         self._need_maps()
-        layer = Subsample(self._name("S"), "identity")
+        if table is not None:
+            self.shape = self._read
+        layer = Subsample(self._name("S"), "identity", table)
         layer.check(self.shape)
-        self._add_layer(layer, {"coefficient": coefficients, "bias": _bias(bias, self.shape[0])})
+        maps = layer.output_shape(self.shape)[0]
+        self._add_layer(layer, {"coefficient": coefficients, "bias": _bias(bias, maps)})
+
+    def gather(self, sources: list[int]) -> None:
+        """Take these maps, for the 2x2 sums that follow."""
+        self._settle()
+        self._need_maps()
+        maps, height, width = self._read = self.shape
+        self._table = tuple((source % maps,) for source in sources if -maps <= source < maps)
+        if not sources or len(self._table) < len(sources):
+            raise ValueError(f"takes maps {checks.short(sources)}, want some of 0 to {maps - 1}")
+        self.shape = len(sources), height, width
 
     def pool(self, kind: type[AveragePool] | type[MaxPool]) -> None:
         """Add a mean or a maximum over 2x2."""
@@ -266,6 +283,8 @@ class Chain:
         """Raise ValueError if the network is over, or half of something stands before this."""
         if self._is_over:
             raise ValueError("the network is over before it: want it to end there")
+        if self._table is not None:
+            raise ValueError("behind maps that are taken by number, want 2x2 sums behind them")
         if self._padding and not padded:
             raise ValueError("behind zeros around the maps, want a convolution behind them")
         if self._tanh is not None:

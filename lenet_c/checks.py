@@ -201,6 +201,44 @@ def weights(name: str, value: ArrayLike, n: int, one: bool = False) -> NDArray[n
     return found
 
 
+def targets(
+    name: str, value: NDArray[Any], n: int, classes: int, one: bool = False
+) -> NDArray[np.float64]:
+    """Give each image's probabilities of the classes, a copy whose rows add up to 1.
+
+    Parameters
+    ----------
+    name : str
+    value : float array (n, classes)
+        None negative; each row adds up to 1 within a thousandth.
+    n, classes : int
+    one : bool
+        There is one image, and `value` may be (classes,).
+
+    Returns
+    -------
+    float64 array (n, classes)
+    """
+    given = value[None] if one and value.ndim == 1 else value
+    if given.shape != (n, classes):
+        raise ValueError(
+            f"{name}: shape {value.shape}, want ({n}, {classes}), each class's probability, or "
+            f"({n},), integers"
+        )
+    found = np.array(given, np.float64)
+    bad = ~(np.isfinite(found) & (found >= 0)).all(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"{name}: row {row} has a probability that is negative or not finite")
+    sums = found.sum(axis=1, keepdims=True)
+    off = np.abs(sums[:, 0] - 1.0) > 1e-3
+    if off.any():
+        row = int(np.argmax(off))
+        raise ValueError(f"{name}: row {row} adds up to {sums[row, 0]:g}, want probabilities: 1")
+    found /= sums
+    return found
+
+
 def array(name: str, value: Any) -> NDArray[Any]:
     """Give an array of any dtype, in this machine's order of bytes, of whatever makes one.
 

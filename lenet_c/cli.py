@@ -1,4 +1,4 @@
-"""The command `lenet-c`: train, evaluate, predict, read, export, summary, info.
+"""The command `lenet-c`: train, evaluate, predict, read, export, plot, summary, info.
 
 Results go to standard output; the progress bar and errors, one line each, to standard error.
 Exit codes: 0; 2 for an error; 130 for Ctrl-C; 141 when nobody reads the output any more.
@@ -14,16 +14,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import lenet_c
-from lenet_c import checks, losses, preprocess
+from lenet_c import checks, losses
 from lenet_c._moved import getter
 from lenet_c.commands import arguments as arguments_
-from lenet_c.commands import export, results, strings, train
+from lenet_c.commands import draw, export, results, strings, train
 from lenet_c.commands.data import test_data
 from lenet_c.commands.errors import drop, fail, one_line
-from lenet_c.commands.files import check_plots, grey_network_of, network_of, save_plots
+from lenet_c.commands.files import (
+    character,
+    check_plots,
+    grey_reader_of,
+    reader_of,
+    save_plots,
+)
 from lenet_c.cpu import cpu_info, set_num_threads
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, NETWORKS
@@ -75,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
             "predict": _predict,
             "read": strings.read,
             "export": export.run,
+            "plot": draw.run,
             "summary": _summary,
             "info": _info,
         }
@@ -86,24 +92,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     check_plots(arguments.plot)
-    network = grey_network_of(arguments.model)
-    if network.architecture.blank and strings.evaluate(network, arguments):
+    network = grey_reader_of(arguments.model)
+    is_told = isinstance(network, LeNet5) and (
+        network.architecture.blank and strings.evaluate(network, arguments)
+    )
+    if is_told:
         return
     name, test = test_data(network, arguments)
-    print(f"reading the test images of {name} with {network.architecture.name}")
-    is_rbf = network.codes is not None
+    by = network.architecture.name if isinstance(network, LeNet5) else repr(network)
+    print(f"reading the test images of {name} with {by}")
+    is_rbf = network._network.is_rbf
     results.report(network, test, losses.checked(None, losses.DEFAULT_J, 1.0, is_rbf))
     if arguments.plot is not None:
         save_plots(arguments.plot, results.plots(network, test))
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    network = grey_network_of(arguments.model)
+    network = grey_reader_of(arguments.model)
     code = 0
     answers: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
-            image = _character(path)
+            image = character(path, arguments.line)
         except (MemoryError, OSError, ValueError) as error:
             # the other pictures are read all the same
             code = 2
@@ -123,22 +133,11 @@ def _predict(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _character(path: str) -> NDArray[np.uint8]:
-    try:
-        return preprocess.character(path)
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(
-            f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
-        ) from None
-
-
 def _summary(arguments: argparse.Namespace) -> None:
     if arguments.model is not None:
-        network = network_of(arguments.model)
+        print(reader_of(arguments.model).summary())
     else:
-        network = LeNet5(NETWORKS[arguments.architecture or LENET5_1998.name])
-    print(network.summary())
+        print(LeNet5(NETWORKS[arguments.architecture or LENET5_1998.name]).summary())
 
 
 def _info(arguments: argparse.Namespace) -> None:

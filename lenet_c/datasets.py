@@ -1,20 +1,26 @@
-"""MNIST from a folder, the cache or the network, scikit-learn's small digits, and one's own.
+"""Data sets: MNIST and its relatives, scikit-learn's small digits, and one's own.
 
-An IDX file is two zero bytes, a type byte, the number of dimensions, each dimension as a
-big-endian 32-bit integer, then the values. Files are not trusted: what the header claims is
-checked before memory is taken for it.
+Each is read from a folder, from Debian's packages, or from the cache, which a checked download
+fills.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from lenet_c import files, preprocess
+from lenet_c import checks, downloads, preprocess
+from lenet_c.catalogue import EMNIST, QMNIST, SETS, DataSet
+from lenet_c.classes import DIGITS
+from lenet_c.downloads import DownloadError, Wanted, cache_folder
 from lenet_c.folders import Fields, Pictures, folder
+from lenet_c.idx import read_idx, read_open
+from lenet_c.image_tables import read_csv, read_npz
 from lenet_c.strings import Strings, strings
 
 if TYPE_CHECKING:
@@ -23,43 +29,36 @@ if TYPE_CHECKING:
     Arrays: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 __all__ = [
+    "NAMES",
     "DownloadError",
     "Fields",
+    "Origins",
     "Pictures",
     "Strings",
     "cache_folder",
+    "class_names",
     "digits",
+    "emnist",
+    "fashion_mnist",
     "folder",
+    "kmnist",
+    "load",
     "mnist",
+    "qmnist",
+    "read_csv",
     "read_idx",
+    "read_npz",
     "strings",
 ]
 
-_MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
-# SHA-256 of the unpacked content: packed files differ between mirrors and tools.
-_FILES = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-_SUBFOLDERS = ("", "mnist", os.path.join("MNIST", "raw"))
+NAMES = tuple(SETS)
+"""What `load` takes."""
 
-_MAX_DOWNLOAD = 64 << 20  # bytes, packed and unpacked; the largest file unpacks to 47 MB
-_CONNECTION_TIMEOUT = 20.0  # seconds until there is an answer, and without a byte
-_FILE_TIMEOUT = 600.0  # seconds for one file
-_CHUNK = 1 << 16
-_MAX_DEFLATE_RATIO = 1032  # what one byte of a gzip file can unpack to
-_MAX_GZIP_RATIO = 2  # bytes of a gzip file for one of content, beside
-_MAX_GZIP_EXTRA = 1 << 20  # these: more is not content but headers, or nothing
-_MAX_GZIP_MEMBERS = 10_000  # gzip files one after the other, as some tools make for each 64 kB
+_SYSTEM = "/usr/share/datasets"  # of Debian's packages dataset-...
+_TURNED_AT_ONCE = 4096  # images
 
 
-class DownloadError(OSError):
-    """No mirror gave the file; the message lists each address and what went wrong there."""
+# ---- the sets ----
 
 
 def mnist(
@@ -68,16 +67,18 @@ def mnist(
     *,
     progress: bool | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Return MNIST's training and test sets.
+    """Return MNIST's training and test sets (LeCun, Cortes, Burges).
 
-    The four IDX files, gzipped or not, are looked for in a folder itself, in ``mnist`` and in
-    ``MNIST/raw`` (torchvision's layout) below it.
+    The four IDX files, gzipped or not, Keras's ``mnist.npz``, or Kaggle's ``mnist_train.csv`` and
+    ``mnist_test.csv`` are looked for in a folder itself, in ``mnist`` and in ``MNIST/raw``
+    (torchvision's layout) below it.
 
     Parameters
     ----------
     folder : path, optional
-        The only folder to look in. By default the one that the environment variable
-        ``LENET_C_DATA`` names; where that is not set, or empty, the cache folder.
+        The only folder to look in, or Keras's file itself. By default the one that the environment
+        variable ``LENET_C_DATA`` names; where that is not set, or empty, ``/usr/share/datasets``,
+        where Debian's packages put them, and then the cache folder.
     download : bool
         Whether to download the files to the cache folder if it is looked in and lacks them, or
         has damaged ones. Their content is checked by SHA-256 when it comes, and each time that
@@ -95,50 +96,230 @@ def mnist(
     ------
     FileNotFoundError
         If the files are not in `folder` or ``LENET_C_DATA``, or not in the cache and `download` is
-        false; with what was found instead.
+        false; with what was found instead, and what is missing.
     ValueError
-        If a file is damaged or does not hold 28x28 images or labels from 0 to 9.
+        If a file is damaged, does not hold 28x28 images or labels of these classes, or belongs to
+        another data set, whose files have the same names.
     DownloadError
         If no mirror gave a file.
     """
-    environment = os.environ.get("LENET_C_DATA")
-    if folder is not None or environment:
-        given = os.fsdecode(environment if folder is None else folder)  # type: ignore[arg-type]
-        paths = _find(given)
-        if paths is None:
-            named = f"LENET_C_DATA={given}" if folder is None else given
-            raise FileNotFoundError(
-                f"MNIST is not in {named}, want there, in mnist or in MNIST/raw, gzipped or not: "
-                f"{', '.join(_FILES)}; found: {_found_in(given)}"
-            )
-        return _load_pair(*map(_load, paths[:2])), _load_pair(*map(_load, paths[2:]))
-    return _from_cache(cache_folder(), download, progress)
+    return load("mnist", folder, download, progress=progress)
 
 
-def _from_cache(cache: str, download: bool, progress: bool | None) -> tuple[Arrays, Arrays]:
-    paths = _find(cache)
-    if paths is None:
-        if not download:
-            raise FileNotFoundError(
-                f"MNIST is not in {cache}; wanted, gzipped or not: {', '.join(_FILES)}"
-            )
-        paths = _download(os.path.join(cache, "mnist"), progress)
-    loaded = []
-    for path, (name, sha256) in zip(paths, _FILES.items(), strict=True):
-        try:
-            loaded.append(_load(path, sha256))
-        except ValueError as damage:
-            if not download:
-                raise
-            fresh = os.path.join(os.path.dirname(path), f"{name}.gz")
-            try:
-                _download_file(f"{name}.gz", fresh, sha256, progress)
-            except DownloadError as error:
-                raise DownloadError(f"{damage}\n{error}") from None
-            if fresh != path:  # it would be found first
-                os.unlink(path)
-            loaded.append(_load(fresh, sha256))
-    return _load_pair(*loaded[:2]), _load_pair(*loaded[2:])
+def fashion_mnist(
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    progress: bool | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Return Fashion-MNIST's training and test sets (Zalando; MIT licence).
+
+    Ten kinds of clothes in MNIST's form: `class_names` ``("fashion-mnist")`` says which. The files
+    are looked for in ``fashion-mnist`` and ``FashionMNIST/raw`` below a folder, and in it itself if
+    it is given; Kaggle's are ``fashion-mnist_train.csv`` and ``fashion-mnist_test.csv``.
+
+    Parameters
+    ----------
+    folder, download, progress : as for `mnist`
+
+    Returns
+    -------
+    (x, y), (xt, yt) : tuples of uint8 arrays
+        60,000 training images (60000, 28, 28) with labels (60000,), and 10,000 for testing.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, DownloadError
+        As `mnist`.
+    """
+    return load("fashion-mnist", folder, download, progress=progress)
+
+
+def kmnist(
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    progress: bool | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Return Kuzushiji-MNIST's training and test sets (ROIS-CODH; CC BY-SA 4.0).
+
+    Ten hiragana in cursive hand, in MNIST's form. The files are looked for in ``kmnist`` and
+    ``KMNIST/raw`` below a folder, and in it itself if it is given.
+
+    Parameters
+    ----------
+    folder, download, progress : as for `mnist`
+
+    Returns
+    -------
+    (x, y), (xt, yt) : tuples of uint8 arrays
+        60,000 training images (60000, 28, 28) with labels (60000,), and 10,000 for testing.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, DownloadError
+        As `mnist`.
+    """
+    return load("kmnist", folder, download, progress=progress)
+
+
+def emnist(
+    split: str,
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    progress: bool | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Return a split of EMNIST: letters and digits (Cohen, Afshar, Tapson, van Schaik; NIST).
+
+    The files have rows and columns exchanged; the images that are returned are upright. Labels
+    count from 0 in every split: `class_names` ``("emnist-letters")`` says what they mean.
+
+    The split's files, or ``gzip.zip``, which has those of all splits, are looked for in ``emnist``
+    and ``EMNIST/raw`` below a folder, in ``gzip`` below those, and in the folder itself; Kaggle's
+    are ``emnist-letters-train.csv`` and so on. A download is of ``gzip.zip``, 562 MB, which stays
+    in the cache.
+
+    Parameters
+    ----------
+    split : str
+        "byclass": digits, capital and small letters, 62 classes as frequent as they came;
+        "bymerge": the same, but letters that look alike in both cases are one class, 47 in all;
+        "balanced": as many of each of those; "letters": 26, both cases in one; "digits"; "mnist":
+        digits chosen as MNIST's are.
+    folder, download, progress : as for `mnist`
+
+    Returns
+    -------
+    (x, y), (xt, yt) : tuples of uint8 arrays
+        Images (N, 28, 28) and labels (N,). Of "letters" 124,800 to train and 20,800 to test with.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, DownloadError
+        As `mnist`; if there is no such split.
+    """
+    which = EMNIST[checks.one_of("split", split, EMNIST)]
+    return load(which.name, folder, download, progress=progress)
+
+
+def load(
+    name: str,
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    progress: bool | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Return the data set of a name.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`: "mnist", "fashion-mnist", "kmnist", or "emnist-" and a split.
+    folder, download, progress : as for `mnist`
+
+    Returns
+    -------
+    (x, y), (xt, yt) : tuples of uint8 arrays
+        Images (N, 28, 28) and labels (N,), to train and to test with.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, DownloadError
+        As `mnist`.
+    """
+    which = SETS[checks.one_of("name", name, SETS)]
+    images, labels, test_images, test_labels = _arrays(which, folder, download, progress)
+    return _pair(which, images, labels), _pair(which, test_images, test_labels)
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """Return what the classes of a data set are called, in the order of its labels.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`, or "digits".
+
+    Returns
+    -------
+    tuple of str
+        As `LeNet5.class_names` takes them. Letters of which both cases are one class are capitals.
+    """
+    if name == "digits":
+        return DIGITS
+    return SETS[checks.one_of("name", name, (*SETS, "digits"))].class_names
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one answer
+class Origins:
+    """Where the images of MNIST come from in NIST's Special Database 19: what `qmnist` gives.
+
+    Each is an array with a value for each image; a slice or a mask takes some of them.
+
+    Attributes
+    ----------
+    labels : uint8 array (N,)
+        The digits.
+    series : int32 array (N,)
+        The collection: 0 or 1, of NIST's employees, or 4, of students.
+    writers : int32 array (N,)
+        Who wrote it: 0 to 610 the employees, 2100 to 2599 the students.
+    places : int32 array (N,)
+        Which of the writer's digits it is.
+    numbers : int32 array (N,)
+        Which of all digits of the database.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    series: npt.NDArray[np.int32]
+    writers: npt.NDArray[np.int32]
+    places: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Origins({len(self):,} images of {len(np.unique(self.writers)):,} writers)"
+
+    def __getitem__(self, chosen: Any) -> Origins:
+        values = (np.atleast_1d(value[chosen]) for value in vars(self).values())
+        return Origins(*values)
+
+
+def qmnist(
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    *,
+    progress: bool | None = None,
+) -> tuple[Origins, Origins]:
+    """Return who wrote each of MNIST's images (Yadav and Bottou 2019; BSD-style licence).
+
+    QMNIST found MNIST's images again in NIST's database, and the 50,000 test images that MNIST had
+    left out. Its labels are here, without images of its own: they lie in the order of `mnist`'s.
+    With them a validation set can be of writers that are not in the training set.
+
+    Parameters
+    ----------
+    folder, download, progress : as for `mnist`
+        The files ``qmnist-train-labels-idx2-int`` and ``qmnist-test-labels-idx2-int`` are looked
+        for in ``qmnist`` and ``QMNIST/raw`` below a folder, and in it itself.
+
+    Returns
+    -------
+    train : Origins
+        Of MNIST's 60,000 training images.
+    test : Origins
+        60,000: ``test[:10000]`` are of MNIST's test images, the others of those left out.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, DownloadError
+        As `mnist`.
+    """
+    train, test = (_origins(*one) for one in _arrays(QMNIST, folder, download, progress))
+    return train, test
 
 
 def digits() -> tuple[Arrays, Arrays]:
@@ -165,278 +346,139 @@ def digits() -> tuple[Arrays, Arrays]:
     return (images[~test], labels[~test]), (images[test], labels[test])
 
 
-def read_idx(
-    path: str | os.PathLike[str],
-    *,
-    ndim: int | None = None,
-    item_shape: tuple[int, ...] | None = None,
-    max_bytes: int = 1 << 30,
-) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped or not.
-
-    Parameters
-    ----------
-    path : path
-        The file. Whether it is gzipped is told from its content.
-    ndim : int, optional
-        The number of dimensions it must have. By default any from 1 to 4.
-    item_shape : tuple of int, optional
-        The shape that must follow the first dimension.
-    max_bytes : int
-        The most content to accept. Of a gzipped file at most twice as many bytes are read as it
-        unpacks to, and 1 MiB: one that is all headers is refused there.
-
-    Returns
-    -------
-    ndarray of uint8
-        The values, in the shape that the file states.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such a file, or its size does not match its header.
-    """
-    return _read_idx_file(os.fsdecode(path), ndim, item_shape, max_bytes)
+# ---- from files to pairs ----
 
 
-def _read_idx_file(
-    name: str,
-    ndim: int | None = None,
-    item_shape: tuple[int, ...] | None = None,
-    max_bytes: int = 1 << 30,
-    digest: Any = None,
-) -> npt.NDArray[np.uint8]:
-    """Read an IDX file; `digest`, if given, is updated with its unpacked content."""
-    with open(name, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if not packed:
-            return _read_idx(name, file, ndim, item_shape, max_bytes, size, True, digest)
-        content = _Gunzip(file)
-        limit = size * _MAX_DEFLATE_RATIO
-        try:
-            return _read_idx(name, content, ndim, item_shape, max_bytes, limit, False, digest)
-        except _DamagedGzip as error:
-            raise ValueError(f"{name}: damaged gzip file ({error})") from error
+class _Named(NamedTuple):
+    """An array, and what errors call the file that it is from."""
+
+    source: str
+    values: npt.NDArray[Any]
 
 
-class _DamagedGzip(ValueError):
-    pass
-
-
-class _Gunzip:
-    """Unpacks a gzip file as gzip.GzipFile does, but in bounded memory, input and time.
-
-    gzip.GzipFile reads a header byte by byte, however long it is, and any number of empty members.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._begin()
-        self._packed = b""
-        self._taken = self._given = self._members = 0
-
-    def _begin(self) -> None:
-        import zlib
-
-        self._unpack = zlib.decompressobj(wbits=31)
-        self._error = zlib.error
-
-    def readinto(self, room: memoryview) -> int:
-        """Fill some of `room`, in bytes; 0 at the end."""
-        while True:
-            if self._unpack.eof and not self._next_member():
-                return 0
-            if not self._packed:
-                self._take()
-            try:
-                part = self._unpack.decompress(self._packed, len(room))
-            except self._error as error:
-                raise _DamagedGzip(str(error)) from None
-            self._packed = self._unpack.unconsumed_tail or self._unpack.unused_data
-            if part:
-                room[: len(part)] = part
-                self._given += len(part)
-                return len(part)
-
-    def read(self, count: int) -> bytes:
-        """Give `count` bytes, or what is left of them."""
-        room = bytearray(count)
-        done = 0
-        while done < count and (got := self.readinto(memoryview(room)[done:])):
-            done += got
-        return bytes(room[:done])
-
-    def _take(self) -> None:
-        self._packed = self._file.read(_CHUNK)
-        self._taken += len(self._packed)
-        if not self._packed:
-            raise _DamagedGzip("it is truncated")
-        if self._taken > _MAX_GZIP_EXTRA + _MAX_GZIP_RATIO * self._given:
-            raise _DamagedGzip(f"{self._taken} bytes unpack to {self._given} only")
-
-    def _next_member(self) -> bool:
-        """Whether another gzip file follows, behind zeros."""
-        self._packed = self._packed.lstrip(b"\0")
-        while not self._packed:
-            self._packed = self._file.read(_CHUNK)
-            if not self._packed:
-                return False
-            self._taken += len(self._packed)
-            if self._taken > _MAX_GZIP_EXTRA + _MAX_GZIP_RATIO * self._given:
-                raise _DamagedGzip("it ends in zeros")
-            self._packed = self._packed.lstrip(b"\0")
-        self._members += 1
-        if self._members >= _MAX_GZIP_MEMBERS:
-            raise _DamagedGzip(f"it has more than {_MAX_GZIP_MEMBERS} members")
-        self._begin()
-        return True
-
-
-def cache_folder() -> str:
-    """Return the folder that downloads are kept in; it need not exist.
-
-    Returns
-    -------
-    str
-        The user's cache folder on this platform, with ``lenet_c`` below it.
-    """
-    home = os.path.expanduser("~")
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
-        return os.path.join(local, "lenet_c", "Cache")
-    if sys.platform == "darwin":
-        return os.path.join(home, "Library", "Caches", "lenet_c")
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache", "lenet_c")
-
-
-def _read_idx(
-    name: str,
-    file: Any,
-    ndim: int | None,
-    item_shape: tuple[int, ...] | None,
-    max_bytes: int,
-    available: int,
-    exact: bool,
-    digest: Any,
-) -> npt.NDArray[np.uint8]:
-    magic = file.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0":
+def _pair(which: DataSet, images: _Named, labels: _Named) -> Arrays:
+    if len(images.values) != len(labels.values):
         raise ValueError(
-            f"{name}: not an IDX file (it begins with {magic!r}, want two zero bytes, "
-            "the type and the number of dimensions)"
+            f"{images.source} has {len(images.values)} images but {labels.source} "
+            f"{len(labels.values)} labels"
         )
-    if magic[2] != 0x08:
-        raise ValueError(f"{name}: values of type 0x{magic[2]:02x}, want 0x08, unsigned bytes")
-    wanted = range(1, 5) if ndim is None else (ndim,)
-    if magic[3] not in wanted:
-        raise ValueError(
-            f"{name}: {magic[3]} dimensions, want {'1 to 4' if ndim is None else ndim}"
-        )
-    header = file.read(4 * magic[3])
-    if len(header) < 4 * magic[3]:
-        raise ValueError(f"{name}: truncated in its header")
-    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
-    if item_shape is not None and shape[1:] != item_shape:
-        raise ValueError(f"{name}: items of {shape[1:]}, want {item_shape}")
-    count = 1
-    for size in shape:
-        count *= size
-    if count == 0:
-        raise ValueError(f"{name}: its header says {shape}, which is empty")
-    if count > max_bytes:
-        raise ValueError(f"{name}: its header says {shape}, want at most {max_bytes} bytes")
-    available -= len(magic) + len(header)
-    if count > available or (exact and count != available):
-        raise ValueError(
-            f"{name}: its header says {shape}, {count} bytes; the file "
-            + (f"has {available}" if exact else f"can unpack to {available} at most")
-        )
-
-    values = np.empty(count, np.uint8)
-    view = values.data
-    done = 0
-    while done < count:
-        got = file.readinto(view[done : done + _CHUNK])
-        if not got:
-            raise ValueError(f"{name}: its header says {shape}, {count} bytes; it has {done}")
-        done += got
-    if file.read(1):
-        raise ValueError(f"{name}: its header says {shape}, {count} bytes; it has more")
-    if digest is not None:
-        digest.update(magic + header)
-        digest.update(values)
-    return values.reshape(shape)
+    first, last = which.first_label, which.first_label + len(which.class_names) - 1
+    for label in (labels.values.min(), labels.values.max()):
+        if not first <= label <= last:
+            raise ValueError(f"{labels.source}: label {label}, want {first} to {last}")
+    if which.is_turned:
+        for start in range(0, len(images.values), _TURNED_AT_ONCE):
+            block = images.values[start : start + _TURNED_AT_ONCE]
+            block[...] = block.swapaxes(1, 2).copy()
+    if first:
+        labels.values[...] -= first
+    return images.values, labels.values
 
 
-def _load(path: str, sha256: str | None = None) -> tuple[str, npt.NDArray[np.uint8]]:
-    """Read one of the four files, of which `sha256` is the digest; its path and content."""
-    import hashlib
-
-    images = "images" in os.path.basename(path)
-    shape: dict[str, Any] = {"ndim": 3, "item_shape": (28, 28)} if images else {"ndim": 1}
-    digest = None if sha256 is None else hashlib.sha256()
-    values = _read_idx_file(path, **shape, digest=digest)
-    if digest is not None and digest.hexdigest() != sha256:
-        raise ValueError(
-            f"{path}: SHA-256 of its content is {digest.hexdigest()}, want {sha256}; "
-            "remove it, and it is downloaded again"
-        )
-    return path, values
+def _origins(source: str, values: npt.NDArray[np.int32]) -> Origins:
+    labels, series, writers, places, _, numbers = np.ascontiguousarray(values[:, :6].T)
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"{source}: has a label that is no digit, want 0 to 9")
+    return Origins(labels.astype(np.uint8), series, writers, places, numbers)
 
 
-def _load_pair(
-    images: tuple[str, npt.NDArray[np.uint8]], labels: tuple[str, npt.NDArray[np.uint8]]
-) -> Arrays:
-    if len(images[1]) != len(labels[1]):
-        raise ValueError(
-            f"{images[0]} has {len(images[1])} images but {labels[0]} {len(labels[1])} labels"
-        )
-    if labels[1].max() > 9:
-        raise ValueError(f"{labels[0]}: label {labels[1].max()}, want 0 to 9")
-    return images[1], labels[1]
+# ---- where the files are ----
 
 
-def _found_in(folder: str) -> str:
-    """Tell what a folder has instead of MNIST."""
-    if not os.path.isdir(folder):
-        return "a file" if os.path.exists(folder) else "no such folder"
-    some = [
-        path
-        for subfolder in _SUBFOLDERS
-        for name in _FILES
-        if (path := _find_file(os.path.join(folder, subfolder), name)) is not None
-    ]
-    try:
-        names = some or sorted(os.listdir(folder))
-    except OSError as error:
-        return str(error.strerror)
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more if names else "an empty folder"
+@dataclass(frozen=True)
+class _File:
+    """A file that there is: by itself, or in a zip file."""
+
+    path: str
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return self.path if self.member is None else f"{self.path}: {self.member}"
 
 
-def has_mnist(folder: str) -> bool:
-    """Whether a folder has some of MNIST's files, in a place where `mnist` looks for them."""
-    return any(
-        _find_file(os.path.join(folder, subfolder), name) is not None
-        for subfolder in _SUBFOLDERS
-        for name in _FILES
-    )
+def _arrays(
+    which: DataSet,
+    folder: str | os.PathLike[str] | None,
+    download: bool,
+    progress: bool | None,
+) -> list[_Named]:
+    """Read the arrays of a set's files, in their order."""
+    environment = os.environ.get("LENET_C_DATA")
+    if folder is not None or environment:
+        given = os.fsdecode(environment if folder is None else folder)  # type: ignore[arg-type]
+        places = _places(which, folder is not None)
+        read = _reader(which, given, places)
+        if read is None:
+            named = f"LENET_C_DATA={given}" if folder is None else given
+            raise FileNotFoundError(
+                f"{which.title} is not in {named}, want {_where(places)}{_list(which)}; "
+                f"{_found_in(which, given, places)}"
+            )
+        return read()
+    places = _places(which, False)
+    read = _reader(which, _SYSTEM, places)
+    return read() if read is not None else _from_cache(which, cache_folder(), download, progress)
 
 
-def _find(folder: str) -> list[str] | None:
-    """Return the paths of the four files if one place in `folder` has them all."""
-    for subfolder in _SUBFOLDERS:
-        place = os.path.join(folder, subfolder)
-        found = [_find_file(place, name) for name in _FILES]
-        paths = [path for path in found if path is not None]
-        if len(paths) == len(_FILES):
-            return paths
+def _places(which: DataSet, is_given: bool) -> tuple[str, ...]:
+    """Where to look below a folder: in it itself, if no other set's files can be meant there."""
+    below = tuple(os.path.normpath(place) for place in which.folders)
+    return ("", *below) if which.at_top else (*below, "") if is_given else below
+
+
+def _where(places: tuple[str, ...]) -> str:
+    names = [place for place in places if place]
+    listed = " or in ".join((", in ".join(names[:-1]), names[-1]))
+    return f"there, in {listed}" if "" in places else f"in {listed} there"
+
+
+def _list(which: DataSet) -> str:
+    names = ", ".join(_plain(wanted) for wanted in which.wanted)
+    others = [which.archive.name] if which.archive is not None else []
+    others += [] if which.npz is None else [which.npz]
+    others += [] if which.tables is None else [" and ".join(which.tables)]
+    return f", gzipped or not: {names}" + "".join(f"; or {other}" for other in others)
+
+
+def _plain(wanted: Wanted) -> str:
+    return wanted.name.removesuffix(".gz")
+
+
+def _reader(
+    which: DataSet, folder: str, places: tuple[str, ...]
+) -> Callable[[], list[_Named]] | None:
+    """Give what reads a set from the first place in a folder that has all of it."""
+    if which.npz is not None and folder.endswith(".npz") and os.path.isfile(folder):
+        return partial(_read_npz, folder)
+    for place in places:
+        at = os.path.join(folder, place)
+        files = _files(which, at)
+        if files is not None:
+            return partial(_read_files, which, files)
+        if which.npz is not None and os.path.isfile(path := os.path.join(at, which.npz)):
+            return partial(_read_npz, path)
+        if which.tables is not None:
+            tables = [os.path.join(at, name) for name in which.tables]
+            if all(map(os.path.isfile, tables)):
+                return partial(_read_tables, tables)
     return None
 
 
-def _find_file(place: str, name: str) -> str | None:
+def _files(which: DataSet, place: str) -> list[_File] | None:
+    """Give a set's files if a place has them all."""
+    paths = [_find_file(place, wanted) for wanted in which.wanted]
+    found = [_File(path) for path in paths if path is not None]
+    if len(found) == len(paths):
+        return found
+    if which.archive is not None:
+        path = os.path.join(place, which.archive.name)
+        if os.path.isfile(path):
+            return [_File(path, f"gzip/{wanted.name}") for wanted in which.wanted]
+    return None
+
+
+def _find_file(place: str, wanted: Wanted) -> str | None:
+    name = _plain(wanted)
     dotted = name.replace("-idx", ".idx")
     for spelling in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         path = os.path.join(place, spelling)
@@ -445,131 +487,190 @@ def _find_file(place: str, name: str) -> str | None:
     return None
 
 
-def _download(folder: str, progress: bool | None) -> list[str]:
-    """Download what `folder` lacks of the four files and return their paths."""
-    os.makedirs(folder, exist_ok=True)
-    paths = []
-    for name, sha256 in _FILES.items():
-        path = _find_file(folder, name)
-        if path is None:
-            path = os.path.join(folder, f"{name}.gz")
-            _download_file(f"{name}.gz", path, sha256, progress)
-        paths.append(path)
-    return paths
+def has_mnist(folder: str) -> bool:
+    """Whether a folder has some of MNIST's files, in a place where `mnist` looks for them."""
+    which = SETS["mnist"]
+    places = _places(which, True)
+    return _reader(which, folder, places) is not None or bool(_some(which, folder, places))
 
 
-def _download_file(name: str, path: str, sha256: str, progress: bool | None) -> None:
-    import http.client
-
-    failures = []
-    for mirror in _MIRRORS:
-        try:
-            with files.replacing(path) as file:
-                _fetch(mirror + name, file, progress)
-                _check(file, sha256)
-            return
-        except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            failures.append(f"  {mirror}{name}: {reason}")
-    raise DownloadError(
-        f"could not download {name} to {os.path.dirname(path)}:\n" + "\n".join(failures) + "\n"
-        "Get the four MNIST files elsewhere and set LENET_C_DATA to their folder."
-    )
+def _some(which: DataSet, folder: str, places: tuple[str, ...]) -> list[str]:
+    """List the files of a set that are there."""
+    single = [*(which.tables or ()), *([] if which.npz is None else [which.npz])]
+    found = []
+    for place in places:
+        at = os.path.join(folder, place)
+        found += [p for one in which.wanted if (p := _find_file(at, one)) is not None]
+        found += [p for name in single if os.path.isfile(p := os.path.join(at, name))]
+    return found
 
 
-def _fetch(url: str, file: BinaryIO, progress: bool | None) -> None:
-    import time
-
-    deadline = time.monotonic() + _FILE_TIMEOUT
-    with _open(url) as response:
-        length = response.headers.get("Content-Length", "")
-        expected = int(length) if length.isdecimal() else None
-        bar = progress_bar(os.path.basename(url), expected, progress)
-        received = 0
-        try:
-            # read1 returns after one packet, so that a dripping server meets the deadline.
-            while chunk := response.read1(_CHUNK):
-                received += len(chunk)
-                if received > _MAX_DOWNLOAD:
-                    raise ValueError(f"more than {_MAX_DOWNLOAD} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"not done after {_FILE_TIMEOUT:g} s")
-                files.write_all(file, chunk, file.name)
-                if bar is not None:
-                    bar.update(len(chunk))
-        finally:
-            if bar is not None:
-                bar.close()
-    if expected is not None and received != expected:
-        raise ValueError(f"the connection ended after {received} of {expected} bytes")
-
-
-def _open(url: str) -> Any:
-    """Open an address; all that its name leads to, one after the other, within the time limit.
-
-    In a thread, because neither looking up a name nor trying several addresses has a limit.
-    """
-    import threading
-    from urllib.request import Request, urlopen
-
-    request = Request(url, headers={"User-Agent": "lenet_c"})
-    answers: list[Any] = []
-
-    def ask() -> None:
-        try:
-            answers.append(urlopen(request, timeout=_CONNECTION_TIMEOUT))
-        except Exception as error:
-            answers.append(error.with_traceback(None))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_CONNECTION_TIMEOUT)
-    if not answers:
-        raise TimeoutError(f"no answer after {_CONNECTION_TIMEOUT:g} s")
-    answer = answers.pop()
+def _found_in(which: DataSet, folder: str, places: tuple[str, ...]) -> str:
+    """Tell what a folder has instead of a set, and what of the set it lacks."""
+    if not os.path.isdir(folder):
+        return "found: " + ("a file" if os.path.exists(folder) else "no such folder")
+    some = _some(which, folder, places)
     try:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-    finally:
-        del answer  # or the error would hold this frame, and be held by it
+        names = some or sorted(os.listdir(folder))
+    except OSError as error:
+        return f"found: {error.strerror}"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    found = "found: " + (", ".join(names[:5]) + more if names else "an empty folder")
+    for place in places if some else ():
+        at = os.path.join(folder, place)
+        missing = [_plain(one) for one in which.wanted if _find_file(at, one) is None]
+        tables = [n for n in which.tables or () if not os.path.isfile(os.path.join(at, n))]
+        for lacks, of in ((missing, which.wanted), (tables, which.tables or ())):
+            if 0 < len(lacks) < len(of):
+                found += f"; missing in {at}: {', '.join(lacks)}"
+    return found
 
 
-def progress_bar(name: str, total: int | None, progress: bool | None, *, unit: str = "B") -> Any:
-    """Make a bar of tqdm's, or None if it is not wanted."""
-    if progress is None:
-        progress_wanted = sys.stderr is not None and sys.stderr.isatty()
-    else:
-        progress_wanted = progress
-    if not progress_wanted:
-        return None
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        if progress is None:
-            return None
-        raise ImportError('progress=True needs tqdm: pip install "lenet_c[cli]"') from error
-    return tqdm(desc=name, total=total, unit=unit, unit_scale=True)
+# ---- reading ----
 
 
-def _check(file: BinaryIO, sha256: str) -> None:
-    """Hold the unpacked content of a file just written against its SHA-256."""
+def _read_files(which: DataSet, files: list[_File]) -> list[_Named]:
+    """Read IDX files of somebody's own, which need not be those that are published."""
+    arrays = []
+    for file, wanted in zip(files, which.wanted, strict=True):
+        # the labels tell what a set is, and are read twice in no time
+        values, digests = _read(file, wanted, "labels" in wanted.name)
+        other = _OF.get(digests[0]) or _OF.get(digests[1])
+        if other is not None and other != which.title:
+            raise ValueError(f"{file}: is of {other}, want {which.title}")
+        arrays.append(_Named(str(file), values))
+    return arrays
+
+
+_OF = {
+    digest: which.title
+    for which in SETS.values()
+    for wanted in which.wanted
+    for digest in (wanted.content, wanted.packed)
+    if digest is not None
+}
+"""Which set a digest is of: several have files of the same names."""
+
+
+def _read(
+    file: _File, wanted: Wanted, is_digested: bool
+) -> tuple[npt.NDArray[Any], tuple[str, str]]:
+    """Read an IDX file; give its array and, if wanted, SHA-256 of its content and of itself."""
     import hashlib
+    import zlib
+    from zipfile import BadZipFile, ZipFile
 
-    digest = hashlib.sha256()
-    unpacked = 0
-    with open(file.name, "rb") as packed:
-        content = _Gunzip(packed)
+    kind: dict[str, Any] = {"ndim": 3, "item_shape": (28, 28)}
+    if "labels" in wanted.name:
+        is_long = "idx2-int" in wanted.name
+        kind = {"ndim": 2, "item_shape": (8,), "dtype": "int32"} if is_long else {"ndim": 1}
+    digest = hashlib.sha256() if is_digested else None
+
+    def both(opened: Any, size: int) -> tuple[npt.NDArray[Any], tuple[str, str]]:
+        packed = "" if digest is None else downloads.sha256_of(opened)
+        opened.seek(0)
+        values = read_open(str(file), opened, size, **kind, digest=digest)
+        return values, ("" if digest is None else digest.hexdigest(), packed)
+
+    with open(file.path, "rb") as opened:
+        if file.member is None:
+            return both(opened, os.fstat(opened.fileno()).st_size)
         try:
-            while chunk := content.read(_CHUNK):
-                unpacked += len(chunk)
-                if unpacked > _MAX_DOWNLOAD:
-                    raise ValueError(f"unpacks to more than {_MAX_DOWNLOAD} bytes")
-                digest.update(chunk)
-        except _DamagedGzip as error:
-            raise ValueError(f"damaged gzip file ({error})") from None
-    if digest.hexdigest() != sha256:
-        raise ValueError(f"SHA-256 of the content is {digest.hexdigest()}, want {sha256}")
+            with ZipFile(opened) as archive:
+                info = archive.getinfo(file.member)
+                with archive.open(info) as member:
+                    return both(member, info.file_size)
+        except KeyError:
+            raise ValueError(f"{file.path}: has no {file.member}") from None
+        except (BadZipFile, EOFError, RuntimeError, zlib.error) as error:
+            raise ValueError(f"{file}: damaged zip file ({error})") from error
+
+
+def _read_npz(path: str) -> list[_Named]:
+    (images, labels), (test_images, test_labels) = read_npz(path)
+    return [_Named(path, values) for values in (images, labels, test_images, test_labels)]
+
+
+def _read_tables(paths: list[str]) -> list[_Named]:
+    arrays = []
+    for path in paths:
+        images, labels = read_csv(path)
+        if labels is None:
+            raise ValueError(f"{path}: has no column of labels, want label and 784 pixels")
+        arrays += [_Named(path, images), _Named(path, labels)]
+    return arrays
+
+
+# ---- the cache ----
+
+
+def _from_cache(
+    which: DataSet, cache: str, is_download: bool, progress: bool | None
+) -> list[_Named]:
+    """Read what is in the cache, once it is there, and is what was published."""
+    places = _places(which, False)
+    found = (_files(which, os.path.join(cache, place)) for place in places)
+    files = next((each for each in found if each is not None), None)
+    if files is None:
+        if not is_download:
+            lacks = _found_in(which, cache, places).partition("; missing")
+            raise FileNotFoundError(
+                f"{which.title} is not in {cache}; wanted{_list(which)}" + "".join(lacks[1:])
+            )
+        at = os.path.join(cache, which.name if which.archive is None else which.folders[0])
+        os.makedirs(at, exist_ok=True)
+        files = [_fetched(which, wanted, at, progress) for wanted in which.wanted]
+    arrays = []
+    for file, wanted in zip(files, which.wanted, strict=True):
+        try:
+            values = _read_checked(file, wanted)
+        except ValueError as damage:
+            if not is_download:
+                raise
+            at = os.path.dirname(file.path)
+            try:
+                fresh = _fetched(which, wanted, at, progress, anew=True)
+            except DownloadError as error:
+                raise DownloadError(f"{damage}\n{error}") from None
+            if fresh.path != file.path:  # it would be found first
+                os.unlink(file.path)
+            file, values = fresh, _read_checked(fresh, wanted)
+        arrays.append(_Named(str(file), values))
+    return arrays
+
+
+def _read_checked(file: _File, wanted: Wanted) -> npt.NDArray[Any]:
+    values, digests = _read(file, wanted, True)
+    ours, found, of = wanted.content, digests[0], "its content"
+    if ours is None:
+        ours, found, of = wanted.packed, digests[1], "the file"
+    if found != ours:
+        raise ValueError(
+            f"{file}: SHA-256 of {of} is {found}, want {ours}; remove it, and it is downloaded "
+            "again"
+        )
+    return values
+
+
+def _fetched(
+    which: DataSet, wanted: Wanted, at: str, progress: bool | None, *, anew: bool = False
+) -> _File:
+    """Give a file of a set in a folder of the cache, once it is downloaded."""
+    path = _find_file(at, wanted)
+    if path is not None and not anew:
+        return _File(path)
+    member = None
+    source = wanted
+    if which.archive is not None:
+        source, member = which.archive, f"gzip/{wanted.name}"
+    path = os.path.join(at, source.name)
+    if anew or not os.path.isfile(path):
+        advice = (
+            f"Get {', '.join(_plain(one) for one in which.wanted)} elsewhere and set LENET_C_DATA "
+            f"to a folder with {which.folders[0]} in it."
+        )
+        downloads.download(source, path, which.mirrors, progress, advice)
+    return _File(path, member)
 
 
 def _stratified(labels: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.bool_]:

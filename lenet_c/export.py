@@ -11,6 +11,7 @@ from typing import BinaryIO
 from numpy.typing import ArrayLike
 
 from lenet_c import checks, files
+from lenet_c.ensemble import Ensemble
 from lenet_c.lines import LineReader
 from lenet_c.model import LeNet5
 
@@ -20,7 +21,7 @@ INPUTS = ("uint8", "float32")
 
 
 def c(
-    network: LeNet5 | LineReader,
+    network: LeNet5 | LineReader | Ensemble,
     path: str | os.PathLike[str] | BinaryIO,
     *,
     prefix: str | None = None,
@@ -36,11 +37,13 @@ def c(
     threads may call it at once. A network for strings has ``int digit_read(strip, width,
     characters, columns, capacity, scratch)``, which reads by the best path
     (`lenet_c.decoding.best_path`), and ``digit_start`` and ``digit_next``, which take a strip's
-    columns as they come. The file compiles without warnings as C and C++.
+    columns as they come. A committee's file has its networks, each with functions of its own,
+    ``digit_0_read`` and so on, whose outputs ``digit_read`` adds. The file compiles without
+    warnings as C and C++.
 
     Parameters
     ----------
-    network : LeNet5 or LineReader
+    network : LeNet5, LineReader or Ensemble
     path : str, path or binary file
         A file is replaced only once the new one is complete and on disk.
     prefix : str, optional
@@ -79,12 +82,13 @@ def c(
 
     if isinstance(network, LineReader):
         network = network.network
-    checks.instance("network", network, LeNet5, "a LeNet5 or a LineReader")
+    if not isinstance(network, Ensemble):
+        checks.instance("network", network, LeNet5, "a LeNet5, a LineReader or an Ensemble")
     files.put(path, asked.content(network, path, prefix, precision, images, size))
 
 
 def onnx(
-    network: LeNet5 | LineReader,
+    network: LeNet5 | LineReader | Ensemble,
     path: str | os.PathLike[str] | BinaryIO,
     *,
     input: str = "uint8",
@@ -98,10 +102,11 @@ def onnx(
     which the smallest wins, or ``logits``, float32 (N, classes), as `forward` does: raw, before any
     temperature. A network for strings is swept: its images are strips of any width, what is
     beyond them background, and it gives (N, positions, classes), as `LeNet5.sweep` does.
+    A committee is one graph of all its networks.
 
     Parameters
     ----------
-    network : LeNet5 or LineReader
+    network : LeNet5, LineReader or Ensemble
     path : str, path or binary file
         A file is replaced only once the new one is complete and on disk.
     input : str
@@ -142,7 +147,8 @@ def onnx(
 
     if isinstance(network, LineReader):
         network = network.network
-    checks.instance("network", network, LeNet5, "a LeNet5 or a LineReader")
+    if not isinstance(network, Ensemble):
+        checks.instance("network", network, LeNet5, "a LeNet5, a LineReader or an Ensemble")
     checks.one_of("input", input, INPUTS)
     content = onnx_writer.model(network, input, size).SerializeToString()
     files.put(path, content)

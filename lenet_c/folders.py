@@ -736,7 +736,7 @@ def _filled(
 
 
 def _bar(total: int, progress: bool | None) -> Any:
-    from lenet_c.datasets import progress_bar
+    from lenet_c.downloads import progress_bar
 
     return progress_bar("reading pictures", total, progress, unit=" pictures")
 

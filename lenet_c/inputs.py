@@ -21,7 +21,7 @@ from lenet_c.preprocess._arrays import other_shape
 
 if TYPE_CHECKING:
     from lenet_c import _core
-    from lenet_c.reader import Reader
+    from lenet_c.reader import Answers
 
 __all__ = ["FINITE", "Appearance", "InputWarning", "refused", "tell", "tell_framing"]
 
@@ -177,12 +177,12 @@ _TURNS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 }
 
 
-def tell_framing(reader: Reader, images: NDArray[Any], given: Any = None) -> bool:
+def tell_framing(reader: Answers, images: NDArray[Any], given: Any = None) -> bool:
     """Warn of images of which many are rejected, if fewer are when they are turned, or if most are.
 
     Parameters
     ----------
-    reader : Reader
+    reader : Answers
         What read them.
     images : uint8 or float32 array (N, height, width) or (N, channels, height, width)
         Some of them.

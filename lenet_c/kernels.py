@@ -167,50 +167,73 @@ def conv_backward(
     return dx, dw, db
 
 
-def subsample(x: ArrayLike, coefficient: ArrayLike, bias: ArrayLike) -> Floats:
+def _subsample_arguments(
+    x: ArrayLike, coefficient: ArrayLike, table: TableLike | None
+) -> tuple[Floats, Floats, NDArray[np.uint8] | None]:
+    x, coefficient = _floats("x", x, 4), _floats("coefficient", coefficient, 1)
+    if table is None:
+        _expect("coefficient", coefficient, x.shape[1:2])
+        return x, coefficient, None
+    maps = len(coefficient)
+    if maps > MAX_MAPS:
+        raise ValueError(f"coefficient: for {maps} maps, want at most {MAX_MAPS}")
+    matrix = _connections(table, maps, x.shape[1])
+    assert matrix is not None
+    several = matrix.sum(axis=1) > 1
+    if several.any():
+        raise ValueError(f"table: map {int(np.argmax(several))} reads several maps, want one")
+    return x, coefficient, matrix
+
+
+def subsample(
+    x: ArrayLike, coefficient: ArrayLike, bias: ArrayLike, table: TableLike | None = None
+) -> Floats:
     """Sum each 2x2 block, times a coefficient, plus a bias (section II.B), before squashing.
 
     Parameters
     ----------
     x : float array (N, C, H, W)
         An odd last row or column is left out.
-    coefficient, bias : float arrays (C,)
+    coefficient, bias : float arrays (O,)
+    table : optional
+        For each output map the one input map that it reads, or a 0/1 array (O, C); by default O is
+        C, and each reads its own.
 
     Returns
     -------
-    float32 array (N, C, H // 2, W // 2)
+    float32 array (N, O, H // 2, W // 2)
     """
-    x, coefficient = _floats("x", x, 4), _floats("coefficient", coefficient, 1)
+    x, coefficient, matrix = _subsample_arguments(x, coefficient, table)
     bias = _floats("bias", bias, 1)
-    _expect("coefficient", coefficient, x.shape[1:2])
-    _expect("bias", bias, x.shape[1:2])
+    _expect("bias", bias, coefficient.shape)
     if min(x.shape[2:]) < 2:
         raise ValueError(f"x: maps of {x.shape[2:]}, want at least 2x2")
-    y = _room("y", (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2))
-    _core.layer_forward("subsample", 0, 0, None, x, coefficient, bias, y)
+    maps = len(coefficient)
+    y = _room("y", (len(x), maps, x.shape[2] // 2, x.shape[3] // 2))
+    _core.layer_forward("subsample", maps, 0, matrix, x, coefficient, bias, y)
     return y
 
 
 def subsample_backward(
-    x: ArrayLike, coefficient: ArrayLike, dy: ArrayLike
+    x: ArrayLike, coefficient: ArrayLike, dy: ArrayLike, table: TableLike | None = None
 ) -> tuple[Floats, Floats, Floats]:
     """Gradients of a loss through `subsample`.
 
     Parameters
     ----------
-    x, coefficient : as for `subsample`
-    dy : float array (N, C, H // 2, W // 2)
+    x, coefficient, table : as for `subsample`
+    dy : float array (N, O, H // 2, W // 2)
 
     Returns
     -------
     dx, dcoefficient, dbias : float32 arrays shaped like x, coefficient and bias
     """
-    x, coefficient = _floats("x", x, 4), _floats("coefficient", coefficient, 1)
+    x, coefficient, matrix = _subsample_arguments(x, coefficient, table)
     dy = _floats("dy", dy, 4)
-    _expect("coefficient", coefficient, x.shape[1:2])
-    _expect("dy", dy, (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2))
+    maps = len(coefficient)
+    _expect("dy", dy, (len(x), maps, x.shape[2] // 2, x.shape[3] // 2))
     dx, dc, db = np.empty_like(x), np.empty_like(coefficient), np.empty_like(coefficient)
-    _core.layer_backward("subsample", 0, 0, None, x, coefficient, dy, dx, dc, db)
+    _core.layer_backward("subsample", maps, 0, matrix, x, coefficient, dy, dx, dc, db)
     return dx, dc, db
 
 

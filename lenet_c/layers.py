@@ -88,12 +88,13 @@ class Layer(ABC):
 
     def spec(self, input_shape: Shape) -> _core.Layer:
         """Give what the core makes the layer from; what a kind lacks is its neutral value."""
+        table: Table | None = getattr(self, "table", None)
         return (
             self.kind,
             getattr(self, "activation", "identity"),
             self.output_shape(input_shape)[0],
             getattr(self, "kernel", 0),
-            None,
+            None if table is None else table_matrix(table, input_shape[0]),
             getattr(self, "trained", False),
             getattr(self, "padding", 0),
         )
@@ -190,12 +191,6 @@ class Conv(Layer):
         _, height, width = self.output_shape(input_shape)
         return n_values(self.parameter_shapes(input_shape)) * height * width
 
-    def spec(self, input_shape: Shape) -> _core.Layer:
-        """Give what the core makes the layer from."""
-        kind, activation, maps, kernel, _, trained, padding = super().spec(input_shape)
-        table = None if self.table is None else table_matrix(self.table, input_shape[0])
-        return kind, activation, maps, kernel, table, trained, padding
-
 
 @dataclass(frozen=True)
 class Subsample(Layer):
@@ -208,28 +203,49 @@ class Subsample(Layer):
     name : str
     activation : str
         One of `ACTIVATIONS`.
+    table : tuple of tuple of int, optional
+        For each output map, the one input map that it reads: ((0,), (0,), (1,), (1,)) makes two of
+        each, as LeNet-4 has them (section III.C.8). None: as many maps as the input has.
     """
 
     kind: ClassVar[str] = "subsample"
 
     activation: str = "scaled_tanh"
+    table: Table | None = None
 
     def check(self, input_shape: Shape) -> None:
         """Raise ValueError or TypeError unless the layer fits an input of this shape."""
         checks.one_of(f"layer {self.name!r}: activation", self.activation, ACTIVATIONS)
         _check_block(self.name, input_shape)
+        if self.table is None:
+            return
+        what = f"layer {self.name!r}: table"
+        maps = len(checks.instance(what, self.table, tuple, "a tuple of tuples of int"))
+        checks.whole(f"{what}: entries", maps, 1, MAX_MAPS)
+        check_table(what, self.table, maps, input_shape[0])
+        for position, inputs in enumerate(self.table):
+            if len(inputs) > 1:
+                raise ValueError(f"{what}[{position}]: got {len(inputs)} input maps, want one")
+
+    def sources(self, input_shape: Shape) -> list[int]:
+        """Give the input map that each output map reads."""
+        if self.table is None:
+            return list(range(input_shape[0]))
+        return [int(source) for (source,) in self.table]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Give the output's (maps, height, width) for an input of this shape."""
-        return _halve(input_shape)
+        maps, height, width = _halve(input_shape)
+        return maps if self.table is None else len(self.table), height, width
 
     def parameter_shapes(self, input_shape: Shape) -> dict[str, tuple[int, ...]]:
         """`coefficient` (maps,) and `bias` (maps,)."""
-        return {"coefficient": (input_shape[0],), "bias": (input_shape[0],)}
+        maps = self.output_shape(input_shape)[0]
+        return {"coefficient": (maps,), "bias": (maps,)}
 
     def fan_in(self, input_shape: Shape) -> dict[str, tuple[int, ...]]:
         """For each parameter, the inputs of the unit that each entry along axis 0 feeds."""
-        per_map = (4,) * input_shape[0]
+        per_map = (4,) * self.output_shape(input_shape)[0]
         return {"coefficient": per_map, "bias": per_map}
 
     def n_connections(self, input_shape: Shape) -> int:
@@ -428,8 +444,11 @@ def layer_to_dict(layer: Layer) -> dict[str, Any]:
         entry[field.name] = int(value) if isinstance(value, np.integer) else value
     if entry.get("table") is not None:
         entry["table"] = [[int(i) for i in inputs] for inputs in entry["table"]]
-    if entry.get("padding") == 0:  # as in files from before there was any
+    # as in files from before there was any of it
+    if entry.get("padding") == 0:
         del entry["padding"]
+    if isinstance(layer, Subsample) and layer.table is None:
+        del entry["table"]
     return entry
 
 

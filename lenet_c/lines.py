@@ -36,7 +36,17 @@ from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
 from lenet_c.rejection import Rejection, checked
-from lenet_c.strips import MARKS, STRIDE, VIEWS, Strip, boxes_of, checked_strips, is_strip, padded
+from lenet_c.strips import (
+    MARKS,
+    STRIDE,
+    VIEWS,
+    Strip,
+    boxes_of,
+    checked_strips,
+    cut,
+    is_strip,
+    padded,
+)
 from lenet_c.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -750,6 +760,56 @@ class LineReader:
         finally:
             best.put_back()
         return self
+
+    def characters(
+        self,
+        pictures: Iterable[Any],
+        texts: Iterable[str] | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Cut fields whose texts are known into single characters.
+
+        The likeliest path that spells the text says where each character stands. They are what
+        `datasets.strings` makes strips of: with them in `synthetic`, `fit` learns one's own hands
+        in endless new strings, beside the fields themselves.
+
+        Parameters
+        ----------
+        pictures, texts : as for `fit`
+        num_threads : int, optional
+
+        Returns
+        -------
+        images : uint8 array (N, 28, 28)
+            As large as they stand in the strips. Those that touch their neighbours, and those
+            larger than the images, are left out.
+        labels : int64 array (N,)
+            Their classes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`; if no character stands by itself.
+        ImportError
+            If SciPy is not installed; or Pillow, for pictures that are no strips.
+        """
+        own = self._learnable("pictures", *_pair(pictures, texts), num_threads)
+        images, labels = [], []
+        outputs = self.outputs([strip for strip, _ in own], num_threads=num_threads)
+        names, is_rbf = self.class_names, self.network.codes is not None
+        for (strip, label), one in zip(own, outputs, strict=True):
+            text = tuple(names[c] for c in label)
+            known = decoding.decode(
+                one, names, len(names), lexicon=[text], penalties=is_rbf, total=False
+            )
+            for image, c in zip(cut(strip, known.spans, self._width), label.tolist(), strict=True):
+                if image is not None:
+                    images.append(image)
+                    labels.append(c)
+        if not images:
+            raise ValueError("pictures: no character stands by itself, clear of its neighbours")
+        return np.stack(images), np.array(labels, np.int64)
 
     def _validate(
         self, held_out: Sequence[tuple[Strip, Label]], num_threads: int | None

@@ -54,9 +54,9 @@ class LeNet5(Network, Reader):
     Parameters
     ----------
     architecture : Architecture or str, optional
-        Or the name of one: "lenet5-1998", "lenet5-modern", "lenet5-28", "lenet-3x3" or
-        "lenet5-strings". The 1998 network by default, with as many classes and units in F6 as
-        `codes` ask for.
+        Or the name of one, of `lenet_c.networks.NETWORKS`: "lenet5-1998", "lenet5-modern",
+        "lenet1", ... The 1998 network by default, with as many classes and units in F6 as `codes`
+        ask for.
     seed : int
         Of the initial weights.
     codes : array (classes, code length), optional
@@ -326,29 +326,8 @@ class LeNet5(Network, Reader):
         True
         """
         from lenet_c import calibration
-        from lenet_c.rejection import best_two
 
-        samples = _core.Samples(self._network, images, labels)
-        labels = samples.labels
-        calibration.check(len(labels), self.architecture)
-        if reject is not None:
-            checks.real("reject", reject, 0.0, 1.0)
-        outputs = self._outputs(samples, num_threads)
-        is_rbf = self.codes is not None
-        temperature = calibration.temperature(outputs, is_rbf, labels)
-        if reject is not None:
-            n, grid = self.architecture.characters, calibration.grid(self.architecture)
-            calibration.check_memory(len(labels), n, grid)
-            images = checks.array("images", images)
-            if images.ndim == len(self.architecture.input_shape):
-                images = images[None]
-            seen = calibration.seen(images, self.architecture)
-            classes, penalty, _ = best_two(outputs, is_rbf)
-            distance = calibration.distances_of_others(seen, labels, classes, n)
-            rejection = calibration.thresholds(float(reject), penalty, distance)
-            self.subspaces = calibration.subspaces(seen, labels, n).reshape(n, -1, *grid)
-            self.rejection = rejection
-        self.temperature = temperature
+        calibration.calibrate(self, images, labels, reject, num_threads)
         return self
 
     def compile(self) -> CompiledLeNet5:
@@ -390,11 +369,14 @@ class LeNet5(Network, Reader):
         Parameters
         ----------
         images : as for `forward`
-        labels : integer array (N,)
+        labels : integer array (N,), or float array (N, classes)
+            Or each class's probability: the loss is then the mean over the classes by these. So
+            one network learns from another's answers (`lenet_c.committee.distil`).
         loss : str, optional
             "map": eq. (9), also for logits, as negated penalties. "mse": eq. (8), the penalty of
             the right class; for linear outputs the squared distance to targets of +1 for the
-            right class and -1 for the others. "cross_entropy": over logits or negated penalties.
+            right class and -1 for the others, of which a probability p is 2 p - 1.
+            "cross_entropy": over logits or negated penalties.
             None: "map" for RBF outputs, else "cross_entropy".
         j : float
             Penalty of the rubbish class in "map", above 0.
@@ -424,7 +406,7 @@ class LeNet5(Network, Reader):
 
         .. math:: y_D, \qquad y_D + \log \bigl( e^{-j} + \sum_i e^{-y_i} \bigr).
         """
-        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight, soft=True)
         value, _, gradient = self._network.gradient(
             samples, *self._criterion(loss, j, temperature), num_threads
         )
@@ -462,7 +444,7 @@ class LeNet5(Network, Reader):
         FloatingPointError
             If it is not finite.
         """
-        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight, soft=True)
         return self._network.curvature(
             samples, None, *self._criterion(loss, j, temperature), num_threads
         )
@@ -537,13 +519,16 @@ class LeNet5(Network, Reader):
 
     @classmethod
     def pretrained(cls, name: str = "mnist") -> LeNet5:
-        """Give a network that was trained on MNIST; its weights came with the library.
+        """Give a network that this project trained; its weights came with the library.
 
         Parameters
         ----------
         name : str
             "mnist": the 1998 network. "mnist-modern": `LENET5_MODERN`. `lenet_c.recipes.mnist`
             trained both; `notes` tells how, and their error rates on the test images.
+            "printed": the 1998 network for the 95 printable ASCII characters, as
+            ``preprocess.character(..., line=...)`` cuts them from a printed page;
+            `lenet_c.recipes.printed` trained it.
             "strings": `LENET5_STRINGS`, which `LineReader.pretrained` reads lines with.
 
         Returns

@@ -14,7 +14,7 @@ from lenet_c import checks, serialization
 from lenet_c.architecture import Architecture
 from lenet_c.classes import checked_codes
 from lenet_c.inputs import Appearance
-from lenet_c.network import Network
+from lenet_c.network import Calibrated, Network
 from lenet_c.rejection import Rejection
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
@@ -41,21 +41,39 @@ def parts(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def _metadata(network: Network) -> dict[str, Any]:
     """Give what a file says of a network."""
-    notes = network.notes
-    checks.instance("notes", notes, dict, "a dict")
     metadata: dict[str, Any] = {"architecture": network.architecture.to_dict()}
-    if notes:
-        metadata["notes"] = notes
+    notes = noted(network.notes)
     if network.learnt_from is not None:
-        metadata["learnt_from"] = network.learnt_from._asdict()
-    # what is as in a new network is left out, as before there was any of it
-    if network._class_names is not None:
-        metadata["class_names"] = network._class_names
-    if network._temperature != 1.0:
-        metadata["temperature"] = network._temperature
-    if network._rejection is not None:
-        metadata["rejection"] = network._rejection.to_dict()
+        notes["learnt_from"] = network.learnt_from._asdict()
+    return metadata | notes | calibration_of(network)
+
+
+def noted(notes: object) -> dict[str, Any]:
+    """Give what a file says of notes, if there are some."""
+    checks.instance("notes", notes, dict, "a dict")
+    return {"notes": notes} if notes else {}
+
+
+def calibration_of(of: Calibrated) -> dict[str, Any]:
+    """Give what a file says of names and a calibration; what is as in a new network is left out."""
+    metadata: dict[str, Any] = {}
+    if of._class_names is not None:
+        metadata["class_names"] = of._class_names
+    if of._temperature != 1.0:
+        metadata["temperature"] = of._temperature
+    if of._rejection is not None:
+        metadata["rejection"] = of._rejection.to_dict()
     return metadata
+
+
+def limits_of(max_bytes: int | None, max_metadata: int | None) -> serialization.Limits:
+    """Check what a caller accepts of a file, and give that as limits."""
+    limits = serialization.LIMITS
+    if max_bytes is not None:
+        limits = dataclasses.replace(limits, file=checks.whole("max_bytes", max_bytes, 1))
+    if max_metadata is not None:
+        limits = dataclasses.replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
+    return limits
 
 
 def load(
@@ -65,17 +83,15 @@ def load(
     max_metadata: int | None,
 ) -> AnyNetwork:
     """Read a network: see `LeNet5.load`."""
-    limits = serialization.LIMITS
-    if max_bytes is not None:
-        limits = dataclasses.replace(limits, file=checks.whole("max_bytes", max_bytes, 1))
-    if max_metadata is not None:
-        limits = dataclasses.replace(limits, metadata=checks.whole("max_metadata", max_metadata, 1))
+    limits = limits_of(max_bytes, max_metadata)
     metadata, arrays = serialization.read(path, limits)
     name = serialization.name_of(path)
     if metadata.get("kind") == "training":
         raise serialization.ModelFileError(
             f"{name}: a training under way, Trainer.load(path).network is its network"
         )
+    if metadata.get("kind") == "committee":
+        raise serialization.ModelFileError(f"{name}: a committee, Ensemble.load(path) reads it")
     try:
         network = made(kind, metadata, arrays)
     except KeyError as error:
@@ -109,24 +125,22 @@ def made(
     network._open(architecture, checked_codes(architecture, given))
     if "learnt_from" in metadata:
         network._network.learnt_from = Appearance.from_dict(metadata["learnt_from"])
-    _take_over(network, metadata, arrays.get("subspaces"))
+    take_over(network, metadata, arrays.get("subspaces"))
     network.parameters = parameters
     notes = metadata.get("notes")
     network.notes = notes if isinstance(notes, dict) else {}
     return network
 
 
-def _take_over(
-    network: Network, metadata: Mapping[str, Any], subspaces: NDArray[Any] | None
-) -> None:
+def take_over(to: Calibrated, metadata: Mapping[str, Any], subspaces: NDArray[Any] | None) -> None:
     """Set what a file says of calibration and names, if it says anything, checked."""
     if "class_names" in metadata:
-        network.class_names = metadata["class_names"]
+        to.class_names = metadata["class_names"]
     if "temperature" in metadata:
-        network.temperature = metadata["temperature"]
+        to.temperature = metadata["temperature"]
     if "rejection" in metadata:
-        network.rejection = Rejection.from_dict(metadata["rejection"])
-    network.subspaces = subspaces
+        to.rejection = Rejection.from_dict(metadata["rejection"])
+    to.subspaces = subspaces
 
 
 def pretrained_files() -> dict[str, Any]:

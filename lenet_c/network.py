@@ -44,7 +44,84 @@ def _parameters(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Floats:
     return checks.floats(name, array)
 
 
-class Network:
+class Calibrated:
+    """Has names of its classes and a calibration, which can be set: see `LeNet5`."""
+
+    _architecture: Architecture  # of the images and the classes
+    _class_names: tuple[str, ...] | None
+    _temperature: float
+    _rejection: Rejection | None
+    _subspaces: Floats | None
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the classes are called, in their order, but the blank; None: they have no names.
+
+        Takes any list of as many texts of 1 to 200 characters, no two of them equal, or None.
+        Control characters, line ends and halves of surrogate pairs are refused.
+        """
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Iterable[str] | None) -> None:
+        n = self._architecture.characters
+        self._class_names = None if names is None else checked_names("class_names", names, n)
+
+    @property
+    def temperature(self) -> float:
+        """What penalties or logits are divided by for a probability: above 1 it is less sure.
+
+        `predict_proba` and `read` alone use it. Takes a number from 1e-30 to 1e30.
+        """
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self._temperature = checks.real("temperature", value, *TEMPERATURES, "both")
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Which answers `read` rejects, unless it is told; None: none."""
+        return self._rejection
+
+    @rejection.setter
+    def rejection(self, value: Rejection | None) -> None:
+        from lenet_c.rejection import checked
+
+        self._rejection = None if value is None else checked("rejection", value)
+
+    @property
+    def subspaces(self) -> Floats | None:
+        """What images of each class look like, read-only; None: unknown.
+
+        (classes, 1 + directions, height, width), or (classes, 1 + directions, channels, height,
+        width): their mean, and the directions in which they differ most from it, of length 1 and
+        orthogonal, or 0; on a grid of at most 256 values, 0 for background and 1 for ink. Takes
+        real numbers, finite in float32, or None.
+        """
+        return None if self._subspaces is None else self._subspaces.view()
+
+    @subspaces.setter
+    def subspaces(self, values: ArrayLike | None) -> None:
+        if values is None:
+            self._subspaces = None
+            return
+        from lenet_c import calibration
+
+        array = checks.numbers("subspaces", values)
+        classes, grid = self._architecture.characters, calibration.grid(self._architecture)
+        directions = array.shape[1] if array.ndim == 2 + len(grid) else 0
+        if not directions or array.shape != (classes, directions, *grid):
+            raise ValueError(
+                f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, "
+                f"{', '.join(map(str, grid))}), as calibrate makes them"
+            )
+        checked = checks.floats("subspaces", array)
+        checked.flags.writeable = False
+        self._subspaces = checked
+
+
+class Network(Calibrated):
     """What `LeNet5` is made of: see there. It computes nothing."""
 
     _network: _core.Network
@@ -133,73 +210,6 @@ class Network:
         """
         found = self._network.learnt_from
         return None if found is None else Appearance(*found)
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """What the classes are called, in their order, but the blank; None: they have no names.
-
-        Takes any list of as many texts of 1 to 200 characters, no two of them equal, or None.
-        Control characters, line ends and halves of surrogate pairs are refused.
-        """
-        return self._class_names
-
-    @class_names.setter
-    def class_names(self, names: Iterable[str] | None) -> None:
-        n = self.architecture.characters
-        self._class_names = None if names is None else checked_names("class_names", names, n)
-
-    @property
-    def temperature(self) -> float:
-        """What penalties or logits are divided by for a probability: above 1 it is less sure.
-
-        `predict_proba` and `read` alone use it. Takes a number from 1e-30 to 1e30.
-        """
-        return self._temperature
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        self._temperature = checks.real("temperature", value, *TEMPERATURES, "both")
-
-    @property
-    def rejection(self) -> Rejection | None:
-        """Which answers `read` rejects, unless it is told; None: none."""
-        return self._rejection
-
-    @rejection.setter
-    def rejection(self, value: Rejection | None) -> None:
-        from lenet_c.rejection import checked
-
-        self._rejection = None if value is None else checked("rejection", value)
-
-    @property
-    def subspaces(self) -> Floats | None:
-        """What images of each class look like, read-only; None: unknown.
-
-        (classes, 1 + directions, height, width), or (classes, 1 + directions, channels, height,
-        width): their mean, and the directions in which they differ most from it, of length 1 and
-        orthogonal, or 0; on a grid of at most 256 values, 0 for background and 1 for ink. Takes
-        real numbers, finite in float32, or None.
-        """
-        return None if self._subspaces is None else self._subspaces.view()
-
-    @subspaces.setter
-    def subspaces(self, values: ArrayLike | None) -> None:
-        if values is None:
-            self._subspaces = None
-            return
-        from lenet_c import calibration
-
-        array = checks.numbers("subspaces", values)
-        classes, grid = self.architecture.characters, calibration.grid(self.architecture)
-        directions = array.shape[1] if array.ndim == 2 + len(grid) else 0
-        if not directions or array.shape != (classes, directions, *grid):
-            raise ValueError(
-                f"subspaces: shape {array.shape}, want ({classes}, 1 + directions, "
-                f"{', '.join(map(str, grid))}), as calibrate makes them"
-            )
-        checked = checks.floats("subspaces", array)
-        checked.flags.writeable = False
-        self._subspaces = checked
 
     @property
     def n_parameters(self) -> int:

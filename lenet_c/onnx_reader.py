@@ -49,6 +49,8 @@ def load(
     if not model.graph.node or not model.graph.output:
         raise ModelFileError(f"{name}: not an ONNX model (it has no graph)")
     try:
+        if any(entry.key == "networks" for entry in model.metadata_props):
+            raise ValueError("a committee; want the file of one of its networks")
         about = _metadata(model)
         network = _as_written(model, about)
         if network is None:
@@ -121,7 +123,7 @@ def _as_written(model: Any, about: dict[str, Any]) -> LeNet5 | None:
 
 def _take_over(network: LeNet5, about: dict[str, Any]) -> None:
     """Set what the metadata say of names and calibration."""
-    model_file._take_over(network, about, None)
+    model_file.take_over(network, about, None)
     if isinstance(about.get("notes"), dict):
         network.notes = about["notes"]
     if "learnt_from" in about:
@@ -338,6 +340,17 @@ class _Walk:
             self._need(group == 1, f"group {group}, want 1")
             _need_ones(attributes, "strides")
             self._chain.conv(weight, bias, _padding(attributes, weight.shape[2]))
+        self._see_maps()
+
+    def _gather(self, constants: list[Array | None], attributes: dict[str, Any], at: int) -> None:
+        places = constants[1] if at == 0 and len(constants) > 1 else None
+        self._need(places is not None and places.dtype.kind in "iu", "want constant places")
+        assert places is not None
+        self._need(places.ndim == 1, f"places of {places.ndim} axes, want 1")
+        self._need_maps_first()
+        found = attributes.get("axis", 0)
+        self._need(found in (1, -3), f"axis {found}, want 1")
+        self._chain.gather(places.tolist())
         self._see_maps()
 
     def _pool(self, kind: type[AveragePool] | type[MaxPool], attributes: dict[str, Any]) -> None:
@@ -611,6 +624,7 @@ _NODES: dict[str, _Apply] = {
     "Div": lambda walk, c, a, at: walk._arithmetic("Div", c, at),
     "Dropout": lambda walk, c, a, at: walk._dropout(c),
     "Flatten": lambda walk, c, a, at: walk._flatten(a),
+    "Gather": _Walk._gather,
     "Gemm": _Walk._gemm,
     "Identity": lambda walk, c, a, at: None,
     "LogSoftmax": lambda walk, c, a, at: walk._softmax(a),

@@ -13,10 +13,15 @@ from lenet_c import checks, model_file, serialization
 from lenet_c.architecture import Architecture
 from lenet_c.chain import TANH_SCALES
 from lenet_c.layers import RBF, Conv, Dense, Layer, MaxPool, Subsample
+from lenet_c.network import Network
 from lenet_c.tables import table_matrix
 
 if TYPE_CHECKING:
-    from lenet_c.network import Network
+    from collections.abc import Sequence
+
+    from lenet_c.ensemble import Ensemble
+
+Floats = NDArray[np.float32]
 
 OPSET, IR_VERSION = 17, 8
 VERSION = 1  # of the metadata
@@ -35,12 +40,12 @@ def need_onnx() -> Any:
     return onnx
 
 
-def model(network: Network, input: str, size: object) -> Any:
+def model(network: Network | Ensemble, input: str, size: object) -> Any:
     """Build the model.
 
     Parameters
     ----------
-    network : Network
+    network : Network or Ensemble
     input : str
         "uint8" or "float32".
     size : (int, int) or None
@@ -50,26 +55,22 @@ def model(network: Network, input: str, size: object) -> Any:
     onnx.ModelProto
     """
     helper = need_onnx().helper
-    parameters = network._snapshot()
-    if not np.isfinite(parameters).all():
+    parts = [network] if isinstance(network, Network) else network.members()
+    snapshots = [part._snapshot() for part in parts]
+    taken = sum(parameters.nbytes for parameters in snapshots)
+    if not all(np.isfinite(parameters).all() for parameters in snapshots):
         raise ValueError("parameters: some are NaN or infinite, want finite values")
-    if parameters.nbytes > MAX_BYTES // 2:  # a table takes up to as much again, or a dense C3
-        raise ValueError(
-            f"parameters: {parameters.nbytes:,} bytes, want at most {MAX_BYTES // 2:,} in a graph"
-        )
-    found = _size(network.architecture, input, size)
-    graph = _Graph(network.architecture)
-    graph.read_images(input, found)
-    codes = network._codes_of(parameters)
-    for layer in network.architecture.layers:
-        values = {
-            name.partition(".")[2]: parameters[slice(*network._ranges[name])].reshape(shape)
-            for name, shape in network._shapes.items()
-            if name.partition(".")[0] == layer.name
-        }
-        if codes is not None and isinstance(layer, RBF):
-            values = {"weight": codes}
-        graph.add(layer, values)
+    if taken > MAX_BYTES // 2:  # a table takes up to as much again, or a dense C3
+        raise ValueError(f"parameters: {taken:,} bytes, want at most {MAX_BYTES // 2:,} in a graph")
+    found = _size(network._architecture, input, size)
+    graph = _Graph(network._architecture)
+    if isinstance(network, Network):
+        _add_layers(graph, network, snapshots[0], input, found)
+    else:
+        for part, parameters in zip(parts, snapshots, strict=True):
+            graph.begin(part.architecture)
+            _add_layers(graph, part, parameters, input, found)
+        graph.add_up(network._scales, network._network.is_rbf)
     made = helper.make_model(
         graph.made(input, found),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -81,6 +82,22 @@ def model(network: Network, input: str, size: object) -> Any:
     if made.ByteSize() > MAX_BYTES:
         raise ValueError(f"the graph takes {made.ByteSize():,} bytes, want at most {MAX_BYTES:,}")
     return made
+
+
+def _add_layers(
+    graph: _Graph, network: Network, parameters: Floats, input: str, size: tuple[int, int]
+) -> None:
+    graph.read_images(input, size)
+    codes = network._codes_of(parameters)
+    for layer in network.architecture.layers:
+        values = {
+            name.partition(".")[2]: parameters[slice(*network._ranges[name])].reshape(shape)
+            for name, shape in network._shapes.items()
+            if name.partition(".")[0] == layer.name
+        }
+        if codes is not None and isinstance(layer, RBF):
+            values = {"weight": codes}
+        graph.add(layer, values)
 
 
 def _size(architecture: Architecture, input: str, given: object) -> tuple[int, int]:
@@ -103,15 +120,20 @@ def _size(architecture: Architecture, input: str, given: object) -> tuple[int, i
     return size
 
 
-def _metadata(network: Network, input: str, size: tuple[int, int]) -> dict[str, str]:
+def _metadata(network: Network | Ensemble, input: str, size: tuple[int, int]) -> dict[str, str]:
     """Give what the graph itself does not say, each as JSON."""
-    known = json.loads(serialization.encode(model_file._metadata(network)))
+    if isinstance(network, Network):
+        about = model_file._metadata(network)
+    else:
+        about = model_file.noted(network.notes) | model_file.calibration_of(network)
+        about["networks"] = len(network)
+    known = json.loads(serialization.encode(about))
     del known["format"], known["version"]
     if "rejection" in known:  # which rejects by what the graph does not give
         known["rejection"].pop("distance", None)
     known.setdefault("temperature", 1.0)
-    if network.architecture.blank:
-        known["blank"] = network.architecture.classes - 1
+    if network._architecture.blank:
+        known["blank"] = network._architecture.classes - 1
     known["lenet_c"] = {"version": VERSION, "input": input, "size": list(size)}
     return {name: json.dumps(value) for name, value in known.items()}
 
@@ -130,6 +152,26 @@ class _Graph:
         self._shape = architecture.image_shape  # of what the network itself has here
         self._is_flat = False
         self._taken: set[str] = set()
+        self._prefix = ""  # of all names
+        self._ends: list[str] = []  # the outputs of a committee's networks
+
+    def begin(self, architecture: Architecture) -> None:
+        """Begin with a network of a committee, from the images."""
+        self._architecture, self._shape = architecture, architecture.image_shape
+        self._last, self._is_flat = IMAGES, False
+        self._prefix = f"{len(self._ends)}/"
+        self._ends.append("")
+
+    def add_up(self, scales: Sequence[float], is_rbf: bool) -> None:
+        """End a committee: each network's outputs times its number, added."""
+        parts = []
+        for k, (end, scale) in enumerate(zip(self._ends, scales, strict=True)):
+            self._prefix = f"{k}/"
+            factor = self._constant("scale", np.array(scale, np.float32))
+            parts.append(self._value("Mul", "scaled", end, factor))
+        self._prefix = ""
+        self._last = self._value("Sum", "sum", *parts)
+        self._name_outputs(is_rbf)
 
     def made(self, input: str, size: tuple[int, int]) -> Any:
         """Give the graph."""
@@ -211,8 +253,12 @@ class _Graph:
                 weight[table_matrix(layer.table, shape[0]) > 0] = values["weight"]
             self._conv(name, weight, values["bias"], pads=[layer.padding] * 4)
         elif isinstance(layer, Subsample):
-            block = np.broadcast_to(values["coefficient"][:, None, None, None], (shape[0], 1, 2, 2))
-            self._conv(name, block, values["bias"], group=shape[0], strides=[2, 2])
+            maps = layer.output_shape(shape)[0]
+            if layer.table is not None:
+                sources = self._whole(f"{name}.table", *layer.sources(shape))
+                self._node("Gather", f"{name}.maps", sources, axis=1)
+            block = np.broadcast_to(values["coefficient"][:, None, None, None], (maps, 1, 2, 2))
+            self._conv(name, block, values["bias"], group=maps, strides=[2, 2])
         elif isinstance(layer, Dense):
             self._dense(layer, values)
         elif isinstance(layer, RBF):
@@ -278,11 +324,18 @@ class _Graph:
     def _finish(self, is_rbf: bool) -> None:
         if self._architecture.blank and not is_rbf:
             self._positions()
+        if self._ends:
+            self._ends[-1] = self._last
+        else:
+            self._name_outputs(is_rbf)
+
+    def _name_outputs(self, is_rbf: bool) -> None:
         self._last = self._nodes[-1].output[0] = "penalties" if is_rbf else "logits"
 
     # ---- nodes ----
 
     def _constant(self, name: str, values: NDArray[Any]) -> str:
+        name = self._prefix + name
         if name not in self._constants:
             self._constants[name] = self._from_array(np.ascontiguousarray(values), name)
         return name
@@ -295,7 +348,7 @@ class _Graph:
         self._last = self._value(op, output, self._last, *inputs, **attributes)
 
     def _value(self, op: str, output: str, *inputs: str, **attributes: Any) -> str:
-        output = f"/{output}"
+        output = f"/{self._prefix}{output}"
         while output in self._taken:  # by a layer of that name
             output += "_"
         self._taken.add(output)

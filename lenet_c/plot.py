@@ -6,20 +6,29 @@ not know of, and returns what it drew on; `save` writes it.
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet_c import checks, files
+from lenet_c import checks
+from lenet_c.animation import Animation
 from lenet_c.calibration import evidence
+from lenet_c.canvas import (
+    axes_of,
+    convolution,
+    draw_kernels,
+    draw_values,
+    kernels_of,
+    new_figure,
+    save,
+    tiled,
+)
 from lenet_c.codes import COLUMNS, ROWS
+from lenet_c.drawing import network
 from lenet_c.evaluation import Evaluation
 from lenet_c.history import History
-from lenet_c.layers import Conv
 from lenet_c.losses import TEMPERATURES
 from lenet_c.model import LeNet5
 from lenet_c.rejection import REJECTED, RejectionCurve
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Animation",
     "codes",
     "columns",
     "confusion_matrix",
@@ -36,63 +46,15 @@ __all__ = [
     "filters",
     "learning_curves",
     "misclassified",
+    "network",
+    "new_figure",
     "predictions",
     "rejection_curve",
     "save",
 ]
 
 _RIGHT, _WRONG, _QUIET = "#2a7f3f", "#c0272d", "#777777"
-_PAPER = "#e8e8e8"  # where a mosaic has nothing
 _MOST_COUNTS = 40  # classes whose counts a cell can still show
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Make a figure that pyplot does not know of.
-
-    Parameters
-    ----------
-    width, height : float
-        In inches.
-
-    Returns
-    -------
-    matplotlib Figure
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('plots need matplotlib: pip install "lenet_c[plot]"') from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save(drawn: Axes | Figure, path: str | os.PathLike[str], dpi: float = 100) -> None:
-    """Write a picture: a PNG file, in place of an older one once it is complete.
-
-    Parameters
-    ----------
-    drawn : matplotlib Axes or Figure
-        Axes stand for their whole figure.
-    path : path
-    dpi : float
-        Pixels an inch.
-    """
-    from PIL import Image  # matplotlib needs it too
-
-    figure: Any = getattr(drawn, "figure", drawn)
-    if not hasattr(figure, "savefig"):
-        raise TypeError(f"drawn: got {checks.short(drawn)}, want a matplotlib Axes or Figure")
-    full = io.BytesIO()
-    figure.savefig(full, format="png", dpi=dpi)
-    # a palette makes the file less than half as large
-    picture = Image.open(full).convert("RGB").quantize(256)
-    packed = io.BytesIO()
-    picture.save(packed, "PNG", optimize=True)
-    files.replace(path, packed.getvalue())
 
 
 def learning_curves(
@@ -118,7 +80,7 @@ def learning_curves(
         If matplotlib is not installed.
     """
     checks.instance("history", history, History, "a History")
-    ax = _axes(ax, 6.0, 4.0)
+    ax = axes_of(ax, 6.0, 4.0)
     passes = [record["epoch"] for record in history.epochs]
     for key, label in (("error_rate", "training"), ("val_error_rate", validation)):
         if history.epochs and key in history.epochs[0]:
@@ -147,7 +109,7 @@ def rejection_curve(curve: RejectionCurve, ax: Axes | None = None) -> Axes:
     matplotlib Axes
     """
     checks.instance("curve", curve, RejectionCurve, "a RejectionCurve")
-    ax = _axes(ax, 6.0, 4.0)
+    ax = axes_of(ax, 6.0, 4.0)
     # the axis is logarithmic: what is gained is gained with the first few percent
     ax.step(100 * curve.rejected, 100 * curve.error_rate, where="post", label=f"by {curve.by}")
     ax.set_xscale("log")
@@ -183,10 +145,10 @@ def confusion_matrix(
         raise ValueError(f"result: shape {counts.shape}, want (classes, classes)")
     classes = len(counts)
     names = _checked_names(names, classes)
-    ax = _axes(ax, 6.0, 6.0)
+    ax = axes_of(ax, 6.0, 6.0)
     errors = np.ma.masked_array(counts, np.eye(classes, dtype=bool))
     most = int(errors.max()) if classes > 1 else 0
-    _image(ax, errors, "Reds", 0, max(1, most))
+    draw_values(ax, errors, "Reds", 0, max(1, most))
     for row, column in np.argwhere(counts > 0) if classes <= _MOST_COUNTS else ():
         on_dark = row != column and counts[row, column] > 0.6 * most
         colour = _QUIET if row == column else "white" if on_dark else "black"
@@ -226,26 +188,9 @@ def filters(network: LeNet5, layer: str = "C1", ax: Axes | None = None) -> Axes:
         If the network has no convolution of this name.
     """
     checks.instance("network", network, LeNet5, "a LeNet5")
-    layers = network.architecture.layers
-    convolutions = {each.name: each for each in layers if isinstance(each, Conv)}
-    conv = convolutions[checks.one_of("layer", layer, convolutions)]
-    kernels = _kernels(network, conv)
-    maps, inputs, side, _ = kernels.shape
-    mosaic = _mosaic(kernels.swapaxes(0, 1).reshape(-1, side, side), maps)
-    height, width = mosaic.shape
-    scale = min(0.12, 7 / width)  # inches a weight
-    ax = _axes(ax, max(2.5, width * scale + 0.7), max(1.5, height * scale + 0.7))
-    limit = float(np.abs(kernels[np.isfinite(kernels)]).max())
-    _image(ax, mosaic, "RdBu_r", -limit, limit)
-    step = max(1, maps // 30)
-    ax.set_xticks([m * (side + 1) + (side - 1) / 2 for m in range(0, maps, step)])
-    ax.set_xticklabels([str(m) for m in range(0, maps, step)])
-    ax.set_yticks([i * (side + 1) + (side - 1) / 2 for i in range(inputs)])
-    ax.set_yticklabels([str(i) for i in range(inputs)])
-    ax.set_xlabel(f"map of {layer}")
-    ax.set_ylabel("input map")
-    ax.tick_params(length=0)
-    return ax
+    conv = convolution(network.architecture, layer)
+    n_inputs = network.architecture.input_shapes[conv.name][0]
+    return draw_kernels(kernels_of(network[f"{conv.name}.weight"], conv, n_inputs), conv.name, ax)
 
 
 def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None) -> Figure:
@@ -280,11 +225,11 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     widths = [1.0, *(_width(m) for _, m in mosaics), 0.7]
     figure = figure or new_figure(1.1 * sum(widths) + 0.5, 4.2)
     axes = figure.subplots(1, len(outputs) + 1, width_ratios=widths)
-    _image(axes[0], _pictures(shown[None])[0], "gray_r")
+    draw_values(axes[0], _pictures(shown[None])[0], "gray_r")
     axes[0].set_title("input", size=9)
     for ax, (layer, mosaic) in zip(axes[1:], mosaics, strict=False):
         limit = float(np.nanmax(np.abs(mosaic))) or 1.0
-        _image(ax, mosaic, "gray_r", -limit, limit)
+        draw_values(ax, mosaic, "gray_r", -limit, limit)
         ax.set_title(layer, size=9)
     for ax in axes[:-1]:
         ax.set_xticks([])
@@ -449,7 +394,7 @@ def columns(
     left = 16 - MARGIN - half
     right = left + STRIDE * n_positions
     width = max(right + left, 60)
-    ax = _axes(ax, 1.5 + width / 28, 0.8 + 0.22 * n_classes + (0.9 if strip is not None else 0))
+    ax = axes_of(ax, 1.5 + width / 28, 0.8 + 0.22 * n_classes + (0.9 if strip is not None else 0))
     ax.imshow(
         shares.T, cmap="Greys", vmin=0, vmax=1, extent=(left, right, n_classes, 0), aspect="auto"
     )
@@ -475,10 +420,6 @@ def columns(
 # ---- what the functions share ----
 
 
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
-    return new_figure(width, height).subplots() if ax is None else ax
-
-
 def _quiet(ax: Axes) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.3)
@@ -491,55 +432,13 @@ def _highest(rates: ArrayLike) -> float:
     return float(max(rest) if rest and first > 3 * max(rest) > 0 else max([first, *rest]))
 
 
-def _image(
-    ax: Axes,
-    values: NDArray[Any],
-    colours: str,
-    low: float | None = None,
-    high: float | None = None,
-) -> None:
-    """Draw values, of which those masked or NaN are left out."""
-    ax.set_facecolor(_PAPER)
-    ax.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-    ax.spines[:].set_visible(False)
-
-
-def _mosaic(tiles: NDArray[Any], per_row: int, gap: int = 1, below: int = 0) -> NDArray[np.float32]:
-    """Lay tiles (n, h, w) out in rows, a gap between them, and room below each.
-
-    NaN is empty; or white, of colours (n, h, w, 3).
-    """
-    n, height, width, *colours = tiles.shape
-    rows = -(-n // per_row)
-    down, across = height + gap + below, width + gap
-    empty = 1.0 if colours else np.nan
-    mosaic = np.full((rows * down - gap, per_row * across - gap, *colours), empty, np.float32)
-    for i, tile in enumerate(tiles):
-        top, left = i // per_row * down, i % per_row * across
-        mosaic[top : top + height, left : left + width] = tile
-    return mosaic
-
-
-def _kernels(network: LeNet5, conv: Conv) -> NDArray[np.float32]:
-    """Weights (maps, input maps, k, k), NaN where there is no connection."""
-    weights = network[f"{conv.name}.weight"]
-    if conv.table is None:
-        return weights
-    inputs = network.architecture.input_shapes[conv.name][0]
-    full = np.full((conv.maps, inputs, conv.kernel, conv.kernel), np.nan, np.float32)
-    pairs = [(m, i) for m, row in enumerate(conv.table) for i in row]
-    for (m, i), kernel in zip(pairs, weights, strict=True):
-        full[m, i] = kernel
-    return full
-
-
 def _laid_out(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make a layer's outputs for one image one picture, higher than wide."""
     if outputs.ndim == 3 and outputs.shape[1:] != (1, 1):
-        return _mosaic(outputs, max(1, len(outputs) // 8), gap=max(1, outputs.shape[1] // 9))
+        return tiled(outputs, max(1, len(outputs) // 8), gap=max(1, outputs.shape[1] // 9))
     units = outputs.reshape(-1)
     columns = COLUMNS if len(units) == ROWS * COLUMNS else max(1, round((len(units) / 3) ** 0.5))
-    return _mosaic(units.reshape(-1, 1, 1), columns, gap=0)
+    return tiled(units.reshape(-1, 1, 1), columns, gap=0)
 
 
 def _pictures(images: NDArray[Any]) -> NDArray[Any]:
@@ -584,7 +483,7 @@ def _gallery(
 ) -> Axes:
     """Draw pictures (n, h, w) or (n, channels, h, w) in rows, a text below each."""
     if not len(images):
-        ax = _axes(ax, 3.0, 1.0)
+        ax = axes_of(ax, 3.0, 1.0)
         ax.axis("off")
         return ax
     images = _pictures(images)
@@ -592,11 +491,11 @@ def _gallery(
     below = round(0.5 * width)
     per_row = min(per_row, len(images))
     gap = max(2, width // 8)
-    mosaic = _mosaic(images, per_row, gap, below)
+    mosaic = tiled(images, per_row, gap, below)
     scale = inch / (width + gap)
-    ax = _axes(ax, max(2.5, mosaic.shape[1] * scale), mosaic.shape[0] * scale + 0.3)
+    ax = axes_of(ax, max(2.5, mosaic.shape[1] * scale), mosaic.shape[0] * scale + 0.3)
     # ink dark: grey levels and codes alike have it above the background
-    _image(ax, mosaic, "gray_r", float(images.min()), float(images.max()))
+    draw_values(ax, mosaic, "gray_r", float(images.min()), float(images.max()))
     ax.set_facecolor("white")
     ax.set_xticks([])
     ax.set_yticks([])

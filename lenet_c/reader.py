@@ -23,21 +23,15 @@ Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 
-class Reader:
-    """What `LeNet5` does with images without a change of itself: see there."""
+class Answers:
+    """What `LeNet5` and `Ensemble` make of images of one size: see there."""
 
-    _architecture: Architecture
-    _network: _core.Network | _core.Model
+    _architecture: Architecture  # of the images and the classes
+    _network: _core.Network | _core.Model | _core.Committee
     _class_names: tuple[str, ...] | None
     _temperature: float
     _rejection: Rejection | None
     _subspaces: Floats | None
-
-    def _repr_html_(self) -> str:
-        from lenet_c import markup
-
-        parameters = self._network.parameters
-        return markup.of_network(repr(self), self._architecture, self._class_names, parameters)
 
     def forward(self, images: ArrayLike, *, num_threads: int | None = None) -> Floats:
         """Run the network.
@@ -213,6 +207,167 @@ class Reader:
         outputs = self._outputs(images, num_threads)
         return best_two_penalties(outputs, self._network.is_rbf)
 
+    def evaluate(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        loss: str | None = None,
+        *,
+        j: float = DEFAULT_J,
+        temperature: float = 1.0,
+        sample_weight: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> Evaluation:
+        """Read images whose classes are known and compare.
+
+        Parameters
+        ----------
+        images, labels, loss, j, temperature, sample_weight, num_threads : as for
+            `loss_and_gradient`
+
+        Returns
+        -------
+        Evaluation
+            With weights, loss, accuracy and error rate are means by them; the confusion counts
+            images.
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+        """
+        samples = _core.Samples(self._network, images, labels, weights=sample_weight, soft=True)
+        return self._evaluate(
+            samples, self._criterion(loss, j, temperature), num_threads, looks=True
+        )
+
+    def rejection_curve(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike,
+        by: str = "margin",
+        *,
+        num_threads: int | None = None,
+    ) -> RejectionCurve:
+        """Read images whose classes are known: the error rate against the share rejected.
+
+        Parameters
+        ----------
+        images, labels, num_threads : as for `evaluate`
+        by : str
+            The threshold that varies, "margin" or "penalty" (see `Rejection`).
+
+        Returns
+        -------
+        RejectionCurve
+
+        Raises
+        ------
+        FloatingPointError
+            If outputs are NaN or infinite, naming the row.
+
+        Examples
+        --------
+        Leave as many answers as it takes for one error in two hundred::
+
+            point = net.rejection_curve(images, labels).reaching(0.005)
+            net.predict(others, reject=point.rejection)
+        """
+        from lenet_c.rejection import SCORES, best_two, curve
+
+        checks.one_of("by", by, SCORES)
+        samples = _core.Samples(self._network, images, labels)
+        right = samples.labels
+        outputs = self._outputs(samples, num_threads)
+        classes, penalty, margin = best_two(outputs, self._network.is_rbf)
+        return curve(by, penalty if by == "penalty" else margin, classes != right)
+
+    def _outputs(
+        self,
+        images: ArrayLike | _core.Samples,
+        num_threads: int | None = None,
+        reader: Answers | None = None,
+    ) -> Floats:
+        """Give the outputs of the classes but the blank, which are finite."""
+        outputs = self._network.forward(images, num_threads, finite=True, reader=reader)
+        return outputs[:, : self._architecture.characters]
+
+    def _criterion(self, loss: str | None, j: float, temperature: float) -> Criterion:
+        return losses.checked(loss, j, temperature, self._network.is_rbf)
+
+    def _evaluate(
+        self,
+        samples: _core.Samples,
+        criterion: Criterion,
+        num_threads: int | None,
+        looks: bool = False,
+    ) -> Evaluation:
+        value, n_errors, read = self._network.evaluate(
+            samples, *criterion, num_threads, self if looks else None
+        )
+        classes = self._architecture.characters
+        labels, weights = samples.labels, samples.weights
+        pairs = labels * classes + read
+        confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        error_rate = n_errors / samples.n
+        if weights is not None:
+            error_rate = float(weights[labels != read].sum() / weights.sum())
+        return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
+
+    def _share_rejected(self, images: NDArray[Any]) -> float:
+        """Give the share of the answers that the network's own thresholds reject."""
+        from lenet_c.rejection import Rejection, best_two
+
+        samples = _core.Samples(self._network, images, look=False)
+        classes, penalty, margin = best_two(
+            self._network.forward(samples, 1)[:, : self._architecture.characters],
+            self._network.is_rbf,
+        )
+        reject = self._rejection or Rejection()
+        if self._subspaces is None:  # no warning is to fail for want of distances
+            reject = replace(reject, distance=math.inf)
+        distance = self._distance(images, classes, reject)
+        return float(reject(penalty, margin, distance).mean())
+
+    def _distance(
+        self, images: NDArray[Any], classes: Integers, reject: Rejection
+    ) -> NDArray[np.float64]:
+        """Give how far each image is from those of its class; NaN where that is unknown.
+
+        Raises ValueError if `reject` needs what is unknown.
+        """
+        subspaces = self._subspaces
+        if subspaces is None:
+            if reject.distance < math.inf:
+                raise ValueError(
+                    f"reject: {reject} has a distance, and the network no subspaces: calibrate "
+                    "sets them, or take those of the network that the rejection is from"
+                )
+            return np.full(len(classes), np.nan)
+        from lenet_c import calibration
+
+        if images.ndim == len(self._architecture.input_shape):
+            images = images[None]
+        flat = subspaces.reshape(*subspaces.shape[:2], -1)
+        found = np.empty(len(classes))
+        for start in range(0, len(classes), calibration.CHUNK):
+            part = slice(start, start + calibration.CHUNK)
+            seen = calibration.seen(images[part], self._architecture)
+            found[part] = calibration.distances(seen, classes[part], flat)
+        return found
+
+
+class Reader(Answers):
+    """What `LeNet5` does with images without a change of itself: see there."""
+
+    _network: _core.Network | _core.Model
+
+    def _repr_html_(self) -> str:
+        from lenet_c import markup
+
+        parameters = self._network.parameters
+        return markup.of_network(repr(self), self._architecture, self._class_names, parameters)
+
     def positions(self, height: int, width: int) -> tuple[int, int]:
         """Tell at how many positions `sweep` reads a picture.
 
@@ -308,152 +463,3 @@ class Reader:
         for layer, array in zip(self._architecture.layers, arrays, strict=True):
             outputs[layer.name] = array.reshape(array.shape[:2]) if layer.flat else array
         return outputs
-
-    def evaluate(
-        self,
-        images: ArrayLike,
-        labels: ArrayLike,
-        loss: str | None = None,
-        *,
-        j: float = DEFAULT_J,
-        temperature: float = 1.0,
-        sample_weight: ArrayLike | None = None,
-        num_threads: int | None = None,
-    ) -> Evaluation:
-        """Read images whose classes are known and compare.
-
-        Parameters
-        ----------
-        images, labels, loss, j, temperature, sample_weight, num_threads : as for
-            `loss_and_gradient`
-
-        Returns
-        -------
-        Evaluation
-            With weights, loss, accuracy and error rate are means by them; the confusion counts
-            images.
-
-        Raises
-        ------
-        FloatingPointError
-            If outputs are NaN or infinite, naming the row.
-        """
-        samples = _core.Samples(self._network, images, labels, weights=sample_weight)
-        return self._evaluate(
-            samples, self._criterion(loss, j, temperature), num_threads, looks=True
-        )
-
-    def rejection_curve(
-        self,
-        images: ArrayLike,
-        labels: ArrayLike,
-        by: str = "margin",
-        *,
-        num_threads: int | None = None,
-    ) -> RejectionCurve:
-        """Read images whose classes are known: the error rate against the share rejected.
-
-        Parameters
-        ----------
-        images, labels, num_threads : as for `evaluate`
-        by : str
-            The threshold that varies, "margin" or "penalty" (see `Rejection`).
-
-        Returns
-        -------
-        RejectionCurve
-
-        Raises
-        ------
-        FloatingPointError
-            If outputs are NaN or infinite, naming the row.
-
-        Examples
-        --------
-        Leave as many answers as it takes for one error in two hundred::
-
-            point = net.rejection_curve(images, labels).reaching(0.005)
-            net.predict(others, reject=point.rejection)
-        """
-        from lenet_c.rejection import SCORES, best_two, curve
-
-        checks.one_of("by", by, SCORES)
-        samples = _core.Samples(self._network, images, labels)
-        right = samples.labels
-        outputs = self._outputs(samples, num_threads)
-        classes, penalty, margin = best_two(outputs, self._network.is_rbf)
-        return curve(by, penalty if by == "penalty" else margin, classes != right)
-
-    def _outputs(
-        self,
-        images: ArrayLike | _core.Samples,
-        num_threads: int | None = None,
-        reader: Reader | None = None,
-    ) -> Floats:
-        """Give the outputs of the classes but the blank, which are finite."""
-        outputs = self._network.forward(images, num_threads, finite=True, reader=reader)
-        return outputs[:, : self._architecture.characters]
-
-    def _criterion(self, loss: str | None, j: float, temperature: float) -> Criterion:
-        return losses.checked(loss, j, temperature, self._network.is_rbf)
-
-    def _evaluate(
-        self,
-        samples: _core.Samples,
-        criterion: Criterion,
-        num_threads: int | None,
-        looks: bool = False,
-    ) -> Evaluation:
-        value, n_errors, read = self._network.evaluate(
-            samples, *criterion, num_threads, self if looks else None
-        )
-        classes = self._architecture.characters
-        labels, weights = samples.labels, samples.weights
-        pairs = labels * classes + read
-        confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-        error_rate = n_errors / samples.n
-        if weights is not None:
-            error_rate = float(weights[labels != read].sum() / weights.sum())
-        return Evaluation(value, 1.0 - error_rate, error_rate, confusion.astype(np.int64))
-
-    def _share_rejected(self, images: NDArray[Any]) -> float:
-        """Give the share of the answers that the network's own thresholds reject."""
-        from lenet_c.rejection import Rejection, best_two
-
-        samples = _core.Samples(self._network, images, look=False)
-        classes, penalty, margin = best_two(
-            self._network.forward(samples, 1)[:, : self._architecture.characters],
-            self._network.is_rbf,
-        )
-        reject = self._rejection or Rejection()
-        if self._subspaces is None:  # no warning is to fail for want of distances
-            reject = replace(reject, distance=math.inf)
-        distance = self._distance(images, classes, reject)
-        return float(reject(penalty, margin, distance).mean())
-
-    def _distance(
-        self, images: NDArray[Any], classes: Integers, reject: Rejection
-    ) -> NDArray[np.float64]:
-        """Give how far each image is from those of its class; NaN where that is unknown.
-
-        Raises ValueError if `reject` needs what is unknown.
-        """
-        subspaces = self._subspaces
-        if subspaces is None:
-            if reject.distance < math.inf:
-                raise ValueError(
-                    f"reject: {reject} has a distance, and the network no subspaces: calibrate "
-                    "sets them, or take those of the network that the rejection is from"
-                )
-            return np.full(len(classes), np.nan)
-        from lenet_c import calibration
-
-        if images.ndim == len(self._architecture.input_shape):
-            images = images[None]
-        flat = subspaces.reshape(*subspaces.shape[:2], -1)
-        found = np.empty(len(classes))
-        for start in range(0, len(classes), calibration.CHUNK):
-            part = slice(start, start + calibration.CHUNK)
-            seen = calibration.seen(images[part], self._architecture)
-            found[part] = calibration.distances(seen, classes[part], flat)
-        return found

@@ -30,6 +30,10 @@ spare."""
 STRIDE = 4  # columns of a strip from one position to the next, by LeNet-5's two 2x2 layers
 REACH = 14  # columns of a strip that a character may have left and right of its middle
 INK = 64  # levels of a strip above which there is ink
+TOUCHING = 2 * 255  # levels of a column together: more is a stroke that goes on
+SLIGHT = 0.15  # of the largest piece's ink: what has less is none of the character
+SIDE = 28  # of a single character's image
+LOWEST = 8  # rows of it
 
 
 def is_strip(picture: Any) -> bool:
@@ -120,6 +124,58 @@ def distorted(strip: Strip, distort: Distortion, rng: np.random.Generator) -> St
     _core.distort(astuple(distort), seed, 0, np.ascontiguousarray(strip)[None], out)
     changed: Strip = out[0]
     return changed
+
+
+# ---- characters ----
+
+
+def cut(strip: Strip, spans: NDArray[Any], window: int) -> list[Strip | None]:
+    """Cut a strip between its characters.
+
+    Parameters
+    ----------
+    strip : uint8 array (32, W)
+    spans : array (characters, 2)
+        The first and the last position of each.
+    window : int
+        Columns that the network sees at a position.
+
+    Returns
+    -------
+    list of (uint8 array (28, 28), or None)
+        Each in the middle, as large as it was; None where strokes of it and its neighbours touch,
+        it is too large, or none is there.
+    """
+    centres = (spans[:, 0] + spans[:, 1]) * (STRIDE / 2) + window / 2 - MARGIN
+    ends = [0, *(int(column) for column in _cuts(strip, centres)), strip.shape[1]]
+    touching = [False, *(strip.sum(axis=0)[ends[1:-1]] > TOUCHING), False]
+    found: list[Strip | None] = []
+    for k, (left, right) in enumerate(itertools.pairwise(ends)):
+        alone = not (touching[k] or touching[k + 1]) and left < right
+        found.append(_centred(strip[:, left:right]) if alone else None)
+    return found
+
+
+def _centred(part: Strip) -> Strip | None:
+    """Put a character into the middle of an image, without dots and what neighbours left of it."""
+    from scipy import ndimage
+
+    labels, n = ndimage.label(part > INK, np.ones((3, 3), bool))
+    if not n:
+        return None
+    mass = np.bincount(labels.ravel(), part.ravel(), n + 1)
+    kept = mass >= SLIGHT * mass[1:].max()
+    kept[0] = False
+    shown = part * ndimage.binary_dilation(kept[labels], np.ones((3, 3), bool))
+    rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+    shown = shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = shown.shape
+    if max(height, width) > SIDE or height < LOWEST:
+        return None
+    image = np.zeros((SIDE, SIDE), np.uint8)
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    image[top : top + height, left : left + width] = shown
+    return image
 
 
 # ---- places ----

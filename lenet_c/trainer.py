@@ -446,7 +446,7 @@ class Trainer(Updates):
     def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
         images, labels, *rest = data
         network, weights = self.network._network, rest[0] if rest else None
-        return _core.Samples(network, images, labels, 0, "validation_data", look, weights)
+        return _core.Samples(network, images, labels, 0, "validation_data", look, weights, True)
 
     def _calibrate(
         self, run: Run, validation_data: tuple[ArrayLike, ...] | None, threads: int | None

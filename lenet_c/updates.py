@@ -45,7 +45,7 @@ def _weighted(
 ) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
     """Leave out the images of weight 0, if there are some among several images."""
     classes = checks.array("labels", labels)
-    if classes.ndim != 1:
+    if classes.ndim not in (1, 2):
         return images, labels, sample_weight
     weights = checks.weights("sample_weight", sample_weight, len(classes))
     pictures = checks.array("images", images)
@@ -153,8 +153,9 @@ class Updates:
         ----------
         images : as for `LeNet5.forward`; strips as for `LeNet5.sweep`, one position high, with a
             loss of strings
-        labels : integer array (N,), or an integer for one image; with a loss of strings as many
-            texts, or arrays of classes, or a text for one strip
+        labels : integer array (N,), or an integer for one image
+            Or each class's probability, float (N, classes) (see `LeNet5.loss_and_gradient`). With a
+            loss of strings as many texts, or arrays of classes, or a text for one strip.
         sample_weight : array (N,), optional
             What each image counts in the mean (see `LeNet5.loss_and_gradient`). Those of weight 0
             are left out. Strings have none.
@@ -178,6 +179,79 @@ class Updates:
         self._prepare(samples, threads)
         return self._update(samples, None, self.optimizer.lr, threads)[0]
 
+    def apply(
+        self,
+        gradient: ArrayLike,
+        n_images: int,
+        *,
+        rate: float | None = None,
+        images: ArrayLike | None = None,
+    ) -> None:
+        """Make one update by a gradient that was computed elsewhere.
+
+        It is what data-parallel training ends each step with (docs/scale.md): every process has
+        the gradients of all, adds them in one order, and so goes on with the same bits.
+
+        Parameters
+        ----------
+        gradient : array (n_parameters,)
+            Of the mean loss, in the order of `LeNet5.parameters`, as `LeNet5.loss_and_gradient`
+            gives it.
+        n_images : int
+            Images that it is of, at least 1.
+        rate : float, optional
+            Of this update, `optimizer.rate(step, n_steps, epoch)` where there is a schedule. None:
+            the optimizer's rate without its schedule.
+        images : as for `step`, optional
+            Those that the gradient is of, or some of them: what they look like is recorded in the
+            network, as `step` does.
+
+        Raises
+        ------
+        FloatingPointError
+            If the weights would no longer be finite; the network is then as it was.
+        ValueError
+            If the gradient is not finite or of another length, or the optimizer is SDLM, which
+            measures curvatures on images.
+
+        Examples
+        --------
+        >>> import lenet_c
+        >>> (x, y), _ = lenet_c.datasets.digits()
+        >>> trainer = lenet_c.Trainer(lenet_c.LeNet5("lenet5-28"), "adam")
+        >>> loss, gradient = trainer.network.loss_and_gradient(x[:64], y[:64])
+        >>> trainer.apply(gradient, 64)  # the same bits as trainer.step(x[:64], y[:64])
+        >>> trainer.n_updates
+        1
+        """
+        if isinstance(self.optimizer, SDLM):
+            raise ValueError("optimizer: got SDLM, which measures on images; want SGD or Adam")
+        n_images = checks.whole("n_images", n_images, 1)
+        rate = self.optimizer.lr if rate is None else checks.real("rate", rate, 0.0)
+        values = checks.floats("gradient", checks.numbers("gradient", gradient))
+        if values.shape != (self.network.n_parameters,):
+            raise ValueError(
+                f"gradient: shape {values.shape}, want ({self.network.n_parameters},), one for "
+                "each parameter"
+            )
+        if images is not None:
+            _core.Samples(self.network._network, images, learn=LOOKS_OF_STEP)
+        turns = self.network._turns
+        if turns.asked:
+            turns.give_way()
+        with turns.changing:
+            before = self.network.parameters.copy()
+            try:
+                self.network._network.apply(values, n_images, self._state, rate, before)
+            except FloatingPointError:
+                raise FloatingPointError(
+                    f"the weights are no longer finite at update {self.n_updates + 1} (rate "
+                    f"{rate:g}); the network has those of before"
+                ) from None
+            self._good, self._since_good = before, n_images
+            if (run := self._run) is not None:  # it is none of the pass under way
+                run.done = run.done[0], self.n_updates, *run.done[2:]
+
     def _rate(self, step: int, n_steps: int, epoch: int) -> float:
         """Give the rate of an update; warn of a schedule that seems to give rates."""
         rate = self.optimizer.rate(step, n_steps, epoch)
@@ -199,7 +273,9 @@ class Updates:
             return strings_of(self.network, images, labels)
         if weights is not None:
             images, labels, weights = _weighted(images, labels, weights)
-        samples = _core.Samples(self.network._network, images, labels, learn, weights=weights)
+        samples = _core.Samples(
+            self.network._network, images, labels, learn, weights=weights, soft=True
+        )
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
         return samples

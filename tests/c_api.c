@@ -458,6 +458,41 @@ static int check_strings(void)
     return 0;
 }
 
+/* Targets of 1 and 0 are labels, others lie between, and what are none are refused. */
+static int check_targets(const lenet_plan *plan, const float *parameters, const lenet_images *images,
+                         const int64_t *labels, const float *outputs, const lenet_run *run)
+{
+    static double targets[IMAGES * CLASSES];
+    const lenet_loss plain = {.kind = LENET_CROSS_ENTROPY, .temperature = 1.0};
+    lenet_loss loss = plain;
+    const double refused[] = {-0.5, NAN, INFINITY, 0.9};
+    const size_t n = (size_t)lenet_plan_parameters(plan);
+    float *slopes = malloc(2 * n * sizeof *slopes);
+    lenet_report right, same, between;
+    CHECK(slopes);
+    for (int i = 0; i < IMAGES; i++) targets[i * CLASSES + labels[i]] = 1.0;
+    loss.targets = targets;
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &plain, &right) == LENET_OK);
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &same) == LENET_OK);
+    CHECK(right.loss == same.loss && right.n_errors == same.n_errors);
+    CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &plain, slopes, &right, run)
+          == LENET_OK);
+    CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes + n, &same, run)
+          == LENET_OK);
+    CHECK(memcmp(slopes, slopes + n, n * sizeof *slopes) == 0);
+    for (int i = 0; i < IMAGES * CLASSES; i++) targets[i] = 1.0 / CLASSES;
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &between) == LENET_OK);
+    CHECK(between.loss > right.loss && between.n_errors == right.n_errors);
+    for (int i = 0; i < 4; i++) {
+        targets[IMAGES * CLASSES - 1] = refused[i];
+        CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &same) == LENET_BAD_ARGUMENT);
+        CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes, &same, run)
+              == LENET_BAD_ARGUMENT);
+    }
+    free(slopes);
+    return 0;
+}
+
 /* What an image of weight 0 is counts for nothing, and weights that are none are refused. */
 static int check_weights(const lenet_plan *plan, const float *parameters, const lenet_images *images,
                          const int64_t *labels, const float *outputs, const lenet_run *run)
@@ -562,6 +597,7 @@ static int check_all(void)
     CHECK(lenet_score(plan, &outputs[0][0], labels, IMAGES, &loss, &report) == LENET_OK);
     CHECK(report.n_errors == 0);
     CHECK(check_weights(plan, parameters, &images, labels, &outputs[0][0], &run) == 0);
+    CHECK(check_targets(plan, parameters, &images, labels, &outputs[0][0], &run) == 0);
     const lenet_loss no_loss = {.kind = 3, .temperature = 1.0};
     const lenet_loss no_j = {.kind = LENET_MAP, .temperature = 1.0};
     const lenet_loss no_temperature = {.kind = LENET_MAP, .j = 1.0};
@@ -588,6 +624,21 @@ static int check_all(void)
     CHECK(parameters[1] == kept && parameters[0] != other);
     optimizer.frozen = NULL;
     optimizer.n_frozen = 0;
+
+    /* a gradient that the caller has: the same bits as a step */
+    float *stepped = malloc(2 * (size_t)n * sizeof(float)), *gradient = stepped + n;
+    CHECK(stepped);
+    memcpy(stepped, parameters, (size_t)n * sizeof(float));
+    lenet_optimizer plain = {.kind = LENET_SGD, .rate = 0.01f}, other_plain = plain;
+    CHECK(lenet_gradient(plan, parameters, &images, labels, IMAGES, &loss, gradient, &report, &run) == LENET_OK);
+    CHECK(lenet_step(plan, stepped, &images, labels, IMAGES, &loss, &plain, &report, &run) == LENET_OK);
+    CHECK(lenet_apply(plan, parameters, gradient, &other_plain) == LENET_OK);
+    CHECK(memcmp(stepped, parameters, (size_t)n * sizeof(float)) == 0 && other_plain.step == 1);
+    gradient[n - 1] = INFINITY;
+    CHECK(lenet_apply(plan, stepped, gradient, &plain) == LENET_NOT_FINITE);
+    plain.kind = LENET_ADAM;
+    CHECK(lenet_apply(plan, parameters, gradient, &plain) == LENET_BAD_ARGUMENT);
+    free(stepped);
 
     /* distorted images: known shifts, the same numbers for the same seed, and a step on them */
     static uint8_t moved[IMAGES][SIDE * SIDE], again[IMAGES][SIDE * SIDE];

@@ -184,6 +184,15 @@ static int32_t some_size(int32_t most)
     return size < most ? size : most;
 }
 
+/* The table of sums of which each map reads one of the input's. */
+static const uint8_t *one_each(int32_t maps, int32_t in_maps)
+{
+    uint8_t *table = take((size_t)maps * (size_t)in_maps, 1);
+    memset(table, 0, (size_t)maps * (size_t)in_maps);
+    for (int32_t m = 0; m < maps; m++) table[m * in_maps + below(in_maps)] = 1;
+    return table;
+}
+
 /* Draws layers that fit, at times some that do not: then there is no plan, and 0 is given. */
 static int make(network *net)
 {
@@ -205,6 +214,11 @@ static int make(network *net)
         if (chance(2) && side >= 2) {
             const int32_t pools[] = {LENET_SUBSAMPLE, LENET_AVERAGE_POOL, LENET_MAX_POOL};
             layer->kind = pools[below(3)];
+            if (layer->kind == LENET_SUBSAMPLE && chance(3)) {
+                layer->maps = some_size(33);
+                layer->table = one_each(layer->maps, maps);
+                maps = layer->maps;
+            }
             h /= 2, w /= 2;
         } else {
             layer->kind = LENET_CONV;
@@ -280,7 +294,7 @@ typedef struct batch {
     lenet_images images;
     int64_t n;
     int64_t *labels;
-    double *weights;
+    double *weights, *targets;
     lenet_distortion distortion;
 } batch;
 
@@ -345,6 +359,15 @@ static void draw_batch(const network *net, batch *b)
     for (int64_t i = 0; i < stored; i++) b->labels[i] = below(net->classes);
     b->weights = take((size_t)stored * sizeof *b->weights, 8);
     for (int64_t i = 0; i < stored; i++) b->weights[i] = chance(4) ? 0.0 : (double)real(0.1f, 5.0f);
+    b->targets = take((size_t)(stored * net->classes) * sizeof *b->targets, 8);
+    for (int64_t i = 0; i < stored; i++) {
+        double *own = b->targets + i * net->classes, sum = 0.0;
+        for (int32_t c = 0; c < net->classes; c++) {
+            own[c] = c && chance(2) ? 0.0 : (double)real(0.1f, 1.0f);
+            sum += own[c];
+        }
+        for (int32_t c = 0; c < net->classes; c++) own[c] /= sum;
+    }
 }
 
 static int64_t asked;
@@ -491,7 +514,8 @@ static lenet_loss a_loss(const batch *b)
     for (int64_t i = 0; i < b->n; i++) weight += b->weights[b->images.order ? b->images.order[i] : i];
     return (lenet_loss){.kind = below(3), .j = (double)real(0.1f, 8.0f),
                         .temperature = (double)real(0.1f, 20.0f),
-                        .weights = weight > 0.0 && chance(2) ? b->weights : NULL};
+                        .weights = weight > 0.0 && chance(2) ? b->weights : NULL,
+                        .targets = chance(3) ? b->targets : NULL};
 }
 
 static void check_gradient(const network *net, const batch *b)
@@ -890,6 +914,7 @@ static void check_single_layers(void)
     if (chance(2)) conv.padding = below(conv.kernel);
     check_layer(conv, shape, n);
     check_layer((lenet_layer){.kind = LENET_SUBSAMPLE}, shape, n);
+    check_layer((lenet_layer){.kind = LENET_SUBSAMPLE, .maps = out, .table = one_each(out, maps)}, shape, n);
     check_layer((lenet_layer){.kind = LENET_AVERAGE_POOL}, shape, n);
     check_layer((lenet_layer){.kind = LENET_MAX_POOL}, shape, n);
     check_layer((lenet_layer){.kind = LENET_DENSE, .maps = some_size(130)}, units, n);

@@ -140,13 +140,27 @@ def _spread(dout: Array, shape: tuple[int, ...]) -> Array:
     return dx
 
 
-def subsample(x: Array, coefficient: Array, bias: Array) -> Array:
-    """Sum of each 2x2 block * coefficient + bias, before the activation; odd edges ignored."""
+def subsample(x: Array, coefficient: Array, bias: Array, table: Table | None = None) -> Array:
+    """Sum of each 2x2 block * coefficient + bias, before the activation; odd edges ignored.
+
+    With a table each map reads the one that it says.
+    """
+    if table is not None:
+        x = np.stack([x[:, i] for (i,) in table], axis=1)
     return _block_sums(x) * coefficient[:, None, None] + bias[:, None, None]
 
 
-def subsample_backward(x: Array, coefficient: Array, dout: Array) -> tuple[Array, Array, Array]:
+def subsample_backward(
+    x: Array, coefficient: Array, dout: Array, table: Table | None = None
+) -> tuple[Array, Array, Array]:
     """Gradients (dx, dcoefficient, dbias) of `subsample`."""
+    if table is not None:
+        read = np.stack([x[:, i] for (i,) in table], axis=1)
+        each, dc, db = subsample_backward(read, coefficient, dout)
+        dx = np.zeros(x.shape)
+        for o, (i,) in enumerate(table):
+            dx[:, i] += each[:, o]
+        return dx, dc, db
     dx = _spread(dout * coefficient[:, None, None], x.shape)
     return dx, (dout * _block_sums(x)).sum(axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
 
@@ -243,7 +257,7 @@ def _run(
         if layer.kind == "conv":
             a = conv(x, p["weight"], p["bias"], layer.table, layer.padding)
         elif layer.kind == "subsample":
-            a = subsample(x, p["coefficient"], p["bias"])
+            a = subsample(x, p["coefficient"], p["bias"], getattr(layer, "table", None))
         elif layer.kind == "average_pool":
             a = average_pool(x)
         elif layer.kind == "max_pool":
@@ -295,16 +309,18 @@ def loss(
 
     "mse" is eq. (8) on penalties; on logits the squared distance to +1 for the right class and
     -1 for the others. "map" is eq. (9), "cross_entropy" that of the softmax, both of outputs
-    divided by a temperature; a logit is a negated penalty.
+    divided by a temperature; a logit is a negated penalty. Labels may be probabilities of the
+    classes (N, classes), by which the losses of single labels are weighed (and those targets).
     """
     outputs = np.asarray(outputs, dtype=np.float64)
     if kind != "mse":
         outputs = outputs / temperature
     n = len(outputs)
+    t = targets(labels, outputs.shape[1])
     if kind == "mse" and not is_rbf:
-        return float(((outputs - _targets(outputs, labels)) ** 2).sum() / n)
+        return float(((outputs - (2 * t - 1)) ** 2).sum() / n)
     y = outputs if is_rbf else -outputs
-    right = y[np.arange(n), labels]
+    right = (t * y).sum(axis=1)
     if kind == "mse":
         return float(right.mean())
     if kind == "map":
@@ -327,11 +343,11 @@ def loss_derivative(
     if temperature != 1.0 and kind != "mse":
         return loss_derivative(outputs / temperature, labels, kind, j, is_rbf) / temperature
     n = len(outputs)
+    t = targets(labels, outputs.shape[1])
     if kind == "mse" and not is_rbf:
-        return 2 * (outputs - _targets(outputs, labels)) / n
+        return 2 * (outputs - (2 * t - 1)) / n
     y = outputs if is_rbf else -outputs
-    dy = np.zeros(y.shape)
-    dy[np.arange(n), labels] = 1
+    dy = t.copy()
     if kind == "map":
         dy -= np.exp(-y - _log_sum_exp(_with_rubbish(y, j))[:, None])
     elif kind == "cross_entropy":
@@ -341,10 +357,10 @@ def loss_derivative(
     return (dy if is_rbf else -dy) / n
 
 
-def _targets(outputs: Array, labels: NDArray[Any]) -> Array:
-    t = np.full(outputs.shape, -1.0)
-    t[np.arange(len(t)), labels] = 1
-    return t
+def targets(labels: NDArray[Any], classes: int) -> Array:
+    """Each class's probability (N, classes): as it is, or 1 of the label's."""
+    labels = np.asarray(labels)
+    return labels if labels.ndim == 2 else np.eye(classes)[labels]
 
 
 def _with_rubbish(y: Array, j: float) -> Array:
@@ -409,7 +425,8 @@ def _backward(
             dx, dw, db = conv_backward(xin, w, da, layer.table, layer.padding)
             grads[f"{name}.weight"], grads[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
-            dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da)
+            table = getattr(layer, "table", None)
+            dx, dc, db = subsample_backward(xin, params[f"{name}.coefficient"], da, table)
             grads[f"{name}.coefficient"], grads[f"{name}.bias"] = dc, db
         elif layer.kind == "average_pool":
             dx = average_pool_backward(xin, da)
@@ -461,16 +478,17 @@ def rbf_curvature(
 
     The diagonals, (N, K) and (N, classes, K). With E = y_D + log(e^-j + sum_i e^-y_i), shares p_i
     and slopes g_i = dy_i/dx: d2E/dx2 = 2 + sum p g^2 - (sum p g)^2 - 2 sum p. By w_i it is
-    p_i (1 - p_i) g_i^2 - 2 p_i, and 2 more for the label's class; what is negative in that, the
-    -2 p_i of the other classes, is left out. With a temperature T, penalties are y_i = |x - w_i|^2
-    / T, slopes g_i are divided by T, and so are the 2, which are second derivatives of y_i.
+    p_i (1 - p_i) g_i^2 + 2 (t_i - p_i), t_i being 1 of the label's class and 0 of others, or the
+    class's probability; where that last term is negative it is left out. With a temperature T,
+    penalties are y_i = |x - w_i|^2 / T, slopes g_i are divided by T, and so are the 2, which are
+    second derivatives of y_i.
     """
     t = 1.0 if kind == "mse" else temperature
     p = _shares(rbf(x, w) / t, kind, j, True)[:, :, None]
     g = 2 * (x[:, None, :] - w) / t
     by_x = 2 / t * (1 - p.sum(axis=1)) + (p * g**2).sum(axis=1) - (p * g).sum(axis=1) ** 2
-    is_label = (np.arange(len(w)) == np.asarray(labels)[:, None])[:, :, None]
-    return by_x, p * (1 - p) * g**2 + is_label * (1 - p) * 2 / t
+    wanted = targets(labels, len(w))[:, :, None]
+    return by_x, p * (1 - p) * g**2 + np.maximum(wanted - p, 0) * 2 / t
 
 
 def curvature(
@@ -508,7 +526,8 @@ def curvature(
             d2, dw, db = conv_backward(xin**2, w2, d2, layer.table, layer.padding)
             h[f"{name}.weight"], h[f"{name}.bias"] = dw, db
         elif layer.kind == "subsample":
-            d2, dc, db = subsample_backward(xin**2, params[f"{name}.coefficient"] ** 2, d2)
+            squares, table = params[f"{name}.coefficient"] ** 2, getattr(layer, "table", None)
+            d2, dc, db = subsample_backward(xin**2, squares, d2, table)
             h[f"{name}.coefficient"], h[f"{name}.bias"] = dc, db
         elif layer.kind == "average_pool":
             d2 = average_pool_backward(xin, d2) / 4

@@ -12,10 +12,16 @@ import numpy as np
 import pytest
 
 from lenet_c import (
+    LENET1,
+    LENET4,
     LENET5_28,
     LENET5_1998,
+    LENET5_MAX,
     LENET5_MODERN,
     LENET_3X3,
+    LENET_CAFFE,
+    LENET_CIFAR,
+    LENET_D2L,
     RBF,
     Architecture,
     AveragePool,
@@ -26,10 +32,11 @@ from lenet_c import (
     _core,
 )
 from lenet_c.layers import ACTIVATIONS, KINDS, Layer, LayerRow
-from lenet_c.networks import C3_TABLE
+from lenet_c.networks import C3_TABLE, LENET1_TABLE, NETWORKS
 from lenet_c.tables import table_art, table_from_art
 
 ALL = [LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3]
+FAMILY = [LENET1, LENET4, LENET_CAFFE, LENET_D2L, LENET_CIFAR, LENET5_MAX]
 
 # LeCun et al. 1998, Table I: rows are S2 maps, columns C3 maps.
 TABLE_I = """\
@@ -129,6 +136,76 @@ def test_named_networks(
     assert architecture.input_shape == input_shape
     assert (architecture.background, architecture.foreground) == greys
     assert architecture.classes == 10
+
+
+@pytest.mark.parametrize(
+    ("architecture", "n_parameters", "n_connections", "greys"),
+    [
+        (LENET1, 2_578, 98_442, (-0.1, 1.175)),  # published
+        (LENET4, 52_698, 462_306, (-0.1, 1.175)),
+        (LENET_CAFFE, 431_080, 2_322_950, (0, 255 / 256)),
+        (LENET_D2L, 61_706, 429_342, (0, 1)),
+        (LENET_CIFAR, 62_006, 664_542, (-1, 1)),
+        (LENET5_MAX, 61_706, 429_342, (-0.1, 1.175)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_the_family(
+    architecture: Architecture, n_parameters: int, n_connections: int, greys: tuple[float, float]
+) -> None:
+    assert architecture.n_parameters == n_parameters
+    assert architecture.n_connections == n_connections
+    assert (architecture.background, architecture.foreground) == greys
+    assert architecture.classes == 10
+    assert NETWORKS[architecture.name] is architecture
+
+
+def test_rows_of_lenet_1_and_4() -> None:
+    assert LENET1.rows() == [
+        LayerRow("C1", "conv", (4, 24, 24), 104, 59_904),
+        LayerRow("S2", "subsample", (4, 12, 12), 8, 2_880),
+        LayerRow("C3", "conv", (12, 8, 8), 512, 32_768),
+        LayerRow("S4", "subsample", (12, 4, 4), 24, 960),
+        LayerRow("output", "dense", (10, 1, 1), 1_930, 1_930),
+    ]
+    assert LENET4.rows() == [
+        LayerRow("C1", "conv", (4, 28, 28), 104, 81_536),
+        LayerRow("S2", "subsample", (8, 14, 14), 16, 7_840),
+        LayerRow("C3", "conv", (16, 10, 10), 3_216, 321_600),
+        LayerRow("S4", "subsample", (16, 5, 5), 32, 2_000),
+        LayerRow("C5", "conv", (120, 1, 1), 48_120, 48_120),
+        LayerRow("output", "dense", (10, 1, 1), 1_210, 1_210),
+    ]
+
+
+def test_lenet_1s_table_is_the_published_one() -> None:
+    published = "1 12 12 2 12 12 3 34 34 4 34 34"
+    table = [tuple(int(digit) - 1 for digit in row) for row in published.split()]
+    assert list(LENET1_TABLE) == table
+    assert sum(map(len, LENET1_TABLE)) == 20
+
+
+def test_sums_with_a_table_go_through_a_dict_and_others_have_none() -> None:
+    about = json.loads(json.dumps(LENET4.to_dict()))
+    assert about["layers"][1]["table"] == [[0], [0], [1], [1], [2], [2], [3], [3]]
+    assert "table" not in about["layers"][3]  # as in files from before there was any
+    assert Architecture.from_dict(about) == LENET4
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        ([(0,)], TypeError, "layer 's': table: got [(0,)], want a tuple of tuples of int"),
+        ((), ValueError, "layer 's': table: entries: got 0, want a whole number from 1 to 4096"),
+        (((0,), ()), ValueError, "layer 's': table[1]: got none, want at least one input map"),
+        (((0,), (0, 1)), ValueError, "layer 's': table[1]: got 2 input maps, want one"),
+        (((4,),), ValueError, "layer 's': table[0]: got 4, want a whole number from 0 to 3"),
+    ],
+)
+def test_tables_of_sums_that_cannot_be(table: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        build(Conv("a", 4, 5), Subsample("s", table=table), END)
+    assert str(caught.value) == message
 
 
 def test_activations_of_the_named_networks() -> None:
@@ -714,7 +791,7 @@ HOSTILE: list[tuple[Any, str]] = [
     ),
     (
         edited("layers", 1, "units", to=1),
-        "layers[1]: got a key 'units', want only name, activation",
+        "layers[1]: got a key 'units', want only name, activation, table",
     ),
     (
         edited("layers", 0, to={"kind": "conv", "name": "C1", "maps": 6}),

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import lenet_c
-from lenet_c import LeNet5, datasets, headers, model_file
+from lenet_c import Ensemble, LeNet5, datasets, headers, model_file
 from tests.fuzz import files, native
 from tests.fuzz.files import networks, packed
 
@@ -106,6 +106,14 @@ def test_c_reads_what_comes_with_the_library(name):
         images = datasets.digits()[1][0][:40]
         assert np.array_equal(native.forward(net, images), python.forward(images, num_threads=1))
     assert native.from_path(str(file)) == native.OK
+
+
+def test_c_refuses_a_committees_file():
+    file = io.BytesIO()
+    Ensemble([LeNet5()]).save(file)
+    with native.loaded(file.getvalue()) as (status, net):
+        assert status == native.BAD_FILE
+        assert net is None
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
@@ -225,6 +233,13 @@ def test_metadata_that_cannot_be(change, status):
         (0, {"table": [[0], [1]]}),
         (0, {"table": [[0], []]}),
         (0, {"table": [[0]]}),
+        (1, {"table": [[0], [2]]}),
+        (1, {"table": [[0], [0, 1]]}),
+        (1, {"table": [[0], []]}),
+        (1, {"table": [[0], [1], [1]]}),  # more parameters than the file has
+        (1, {"table": []}),
+        (1, {"table": "all"}),
+        (1, {"maps": 2}),
         (2, {"units": 6}),
         (3, {"classes": 4}),
         (3, {"trained": True}),
@@ -233,6 +248,12 @@ def test_metadata_that_cannot_be(change, status):
 def test_layers_that_cannot_be(layer, change):
     with native.loaded(changed(change, layer)) as (status, _):
         assert status == native.BAD_FILE
+
+
+@pytest.mark.parametrize("change", [{"table": None}, {"table": [[1], [0]]}])
+def test_sums_may_have_a_table(change):
+    with native.loaded(changed(change, 1)) as (status, _):
+        assert status == native.OK
 
 
 def test_a_wrong_checksum_is_noticed():

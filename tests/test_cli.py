@@ -1099,6 +1099,10 @@ def test_a_killed_training_ends_as_if_it_had_not_been(pictures, tmp_path, option
     ("arguments", "words"),
     [
         (["--from", "mnist", "--architecture", "lenet5-28"], ["--architecture is for a new"]),
+        (
+            ["--architecture", "lenet-cifar"],
+            ["lenet-cifar: it reads colours", "want lenet_c.recipes.CIFAR"],
+        ),
         (["--from", "mnist", "--activation", "relu"], ["--activation is for a new network"]),
         (["--from", "none.npz"], ["none.npz: No such file"]),
         (["--freeze", "C9"], ["freeze: got 'C9'"]),
@@ -1108,7 +1112,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(pictures, tmp_path, option
         (["--validation", "1"], ["--validation", "'1'", "from 0 to below 1"]),
         (["--validation", "0.1", "--hold-out", "20"], ["not allowed with"]),
         (["--validation", "nowhere"], ["nowhere"]),
-        (["--hold-out", "20"], ["--hold-out is for mnist and digits"]),
+        (["--hold-out", "20"], ["--hold-out is for data sets"]),
         (["--resume", "o.npz"], ["--resume: o.npz is the model's file too"]),
         (["--resume", "missing/state.npz"], ["missing", "cannot write"]),
         (["--resume", "model.npz"], ["model.npz: a network, not a training under way"]),

@@ -14,6 +14,7 @@ import pytest
 
 import lenet_c
 from lenet_c import (
+    LENET4,
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
@@ -40,7 +41,7 @@ TRAINED_CODES = Architecture(
     (Conv("C1", 3, 5), Subsample("S2"), Dense("F3", 9), RBF("OUT", 4, trained=True)),
     input_shape=(12, 20),
 )
-ARCHITECTURES = (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3, TRAINED_CODES)
+ARCHITECTURES = (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3, LENET4, TRAINED_CODES)
 
 Images = np.ndarray
 

@@ -8,6 +8,7 @@ import json
 import math
 import pickle
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,21 @@ def test_subspaces_by_hand(rng: np.random.Generator) -> None:
     assert abs(made[0, 1, 0]) > 0.9  # the first coordinate varies most
     assert made[3, 5].any()  # one direction for ten images
     assert not made[3, 6:].any()
+
+
+def test_rounded_subspaces_take_less_and_give_the_same_distances(
+    real_digits: Digits, rng: np.random.Generator
+) -> None:
+    (x, y), _ = real_digits
+    seen = calibration.seen(x[:900], LENET5_28)
+    exact = calibration.subspaces(seen, y[:900], 10)
+    rounded = calibration.rounded(exact)
+    assert rounded.dtype == np.float32
+    assert len(zlib.compress(rounded.tobytes())) < 0.6 * len(zlib.compress(exact.tobytes()))
+    noise = rng.random((100, seen.shape[1]), np.float32)
+    both = np.concatenate([seen, noise]), np.append(y[:900], rng.integers(10, size=100))
+    before = calibration.distances(*both, exact)
+    np.testing.assert_allclose(calibration.distances(*both, rounded), before, rtol=5e-3)
 
 
 def test_thresholds_by_hand() -> None:

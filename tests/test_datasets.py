@@ -12,20 +12,15 @@ import threading
 import time
 import tracemalloc
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import data_files
 import numpy as np
 import pytest
+from data_files import MNIST, NAMES, Mirror, body, idx, published, put
 
-from lenet_c import datasets
-
-NAMES = list(datasets._FILES)
-
-
-def idx(array, shape=None, dtype=0x08):
-    shape = array.shape if shape is None else shape
-    return struct.pack(f">HBB{len(shape)}I", 0, dtype, len(shape), *shape) + array.tobytes()
+from lenet_c import datasets, downloads
+from lenet_c import idx as idx_module
 
 
 def small_mnist(seed=0, train=7, test=5):
@@ -35,16 +30,6 @@ def small_mnist(seed=0, train=7, test=5):
         arrays.append(random.randint(0, 256, (count, 28, 28)).astype(np.uint8))
         arrays.append(random.randint(0, 10, count).astype(np.uint8))
     return arrays
-
-
-def put(folder, arrays, packed=False, names=NAMES):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(names, arrays, strict=True):
-        content = idx(array)
-        if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / name).write_bytes(content)
 
 
 def assert_same(result, arrays):
@@ -206,12 +191,12 @@ def test_gzip_that_is_all_header(tmp_path, monkeypatch, case):
     path.write_bytes(HEADERS[case]())
     files = []
 
-    class Watched(datasets._Gunzip):
+    class Watched(idx_module.Gunzip):
         def __init__(self, file):
             files.append(Counted(file))
             super().__init__(files[-1])
 
-    monkeypatch.setattr(datasets, "_Gunzip", Watched)
+    monkeypatch.setattr(idx_module, "Gunzip", Watched)
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=r"headers\.gz: damaged gzip file"):
@@ -241,13 +226,7 @@ def test_gzip_as_other_tools_write_it(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache, no LENET_C_DATA, and no network."""
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(datasets, "cache_folder", lambda: str(folder))
-    monkeypatch.setattr(datasets, "_MIRRORS", ())
-    monkeypatch.delenv("LENET_C_DATA", raising=False)
-    monkeypatch.setenv("no_proxy", "*")
-    return folder
+    return data_files.empty_cache(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -272,7 +251,8 @@ def test_given_folder_is_the_only_one(tmp_path, cache, monkeypatch):
 def only(monkeypatch, arrays):
     """Let these arrays be what MNIST is."""
     digests = (hashlib.sha256(idx(array)).hexdigest() for array in arrays)
-    monkeypatch.setattr(datasets, "_FILES", dict(zip(NAMES, digests, strict=True)))
+    wanted = (downloads.Wanted(f"{n}.gz", content=d) for n, d in zip(NAMES, digests, strict=True))
+    published(monkeypatch, "mnist", wanted=tuple(wanted))
 
 
 def test_order_of_places(tmp_path, cache, monkeypatch):
@@ -319,7 +299,8 @@ def test_nothing_where_mnist_was_said_to_be(tmp_path, cache, monkeypatch, variab
     assert message() == "0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"
     put(data / "mnist", arrays)
     (data / "mnist" / NAMES[2]).unlink()
-    assert message() == ", ".join(str(data / "mnist" / NAMES[k]) for k in (0, 1, 3))
+    there = ", ".join(str(data / "mnist" / NAMES[k]) for k in (0, 1, 3))
+    assert message() == f"{there}; missing in {data / 'mnist'}: {NAMES[2]}"
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -351,7 +332,7 @@ def test_the_cache_is_not_believed(cache, mirrors, k, packed):
 def test_three_of_four_files_are_not_enough(cache):
     put(cache / "mnist", small_mnist())
     (cache / "mnist" / NAMES[3]).unlink()
-    with pytest.raises(FileNotFoundError, match="cache"):
+    with pytest.raises(FileNotFoundError, match=rf"cache; wanted.*missing in .*: {NAMES[3]}$"):
         datasets.mnist(download=False)
 
 
@@ -387,8 +368,8 @@ def test_real_mnist():
     assert xt.shape == (10000, 28, 28)
     assert y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert yt[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    for array, sha256 in zip((x, y, xt, yt), datasets._FILES.values(), strict=True):
-        assert hashlib.sha256(idx(array)).hexdigest() == sha256
+    for array, wanted in zip((x, y, xt, yt), MNIST.wanted, strict=True):
+        assert hashlib.sha256(idx(array)).hexdigest() == wanted.content
 
 
 @pytest.mark.parametrize(
@@ -414,71 +395,6 @@ def test_cache_folder(platform, variable, home, under, monkeypatch, tmp_path):
 # Downloading
 
 
-class Mirror:
-    """A server on this machine whose answer to each path a test sets."""
-
-    def __init__(self):
-        self.answers = {}
-        self.asked = []
-        self.stop = threading.Event()
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                mirror.asked.append(self.path)
-                answer = mirror.answers.get(self.path.rpartition("/")[2])
-                if answer is None:
-                    self.send_error(404)
-                else:
-                    answer(self)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self):
-        self.stop.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def serve(self, packed):
-        self.packed = packed
-        self.answers = {f"{name}.gz": body(data) for name, data in packed.items()}
-
-    def cut(self, declared):
-        content = self.packed[NAMES[0]]
-        return body(content[:-50], len(content) if declared else len(content) - 50)
-
-    def drip(self, handler):
-        """Send a byte now and then, never enough."""
-        handler.send_response(200)
-        handler.end_headers()
-        try:
-            for _ in range(160):
-                if self.stop.wait(0.05):
-                    return
-                handler.wfile.write(b"\x1f")
-        except OSError:
-            pass
-
-    def hang(self, handler):
-        self.stop.wait(20)
-
-
-def body(content, length=None):
-    def answer(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(content) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return answer
-
-
 def files_below(folder):
     return sorted(p.name for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
 
@@ -487,15 +403,13 @@ def files_below(folder):
 def mirrors(cache, monkeypatch):
     """Two mirrors with the same small data set, and its arrays."""
     arrays = small_mnist()
-    plain = {name: idx(array) for name, array in zip(NAMES, arrays, strict=True)}
-    packed = {name: gzip.compress(content) for name, content in plain.items()}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
+    packed = {n: gzip.compress(idx(array)) for n, array in zip(NAMES, arrays, strict=True)}
     first, second = Mirror(), Mirror()
     first.serve(packed)
     second.serve(packed)
-    monkeypatch.setattr(datasets, "_FILES", digests)
-    monkeypatch.setattr(datasets, "_MIRRORS", (first.url, second.url))
-    monkeypatch.setattr(datasets, "_CONNECTION_TIMEOUT", 0.5)
+    only(monkeypatch, arrays)
+    published(monkeypatch, "mnist", mirrors=(first.url, second.url))
+    monkeypatch.setattr(downloads, "_CONNECTION_TIMEOUT", 0.5)
     yield first, second, arrays
     first.close()
     second.close()
@@ -588,8 +502,8 @@ BAD = {  # what the mirror does, and what the message says of it
 @pytest.mark.parametrize("case", BAD)
 def test_bad_mirror(cache, mirrors, monkeypatch, case):
     first, second, arrays = mirrors
-    monkeypatch.setattr(datasets, "_MAX_DOWNLOAD", 1 << 20)
-    monkeypatch.setattr(datasets, "_FILE_TIMEOUT", 0.4)
+    monkeypatch.setattr(downloads, "_MAX_DOWNLOAD", 1 << 20)
+    monkeypatch.setattr(downloads, "_FILE_TIMEOUT", 0.4)
     make_answer, message = BAD[case]
     first.answers[f"{NAMES[0]}.gz"] = make_answer(first)
     # The other mirror makes up for it.
@@ -617,7 +531,7 @@ def test_no_server_at_all(cache, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-        monkeypatch.setattr(datasets, "_MIRRORS", (url,))
+        published(monkeypatch, "mnist", mirrors=(url,))
         with pytest.raises(datasets.DownloadError, match=url):
             datasets.mnist()
     assert files_below(cache) == []
@@ -627,7 +541,7 @@ def test_interrupted_download_leaves_nothing(cache, mirrors, monkeypatch):
     def interrupt(file, sha256):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets, "_check", interrupt)
+    monkeypatch.setattr(downloads, "_check", interrupt)
     with pytest.raises(KeyboardInterrupt):
         datasets.mnist()
     assert files_below(cache) == []

@@ -145,9 +145,13 @@ def test_the_index_lists_every_page_once():
     assert sorted(pages) == sorted(there)
 
 
+def pictures_there():
+    return [path for kind in ("png", "gif", "svg") for path in DOCS.glob(f"**/*.{kind}")]
+
+
 def test_the_gallery_has_every_picture():
     shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (DOCS / "gallery.md").read_text("utf-8"))
-    pictures = [path.relative_to(DOCS).as_posix() for path in DOCS.glob("**/*.png")]
+    pictures = [path.relative_to(DOCS).as_posix() for path in pictures_there()]
     assert sorted({*shown, "lines-field.png"}) == sorted(pictures)  # that one is in the README
 
 
@@ -192,7 +196,7 @@ def test_the_licences_name_all_data_that_is_shipped():
     assert len(data) >= 4
     for path in data:
         assert f"{path.relative_to(package).as_posix()}`" in page, path
-    named = re.findall(r"`(docs/[\w/*.-]+\.png)`", page)
-    for picture in DOCS.glob("**/*.png"):
+    named = re.findall(r"`(docs/[\w/*.-]+\.(?:png|gif|svg))`", page)
+    for picture in pictures_there():
         path = picture.relative_to(ROOT)
         assert sum(path.match(pattern) for pattern in named) == 1, path

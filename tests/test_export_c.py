@@ -70,6 +70,17 @@ NARROW = Architecture(
     (Conv("C1", 3, 2), Conv("C2", 4, 2, activation="relu"), MaxPool("S"), RBF("output", 4)),
     (4, 4),
 )
+TABLED = Architecture(
+    "sums by tables",
+    (
+        Conv("C1", 4, 3, activation="relu"),
+        Subsample("S2", "relu", table=((3,), (0,), (3,), (1,), (1,))),
+        Conv("C3", 6, 3, activation="relu"),
+        Subsample("S4", table=((5,), (5,), (0,), (2,))),
+        Dense("D", 3, "identity"),
+    ),
+    (18, 26),
+)
 BYTES = Architecture("bytes", (Dense("D", 3, "identity"),), (2, 3, 5), (1.0, 0.0), (0.0, 2.0))
 CODES = np.array([[1, 1, -1, 1.5], [1, -1, -1, 1], [-1, 1, 1, -1], [1, 1, 1, 1]])
 WIDE_STEP = Architecture(
@@ -149,7 +160,7 @@ def best(net, outputs):
 
 NETWORKS = [
     *("mnist", "mnist-modern"),
-    *(LENET_3X3.with_activation("relu"), COLOURS, POOLED, NARROW, BYTES),
+    *(LENET_3X3.with_activation("relu"), COLOURS, POOLED, TABLED, NARROW, BYTES),
 ]
 
 

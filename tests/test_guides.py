@@ -9,15 +9,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import data_files
 import numpy as np
 import pasted
 import pytest
 import readers
 import test_interchange_guide
 import test_recipes
+import test_scale
 
 from bench import chart
-from lenet_c import LENET5_28, LENET5_MODERN, LENET_3X3, LeNet5, cli, codes, datasets
+from lenet_c import (
+    LENET5_28,
+    LENET5_MAX,
+    LENET5_MODERN,
+    LENET_3X3,
+    LENET_CAFFE,
+    LENET_CIFAR,
+    LENET_D2L,
+    LeNet5,
+    catalogue,
+    cli,
+    codes,
+    datasets,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -167,6 +182,10 @@ def test_the_table_of_networks():
         ("LENET5_MODERN", LENET5_MODERN),
         ("LENET5_28", LENET5_28),
         ("LENET_3X3", LENET_3X3),
+        ("LENET5_MAX", LENET5_MAX),
+        ("LENET_D2L", LENET_D2L),
+        ("LENET_CAFFE", LENET_CAFFE),
+        ("LENET_CIFAR", LENET_CIFAR),
     ):
         assert (
             f" | {network.n_parameters:,} |"
@@ -198,6 +217,35 @@ def test_the_guides_loggers(package, block, tmp_path):
         assert LeNet5.load(kept).architecture == LENET5_MODERN
 
 
+def test_the_guide_to_data_sets(tmp_path, monkeypatch):
+    """Its code, on sets of the same form: patterns for classes."""
+    random = np.random.default_rng(0)
+    patterns = random.integers(0, 2, (26, 4, 4)).repeat(4, 1).repeat(4, 2) * 255
+
+    def part(count, classes, first=0):
+        labels = np.arange(count) % classes
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[:, 6:22, 6:22] = patterns[labels]
+        return [images, (labels + first).astype(np.uint8)]
+
+    for name in ("mnist", "fashion-mnist"):
+        data_files.put(tmp_path / name, part(1200, 10) + part(100, 10))
+    wanted = catalogue.EMNIST["letters"].wanted
+    names = [one.name.removesuffix(".gz") for one in wanted]
+    data_files.put(tmp_path / "emnist", part(10400, 26, 1) + part(130, 26, 1), True, names)
+    (tmp_path / "qmnist").mkdir()
+    for one in catalogue.QMNIST.wanted:
+        rows = np.zeros((1200, 8), ">i4")
+        rows[:, 2] = np.arange(1200) // 10
+        content = data_files.idx(rows, dtype=0x0C)
+        (tmp_path / "qmnist" / one.name.removesuffix(".gz")).write_bytes(content)
+    monkeypatch.setenv("LENET_C_DATA", str(tmp_path))
+    output = pasted.run("\n".join(pasted.blocks(PAGES["docs/datasets.md"])), tmp_path)
+    assert re.search(r"T-shirt/top.*Trouser.*Pullover", output)
+    assert all(float(rate) < 20 for rate in re.findall(r"error_rate=([\d.]+)%", output))
+    assert output.count("error_rate=") == 2
+
+
 # What runs the Python of pages that are not run as a whole by `test_guide`.
 ELSEWHERE = {
     "README.md": (test_the_readme, test_the_readmes_field),  # its two blocks
@@ -206,10 +254,12 @@ ELSEWHERE = {
         test_pictures_of_several_channels,
     ),
     "docs/callbacks.md": (test_the_guide_to_callbacks, test_the_guides_loggers),
+    "docs/datasets.md": (test_the_guide_to_data_sets,),
     "docs/interchange.md": (test_interchange_guide.test_the_guides_code,) * 4,  # a block each
     "docs/lines.md": (test_the_guide_to_lines,),
     "docs/fine_tuning.md": (test_recipes.test_the_guide_to_fine_tuning,),
     "docs/reproduction.md": (test_the_papers_training,),
+    "docs/scale.md": (test_scale.test_examples,) * 8,  # each block a file
 }
 
 
@@ -235,6 +285,8 @@ def test_guide(name, tmp_path):
         assert output.startswith("(32, ")
         assert output.rstrip().endswith("to white)']")
         assert output.count("(32, ") == 4
+    if name == "printed":
+        assert output == "cC,'Baseline\n"
     if name == "own_pictures":
         assert error_rate(output) < 50
         assert "('A', 'B', 'C')" in output
@@ -310,7 +362,7 @@ def ones_own(folder, images, labels):
             (folder / data / name).mkdir(parents=True)
             for k, picture in enumerate(pictures):
                 image.fromarray(picture).save(folder / data / name / f"{k}.png")
-    for name in ("new.png", "seven.png"):
+    for name in ("new.png", "seven.png", "x.png"):
         image.fromarray(large[1][0]).save(folder / name)
     random = np.random.default_rng(0)
     for data in ("fields", "other-fields"):

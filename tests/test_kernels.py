@@ -151,6 +151,35 @@ def test_subsample(rng: np.random.Generator, shape: tuple[int, int, int], n: int
         assert_close(one, other)
 
 
+PAIRS = ((0,), (0,), (1,), (1,), (2,), (2,), (3,), (3,))
+SHUFFLED = ((2,), (0,), (2,), (2,), (4,))  # maps 1 and 3 feed nothing
+
+
+@pytest.mark.parametrize("n", BATCHES)
+@pytest.mark.parametrize(
+    ("shape", "table"), [((4, 28, 28), PAIRS), ((5, 7, 9), SHUFFLED), ((3, 2, 2), ((1,),))]
+)
+def test_subsample_with_a_table(
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    table: tuple[tuple[int, ...], ...],
+    n: int,
+) -> None:
+    x = rng.standard_normal((n, *shape)).astype(np.float32)
+    coefficient, bias = rng.standard_normal((2, len(table))).astype(np.float32)
+    y = kernels.subsample(x, coefficient, bias, table)
+    assert_close(y, ref.subsample(*wide(x, coefficient, bias), table))
+    dy = 1 + rng.standard_normal(y.shape).astype(np.float32)
+    got = kernels.subsample_backward(x, coefficient, dy, table)
+    want = ref.subsample_backward(*wide(x, coefficient, dy), table)
+    for one, other in zip(got, want, strict=True):
+        assert_close(one, other)
+    own = tuple((i,) for i in range(shape[0]))
+    coefficient, bias = rng.standard_normal((2, shape[0])).astype(np.float32)
+    same = kernels.subsample(x, coefficient, bias, own)
+    np.testing.assert_array_equal(same, kernels.subsample(x, coefficient, bias))
+
+
 @pytest.mark.parametrize("n", BATCHES)
 @pytest.mark.parametrize(("inputs", "classes"), [(84, 10), (84, 95), (1, 1), (3, 2), (17, 5)])
 def test_rbf(rng: np.random.Generator, inputs: int, classes: int, n: int) -> None:
@@ -366,6 +395,16 @@ def with_nan(array: np.ndarray) -> np.ndarray:
         (lambda: kernels.conv_backward(X, W, with_nan(DY)), ValueError, "dy: row 1 is NaN"),
         (lambda: kernels.subsample(X, B, B[:3]), ValueError, r"coefficient: .*, want \(3,\)"),
         (lambda: kernels.subsample(X, B[:3], B), ValueError, r"bias: shape \(4,\), want \(3,\)"),
+        (
+            lambda: kernels.subsample(X, B[:2], B[:2], ((0,), (1, 2))),
+            ValueError,
+            "table: map 1 reads several maps, want one",
+        ),
+        (
+            lambda: kernels.subsample(X, B[:2], B[:2], ((0,),)),
+            ValueError,
+            "table: got 1 entries, want 2, one for each map",
+        ),
         (
             lambda: kernels.subsample(X[:, :, :1], B[:3], B[:3]),
             ValueError,

@@ -30,7 +30,7 @@ from lenet_c import (
     lines,
     preprocess,
 )
-from lenet_c.strips import MARGIN, REACH, VIEWS, boxes_of
+from lenet_c.strips import MARGIN, REACH, VIEWS, boxes_of, cut
 
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
@@ -265,6 +265,53 @@ def test_a_string_that_the_first_view_does_not_show(quick_reader, monkeypatch):
     assert reading.alternatives == (("17", pytest.approx(0.2)),)
     places = VIEWS[1].in_strip(strip, spans, 32)
     np.testing.assert_array_equal(reading.boxes, boxes_of(strip, places, 32, np.eye(2, 3)))
+
+
+def test_characters_are_cut_from_fields(quick_reader):
+    (x, y), _ = datasets.mnist()
+    stream = datasets.strings(x[:500], y[:500], preset="mnist", gap=(3, 6), length=4, seed=3)
+    strips, labels = stream.batch(12)
+    spelt = ["".join(map(str, label)) for label in labels]
+    images, found = quick_reader.characters(strips, spelt)
+    assert images.shape == (len(found), 28, 28)
+    assert (images.dtype, found.dtype) == (np.uint8, np.int64)
+    # nearly all stand by themselves, each is one of those that the strips were made of
+    assert 40 <= len(found) <= 48
+    known = [(_boxed(image), c) for image, c in zip(x[:500], y[:500], strict=True)]
+    for image, c in zip(images, found, strict=True):
+        own = _boxed(image)
+        alike = [
+            int(c2)
+            for one, c2 in known
+            if one.shape == own.shape and np.abs(one.astype(int) - own).mean() < 3
+        ]
+        assert c in alike
+    # they are what strings are made of
+    again, _ = datasets.strings(images, found, seed=1).batch(3)
+    assert all(len(strip) == 32 for strip in again)
+    blank = np.zeros((32, 80), np.uint8)
+    with pytest.raises(ValueError, match="no character stands by itself"):
+        quick_reader.characters([blank], ["12"])
+
+
+def test_characters_that_touch_or_are_large_are_left_out():
+    strip = np.zeros((32, 100), np.uint8)
+    strip[6:26, 10:14] = strip[6:26, 30:34] = 255
+    strip[16:19, 10:34] = 255  # the first two touch
+    strip[6:26, 50:54] = 255
+    strip[3:5, 57] = 255  # a dot beside the third
+    strip[6:26, 62:98] = 255  # wider than an image
+    places = (np.array([12, 32, 52, 80]) - 16 + MARGIN) / 4
+    found = cut(strip, np.repeat(places[:, None], 2, axis=1), 32)
+    assert [image is None for image in found] == [True, True, False, True]
+    assert found[2] is not None
+    np.testing.assert_array_equal(_boxed(found[2]), np.full((20, 4), 255))
+    assert found[2][4:24, 12:16].all()
+
+
+def _boxed(image):
+    rows, columns = (np.flatnonzero((image > 0).any(axis=axis)) for axis in (1, 0))
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def test_the_next_best(quick_reader, read_right):

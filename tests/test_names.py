@@ -86,14 +86,14 @@ def test_a_checkpoint_has_what_a_name_stands_for(tmp_path):
         (
             lambda: LeNet5("LENET5_MODERN"),
             ValueError,
-            r"^architecture: .* want one of .*strings; did you mean 'lenet5-modern'\?$",
+            r"^architecture: .* want one of .*max; did you mean 'lenet5-modern'\?$",
         ),
         (lambda: LeNet5("modern"), ValueError, "did you mean 'lenet5-modern'"),
-        (lambda: LeNet5("resnet"), ValueError, "lenet5-strings$"),
+        (lambda: LeNet5("vgg"), ValueError, "lenet5-max$"),
         (
             lambda: LeNet5(3),
             TypeError,
-            "^architecture: got 3, want an Architecture or one of lenet5-1998, .*strings$",
+            "^architecture: got 3, want an Architecture or one of lenet5-1998, .*max$",
         ),
         (lambda: LeNet5.pretrained("mnist_modern"), ValueError, "did you mean 'mnist-modern'"),
         (lambda: Trainer(LeNet5(), "Adam"), ValueError, "one of adam, sgd, sdlm; .* 'adam'"),

@@ -12,6 +12,8 @@ from closeness import assert_close
 
 import reference as ref
 from lenet_c import (
+    LENET1,
+    LENET4,
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
@@ -206,6 +208,20 @@ SIGMOIDS = Architecture(
     ),
     input_shape=(33, 32),
 )
+TABLED_SUMS = Architecture(
+    "sums by tables: in pairs, shuffled, of the image, of other sums",
+    (
+        Subsample("S1", activation="tanh", table=((0,), (0,))),
+        Conv("C2", maps=16, kernel=5, activation="relu"),
+        Subsample("S3", table=((5,), (0,), (5,), (15,), (2,), (2,), (5,))),  # not of all maps
+        Conv("C4", maps=16, kernel=5, activation="sigmoid"),
+        Subsample("S5", table=tuple((i // 2,) for i in range(32))),
+        Subsample("S6", activation="sigmoid", table=((31,), (0,), (8,))),
+        Conv("C7", maps=9, kernel=2),
+        Dense("output", units=4, activation="identity"),
+    ),
+    input_shape=(66, 71),
+)
 DENSE_ONLY = Architecture(
     "dense layers only",
     (Dense("F1", units=9, activation="relu"), Dense("output", units=3, activation="identity")),
@@ -216,6 +232,9 @@ ONE_LAYER = Architecture(
 )
 ARCHITECTURES = [
     LENET5_1998,
+    LENET1,
+    LENET4,
+    TABLED_SUMS,
     LENET5_MODERN,
     LENET5_28,
     LENET_3X3,

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from lenet_c import (
+    LENET4,
     LENET5_28,
     LENET5_1998,
     LENET5_MODERN,
     LENET5_STRINGS,
+    LENET_CIFAR,
     RBF,
     Architecture,
     AveragePool,
@@ -29,6 +31,7 @@ from lenet_c import (
     cli,
     export,
 )
+from lenet_c.chain import Chain
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
@@ -73,7 +76,10 @@ WORDS = Architecture(
     input_shape=(20, 18),
     blank=True,
 )
-NETWORKS = [LENET5_1998, LENET5_MODERN, LENET5_28.with_activation("relu"), PADDED, COLOURS]
+NETWORKS = [
+    *(LENET5_1998, LENET5_MODERN, LENET5_28.with_activation("relu"), LENET4, LENET_CIFAR),
+    *(PADDED, COLOURS),
+]
 
 
 def filled(architecture):
@@ -581,3 +587,34 @@ def test_damaged_files_are_told():
         except ModelFileError:
             pass
     assert 0 < loaded < 400
+
+
+@pytest.mark.parametrize(
+    ("places", "axis", "message"),
+    [
+        ([0, 4], 1, "takes maps [0, 4], want some of 0 to 3"),
+        ([], 1, "takes maps [], want some of 0 to 3"),
+        ([0, 1], 2, "axis 2, want 1"),
+        ([[0, 1]], 1, "places of 2 axes, want 1"),
+        ([0, 1], 1, "group 8, want 1"),
+    ],
+)
+def test_maps_that_are_taken_by_number_go_to_sums(places, axis, message):
+    def change(model):
+        (node,) = (each for each in model.graph.node if each.op_type == "Gather")
+        (values,) = (each for each in model.graph.initializer if each.name == node.input[1])
+        values.CopyFrom(onnx.numpy_helper.from_array(np.array(places, np.int64), values.name))
+        node.attribute[0].i = axis
+        del model.metadata_props[:]
+
+    network = filled(LENET4)
+    with pytest.raises(ModelFileError) as caught:
+        export.load_onnx(changed(exported(network), change))
+    assert message in str(caught.value)
+
+
+def test_maps_that_are_taken_by_number_and_then_pooled():
+    chain = Chain((3, 8, 8))
+    chain.gather([0, 2])
+    with pytest.raises(ValueError, match="want 2x2 sums behind them"):
+        chain.pool(MaxPool)

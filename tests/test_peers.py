@@ -16,7 +16,7 @@ from bench.peers import report
 from bench.peers.clock import Sample, fastest, measure
 from bench.peers.peer import CONTENDERS, OURS, Contender, Failure
 from bench.peers.report import Result
-from bench.peers.tasks import TASKS, Task, problem
+from bench.peers.tasks import TASKS, Form, Task, problem
 from bench.peers.worker import ROOT, Worker
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by POSIX signals")
@@ -69,7 +69,17 @@ def test_tables():
 def test_names_of_tasks():
     assert [task.name for task in TASKS] == [
         "inference 1", "inference 64", "inference 1024", "training 1, SGD", "training 128, Adam",
-        "MNIST epoch",
+        "MNIST epoch", "caffe: inference 1", "caffe: inference 1024", "caffe: training 128, Adam",
+    ]  # fmt: skip
+
+
+def test_the_form_of_each_network(real_digits):
+    forms = {task.network: problem(task).form for task in TASKS}
+    assert forms == {
+        "modern": Form("tanh", "tanh", False), "caffe": Form("identity", "relu", True)
+    }  # fmt: skip
+    assert [w.shape for w in problem(TASKS[-1]).weights[::2]] == [
+        (20, 1, 5, 5), (50, 20, 5, 5), (500, 50, 4, 4), (10, 500)
     ]  # fmt: skip
 
 
@@ -154,15 +164,21 @@ def test_what_a_peer_leaves_out_is_a_row_with_the_reason(start):
     command.start(Contender("Idle", "fake_peer:Idle"), 1, workers, results)
     workers["Idle"].close()
     assert report.failures(results) == [
-        "- Idle: has no inference: inference 1 (1), inference 64 (1), inference 1024 (1)",
-        "- Idle: does not train: training 1, SGD (1), training 128, Adam (1), MNIST epoch (1)",
+        (
+            "- Idle: has no inference: inference 1 (1), inference 64 (1), inference 1024 (1), "
+            "caffe: inference 1 (1), caffe: inference 1024 (1)"
+        ),
+        (
+            "- Idle: does not train: training 1, SGD (1), training 128, Adam (1), MNIST epoch (1), "
+            "caffe: training 128, Adam (1)"
+        ),
     ]
 
 
 def test_no_answer_in_time_ends_the_process(start):
     worker = start("Stuck")
     with pytest.raises(Failure, match="no answer to prepare"):
-        worker.ask("prepare", "inference", 1, timeout=0.1)
+        worker.ask("prepare", "inference", 1, "modern", timeout=0.1)
     assert worker.process.poll() == -signal.SIGKILL
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pasted
 import pytest
 
-from lenet_c import LENET5_1998, LENET5_MODERN, SGD, LeNet5, datasets
+from lenet_c import LENET5_1998, LENET5_MODERN, SGD, LeNet5, calibration, datasets
 from lenet_c.recipes import DISTORTED, RECIPES, fine_tuning
 from lenet_c.recipes import mnist as recipe
+from lenet_c.recipes.recipe import round_weights
 
 SHIPPED = {"mnist": LENET5_1998, "mnist-modern": LENET5_MODERN}
 DOCS = Path(__file__).parent.parent / "docs"
@@ -27,6 +28,19 @@ def test_pretrained_is_what_the_recipe_says(name, architecture):
     assert 0 < network.notes["test_error_rate"] < 0.007
 
 
+@pytest.mark.parametrize("name", [*SHIPPED, "printed", "strings"])
+def test_shipped_weights_pack_well(name):
+    network = LeNet5.pretrained(name)
+    before = network.parameters.copy()
+    round_weights(network)
+    np.testing.assert_array_equal(network.parameters, before)
+    network.parameters = before + np.float32(1e-5) * before
+    round_weights(network)
+    np.testing.assert_array_equal(network.parameters, before)
+    if network.subspaces is not None:
+        np.testing.assert_array_equal(network.subspaces, calibration.rounded(network.subspaces))
+
+
 def test_pretrained_gives_a_network_of_its_own_each_time():
     first = LeNet5.pretrained()
     first.parameters[...] = 0
@@ -35,7 +49,7 @@ def test_pretrained_gives_a_network_of_its_own_each_time():
 
 @pytest.mark.parametrize("name", ["emnist", "", "../mnist"])
 def test_an_unknown_name_tells_the_known_ones(name):
-    known = "mnist, mnist-modern, strings"
+    known = "mnist, mnist-modern, printed, strings"
     with pytest.raises(ValueError, match=rf"^name: got .*, want one of {known}(;.*)?$"):
         LeNet5.pretrained(name)
 

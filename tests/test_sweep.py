@@ -13,7 +13,15 @@ import pytest
 import lenet_c
 from lenet_c import Architecture, LeNet5, _core, updates
 from lenet_c.layers import RBF, AveragePool, Conv, Dense, MaxPool, Subsample
-from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET5_STRINGS, LENET_3X3
+from lenet_c.networks import (
+    LENET4,
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MAX,
+    LENET5_MODERN,
+    LENET5_STRINGS,
+    LENET_3X3,
+)
 from tests import reference, string_reference
 from tests.closeness import assert_close
 
@@ -92,9 +100,22 @@ SMALL = {
     ),
 }
 
+SMALL["sums with a table"] = build(
+    "small",
+    Conv("a", maps=16, kernel=3, activation="tanh"),
+    Subsample("b", table=((3,), (3,), (0,), (15,), (3,))),
+    Conv("c", maps=4, kernel=2),
+    last(4),
+    shape=(8, 8),
+    blank=True,
+)
+
 NAMED = {
     architecture.name: architecture
-    for architecture in (LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3, LENET5_STRINGS)
+    for architecture in (
+        *(LENET5_1998, LENET5_MODERN, LENET5_28, LENET_3X3, LENET5_STRINGS),
+        *(LENET4, LENET5_MAX),
+    )
 }
 
 

@@ -7,8 +7,10 @@ import pytest
 from closeness import assert_close
 
 from lenet_c import (
+    LENET4,
     LENET5_1998,
     LENET5_MODERN,
+    LENET_CIFAR,
     Architecture,
     AveragePool,
     Conv,
@@ -16,8 +18,10 @@ from lenet_c import (
     LeNet5,
     MaxPool,
     Subsample,
+    weights,
 )
 from lenet_c.networks import C3_TABLE
+from lenet_c.recipes import CIFAR
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -129,6 +133,15 @@ def run_sigmoids(p, codes, x):
     return F.linear(x, p["output.weight"], p["output.bias"])
 
 
+def run_lenet_4(p, codes, x):
+    x = scaled_tanh(F.conv2d(x, p["C1.weight"], p["C1.bias"])).repeat_interleave(2, dim=1)
+    x = scaled_tanh(subsample(x, p["S2.coefficient"], p["S2.bias"]))
+    x = scaled_tanh(F.conv2d(x, p["C3.weight"], p["C3.bias"]))
+    x = scaled_tanh(subsample(x, p["S4.coefficient"], p["S4.bias"]))
+    x = scaled_tanh(F.conv2d(x, p["C5.weight"], p["C5.bias"])).flatten(1)
+    return F.linear(x, p["output.weight"], p["output.bias"])
+
+
 def criterion(outputs, labels, loss, is_rbf):
     penalties = outputs if is_rbf else -outputs
     right = penalties.gather(1, labels[:, None])[:, 0]
@@ -151,8 +164,9 @@ NETWORKS = pytest.mark.parametrize(
         (PADDED, run_padded),
         (MAX_POOLED, run_max_pooled),
         (SIGMOIDS, run_sigmoids),
+        (LENET4, run_lenet_4),
     ],
-    ids=["1998", "modern", "padded", "max pooling", "sigmoids"],
+    ids=["1998", "modern", "padded", "max pooling", "sigmoids", "lenet-4"],
 )
 
 
@@ -241,3 +255,77 @@ def test_three_channels(rng, n):
     slopes = torch.cat([each.grad.flatten() for each in parameters.values()]).numpy()
     slope = assert_close(gradient, slopes, TOLERANCE)
     print(f"colours, {n}: outputs {off:.1e}, gradients {slope:.1e}")
+
+
+# ---- PyTorch's tutorial, "Training a classifier" ----
+
+
+class Net(torch.nn.Module):
+    """As the tutorial has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(3, 6, 5)
+        self.pool = torch.nn.MaxPool2d(2, 2)
+        self.conv2 = torch.nn.Conv2d(6, 16, 5)
+        self.fc1 = torch.nn.Linear(16 * 5 * 5, 120)
+        self.fc2 = torch.nn.Linear(120, 84)
+        self.fc3 = torch.nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = self.pool(F.relu(self.conv1(x)))
+        x = self.pool(F.relu(self.conv2(x)))
+        x = torch.flatten(x, 1)
+        x = F.relu(self.fc1(x))
+        x = F.relu(self.fc2(x))
+        return self.fc3(x)
+
+
+def drawn(n, rng):
+    """Pictures of ten classes: a disc or a bar in one of five colours, on a noisy ground."""
+    colours = np.array(
+        [[220, 30, 30], [30, 200, 40], [40, 60, 220], [220, 210, 40], [200, 50, 200]]
+    )
+    labels = rng.integers(0, 10, n)
+    y, x = np.mgrid[:32, :32]
+    middle, size = rng.uniform(11, 21, (n, 2, 1, 1)), rng.uniform(5, 9, (n, 1, 1))
+    across, down = abs(x - middle[:, 0]), abs(y - middle[:, 1])
+    disc, bar = np.hypot(across, down) < size, (across < 2.5) & (down < size + 2)
+    shape = np.where((labels < 5)[:, None, None], disc, bar)
+    ground = rng.integers(60, 150, (n, 3, 1, 1)) + rng.integers(-40, 41, (n, 3, 32, 32))
+    colour = colours[labels % 5][:, :, None, None]
+    return np.where(shape[:, None], colour, ground).astype(np.uint8), labels
+
+
+@pytest.mark.parametrize("kind", ["random", "drawn"])
+def test_the_tutorials_network(rng, kind):
+    """By the tutorial's own settings: step by step the same losses, then the same weights."""
+    images, labels = drawn(200, rng)
+    if kind == "random":
+        images = rng.integers(0, 256, images.shape, np.uint8)
+    torch.manual_seed(3)
+    theirs = Net()
+    ours = weights.from_torch(LeNet5(LENET_CIFAR), theirs)
+    theirs = theirs.double()
+    x = (torch.as_tensor(images, dtype=torch.float64) / 255 - 0.5) / 0.5
+    y = torch.as_tensor(labels)
+    assert_close(ours.forward(images), theirs(x).detach().numpy(), TOLERANCE)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.001, momentum=0.9)
+    trainer = CIFAR.trainer(ours)
+    for i in range(0, len(images), 4):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(theirs(x[i : i + 4]), y[i : i + 4])
+        loss.backward()
+        optimizer.step()
+        assert trainer.step(images[i : i + 4], labels[i : i + 4]) == pytest.approx(
+            loss.item(), rel=1e-4
+        )
+    for name, other in zip(ours, theirs.parameters(), strict=True):
+        wanted = other.detach().numpy().reshape(ours[name].shape)
+        assert_close(ours[name], wanted, 1e-4)
+
+
+def test_the_tutorials_network_learns_drawn_pictures(rng):
+    ours = LeNet5(LENET_CIFAR, seed=2)
+    CIFAR.trainer(ours, seed=2).fit(*drawn(6000, rng), 4)
+    assert ours.evaluate(*drawn(1000, rng)).accuracy > 0.9

@@ -453,6 +453,88 @@ def test_rates_that_were_forgotten_are_measured_anew(images: np.ndarray) -> None
     assert (trainer.network.parameters != before).mean() > 0.9
 
 
+# ---- gradients from elsewhere ----
+
+
+def added_in_pairs(gradients: list[np.ndarray]) -> np.ndarray:
+    """Give (0 + 1) + (2 + 3) + .., as the core adds blocks up."""
+    pairs = [sum(gradients[k + 1 : k + 2], gradients[k]) for k in range(0, len(gradients), 2)]
+    return sum(pairs[1:], pairs[0])
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.01), SGD(0.01, momentum=0.9), Adam(weight_decay=0.1)])
+@pytest.mark.parametrize("blocks", [1, 2, 4, 16])
+def test_blocks_gradients_applied_are_a_step(
+    optimizer: Optimizer, blocks: int, rng: np.random.Generator
+) -> None:
+    """With a power of two of them, whose means are divided without a rounding."""
+    n = 32 * blocks
+    images = rng.integers(0, 256, (2 * n, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, 2 * n)
+    whole, parts = (Trainer(LeNet5(seed=3), optimizer, freeze=["C1", "C3.bias"]) for _ in range(2))
+    for first in (0, n):
+        whole.step(images[first : first + n], labels[first : first + n])
+        gradients = [
+            parts.network.loss_and_gradient(images[k : k + 32], labels[k : k + 32])[1]
+            for k in range(first, first + n, 32)
+        ]
+        some = images[first : first + n]
+        parts.apply(added_in_pairs(gradients) / np.float32(blocks), n, images=some)
+    assert parts.network.learnt_from == whole.network.learnt_from
+    assert parts.network.parameters.tobytes() == whole.network.parameters.tobytes()
+    assert (parts.network["C1.weight"] == LeNet5(seed=3)["C1.weight"]).all()
+    assert pickle.dumps(parts._state) == pickle.dumps(whole._state)
+    assert parts.n_updates == 2
+
+
+def test_a_gradient_is_applied_at_a_rate(images: np.ndarray) -> None:
+    trainer = Trainer(LeNet5(LENET5_28), SGD(0.5))
+    before = trainer.network.parameters.copy()
+    gradient = np.ones_like(before)
+    trainer.apply(gradient.astype(">f8"), 7, rate=0.25)
+    np.testing.assert_array_equal(trainer.network.parameters, before - np.float32(0.25))
+    trainer.apply(gradient.tolist(), 7)
+    assert trainer.network.parameters.max() < before.max() - 0.7
+
+
+def test_gradients_that_cannot_be_applied(images: np.ndarray) -> None:
+    trainer = Trainer(LeNet5(LENET5_28), Adam(1.0))
+    trainer.step(images, LABELS)
+    n = trainer.network.n_parameters
+    before = trainer.network.parameters.copy()
+    for gradient, n_images, options, error, text in (
+        (np.zeros(n - 1), 1, {}, ValueError, rf"gradient: shape \({n - 1},\), want \({n},\)"),
+        (np.zeros((1, n)), 1, {}, ValueError, "gradient: shape"),
+        (np.full(n, np.nan), 1, {}, ValueError, "gradient: some are NaN"),
+        (["a"] * n, 1, {}, TypeError, "gradient: dtype"),
+        (np.zeros(n), 0, {}, ValueError, "n_images: got 0"),
+        (np.zeros(n), 1, {"rate": -1.0}, ValueError, "rate: got -1"),
+        (np.ones(n), 1, {"rate": 3e38}, FloatingPointError, "no longer finite at update 2"),
+    ):
+        with pytest.raises(error, match=text):
+            trainer.apply(gradient, n_images, **options)
+        assert trainer.network.parameters.tobytes() == before.tobytes()
+        assert trainer.n_updates == 1
+    trainer.apply(np.zeros(n), 1)
+    with pytest.raises(ValueError, match="optimizer: got SDLM"):
+        Trainer(LeNet5(), SDLM()).apply(np.zeros(60_000), 1)
+
+
+def test_an_update_that_a_callback_applies_is_none_of_the_pass(images: np.ndarray) -> None:
+    """So a run that is saved then goes on where it was."""
+
+    class Applies(Callback):
+        def on_epoch_end(self, trainer: Trainer, record: Any) -> None:
+            trainer.apply(np.zeros(trainer.network.n_parameters), 1)
+            assert trainer._run is not None
+            self.done = trainer._run.done
+
+    callback = Applies()
+    trainer = Trainer(LeNet5(LENET5_28), "adam", batch_size=1, callbacks=[callback])
+    trainer.fit(images, LABELS, 1)
+    assert callback.done[1] == trainer.n_updates == len(images) + 1
+
+
 # ---- while another thread trains ----
 
 

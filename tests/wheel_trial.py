@@ -31,6 +31,6 @@ with tempfile.TemporaryDirectory() as folder:
     net.save(path)
     assert (lenet_c.LeNet5.load(path).predict(images) == net.predict(images)).all()
 print(f"trained and saved: error {first:.1%} -> {last:.1%}")
-for name in ("mnist", "mnist-modern", "strings"):
+for name in ("mnist", "mnist-modern", "printed", "strings"):
     print(lenet_c.LeNet5.pretrained(name), lenet_c.LeNet5.pretrained(name).notes)
 print(f"Python {sys.version.split()[0]}, numpy {np.__version__}, {lenet_c.get_threading()}: passed")

@@ -41,6 +41,9 @@ takes batches of one image by plain SGD, batches of 128 by Adam; a pass over MNI
 by Adam in batches of 128, with the shuffling. "cores" is processor time over wall time."""
 
 
+CAFFE = "The network of the tasks that begin with `caffe:` is `LENET_CAFFE`, begun as Keras does."
+
+
 def main() -> None:
     """Parse the command line, measure, print and write the report."""
     command = parser("peers", __doc__)
@@ -49,6 +52,9 @@ def main() -> None:
     names = [contender.name for contender in CONTENDERS]
     command.add_argument("--peers", nargs="+", choices=names, default=names, metavar="NAME",
                          help=f"of {', '.join(names)}")  # fmt: skip
+    tasks = [task.name for task in TASKS]
+    command.add_argument("--tasks", nargs="+", choices=tasks, default=tasks, metavar="TASK",
+                         help="some of them; default: all")  # fmt: skip
     command.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
     options = command.parse_args()
     if os.name != "posix":
@@ -60,9 +66,11 @@ def main() -> None:
     began = time.perf_counter()
     results: Results = {}
     for threads in options.threads:
-        run(chosen, threads, rounds, passes, seconds, results)
+        run(chosen, threads, rounds, passes, seconds, results, options.tasks)
     minutes = (time.perf_counter() - began) / 60
     method = METHOD.format(rounds=rounds, passes=passes)
+    if any(task.network == "caffe" for _, task, _ in results):
+        method += f"\n\n{CAFFE}"
     text = write_up(results, chosen, options.threads, method, minutes)
     options.output.write_text(text, encoding="utf-8")
     print(text)
@@ -75,14 +83,16 @@ def run(
     passes: int,
     seconds: float,
     results: Results,
+    names: list[str] | None = None,
 ) -> None:
-    """Measure all tasks with one number of threads, in rounds through all contenders."""
-    results |= {(threads, task, c.name): Result() for task in TASKS for c in contenders}
+    """Measure tasks with one number of threads, in rounds through all contenders."""
+    tasks = [task for task in TASKS if names is None or task.name in names]
+    results |= {(threads, task, c.name): Result() for task in tasks for c in contenders}
     workers: dict[str, Worker] = {}
     try:
         for contender in contenders:
             start(contender, threads, workers, results)
-        for task in TASKS:
+        for task in tasks:
             for _ in range(passes if task.kind == "epoch" else rounds):
                 for name, worker in workers.items():
                     measure(worker, task, seconds, results[threads, task, name])
@@ -94,7 +104,10 @@ def run(
 
 def start(contender: Contender, threads: int, workers: dict[str, Worker], results: Results) -> None:
     """Start a contender's process and get all tasks ready in it."""
-    mine = {task: results[threads, task, contender.name] for task in TASKS}
+    mine = {
+        task: result for (n, task, name), result in results.items()
+        if (n, name) == (threads, contender.name)
+    }  # fmt: skip
     try:
         contender.versions()
         worker = workers[contender.name] = Worker(contender.spec, threads)

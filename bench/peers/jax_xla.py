@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.peers.peer import PIECE, Call, Pass, Peer, Settings
-from bench.peers.tasks import RATE, Problem, Task, Weights
+from bench.peers.tasks import RATE, Form, Problem, Task, Weights
 
 jax: Any = None  # imported once the process is limited to its processors
 jnp: Any = None
@@ -33,7 +33,9 @@ class Jax(Peer):
         settings = {}
         for layout in LAYOUTS:
             weights = to_layout(problem.weights, layout)
-            run = jax.jit(partial(logits, layout, weights))  # the weights are constants
+            run = jax.jit(
+                partial(logits, problem.form, layout, weights)
+            )  # the weights are constants
             x = jnp.asarray(add_channel(problem.normalised(task.batch), layout))
             settings[layout] = partial(_ready, run, x)
             if task.batch > PIECE:
@@ -45,7 +47,7 @@ class Jax(Peer):
         """See `Peer`."""
         settings = {}
         for layout in LAYOUTS:
-            step = jax.jit(partial(train, layout, task.sgd), donate_argnums=0)
+            step = jax.jit(partial(train, problem.form, layout, task.sgd), donate_argnums=0)
             batches = [
                 (jnp.asarray(add_channel(x, layout)), jnp.asarray(y, jnp.int32))
                 for x, y in problem.batches(task.batch)
@@ -59,7 +61,7 @@ class Jax(Peer):
         x = jnp.asarray(add_channel(problem.normalised(), layout))
         y = jnp.asarray(problem.labels, jnp.int32)
         # one call for the whole pass, a lax.scan, took seven times as long in a trial
-        run = step_by_step(layout, task.batch)
+        run = step_by_step(problem.form, layout, task.batch)
         return {"one call a step": _pass(run, start(problem.weights, layout), x, y)}
 
 
@@ -73,12 +75,12 @@ def add_channel(x: Any, layout: str) -> Any:
 
 def to_layout(weights: Weights, layout: str) -> list[Any]:
     """Put lenet_c's weights into a layout; dense layers as (inputs, outputs)."""
-    c1w, c1b, c3w, c3b, d5w, d5b, d6w, d6b, ow, ob = weights
+    c1w, c1b, c3w, c3b, d5w, *dense = weights
     if layout == "NHWC":
         c1w, c3w = (w.transpose(2, 3, 1, 0) for w in (c1w, c3w))
         d5w = d5w.transpose(0, 2, 3, 1)
     d5w = d5w.reshape(len(d5w), -1)
-    arrays = [c1w, c1b, c3w, c3b, d5w.T, d5b, d6w.T, d6b, ow.T, ob]
+    arrays = [c1w, c1b, c3w, c3b, *(a.T for a in (d5w, *dense))]
     return [jnp.array(np.ascontiguousarray(a)) for a in arrays]
 
 
@@ -92,22 +94,28 @@ def from_nhwc(weights: list[Any]) -> Weights:
     return [c1w, c1b, c3w, c3b, d5w, d5b, d6w.T, d6b, ow.T, ob]
 
 
-def logits(layout: str, weights: list[Any], x: Any) -> Any:
+def logits(form: Form, layout: str, weights: list[Any], x: Any) -> Any:
     """Run the network."""
-    c1w, c1b, c3w, c3b, d5w, d5b, d6w, d6b, ow, ob = weights
+    c1w, c1b, c3w, c3b, *dense = weights
+    maps, units = (
+        {"tanh": jnp.tanh, "relu": jax.nn.relu, "identity": lambda x: x}[kind]
+        for kind in (form.maps, form.units)
+    )
     last = layout == "NHWC"
     numbers = ("NHWC", "HWIO", "NHWC") if last else ("NCHW", "OIHW", "NCHW")
     window = (1, 2, 2, 1) if last else (1, 1, 2, 2)
 
     def squashed(x: Any, w: Any, b: Any) -> Any:
         y = jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=numbers)
-        y = jnp.tanh(y + (b if last else b[:, None, None]))
+        y = maps(y + (b if last else b[:, None, None]))
+        if form.is_max:
+            return jax.lax.reduce_window(y, -jnp.inf, jax.lax.max, window, window, "VALID")
         return 0.25 * jax.lax.reduce_window(y, 0.0, jax.lax.add, window, window, "VALID")
 
     x = squashed(squashed(x, c1w, c1b), c3w, c3b).reshape(len(x), -1)
-    x = jnp.tanh(x @ d5w + d5b)
-    x = jnp.tanh(x @ d6w + d6b)
-    return x @ ow + ob
+    for w, b in zip(dense[:-2:2], dense[1:-2:2], strict=True):
+        x = units(x @ w + b)
+    return x @ dense[-2] + dense[-1]
 
 
 def start(weights: Weights, layout: str) -> dict[str, Any]:
@@ -117,11 +125,13 @@ def start(weights: Weights, layout: str) -> dict[str, Any]:
     return {"w": w, "m": m, "v": v, "n": jnp.zeros((), jnp.float32)}
 
 
-def train(layout: str, sgd: bool, state: dict[str, Any], x: Any, y: Any) -> tuple[Any, Any]:
+def train(
+    form: Form, layout: str, sgd: bool, state: dict[str, Any], x: Any, y: Any
+) -> tuple[Any, Any]:
     """Take a step; give the new state and the loss before."""
 
     def loss_of(weights: list[Any]) -> Any:
-        chances = jax.nn.log_softmax(logits(layout, weights, x))
+        chances = jax.nn.log_softmax(logits(form, layout, weights, x))
         return -jnp.take_along_axis(chances, y[:, None], 1).mean()
 
     loss, slopes = jax.value_and_grad(loss_of)(state["w"])
@@ -139,12 +149,12 @@ def train(layout: str, sgd: bool, state: dict[str, Any], x: Any, y: Any) -> tupl
     return {"w": each(update, state["w"], m, v), "m": m, "v": v, "n": n}, loss
 
 
-def step_by_step(layout: str, batch: int) -> Call:
+def step_by_step(form: Form, layout: str, batch: int) -> Call:
     """Make a pass of one call an update."""
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: Any, x: Any, y: Any, part: Any) -> Any:
-        return train(layout, False, state, x[part], y[part])[0]
+        return train(form, layout, False, state, x[part], y[part])[0]
 
     def run(state: Any, x: Any, y: Any, order: Any) -> Any:
         for i in range(0, len(order), batch):

@@ -71,24 +71,25 @@ COMPILERS = {"tf.function": False, "tf.function by XLA": True}
 def network(problem: Problem) -> keras.Model:
     """Make the model, with lenet_c's weights."""
     side = problem.network.architecture.input_shape[0]
+    arrays, form = problem.weights, problem.form
+    maps = None if form.maps == "identity" else form.maps
+    pool = layers.MaxPooling2D if form.is_max else layers.AveragePooling2D
     model = keras.Sequential(
         [
             layers.Input((side, side, 1)),
-            layers.Conv2D(6, 5, activation="tanh"),
-            layers.AveragePooling2D(2),
-            layers.Conv2D(16, 5, activation="tanh"),
-            layers.AveragePooling2D(2),
+            layers.Conv2D(len(arrays[0]), 5, activation=maps),
+            pool(2),
+            layers.Conv2D(len(arrays[2]), 5, activation=maps),
+            pool(2),
             layers.Flatten(),
-            layers.Dense(120, activation="tanh"),
-            layers.Dense(84, activation="tanh"),
+            *(layers.Dense(len(w), activation=form.units) for w in arrays[4:-2:2]),
             layers.Dense(10),
         ]
     )
-    arrays = problem.weights
     for i in (0, 2):
         arrays[i] = arrays[i].transpose(2, 3, 1, 0)
     arrays[4] = arrays[4].transpose(2, 3, 1, 0).reshape(-1, len(arrays[4]))
-    for i in (6, 8):
+    for i in range(6, len(arrays), 2):
         arrays[i] = arrays[i].T
     model.set_weights(arrays)
     return model

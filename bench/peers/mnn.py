@@ -29,7 +29,7 @@ class Mnn(Peer):
     def _session(self, problem: Problem, parts: list[Floats]) -> Call:
         with tempfile.TemporaryDirectory() as folder:
             graph, file = Path(folder, "net.onnx"), Path(folder, "net.mnn")
-            graph.write_bytes(model(problem.weights, len(parts[0]), parts[0].shape[-1]))
+            graph.write_bytes(model(problem, len(parts[0])))
             _tools.mnnconvert(
                 ["mnnconvert", "-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(file),
                  "--bizCode", "lenet5"]

@@ -5,30 +5,35 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from bench.peers.tasks import Weights
+from bench.peers.tasks import Problem
+
+ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "identity": "Identity"}
 
 
-def model(weights: Weights, batch: int, side: int) -> bytes:
+def model(problem: Problem, batch: int) -> bytes:
     """Build the graph from (batch, 1, side, side) to the logits."""
-    arrays = list(weights)
+    arrays, form = list(problem.weights), problem.form
+    side = problem.network.architecture.input_shape[0]
     arrays[4] = arrays[4].reshape(len(arrays[4]), -1)
-    names = ["c1w", "c1b", "c3w", "c3b", "d5w", "d5b", "d6w", "d6b", "ow", "ob"]
-    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
-    node = helper.make_node
-    nodes = [
-        node("Conv", ["x", "c1w", "c1b"], ["c1"], kernel_shape=[5, 5]),
-        node("Tanh", ["c1"], ["t1"]),
-        node("AveragePool", ["t1"], ["s2"], **pool),
-        node("Conv", ["s2", "c3w", "c3b"], ["c3"], kernel_shape=[5, 5]),
-        node("Tanh", ["c3"], ["t3"]),
-        node("AveragePool", ["t3"], ["s4"], **pool),
-        node("Flatten", ["s4"], ["flat"]),
-        node("Gemm", ["flat", "d5w", "d5b"], ["d5"], transB=1),
-        node("Tanh", ["d5"], ["t5"]),
-        node("Gemm", ["t5", "d6w", "d6b"], ["d6"], transB=1),
-        node("Tanh", ["d6"], ["t6"]),
-        node("Gemm", ["t6", "ow", "ob"], ["logits"], transB=1),
-    ]
+    names = [f"{kind}{i // 2}" for i in range(0, len(arrays), 2) for kind in "wb"]
+    nodes, last = [], "x"
+
+    def add(op: str, output: str, *inputs: str, **attributes: object) -> None:
+        nonlocal last
+        if op != "Identity":
+            nodes.append(helper.make_node(op, [last, *inputs], [output], **attributes))
+            last = output
+
+    for i in (0, 1):
+        add("Conv", f"conv{i}", f"w{i}", f"b{i}", kernel_shape=[5, 5])
+        add(ACTIVATIONS[form.maps], f"maps{i}")
+        op = "MaxPool" if form.is_max else "AveragePool"
+        add(op, f"pool{i}", kernel_shape=[2, 2], strides=[2, 2])
+    add("Flatten", "flat")
+    for i in range(2, len(arrays) // 2 - 1):
+        add("Gemm", f"dense{i}", f"w{i}", f"b{i}", transB=1)
+        add(ACTIVATIONS[form.units], f"units{i}")
+    add("Gemm", "logits", *names[-2:], transB=1)
     graph = helper.make_graph(
         nodes,
         "lenet5",

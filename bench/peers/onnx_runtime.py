@@ -37,7 +37,7 @@ class OnnxRuntime(Peer):
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         options.log_severity_level = 3
-        graph = model(problem.weights, batch, problem.network.architecture.input_shape[0])
+        graph = model(problem, batch)
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

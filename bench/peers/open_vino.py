@@ -30,7 +30,7 @@ class OpenVino(Peer):
         return settings
 
     def _requests(self, problem: Problem, x: Floats, piece: int, mode: str) -> Call:
-        graph = model(problem.weights, piece, problem.network.architecture.input_shape[0])
+        graph = model(problem, piece)
         config = {
             hint.performance_mode: getattr(hint.PerformanceMode, mode),
             hint.inference_precision: ov.Type.f32,

@@ -12,47 +12,51 @@ from torch import nn
 from torch.nn import functional
 
 from bench.peers.peer import PIECE, Call, Pass, Peer, Settings
-from bench.peers.tasks import RATE, Problem, Task, Weights
+from bench.peers.tasks import RATE, Form, Problem, Task, Weights
 
-NAMES = ("c1w", "c1b", "c3w", "c3b", "d5w", "d5b", "d6w", "d6b", "ow", "ob")
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda x: x}
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def logits(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+def logits(form: Form, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
     """Run the network on (N, 1, H, W)."""
-    c1w, c1b, c3w, c3b, d5w, d5b, d6w, d6b, ow, ob = weights
-    x = functional.avg_pool2d(torch.tanh(functional.conv2d(x, c1w, c1b)), 2)
-    x = functional.avg_pool2d(torch.tanh(functional.conv2d(x, c3w, c3b)), 2)
-    x = torch.tanh(functional.linear(x.flatten(1), d5w, d5b))
-    x = torch.tanh(functional.linear(x, d6w, d6b))
-    return functional.linear(x, ow, ob)
+    maps, units = ACTIVATIONS[form.maps], ACTIVATIONS[form.units]
+    pool = functional.max_pool2d if form.is_max else functional.avg_pool2d
+    for i in (0, 2):
+        x = pool(maps(functional.conv2d(x, weights[i], weights[i + 1])), 2)
+    x = x.flatten(1)
+    for i in range(4, len(weights) - 2, 2):
+        x = units(functional.linear(x, weights[i], weights[i + 1]))
+    return functional.linear(x, weights[-2], weights[-1])
 
 
 class Network(nn.Module):
     """The network as a module, its parameters in lenet_c's order."""
 
-    def __init__(self, weights: Weights, layout: torch.memory_format) -> None:
+    def __init__(self, form: Form, weights: Weights, layout: torch.memory_format) -> None:
         super().__init__()
-        for name, array in zip(NAMES, weights, strict=True):
+        self.form = form
+        tensors = []
+        for i, array in enumerate(weights):
             tensor = torch.tensor(array)
-            if name == "d5w":
+            if i == 4:
                 tensor = tensor.flatten(1)
             elif tensor.ndim == 4:
                 tensor = tensor.to(memory_format=layout)
-            self.register_parameter(name, nn.Parameter(tensor))
+            tensors.append(nn.Parameter(tensor))
+        self.weights = nn.ParameterList(tensors)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Give the logits."""
-        return logits(
-            x, self.c1w, self.c1b, self.c3w, self.c3b,
-            self.d5w, self.d5b, self.d6w, self.d6b, self.ow, self.ob,
-        )  # fmt: skip
+        return logits(self.form, x, *self.weights)
 
 
-def whole_step(sgd: bool, state: dict[str, Any], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def whole_step(
+    form: Form, sgd: bool, state: dict[str, Any], x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
     """Take a step, loss, gradient and update in one function that compiles to one graph."""
     weights = state["weights"]
-    gradient = torch.func.grad_and_value(lambda w: functional.cross_entropy(logits(x, *w), y))
+    gradient = torch.func.grad_and_value(lambda w: functional.cross_entropy(logits(form, x, *w), y))
     slopes, loss = gradient(weights)
     if sgd:
         for w, g in zip(weights, slopes, strict=True):
@@ -82,7 +86,7 @@ class Eager(Peer):
 
     def inference(self, problem: Problem, task: Task) -> Settings:
         """See `Peer`."""
-        network = Network(problem.weights, self.layout).eval()
+        network = Network(problem.form, problem.weights, self.layout).eval()
         x = self._images(problem.normalised(task.batch))
         settings = {}
         for name, model in self._models(network, x).items():
@@ -97,7 +101,7 @@ class Eager(Peer):
         """See `Peer`."""
         settings = {}
         for name in self.steppers:
-            step, _ = self._stepper(name, problem.weights, task)
+            step, _ = self._stepper(name, problem, task)
             settings[name] = self._round_and_round(step, problem, task)
         return settings
 
@@ -105,7 +109,7 @@ class Eager(Peer):
         """See `Peer`."""
         x, y = self._images(problem.normalised()), torch.tensor(problem.labels)
         return {
-            name: _pass(*self._stepper(name, problem.weights, task), x, y, task.batch)
+            name: _pass(*self._stepper(name, problem, task), x, y, task.batch)
             for name in self.steppers
         }
 
@@ -121,8 +125,8 @@ class Eager(Peer):
         )
         return lambda: step(*next(batches)).detach()
 
-    def _stepper(self, name: str, weights: Weights, task: Task) -> tuple[Step, list[Any]]:
-        network = Network(weights, self.layout)
+    def _stepper(self, name: str, problem: Problem, task: Task) -> tuple[Step, list[Any]]:
+        network = Network(problem.form, problem.weights, self.layout)
         how = {"foreach": {"foreach": True}, "fused": {"fused": True}}.get(name, {"foreach": False})
         kind = torch.optim.SGD if task.sgd else torch.optim.Adam
         optimizer = kind(network.parameters(), RATE, **how)
@@ -169,8 +173,9 @@ class Compiled(ChannelsLast):
             "TorchScript": script,
         }
 
-    def _stepper(self, name: str, weights: Weights, task: Task) -> tuple[Step, list[Any]]:
-        start = tuple(p.detach().clone() for p in Network(weights, self.layout).parameters())
+    def _stepper(self, name: str, problem: Problem, task: Task) -> tuple[Step, list[Any]]:
+        form, network = problem.form, Network(problem.form, problem.weights, self.layout)
+        start = tuple(p.detach().clone() for p in network.parameters())
         state = {
             "weights": start,
             "m": [torch.zeros_like(w) for w in start],
@@ -182,7 +187,7 @@ class Compiled(ChannelsLast):
 
         def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
-                return compiled(task.sgd, state, x, y)
+                return compiled(form, task.sgd, state, x, y)
 
         return step, list(start)
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.common import Data, mnist, need
-from lenet_c import LENET5_28, LENET5_MODERN, SGD, Adam, LeNet5, Trainer, datasets, preprocess
+from lenet_c import (
+    LENET5_28,
+    LENET5_MODERN,
+    LENET_CAFFE,
+    SGD,
+    Adam,
+    Dense,
+    LeNet5,
+    MaxPool,
+    Trainer,
+    datasets,
+    preprocess,
+)
 from lenet_c.optimizers import Optimizer
 
 Floats = NDArray[np.float32]
@@ -21,14 +33,16 @@ RATE = 1e-3
 N_BATCHES = 16  # that training steps go round
 N_CHECKED_STEPS = 4
 N_IMAGES = 60_000
+NETWORKS = {"modern": LENET5_MODERN, "caffe": LENET_CAFFE}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to measure: what is done, and on how many images at a time."""
+    """One thing to measure: what is done, on how many images at a time, and with what network."""
 
     kind: Literal["inference", "training", "epoch"]
     batch: int
+    network: str = "modern"
 
     @property
     def name(self) -> str:
@@ -36,7 +50,8 @@ class Task:
         if self.kind == "epoch":
             return "MNIST epoch"
         solver = f", {'SGD' if self.sgd else 'Adam'}" if self.kind == "training" else ""
-        return f"{self.kind} {self.batch}{solver}"
+        of = "" if self.network == "modern" else f"{self.network}: "
+        return f"{of}{self.kind} {self.batch}{solver}"
 
     @property
     def sgd(self) -> bool:
@@ -56,7 +71,27 @@ TASKS = (
     Task("training", 1),
     Task("training", 128),
     Task("epoch", 128),
+    Task("inference", 1, "caffe"),
+    Task("inference", 1024, "caffe"),
+    Task("training", 128, "caffe"),
 )
+
+
+class Form(NamedTuple):
+    """What is between the layers with weights: two convolutions, pooled, then dense layers.
+
+    Attributes
+    ----------
+    maps, units : str
+        The activations of convolutions, and of dense layers but the last: "tanh", "relu" or
+        "identity".
+    is_max : bool
+        Whether pooling takes the largest of 2x2; else their mean.
+    """
+
+    maps: str
+    units: str
+    is_max: bool
 
 
 @dataclass(frozen=True)
@@ -79,7 +114,7 @@ class Problem:
 
     @property
     def weights(self) -> Weights:
-        """Weights and biases layer by layer: two convolutions, then three dense layers.
+        """Weights and biases layer by layer: two convolutions, then the dense layers.
 
         The last convolution of the 32x32 network covers the whole map, so it is a dense layer; its
         weights and those of the 28x28 network's first dense layer are (120, 16, k, k) here.
@@ -88,6 +123,13 @@ class Problem:
         side = self.side
         arrays[4] = arrays[4].reshape(-1, arrays[2].shape[0], side, side)
         return arrays
+
+    @property
+    def form(self) -> Form:
+        """What is between them."""
+        first, pool, *_, hidden, _ = self.network.architecture.layers
+        assert isinstance(hidden, Dense)
+        return Form(getattr(first, "activation", ""), hidden.activation, isinstance(pool, MaxPool))
 
     @property
     def side(self) -> int:
@@ -138,7 +180,11 @@ def problem(task: Task) -> Problem:
     """Make a task's network and images, the same in every process."""
     train, test = data()
     take = np.arange(N_IMAGES) % len(train[0])
-    network = LeNet5(LENET5_28 if task.kind == "epoch" else LENET5_MODERN, seed=0)
+    # the paper's first weights, under convolutions without activation, give logits near 0
+    init = "glorot" if task.network == "caffe" else None
+    network = LeNet5(
+        LENET5_28 if task.kind == "epoch" else NETWORKS[task.network], seed=0, init=init
+    )
     return Problem(network, train[0][take], train[1][take].astype(np.int64), test)
 
 

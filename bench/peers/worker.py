@@ -48,9 +48,9 @@ class Session:
         self.peer: Peer = getattr(importlib.import_module(module), name)(threads)
         self.ready: dict[Task, Call] = {}
 
-    def prepare(self, kind: Any, batch: int) -> dict[str, Any]:
+    def prepare(self, kind: Any, batch: int, network: str) -> dict[str, Any]:
         """Check every setting of a task and keep the fastest."""
-        task = Task(kind, batch)
+        task = Task(kind, batch, network)
         given = problem(task)
         if task.kind == "epoch":
             return self._prepare_passes(task, given)
@@ -88,9 +88,9 @@ class Session:
         self.ready[task] = passes[best].run
         return {"setting": best, "trials": found, "errors": errors, "error_rate": wrong[best]}
 
-    def measure(self, kind: Any, batch: int, seconds: float) -> dict[str, Any]:
+    def measure(self, kind: Any, batch: int, network: str, seconds: float) -> dict[str, Any]:
         """Time a task that was prepared."""
-        task = Task(kind, batch)
+        task = Task(kind, batch, network)
         call = self.ready[task]
         return asdict(measure_once(call) if kind == "epoch" else measure(call, seconds))
 
@@ -187,11 +187,11 @@ class Worker:
 
     def prepare(self, task: Task) -> dict[str, Any]:
         """Get a task ready; give its setting, the trials, and the error rate after a pass."""
-        return self.ask("prepare", task.kind, task.batch)
+        return self.ask("prepare", task.kind, task.batch, task.network)
 
     def measure(self, task: Task, seconds: float) -> Sample:
         """Time a task that is ready."""
-        return Sample(**self.ask("measure", task.kind, task.batch, seconds))
+        return Sample(**self.ask("measure", task.kind, task.batch, task.network, seconds))
 
     def ask(self, *command: Any, timeout: float = 300.0) -> Any:
         """Wake the process, let it answer, and stop it again.

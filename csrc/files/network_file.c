@@ -151,10 +151,31 @@ static lenet_status read_conv(lenet_json about, description *d, lenet_layer *lay
     return LENET_OK;
 }
 
+static lenet_status read_subsample(lenet_json about, description *d, lenet_layer *layer)
+{
+    static const char *const keys[] = {"kind", "name", "activation", "table", NULL};
+    const lenet_json table = lenet_json_of(about, "table");
+    size_t connections;
+    layer->kind = LENET_SUBSAMPLE;
+    if (!has_only(about, keys) || !read_activation(about, &layer->activation)) return LENET_BAD_FILE;
+    if (table.at && lenet_json_is_list(table)) {
+        lenet_json row = table, key = {0};
+        for (int first = 1; lenet_json_next(first, &row, &key); first = 0)
+            if (++layer->maps > LENET_MAX_MAPS) return LENET_BAD_FILE;
+        if ((size_t)layer->maps > d->most) return LENET_BAD_FILE;
+        const lenet_status status = read_table(table, d, layer, &connections);
+        if (status != LENET_OK) return status;
+        if (connections != (size_t)layer->maps || layer->maps < 1) return LENET_BAD_FILE;
+        d->maps = layer->maps;
+    } else if (table.at && !lenet_json_is_null(table)) {
+        return LENET_BAD_FILE;
+    }
+    return count(d, (size_t)d->maps, 2, 0) ? LENET_OK : LENET_BAD_FILE;
+}
+
 static lenet_status read_layer(lenet_json about, description *d)
 {
     static const char *const pool[] = {"kind", "name", NULL};
-    static const char *const subsample[] = {"kind", "name", "activation", NULL};
     static const char *const dense[] = {"kind", "name", "units", "activation", NULL};
     static const char *const rbf[] = {"kind", "name", "classes", "trained", NULL};
     lenet_layer *layer = &d->layers[d->n_layers];
@@ -186,14 +207,15 @@ static lenet_status read_layer(lenet_json about, description *d)
             || (layer->trained && !count(d, (size_t)layer->maps, inputs, 0)))
             return LENET_BAD_FILE;
         d->maps = layer->maps;
+    } else if (lenet_json_is(kind, "subsample")) {
+        const lenet_status status = read_subsample(about, d, layer);
+        if (status != LENET_OK) return status;
+        d->height /= 2;
+        d->width /= 2;
     } else {
-        const int sums = lenet_json_is(kind, "subsample");
-        layer->kind = sums ? LENET_SUBSAMPLE
-                      : lenet_json_is(kind, "average_pool") ? LENET_AVERAGE_POOL : LENET_MAX_POOL;
+        layer->kind = lenet_json_is(kind, "average_pool") ? LENET_AVERAGE_POOL : LENET_MAX_POOL;
         if ((layer->kind == LENET_MAX_POOL && !lenet_json_is(kind, "max_pool"))
-            || !has_only(about, sums ? subsample : pool)
-            || (sums && (!read_activation(about, &layer->activation)
-                         || !count(d, (size_t)d->maps, 2, 0))))
+            || !has_only(about, pool))
             return LENET_BAD_FILE;
         d->height /= 2;
         d->width /= 2;

@@ -36,6 +36,7 @@ typedef struct net_layer {
     int stride;              /* how far apart, in its input, two neighbours of its output begin */
     int hands_rows;          /* can give rows to the layer above as they are made, */
     int takes_rows;          /* and can take them */
+    const int32_t *source;   /* of a 2x2 layer with a table: [out_maps], the map that each reads */
     int feeds_above;         /* so it is done, says the plan */
 } net_layer;
 
@@ -66,8 +67,8 @@ typedef struct layer_call {
     int add;                           /* whether those of parameters are added or set: on maps in */
     float *dweights, *dbiases;         /* lanes they are always added, [weight][lane]; NULL: none */
     const float *x, *codes;            /* curvature: input and weights as they are, not their squares; */
-    const int32_t *labels;             /* of each image its label, -1 for lanes without one, */
-    const double *image_weights;       /* what it counts, */
+    const double *image_weights;       /* what each image counts, -1 for lanes without one, */
+    const double *targets;             /* [image][class] what the loss asks for, */
     const double *probabilities;       /* [image][class] of the layer that gives penalties, and by what */
     double scale;                      /* the loss multiplies those */
     lenet_watch *watch;

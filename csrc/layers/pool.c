@@ -1,4 +1,8 @@
-/* The kinds of 2x2 layers: sums times a trainable coefficient plus a bias, plain means, and maxima. */
+/* The kinds of 2x2 layers: sums times a trainable coefficient plus a bias, plain means, and maxima.
+ *
+ * Sums may have a table: then each map reads one of the input's, and several may read the same. Kernels
+ * know no table; they run map by map. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "layers/layer.h"
@@ -21,10 +25,36 @@ static lenet_status make(const lenet_layer *from, const net_layer *below, net_la
     return resize(layer);
 }
 
+/* Lists of each map the one that it reads, in memory of the layer's. */
+static lenet_status connect(const lenet_layer *from, net_layer *layer)
+{
+    const int32_t maps = from->maps, in_maps = layer->in_maps;
+    if (maps < 1 || maps > LENET_MAX_MAPS) return LENET_BAD_ARGUMENT;
+    if (!layer_fits((double)maps * layer->in_height * layer->in_width)) return LENET_NO_MEMORY;
+    int32_t *source = malloc((size_t)maps * sizeof *source);
+    layer->owned[0] = source;
+    if (!source) return LENET_NO_MEMORY;
+    for (int32_t m = 0; m < maps; m++) {
+        int32_t n = 0;
+        for (int32_t i = 0; i < in_maps; i++) {
+            if (!from->table[(ptrdiff_t)m * in_maps + i]) continue;
+            source[m] = i;
+            n++;
+        }
+        if (n != 1) return LENET_BAD_ARGUMENT;
+    }
+    layer->source = source;
+    layer->out_maps = maps;
+    layer->takes_rows = 0;
+    return LENET_OK;
+}
+
 static lenet_status make_subsample(const lenet_layer *from, const net_layer *below, net_layer *layer)
 {
-    layer->n_weights = layer->n_biases = layer->in_maps;
-    return make(from, below, layer);
+    lenet_status status = make(from, below, layer);
+    if (status == LENET_OK && from->table) status = connect(from, layer);
+    layer->n_weights = layer->n_biases = layer->out_maps;
+    return status;
 }
 
 static lenet_status make_plain(const lenet_layer *from, const net_layer *below, net_layer *layer)
@@ -97,6 +127,124 @@ static void curvature_of_mean(const layer_call *c, float *in, const float *delta
     for (ptrdiff_t i = 0; i < n; i++) in[i] *= 0.25f;
 }
 
+/* ---- sums with a table ---- */
+
+/* Floats of a map of the input: in lanes, and of one image in rows. */
+static ptrdiff_t map_in_lanes(const net_layer *layer, int lanes)
+{
+    return (ptrdiff_t)layer->in_height * layer->in_width * lanes;
+}
+
+static ptrdiff_t map_in_rows(const net_layer *layer, ptrdiff_t stride)
+{
+    return layer->in_height * stride;
+}
+
+/* Backward: the inputs and a map of theirs; for one image behind what the kernel takes for a map. */
+static size_t scratch_with_table(const net_layer *layer, const layer_manner *manner, int training,
+                                 int groups, int alone)
+{
+    if (!layer->source) return scratch(layer, manner, training, groups, alone);
+    const int lanes = lenet_kernels_active()->lanes;
+    const ptrdiff_t widest = layer_whole_vectors(layer->in_width + LENET_ROW_SLACK, lanes).stride;
+    const size_t maps = (size_t)layer->in_maps + 1;
+    const size_t kernels
+        = lenet_pool_scratch_of_one(1, layer->in_height, layer->in_width, lanes);
+    if (!training) return alone ? kernels : 0;
+    return lenet_most(maps * (size_t)map_in_lanes(layer, lanes),
+                      alone ? kernels + maps * (size_t)map_in_rows(layer, widest) : 0);
+}
+
+static void forward_sums(const layer_call *c, const float *in, float *out)
+{
+    const net_layer *layer = c->layer;
+    const ptrdiff_t map = map_in_lanes(layer, c->k->lanes);
+    if (!layer->source) {
+        forward(c, in, out);
+        return;
+    }
+    lenet_pool pool = take_rows(c, 0, 0, out);
+    for (int m = 0; m < layer->out_maps; m++) {
+        pool.rows(1, layer->in_width, &pool, in + layer->source[m] * map, map, layer->out_height);
+        pool.coefficient++;
+        pool.bias++;
+        pool.out += pool.out_stride;
+    }
+}
+
+/* Moves the inputs to `x` and makes them the sum of the maps' deltas, of which there are none yet. */
+static void set_aside(float *in, ptrdiff_t n, float *x)
+{
+    memcpy(x, in, (size_t)n * sizeof *in);
+    memset(in, 0, (size_t)n * sizeof *in);
+}
+
+static void add_to(float *sum, const float *x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) sum[i] += x[i];
+}
+
+static void backward_sums(const layer_call *c, float *in, const float *delta)
+{
+    const net_layer *layer = c->layer;
+    const ptrdiff_t map = map_in_lanes(layer, c->k->lanes);
+    const ptrdiff_t out_map = (ptrdiff_t)layer->out_height * layer->out_width * c->k->lanes;
+    float *x = c->scratch, *here = x + layer->in_maps * map;
+    if (!layer->source) {
+        backward(c, in, delta);
+        return;
+    }
+    set_aside(in, layer->in_maps * map, x);
+    for (int m = 0; m < layer->out_maps; m++) {
+        const ptrdiff_t from = layer->source[m] * map, sums = (ptrdiff_t)m * c->k->lanes;
+        memcpy(here, x + from, (size_t)map * sizeof *x);
+        c->k->subsample_backward(1, layer->in_height, layer->in_width, c->weights + m,
+                                 delta + m * out_map, c->in_activation, here, c->dweights + sums,
+                                 c->dbiases + sums);
+        add_to(in + from, here, map);
+    }
+}
+
+/* Under a layer that takes no rows the maps are in rows. */
+static void forward_sums_of_one(const layer_call *c, const float *in, float *out)
+{
+    const net_layer *layer = c->layer;
+    const ptrdiff_t map = map_in_rows(layer, c->in_layout.stride);
+    const ptrdiff_t out_map = layer->out_height * c->out_layout.stride;
+    if (!layer->source) {
+        forward_of_one(c, in, out);
+        return;
+    }
+    for (int m = 0; m < layer->out_maps; m++)
+        c->k->subsample_of_one(1, layer->in_height, layer->in_width, c->weights + m, c->biases + m,
+                               layer->activation, in + layer->source[m] * map, c->in_layout,
+                               c->out_layout.stride, c->scratch, out + m * out_map);
+}
+
+static void backward_sums_of_one(const layer_call *c, float *in, const float *delta)
+{
+    const net_layer *layer = c->layer;
+    const ptrdiff_t map = map_in_rows(layer, c->in_layout.stride);
+    const ptrdiff_t out_map = layer->out_height * c->out_layout.stride;
+    float *x = c->scratch
+               + lenet_pool_scratch_of_one(1, layer->in_height, layer->in_width, c->k->lanes);
+    float *here = x + layer->in_maps * map;
+    if (!layer->source) {
+        backward_of_one(c, in, delta);
+        return;
+    }
+    set_aside(in, layer->in_maps * map, x);
+    for (int m = 0; m < layer->out_maps; m++) {
+        const ptrdiff_t from = layer->source[m] * map;
+        memcpy(here, x + from, (size_t)map * sizeof *x);
+        c->k->subsample_backward_of_one(1, layer->in_height, layer->in_width, c->weights + m,
+                                        delta + m * out_map, c->out_layout.stride, c->in_activation,
+                                        here, c->in_layout, c->add, c->scratch, c->dweights + m,
+                                        c->dbiases + m);
+        add_to(in + from, here, map);
+    }
+}
+
 /* ---- maxima ---- */
 
 static lenet_pool take_rows_for_max(const layer_call *c, int keep, int row, float *out)
@@ -141,18 +289,18 @@ LAYER_KIND(subsample,
            .make = make_subsample,
            .resize = resize,
            .manner = lenet_plain_manner,
-           .scratch = scratch,
+           .scratch = scratch_with_table,
            .layout_of_one = lenet_in_whole_vectors,
            .learns_alone = lenet_always_learns_alone,
            .arrange = lenet_arranges_nothing,
-           .forward = forward,
+           .forward = forward_sums,
            .take_rows = take_rows,
-           .backward = backward,
+           .backward = backward_sums,
            .sum_lanes = lenet_sum_all_lanes,
-           .forward_of_one = forward_of_one,
-           .backward_of_one = backward_of_one,
+           .forward_of_one = forward_sums_of_one,
+           .backward_of_one = backward_sums_of_one,
            .step_of_one = lenet_step_by_gradient,
-           .curvature = backward);
+           .curvature = backward_sums);
 
 LAYER_KIND(average_pool,
            .make = make_plain,

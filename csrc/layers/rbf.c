@@ -63,12 +63,12 @@ static void backward_of_one(const layer_call *c, float *in, const float *delta)
  * slow, are nothing. */
 static float without_denormals(double x) { return x < 1e-20 ? 0.0f : (float)x; }
 
-/* Units and loss together. With p_i the probability of class i, p_0 that of the rubbish class, the rest,
- * and g_ij = 2 (x_j - w_ij) the slope of penalty i by input j, g_0j = 0: by x_j it is 2 p_0 + the
- * variance of g_ij over i with weights p_i; by w_ij it is p_i (1 - p_i) g_ij^2 and, of the label's class
- * alone, 2 (1 - p_i): of the others that term, -2 p_i, is negative and dropped. Where the loss scales
+/* Units and loss together. With p_i the probability of class i, t_i its target, 1 of the label's, p_0 the
+ * probability of the rubbish class, the rest, and g_ij = 2 (x_j - w_ij) the slope of penalty i by input j,
+ * g_0j = 0: by x_j it is 2 p_0 + the variance of g_ij over i with weights p_i; by w_ij it is
+ * p_i (1 - p_i) g_ij^2 + 2 (t_i - p_i), of which the last term is dropped where it is negative. Where the loss scales
  * penalties, slopes are scaled, and second derivatives of penalties, which are 2. */
-static void curvature_of_image(const layer_call *c, const float *x, const double *p, int32_t label,
+static void curvature_of_image(const layer_call *c, const float *x, const double *p, const double *t,
                                double weight, float *in)
 {
     const int32_t classes = c->layer->out_maps;
@@ -88,7 +88,7 @@ static void curvature_of_image(const layer_call *c, const float *x, const double
             if (c->dweights)
                 c->scratch[i * inputs + j] +=
                     without_denormals(weight * scale * (scale * p[i] * (1.0 - p[i]) * slope * slope
-                                               + (i == label ? 2.0 * (1.0 - p[i]) : 0.0)));
+                                               + (t[i] > p[i] ? 2.0 * (t[i] - p[i]) : 0.0)));
         }
         in[j * lanes] = without_denormals(weight * scale * (2.0 * rubbish + scale * variance));
     }
@@ -101,9 +101,10 @@ static void curvature(const layer_call *c, float *in, const float *delta)
     for (ptrdiff_t i = 0; i < n; i++) c->scratch[i] = 0.0f;
     for (ptrdiff_t image = 0; image < c->groups * lanes; image++) {
         const ptrdiff_t at = image / lanes * c->in_stride + image % lanes;
-        if (c->labels[image] >= 0)
-            curvature_of_image(c, c->x + at, c->probabilities + image * c->layer->out_maps,
-                               c->labels[image], c->image_weights[image], in + at);
+        const ptrdiff_t first = image * c->layer->out_maps;
+        if (c->image_weights[image] >= 0.0)
+            curvature_of_image(c, c->x + at, c->probabilities + first, c->targets + first,
+                               c->image_weights[image], in + at);
         else
             for (ptrdiff_t j = 0; j < inputs; j++) in[at + j * lanes] = 0.0f;
     }

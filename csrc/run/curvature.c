@@ -19,9 +19,9 @@
 #include "run/open.h"
 #include "run/train.h"
 
-/* Behind a thread's other memory: squares of inputs, then of each image probabilities, weight and label. */
+/* Behind a thread's other memory: squares of inputs, then of each image probabilities, targets and weight. */
 typedef struct {
-    ptrdiff_t squares, probabilities, weights, labels, total;
+    ptrdiff_t squares, probabilities, targets, weights, total;
 } extra;
 
 static extra lay_out(const lenet_plan *plan)
@@ -34,9 +34,9 @@ static extra lay_out(const lenet_plan *plan)
     }
     extra e = {.squares = at->total};
     e.probabilities = e.squares + plan_padded(widest);
-    e.weights = e.probabilities + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
-    e.labels = e.weights + plan_padded(2 * (ptrdiff_t)at->block);
-    e.total = e.labels + plan_padded(at->block) + 1024;  /* a page between two threads' memories */
+    e.targets = e.probabilities + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
+    e.weights = e.targets + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
+    e.total = e.weights + plan_padded(2 * (ptrdiff_t)at->block) + 1024;  /* a page between two threads' memories */
     return e;
 }
 
@@ -53,16 +53,15 @@ static void begin(const batch *b, float *memory, int64_t first, int n, int group
 {
     const int last = b->plan->n_layers - 1, classes = b->plan->classes, lanes = b->at->lanes;
     const extra e = lay_out(b->plan);
-    double *p = (double *)(memory + e.probabilities), *weights = (double *)(memory + e.weights);
-    int32_t *labels = (int32_t *)(memory + e.labels);
+    double *p = (double *)(memory + e.probabilities), *t = (double *)(memory + e.targets);
+    double *weights = (double *)(memory + e.weights);
     for (int i = 0; i < groups * lanes; i++) {
         float *out = outputs_of(b, memory, last, i / lanes) + i % lanes;
-        labels[i] = -1;
+        weights[i] = -1.0;
         if (i < n) {
-            const int64_t index = index_of(b, first + i);
-            labels[i] = (int32_t)b->labels[index];
-            weights[i] = lenet_weight_of(b->loss, index);
-            lenet_lose_twice(b, first + i, out, lanes, p + (ptrdiff_t)i * classes);
+            const ptrdiff_t at = (ptrdiff_t)i * classes;
+            weights[i] = lenet_weight_of(b->loss, index_of(b, first + i));
+            lenet_lose_twice(b, first + i, out, lanes, p + at, t + at);
         } else {
             for (int c = 0; c < classes; c++) out[c * lanes] = 0.0f;
         }
@@ -79,7 +78,7 @@ static void step_back(const batch *b, float *memory, layer_call *c, float *in, c
     for (ptrdiff_t i = 0; i < n; i++) squares[i] = in[i] * in[i];
     c->x = in;
     c->codes = c->weights;
-    c->labels = (const int32_t *)(memory + e.labels);
+    c->targets = (const double *)(memory + e.targets);
     c->probabilities = (const double *)(memory + e.probabilities);
     c->image_weights = (const double *)(memory + e.weights);
     c->scale = lenet_loss_scale(b->loss);

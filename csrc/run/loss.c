@@ -12,6 +12,7 @@ typedef struct verdict {
     int is_error;          /* the best class is another than the label */
     int kind, is_rbf;
     int64_t label;
+    const double *targets; /* of the classes; NULL: 1 of the label's */
     const float *y;
     ptrdiff_t step;
     double scale;          /* of the evidence */
@@ -54,6 +55,17 @@ static int32_t best_class(int is_rbf, int32_t classes, const float *y, ptrdiff_t
     return best;
 }
 
+/* Whether they are what a loss takes as an image's targets. */
+static int are_targets(const double *targets, int32_t classes)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < classes; i++) {
+        if (!(targets[i] >= 0.0)) return 0;
+        sum += targets[i];
+    }
+    return fabs(sum - 1.0) <= 1e-6;
+}
+
 lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
                               const int64_t *order, const int64_t *labels, int64_t n, double *weight)
 {
@@ -66,35 +78,52 @@ lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
         int64_t index = order ? order[i] : i, label = labels[index];
         if (label < 0 || label >= plan->classes) return LENET_BAD_LABEL;
         if (loss->weights && !(loss->weights[index] >= 0.0)) return LENET_BAD_ARGUMENT;
+        if (loss->targets && !are_targets(lenet_targets_of(loss, index, plan->classes), plan->classes))
+            return LENET_BAD_ARGUMENT;
         sum += lenet_weight_of(loss, index);
     }
     *weight = sum;
     return n == 0 || (sum > 0.0 && isfinite(sum)) ? LENET_OK : LENET_BAD_ARGUMENT;
 }
 
-/* Of linear outputs: how far one is from +1, the label's target, or -1. */
-static double gap(const verdict *v, int32_t i)
+/* A class's target. */
+static double target(const verdict *v, int32_t i)
 {
-    return evidence(v, i) - (i == v->label ? 1.0 : -1.0);
+    return v->targets ? v->targets[i] : (double)(i == v->label);
 }
 
+/* Of linear outputs: how far one is from +1, where its target is 1, or -1. */
+static double gap(const verdict *v, int32_t i) { return evidence(v, i) - (2.0 * target(v, i) - 1.0); }
+
+/* The mean evidence by the targets; what no target asks for may be infinite. */
+static double wanted(const verdict *v, int32_t classes)
+{
+    if (!v->targets) return evidence(v, (int32_t)v->label);
+    double sum = 0.0;
+    for (int32_t i = 0; i < classes; i++)
+        if (v->targets[i] > 0.0) sum += v->targets[i] * evidence(v, i);
+    return sum;
+}
+
+/* index: of the image's label, and of its targets. */
 static void judge(const lenet_loss *loss, int is_rbf, int32_t classes, const float *y, ptrdiff_t step,
-                  int64_t label, verdict *v)
+                  int64_t label, int64_t index, verdict *v)
 {
     v->kind = loss->kind;
     v->is_rbf = is_rbf;
     v->label = label;
+    v->targets = lenet_targets_of(loss, index, classes);
     v->y = y;
     v->step = step;
     v->scale = lenet_loss_scale(loss);
     v->is_error = best_class(is_rbf, classes, y, step) != label;
     if (loss->kind == LENET_MSE) {
-        v->loss = is_rbf ? y[label * step] : 0.0;
+        v->loss = is_rbf ? -wanted(v, classes) : 0.0;
         for (int32_t i = 0; i < classes && !is_rbf; i++) v->loss += gap(v, i) * gap(v, i);
     } else {
         const double j = loss->kind == LENET_MAP ? loss->j : INFINITY;
         const double all = add_up(v, classes, j);
-        v->loss = all - evidence(v, (int32_t)label);
+        v->loss = all - wanted(v, classes);
     }
 }
 
@@ -107,9 +136,8 @@ static double probability(const verdict *v, int32_t i)
 /* The derivative of the loss by output i, for which y[i] must be as it was. */
 static double slope(const verdict *v, int32_t i)
 {
-    const double is_label = (double)(i == v->label);
-    if (v->kind == LENET_MSE) return v->is_rbf ? is_label : 2.0 * gap(v, i);
-    const double by_evidence = (exponential(v, i) / v->sum - is_label) * v->scale;
+    if (v->kind == LENET_MSE) return v->is_rbf ? target(v, i) : 2.0 * gap(v, i);
+    const double by_evidence = (exponential(v, i) / v->sum - target(v, i)) * v->scale;
     return v->is_rbf ? -by_evidence : by_evidence;
 }
 
@@ -122,22 +150,23 @@ void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step)
         for (int32_t c = 0; c < b->plan->classes; c++) y[c * step] = 0.0f;
         return;
     }
-    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index], &v);
+    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index], index, &v);
     b->block_loss[block] += weight * v.loss;
     b->block_errors[block] += v.is_error;
     for (int32_t c = 0; c < b->plan->classes; c++)
         y[c * step] = without_dust(weight * slope(&v, c) / b->weight);
 }
 
-void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, double *p)
+void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, double *p, double *t)
 {
     const double least = 1e-20;  /* less, times a square, would be denormal, and slow */
     const int64_t index = index_of(b, i);
     const double weight = lenet_weight_of(b->loss, index);
     verdict v;
-    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index], &v);
+    judge(b->loss, b->plan->gives_penalties, b->plan->classes, y, step, b->labels[index], index, &v);
     for (int32_t c = 0; c < b->plan->classes; c++) {
         p[c] = probability(&v, c);
+        t[c] = target(&v, c);
         if (v.is_rbf) continue;
         const double d2
             = weight * (v.kind == LENET_MSE ? 2.0 : p[c] * (1.0 - p[c]) * v.scale * v.scale);
@@ -156,7 +185,7 @@ lenet_status lenet_score(const lenet_plan *plan, const float *outputs, const int
         const double weight = lenet_weight_of(loss, i);
         verdict v;
         if (weight == 0.0) continue;
-        judge(loss, plan->gives_penalties, plan->classes, outputs + i * plan->classes, 1, labels[i],
+        judge(loss, plan->gives_penalties, plan->classes, outputs + i * plan->classes, 1, labels[i], i,
               &v);
         sum += weight * v.loss;
         n_errors += v.is_error;

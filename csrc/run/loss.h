@@ -5,7 +5,7 @@
 
 #include "run/batch.h"
 
-/* LENET_BAD_ARGUMENT if there is no such loss or the weights are none, LENET_BAD_LABEL if a label of n
+/* LENET_BAD_ARGUMENT if there is no such loss or weights or targets are none, LENET_BAD_LABEL if a label of n
  * images is no class; order as in lenet_images. *weight: of all images together. */
 lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
                               const int64_t *order, const int64_t *labels, int64_t n, double *weight);
@@ -14,6 +14,12 @@ lenet_status lenet_check_loss(const lenet_plan *plan, const lenet_loss *loss,
 static inline double lenet_weight_of(const lenet_loss *loss, int64_t index)
 {
     return loss->weights ? loss->weights[index] : 1.0;
+}
+
+/* The targets of image number `index`, or NULL. */
+static inline const double *lenet_targets_of(const lenet_loss *loss, int64_t index, int32_t classes)
+{
+    return loss->targets ? loss->targets + index * classes : NULL;
 }
 
 /* What the loss multiplies outputs by. */
@@ -27,7 +33,8 @@ static inline double lenet_loss_scale(const lenet_loss *loss)
 void lenet_lose(batch *b, int64_t block, int64_t i, float *y, ptrdiff_t step);
 
 /* Second derivatives of image i's loss: logits are replaced by those for them; of penalties the
- * probabilities of the classes go to p, from which the layer that gave them has its own (layer.h). */
-void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, double *p);
+ * probabilities of the classes go to p and their targets to t, from which the layer that gave them has its
+ * own (layer.h). */
+void lenet_lose_twice(const batch *b, int64_t i, float *y, ptrdiff_t step, double *p, double *t);
 
 #endif

@@ -1,4 +1,5 @@
-/* Sums of blocks' gradients, and the optimizer's step in the same pass over the parameters. */
+/* Sums of blocks' gradients, and the optimizer's step in the same pass over the parameters; lenet_apply, a
+ * step by a sum that the caller made. */
 #include "run/reduce.h"
 
 enum { UPDATE_CHUNK = 4096 };  /* parameters that are added up or updated at once */
@@ -35,21 +36,26 @@ static update *update_of(const lenet_optimizer *o, const lenet_kernels *k)
     }
 }
 
-static void update_chunk(reduction *c, int64_t i, int32_t thread)
+/* Whether the parameters first .. end - 1 are finite after it. */
+static int update_range(const lenet_kernels *k, const lenet_optimizer *o, const float *gradient,
+                        int64_t first, int64_t end, float *parameters)
 {
-    const lenet_kernels *k = c->b->k;
-    const lenet_optimizer *o = c->optimizer;
-    const int64_t end = i * UPDATE_CHUNK + chunk_size(c, i);
-    int64_t first = i * UPDATE_CHUNK;
+    int is_finite = 1;
     for (int32_t r = 0; r <= o->n_frozen; r++) {  /* what lies before frozen range r, then past it */
         int64_t stop = r < o->n_frozen && o->frozen[2 * r] < end ? o->frozen[2 * r] : end;
-        if (stop > first) {
-            if (!update_of(o, k)(o, c->gradient, first, stop - first, c->parameters))
-                c->finite[thread] = 0;
-        }
+        if (stop > first && !update_of(o, k)(o, gradient, first, stop - first, parameters))
+            is_finite = 0;
         if (stop == end) break;
         if (o->frozen[2 * r + 1] > first) first = o->frozen[2 * r + 1];
     }
+    return is_finite;
+}
+
+static void update_chunk(reduction *c, int64_t i, int32_t thread)
+{
+    const int64_t first = i * UPDATE_CHUNK;
+    if (!update_range(c->b->k, c->optimizer, c->gradient, first, first + chunk_size(c, i), c->parameters))
+        c->finite[thread] = 0;
 }
 
 /* One task a thread, of neighbouring chunks: mostly the same as at the update before, so that what a
@@ -96,4 +102,14 @@ int lenet_optimizer_is_valid(const lenet_optimizer *o, ptrdiff_t n_parameters)
     default: return 0;
     }
     return frozen_is_valid(o, n_parameters);
+}
+
+lenet_status lenet_apply(const lenet_plan *plan, float *parameters, const float *gradient,
+                         lenet_optimizer *optimizer)
+{
+    if (!lenet_optimizer_is_valid(optimizer, plan->n_parameters)) return LENET_BAD_ARGUMENT;
+    optimizer->step++;
+    return update_range(lenet_kernels_active(), optimizer, gradient, 0, plan->n_parameters, parameters)
+               ? LENET_OK
+               : LENET_NOT_FINITE;
 }

@@ -9,8 +9,11 @@ from typing import Any, NoReturn
 
 import lenet_c
 from lenet_c import calibration, checks
+from lenet_c.catalogue import SETS
+from lenet_c.commands.draw import KINDS
 from lenet_c.cpu import MAX_THREADS
 from lenet_c.distort import DISTORTIONS
+from lenet_c.ensemble import MOST
 from lenet_c.folders import FORMS, TABLE
 from lenet_c.layers import ACTIVATIONS
 from lenet_c.losses import LOSSES
@@ -21,7 +24,10 @@ from lenet_c.strips import VIEWS
 
 Command = Callable[[argparse.Namespace], "int | None"]
 
-MODEL = "file that train saved; or mnist, mnist-modern or strings, which come with the library"
+MODEL = (
+    "file that train saved; or mnist, mnist-modern, printed or strings, which come with the library"
+)
+READER = "file that train saved; or mnist, mnist-modern, printed, strings or committee"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,14 +116,26 @@ def _rejection(text: str) -> Rejection:
     return Rejection(**thresholds)
 
 
+def _line(text: str) -> tuple[float, float]:
+    try:
+        top, baseline = map(float, text.split(","))
+    except ValueError:
+        top, baseline = math.nan, math.nan
+    if not -math.inf < top < baseline < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, want two rows of the picture, as --line=8,31"
+        )
+    return top, baseline
+
+
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Make the parser.
 
     Parameters
     ----------
     commands : dict
-        What "train", "evaluate", "predict", "read", "export", "summary" and "info" call with their
-        arguments.
+        What "train", "evaluate", "predict", "read", "export", "plot", "summary" and "info" call
+        with their arguments.
 
     Returns
     -------
@@ -197,6 +215,25 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     option("--weight-decay", type=_number, metavar="DECAY", help="decoupled")
     option("--schedule", choices=list(SCHEDULES), help="how the rate changes")
     option("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
+    together = train.add_mutually_exclusive_group()
+    together.add_argument(
+        "--committee",
+        type=_whole(2, MOST),
+        metavar="N",
+        help="train N networks, of seeds from --seed on, whose outputs are added",
+    )
+    together.add_argument(
+        "--boost",
+        action="store_true",
+        help="train three whose outputs are added: the second on what the first gets wrong, the "
+        "third on what these two disagree on; implies --distort",
+    )
+    together.add_argument(
+        "--distil",
+        type=_path,
+        metavar="MODEL",
+        help="train a network to answer as a committee, or another network; implies --distort",
+    )
     option(
         "--strings",
         action="store_true",
@@ -204,6 +241,19 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "digits, as the one that comes with the library; fields of one's own: --from strings",
     )
     option("--steps", type=_whole(1), metavar="N", help="updates, of a reader of strings")
+    option(
+        "--printed",
+        action="store_true",
+        help="train a reader of printed characters from the start, on pictures drawn in fonts, as "
+        "the one that comes with the library",
+    )
+    option(
+        "--fonts",
+        type=_path,
+        metavar="FOLDER",
+        help="where the fonts of --printed lie, at any depth (default: matplotlib's and the "
+        "system's)",
+    )
     option("--batch-size", type=_whole(1), metavar="N", help="images an update")
     option(
         "--distort",
@@ -230,16 +280,22 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="where to save the network, in place of an older one (default: model.npz)",
     )
     _add_plot(train)
+    option(
+        "--animate",
+        type=_path,
+        metavar="FILE",
+        help="also draw how the kernels of the first convolution change, as a GIF file",
+    )
     option("--quiet", action="store_true", help="report only the result, not the progress")
 
     evaluate = command("evaluate", "test a saved network")
-    evaluate.add_argument("model", help=MODEL)
+    evaluate.add_argument("model", help=READER)
     _add_data(evaluate)
     _add_plot(evaluate)
     _add_threads(evaluate)
 
     predict = command("predict", "read pictures of one character each")
-    predict.add_argument("model", help=MODEL)
+    predict.add_argument("model", help=READER)
     predict.add_argument(
         "images",
         nargs="+",
@@ -252,6 +308,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         metavar="margin=M,penalty=P",
         help="doubt answers whose best two are closer than M or whose penalty is above P, and with "
         "distance=D pictures further than D from those of the class (default: as calibrated)",
+    )
+    predict.add_argument(
+        "--line",
+        type=_line,
+        metavar="TOP,BASELINE",
+        help="of printed characters: the rows of each picture where the line's capital letters "
+        "begin and where they stand, which tell c from C, and a comma from a quote",
     )
     predict.add_argument("--json", action="store_true", help="print one JSON array of objects")
     _add_threads(predict)
@@ -297,7 +360,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_threads(read)
 
     export = command("export", "write a network in a form that other programs read")
-    export.add_argument("model", help=MODEL)
+    export.add_argument("model", help=READER)
     export.add_argument("--onnx", type=_path, metavar="FILE", help="as an ONNX graph, opset 17")
     export.add_argument("--c", type=_path, metavar="FILE", help="as one C99 file without libraries")
     export.add_argument(
@@ -327,9 +390,29 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="of grey images (default: 28x28 for networks of 32x32, else the network's own)",
     )
 
+    plot = command("plot", "draw a network")
+    plot.add_argument(
+        "what",
+        choices=KINDS,
+        help="its architecture, the kernels of a layer, what each layer makes of a picture, or the "
+        "codes of its classes",
+    )
+    plot.add_argument("model", nargs="?", help=MODEL)
+    plot.add_argument("image", nargs="?", help="picture of one character, for maps")
+    _add_architecture(plot)
+    plot.add_argument(
+        "--layer", type=_path, metavar="NAME", help="of filters: a convolution; default: the first"
+    )
+    plot.add_argument(
+        "--output",
+        type=_path,
+        metavar="FILE",
+        help="where to draw it, .png or .svg (default: network.png, and so on)",
+    )
+
     summary = command("summary", "show a network's layers")
     either = summary.add_mutually_exclusive_group()
-    either.add_argument("model", nargs="?", help=MODEL)
+    either.add_argument("model", nargs="?", help=READER)
     _add_architecture(either)
 
     command("info", "show version, processor, instruction set and threads")
@@ -347,16 +430,16 @@ def _add_architecture(parser: argparse._ActionsContainer) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
-        choices=("mnist", "digits"),
+        choices=(*SETS, "digits"),
         help="default: mnist if it is there or can be downloaded, else digits",
     )
     parser.add_argument(
         "--data",
         type=_path,
         metavar="FOLDER",
-        help="with MNIST's four files; or pictures of one character each, in a folder for each "
-        f"class, or listed in {TABLE} with the columns file and class; or fields, listed with the "
-        "columns file and text",
+        help="with the files of the data set, MNIST's if --dataset names none; or pictures of one "
+        f"character each, in a folder for each class, or listed in {TABLE} with the columns file "
+        "and class; or fields, listed with the columns file and text",
     )
     parser.add_argument(
         "--form",

@@ -1,4 +1,4 @@
-"""The images that the commands train and test with: MNIST, the digits, or pictures of one's own."""
+"""The images that the commands train and test with: data sets, or pictures of one's own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet_c import checks, datasets
+from lenet_c.catalogue import SETS
 from lenet_c.classes import DIGITS, names_or_digits, shortened
 from lenet_c.commands.errors import one_line
+from lenet_c.ensemble import Ensemble
 from lenet_c.folders import TABLE
 from lenet_c.model import LeNet5
 
@@ -31,6 +33,8 @@ class Data:
     train : (images, labels)
     validation, test : (images, labels) or None
         Of one's own pictures there are no others to test with.
+    codes : str, optional
+        Characters whose codes RBF outputs take for the classes, whose names are none.
     """
 
     name: str
@@ -38,18 +42,21 @@ class Data:
     train: Split
     validation: Split | None = None
     test: Split | None = None
+    codes: str | None = None
 
 
 def training_data(arguments: argparse.Namespace) -> Data:
     """Give what a network is trained, validated and tested with."""
     if is_pictures(arguments):
         if arguments.hold_out is not None:
-            raise ValueError("--hold-out is for mnist and digits; --validation takes a share")
+            raise ValueError("--hold-out is for data sets; --validation takes a share")
         pictures = _pictures(arguments.data, arguments)
         name, names, test = arguments.data, pictures.class_names, None
+        stand_ins = None
     else:
         name, (images, labels), test = dataset(arguments)
-        names = DIGITS
+        names = datasets.class_names(name)
+        stand_ins = None if max(map(len, names)) == 1 else "".join(DIGITS)
         rows = map(str, range(len(images)))
         pictures = datasets.Pictures(images, labels.astype(np.int64), names, rows)
     validation: Split | None = None
@@ -66,13 +73,13 @@ def training_data(arguments: argparse.Namespace) -> Data:
         if left < 1:
             raise ValueError(f"--hold-out: got {arguments.hold_out}, want less than {len(images)}")
         validation = images[left:], labels[left:]
-        return Data(name, names, (images[:left], labels[:left]), validation, test)
-    return Data(name, names, pictures, validation, test)
+        return Data(name, names, (images[:left], labels[:left]), validation, test, stand_ins)
+    return Data(name, names, pictures, validation, test, stand_ins)
 
 
-def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Split]:
+def test_data(network: LeNet5 | Ensemble, arguments: argparse.Namespace) -> tuple[str, Split]:
     """Give what a network is tested with, labelled by the classes as it has them."""
-    classes = network.architecture.characters
+    classes = network._architecture.characters
     names = names_or_digits(network.class_names, classes)
     if is_pictures(arguments):
         if names is None:
@@ -82,8 +89,9 @@ def test_data(network: LeNet5, arguments: argparse.Namespace) -> tuple[str, Spli
             )
         return arguments.data, _pictures(arguments.data, arguments, names)
     name, _, (images, labels) = dataset(arguments)
-    if network.class_names is not None and set(DIGITS) <= set(network.class_names):
-        labels = np.array([network.class_names.index(digit) for digit in DIGITS])[labels]
+    has = datasets.class_names(name)
+    if network.class_names is not None and set(has) <= set(network.class_names):
+        labels = np.array([network.class_names.index(one) for one in has])[labels]
     elif network.class_names is not None or labels.max() >= classes:
         reads = f"{classes} classes" if names is None else shortened(names)
         raise ValueError(f"{arguments.model}: reads {reads}, {name} has labels 0 to {labels.max()}")
@@ -134,32 +142,43 @@ def dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
     wanted, folder = arguments.dataset, arguments.data
     if wanted == "digits":
         if folder is not None:
-            raise ValueError("--data is for --dataset mnist: the digits come with scikit-learn")
+            raise ValueError("--data is for other data sets: the digits come with scikit-learn")
         return "digits", *datasets.digits()
+    name = wanted or "mnist"
     try:
-        return "mnist", *_mnist(folder)
+        return name, *_loaded(name, folder)
     except OSError as error:
         if folder is not None and wanted is None and isinstance(error, FileNotFoundError):
             raise FileNotFoundError(
                 f"{error}; or pictures of your own: a folder for each class, or {TABLE}"
             ) from None
-        if wanted == "mnist" or _is_told(folder):
+        if wanted is not None or _is_told(folder):
             raise
         print(f"MNIST cannot be had, using digits instead ({one_line(error)})")
     return "digits", *datasets.digits()
 
 
+def digit_dataset(arguments: argparse.Namespace) -> tuple[str, Split, Split]:
+    """Give what `dataset` does, if it shows digits."""
+    wanted = arguments.dataset
+    if wanted is not None and datasets.class_names(wanted) != DIGITS:
+        fitting = [one for one in (*SETS, "digits") if datasets.class_names(one) == DIGITS]
+        raise ValueError(f"--dataset: {wanted} has no digits, want one of {', '.join(fitting)}")
+    return dataset(arguments)
+
+
 def _is_told(folder: str | None) -> bool:
-    """Whether somebody said where MNIST is: then it is there, or that was a mistake."""
+    """Whether somebody said where the data are: then they are there, or that was a mistake."""
     return folder is not None or bool(os.environ.get("LENET_C_DATA"))
 
 
-def _mnist(folder: str | None) -> tuple[Split, Split]:
+def _loaded(name: str, folder: str | None) -> tuple[Split, Split]:
     try:
-        return datasets.mnist(folder, download=False)
+        return datasets.load(name, folder, download=False)
     except FileNotFoundError as error:
         if _is_told(folder):
             raise
         missing = str(error).partition(";")[0]
-    print(f"{missing}: downloading it (11 MB) to {datasets.cache_folder()}")
-    return datasets.mnist()
+    size = SETS[name].megabytes
+    print(f"{missing}: downloading it ({size} MB) to {datasets.cache_folder()}")
+    return datasets.load(name)

@@ -8,7 +8,8 @@ from typing import Any
 
 from lenet_c import datasets, export
 from lenet_c.commands import data
-from lenet_c.commands.files import check_output, network_of
+from lenet_c.commands.files import check_output, reader_of
+from lenet_c.ensemble import Ensemble
 from lenet_c.model import LeNet5
 
 SHOWN = 1000  # images by which whole numbers are scaled; strips have several characters
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("nothing to write, want --onnx FILE or --c FILE")
     for path in paths:
         check_output(path)
-    network = network_of(arguments.model)
+    network = reader_of(arguments.model)
     if arguments.onnx is not None:
         export.onnx(network, arguments.onnx, input=arguments.input, size=arguments.size)
     if arguments.c is not None:
@@ -34,12 +35,13 @@ def run(arguments: argparse.Namespace) -> None:
             images=_images(network, arguments) if arguments.precision == "int8" else None,
             size=arguments.size,
         )
+    name = repr(network) if isinstance(network, Ensemble) else network.architecture.name
     for path in paths:
         kilobytes = os.path.getsize(path) / 1000
-        print(f"{network.architecture.name} written to {path}, {kilobytes:.0f} kB")
+        print(f"{name} written to {path}, {kilobytes:.0f} kB")
 
 
-def _images(network: LeNet5, arguments: argparse.Namespace) -> Any:
+def _images(network: LeNet5 | Ensemble, arguments: argparse.Namespace) -> Any:
     """Give images or strips as the network will be given them."""
     if data.is_pictures(arguments):
         pictures = datasets.folder(arguments.data, form=arguments.form)
@@ -49,6 +51,6 @@ def _images(network: LeNet5, arguments: argparse.Namespace) -> Any:
     else:
         split = data.dataset(arguments)[1]
     images, labels = split
-    if network.architecture.blank:
+    if network._architecture.blank:
         return datasets.strings(images, labels).batch(STRIPS)[0]
     return images[:: max(1, len(images) // SHOWN)][:SHOWN]

@@ -7,7 +7,11 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-from lenet_c import files, plot
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet_c import ensemble_file, files, plot, preprocess
+from lenet_c.ensemble import Ensemble
 from lenet_c.model import LeNet5
 from lenet_c.model_file import pretrained_files
 
@@ -20,21 +24,53 @@ def network_of(model: str) -> LeNet5:
     return LeNet5.load(model)
 
 
+def reader_of(model: str) -> LeNet5 | Ensemble:
+    """Load a network or a committee: a file, or what comes with the library."""
+    if not os.path.isfile(model):
+        with suppress(ValueError):
+            return Ensemble.pretrained(model)
+    elif ensemble_file.is_committee(model):
+        return Ensemble.load(model)
+    return network_of(model)
+
+
 def grey_network_of(model: str) -> LeNet5:
     """Load a network as `network_of` does, one that reads the grey pictures of the commands."""
     network = network_of(model)
-    channels = network.architecture.image_shape[0]
+    _check_grey(model, network)
+    return network
+
+
+def grey_reader_of(model: str) -> LeNet5 | Ensemble:
+    """Load a network or a committee that reads the grey pictures of the commands."""
+    reader = reader_of(model)
+    _check_grey(model, reader)
+    return reader
+
+
+def _check_grey(model: str, reader: LeNet5 | Ensemble) -> None:
+    channels = reader._architecture.image_shape[0]
     if channels > 1:
         raise ValueError(
             f"{model}: the network reads pictures of {channels} channels, want one of grey "
             "pictures; others are read from Python: lenet_c.LeNet5.load(path).predict(images)"
         )
-    return network
+
+
+def character(path: str, line: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+    """Read a picture of one character; an error names the file."""
+    try:
+        return preprocess.character(path, line=line)
+    except ValueError as error:
+        text = str(error).replace("line: ", "--line: ", line is not None)
+        raise ValueError(
+            f"{path}: {text.removeprefix('image: ')}" if text.startswith("image: ") else text
+        ) from None
 
 
 def check_model_name(path: str) -> None:
     """Raise if `path` would hide a network that comes with the library."""
-    for name in pretrained_files():
+    for name in (*pretrained_files(), *ensemble_file.pretrained_files()):
         if os.path.abspath(path) == os.path.abspath(name):
             raise ValueError(
                 f"{path}: the name of a network that comes with the library; want another, say "

@@ -13,7 +13,7 @@ import numpy as np
 
 from lenet_c import checks, datasets
 from lenet_c.classes import DIGITS, shortened
-from lenet_c.commands.data import dataset, is_pictures, told_refused
+from lenet_c.commands.data import digit_dataset, is_pictures, told_refused
 from lenet_c.commands.errors import fail, one_line
 from lenet_c.commands.files import check_model_name, check_output, network_of
 from lenet_c.cpu import cpu_info, get_num_threads
@@ -24,12 +24,13 @@ from lenet_c.networks import LENET5_STRINGS
 from lenet_c.optimizers import Adam, OneCycle
 from lenet_c.progress import steps_shown
 from lenet_c.recipes import strings as recipe
+from lenet_c.recipes.recipe import round_weights
 
 BATCH = 64
 STEPS = 2000
 NOT_FOR_STRINGS = (
     *("architecture", "hold_out", "codes", "resume", "activation", "loss", "j", "temperature"),
-    *("optimizer", "momentum", "weight_decay", "schedule", "plot"),
+    *("optimizer", "momentum", "weight_decay", "schedule", "plot", "animate"),
 )
 ONLY_FOR_FIELDS = ("start", "validation", "freeze", "epochs", "batch_size", "rate", "distort")
 
@@ -112,9 +113,9 @@ def _words(path: str) -> list[str]:
 
 def train_digits(arguments: argparse.Namespace) -> None:
     """Train a reader of digit strings as the library's was, test it and save it."""
-    _refuse(arguments, "--strings", (*NOT_FOR_STRINGS, *ONLY_FOR_FIELDS))
+    refuse(arguments, "--strings", (*NOT_FOR_STRINGS, *ONLY_FOR_FIELDS))
     _check_output(arguments)
-    name, digits, test = dataset(arguments)
+    name, digits, test = digit_dataset(arguments)
     learnt, held_out = recipe.split(*digits)
     steps = arguments.steps or recipe.STEPS
     batch = sum(recipe.SHARES.values())
@@ -132,6 +133,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
         )
     seconds = time.perf_counter() - began
     _calibrate(lambda: recipe.calibrate(reader, *held_out, seed=arguments.seed))
+    round_weights(reader.network)
     reader.network.class_names = DIGITS
     reader.network.notes = {
         "command": f"lenet-c train --strings --steps {steps} --seed {arguments.seed}",
@@ -147,7 +149,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
 def train_fields(network: LeNet5, arguments: argparse.Namespace) -> None:
     """Go on with a reader on fields of one's own, test it and save it."""
     what = f"--from {arguments.start}, which reads strings,"
-    _refuse(arguments, what, NOT_FOR_STRINGS)
+    refuse(arguments, what, NOT_FOR_STRINGS)
     _check_output(arguments)
     if arguments.data is None:
         raise ValueError(
@@ -223,7 +225,8 @@ def _check_output(arguments: argparse.Namespace) -> None:
         raise ValueError("--steps and --epochs: got both, want one of them")
 
 
-def _refuse(arguments: argparse.Namespace, what: str, options: tuple[str, ...]) -> None:
+def refuse(arguments: argparse.Namespace, what: str, options: tuple[str, ...]) -> None:
+    """Raise ValueError if one of some options is given that do not go with what is trained."""
     for name in options:
         if getattr(arguments, name) is not None:
             option = "from" if name == "start" else name.replace("_", "-")
@@ -245,7 +248,7 @@ def _strips(reader: LineReader, arguments: argparse.Namespace) -> datasets.Strin
     if not set(DIGITS) <= set(names):
         raise ValueError(f"--dataset: has digits, the reader has {shortened(names)}")
     without_data = argparse.Namespace(**{**vars(arguments), "data": None})
-    _, (images, labels), _ = dataset(without_data)
+    _, (images, labels), _ = digit_dataset(without_data)
     own = [names.index(digit) for digit in DIGITS]
     return datasets.strings(
         images,
@@ -264,7 +267,7 @@ def evaluate(network: LeNet5, arguments: argparse.Namespace) -> bool:
         raise ValueError(f"--plot is not for {arguments.model}, which reads strings")
     reader = LineReader(network)
     if not is_pictures(arguments):
-        name, _, test = dataset(arguments)
+        name, _, test = digit_dataset(arguments)
         if not set(DIGITS) <= set(reader.class_names):
             names = shortened(reader.class_names)
             raise ValueError(f"{arguments.model}: reads {names}, {name} has digits")

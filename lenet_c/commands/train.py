@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from lenet_c import codes, distort, files, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
-from lenet_c.commands import results, strings
-from lenet_c.commands.data import training_data
+from lenet_c.commands import committees, printed, results, strings
+from lenet_c.commands.data import Data, training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
     check_model_name,
@@ -25,6 +25,7 @@ from lenet_c.commands.files import (
     save_plots,
 )
 from lenet_c.cpu import get_num_threads
+from lenet_c.layers import Conv
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN, NETWORKS
 from lenet_c.optimizers import SDLM, SGD, Optimizer
@@ -40,13 +41,23 @@ _HOW_DISTORTED = {
 
 def run(arguments: argparse.Namespace) -> None:
     """Train a network, test it and save it."""
+    if arguments.printed and arguments.strings:
+        raise ValueError("--printed and --strings: got both, want one of them")
+    if arguments.fonts is not None and not arguments.printed:
+        raise ValueError("--fonts is for --printed")
     if arguments.strings:
         strings.train_digits(arguments)
+        return
+    if arguments.printed:
+        printed.train(arguments)
         return
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     check_model_name(arguments.output)
     check_output(arguments.output)
     check_plots(arguments.plot)
+    if arguments.animate is not None:
+        plot.new_figure(1, 1)
+        check_output(arguments.animate)
     if arguments.resume is not None:
         check_model_name(arguments.resume)
         check_output(arguments.resume)
@@ -63,18 +74,24 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.steps is not None:
         raise ValueError("--steps is for strings, want --epochs")
+    committees.check(arguments)
+    if (arguments.boost or arguments.distil is not None) and arguments.distort is None:
+        arguments.distort = True
     _trainer(base, _recipe(base, arguments), arguments)
     data = training_data(arguments)
-    network = _for_classes(base, data.class_names, arguments)
+    network = _for_classes(base, data, arguments)
     has_new = base.known_classes(data.class_names) != data.class_names
     recipe = _recipe(base, arguments, has_new)
     trainer = _trainer(network, recipe, arguments)
     (images, labels), validation = data.train, data.validation
     epochs = arguments.epochs
     if epochs is None and arguments.start is None and data.test is not None:
-        epochs = recipe.epochs if data.name == "mnist" else recipe.digits_epochs
+        epochs = recipe.digits_epochs if data.name == "digits" else recipe.epochs
     elif epochs is None:
         epochs = recipe.passes(len(images))
+    if committees.is_asked(arguments):
+        committees.train(network, dataclasses.replace(recipe, epochs=epochs), data, arguments)
+        return
     print(
         f"training {network.architecture.name} ({network.n_parameters:,} parameters) on "
         f"{data.name}: {len(images):,} images, {epochs} epochs\n"
@@ -89,6 +106,10 @@ def run(arguments: argparse.Namespace) -> None:
         # the error rate of few images is often the same; their loss is not
         best = BestWeights(monitor="val_loss")
         trainer.callbacks.append(best)
+    animation = None
+    if arguments.animate is not None:
+        animation = plot.Animation(_first_convolution(network))
+        trainer.callbacks.append(animation)
     watched = data.test if arguments.plot is not None and validation is None else validation
     began = time.perf_counter()
     how = {"checkpoint": arguments.resume, "verbose": not arguments.quiet}
@@ -118,6 +139,9 @@ def run(arguments: argparse.Namespace) -> None:
         results.report(network, tested, trainer._criterion, what)
     print(f"training took {seconds:.1f} s")
     print(f"saved {arguments.output}")
+    if animation is not None:
+        animation.save(arguments.animate)
+        print(f"animated the kernels of {animation.layer} in {arguments.animate}")
     if arguments.plot is not None:
         curves = plot.learning_curves(
             trainer.history, validation="test" if validation is None else "validation"
@@ -130,6 +154,11 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
     """Give the network to begin with, whatever its classes are."""
     if arguments.start is None:
         architecture = NETWORKS[arguments.architecture or LENET5_1998.name]
+        if architecture.image_shape[0] > 1:
+            raise ValueError(
+                f"--architecture {architecture.name}: it reads colours, and this command's "
+                "pictures are grey, want lenet_c.recipes.CIFAR in Python"
+            )
         if arguments.codes is not None and architecture.code_length is None:
             raise ValueError(f"--codes is for RBF outputs, and {architecture.name} has none")
         if arguments.activation is not None:
@@ -142,6 +171,13 @@ def _beginning(arguments: argparse.Namespace) -> LeNet5:
     if arguments.codes is not None and network.codes is None:
         raise ValueError(f"--codes is for RBF outputs, and {arguments.start} has none")
     return network
+
+
+def _first_convolution(network: LeNet5) -> str:
+    for layer in network.architecture.layers:
+        if isinstance(layer, Conv):
+            return layer.name
+    raise ValueError(f"--animate: {network.architecture.name} has no convolution")
 
 
 def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = False) -> Recipe:
@@ -174,9 +210,12 @@ def _recipe(network: LeNet5, arguments: argparse.Namespace, has_new: bool = Fals
     )
 
 
-def _for_classes(base: LeNet5, names: tuple[str, ...], arguments: argparse.Namespace) -> LeNet5:
+def _for_classes(base: LeNet5, data: Data, arguments: argparse.Namespace) -> LeNet5:
     """Give the network for these classes; of one from a file say what becomes of its own."""
     given = None if arguments.codes is None else _codes(arguments.codes)
+    names = data.class_names
+    if given is None and base.codes is not None and base.known_classes(names) != names:
+        given = data.codes
     try:
         network = base.with_classes(names, codes=given, seed=arguments.seed)
     except ValueError as error:
@@ -194,7 +233,7 @@ def _for_classes(base: LeNet5, names: tuple[str, ...], arguments: argparse.Names
         if new:
             words.append(f"new {shortened(new)}")
         print(f"from {arguments.start}: goes on with {'; '.join(words)}")
-    if arguments.codes is not None and isinstance(given, str):
+    if isinstance(given, str):
         pairs = [f"{name} = {code}" for name, code in zip(names, given, strict=True)]
         print(f"codes: {shortened(pairs)}")
     return network

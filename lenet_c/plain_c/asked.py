@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from lenet_c import checks
 from lenet_c.network import Network
 from lenet_c.onnx_writer import _size
-from lenet_c.plain_c import writer
+from lenet_c.plain_c import committees, writer
+
+if TYPE_CHECKING:
+    from lenet_c.ensemble import Ensemble
 
 PRECISIONS = ("float32", "int8")
 MAX_PREFIX = 40
@@ -22,11 +25,31 @@ Images = NDArray[np.uint8]
 
 
 def content(
-    network: Network, path: object, prefix: object, precision: str, images: Any, size: object
+    network: Network | Ensemble,
+    path: object,
+    prefix: object,
+    precision: str,
+    images: Any,
+    size: object,
 ) -> bytes:
     """Give the file's content: see `lenet_c.export.c`."""
     checks.one_of("precision", precision, PRECISIONS)
     name = _prefix(path, prefix)
+    if not isinstance(network, Network):
+        if len(name) > MAX_PREFIX - 3:
+            raise ValueError(
+                f"prefix: {name} has {len(name)} characters, want at most {MAX_PREFIX - 3}: "
+                "numbers of the networks come behind it"
+            )
+        text = committees.source(
+            network,
+            name,
+            [
+                content(one, path, f"{name}_{k}", precision, images, size).decode()
+                for k, one in enumerate(network.members())
+            ],
+        )
+        return text.encode("ascii")
     if network.n_parameters > writer.MAX_PARAMETERS:
         raise ValueError(
             f"network: {network.n_parameters:,} parameters, want at most "

@@ -212,6 +212,8 @@ class Integers:
     def _pool(self, layer: Any, now: Scales) -> tuple[Numbers, Scales]:
         if not isinstance(layer, Subsample):
             return Numbers(), now
+        sources = layer.sources((len(now.scale), 2, 2))
+        now = Scales(now.scale[sources], now.offset[sources])
         coefficient = self._values[f"{layer.name}.coefficient"].astype(np.float64)
         bias = self._values[f"{layer.name}.bias"] + 4 * now.offset * coefficient
         coefficient = coefficient * now.scale
@@ -293,6 +295,8 @@ def _requantised(numbers: Numbers, sums: Array) -> Array:
 
 
 def _pooled(layer: Any, numbers: Numbers | None, q: Array) -> Array:
+    if isinstance(layer, Subsample) and layer.table is not None:
+        q = q[:, layer.sources(q.shape[1:])]
     n, maps, height, width = q.shape
     blocks = q[:, :, : height // 2 * 2, : width // 2 * 2]
     blocks = blocks.reshape(n, maps, height // 2, 2, width // 2, 2)

@@ -280,26 +280,30 @@ POOL_END = {
 
 POOL_LAYER = {
     "float32": """\
-/* A 2x2 layer by itself, from column `first` on. */
-static void pool(int kind, const float *in, int maps, int height, int width, const float *coefficient,
-                 const float *bias, int activation, int first, float *out)
+/* A 2x2 layer by itself, from column `first` on. source: NULL, or of each map the one that it reads. */
+static void pool(int kind, const float *in, int maps, const uint16_t *source, int height, int width,
+                 const float *coefficient, const float *bias, int activation, int first, float *out)
 {
     int m, y;
-    for (m = 0; m < maps; m++, in += height * width)
+    for (m = 0; m < maps; m++) {
+        const float *map = in + (source ? source[m] : m) * height * width;
         for (y = 0; y < height / 2; y++, out += width / 2)
-            pool_row(kind, in + 2 * y * width, width, first, width / 2, coefficient ? coefficient[m] : 0.0f,
+            pool_row(kind, map + 2 * y * width, width, first, width / 2, coefficient ? coefficient[m] : 0.0f,
                      bias ? bias[m] : 0.0f, activation, out);
+    }
 }
 """,
     "int8": """\
-/* A 2x2 layer by itself, from column `first` on. */
-static void pool(int kind, const int8_t *in, int maps, int height, int width, const int32_t *coefficient,
-                 const int32_t *bias, const scaling *scale, int first, int8_t *out)
+/* A 2x2 layer by itself, from column `first` on. source: NULL, or of each map the one that it reads. */
+static void pool(int kind, const int8_t *in, int maps, const uint16_t *source, int height, int width,
+                 const int32_t *coefficient, const int32_t *bias, const scaling *scale, int first, int8_t *out)
 {
     int m, y;
-    for (m = 0; m < maps; m++, in += height * width)
+    for (m = 0; m < maps; m++) {
+        const int8_t *map = in + (source ? source[m] : m) * height * width;
         for (y = 0; y < height / 2; y++, out += width / 2)
-            pool_row(kind, in + 2 * y * width, width, first, width / 2, coefficient, bias, scale, m, out);
+            pool_row(kind, map + 2 * y * width, width, first, width / 2, coefficient, bias, scale, m, out);
+    }
 }
 """,
 }

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lenet_c.architecture import Architecture
-from lenet_c.layers import RBF, Conv, Dense, Layer, Shape
+from lenet_c.layers import RBF, Conv, Dense, Layer, Shape, Subsample
 
 MAX_TILE = 8  # sums of a convolution that are in registers together
 FEW_TILE = 4  # of a swept one, which has few new columns a position, and of whole numbers
@@ -90,7 +90,7 @@ def steps_of(architecture: Architecture) -> list[Step]:
                 shape = padded
             if output[1:] == (1, 1) and layer.table is None:
                 kind = "dense"  # each unit sees all that there is
-            elif layers and not layers[0].flat and not isinstance(layers[0], Conv):
+            elif layers and _takes_rows(layers[0]):
                 pool = layers.pop(0)
                 output = pool.output_shape(output)
                 columns //= 2
@@ -100,6 +100,12 @@ def steps_of(architecture: Architecture) -> list[Step]:
         steps.append(Step(kind, layer, pool, shape, output, columns))
         shape = output
     return steps
+
+
+def _takes_rows(layer: Layer) -> bool:
+    """Tell whether it is a 2x2 layer of as many maps as it reads."""
+    has_table = isinstance(layer, Subsample) and layer.table is not None
+    return not layer.flat and not isinstance(layer, Conv) and not has_table
 
 
 def tile_of(steps: list[Step], few: bool) -> int:

@@ -408,7 +408,12 @@ class _File:
         if step.kind == "pool":
             of = self._pool_of(step.layer, numbers)
             kind, how = POOLS[step.layer.kind], ", ".join(of)
-            return f"pool({kind}, {start}, {maps}, {height}, {width}, {how}, {first}, {into});"
+            source = "NULL"
+            if isinstance(step.layer, Subsample) and step.layer.table is not None:
+                sources = np.array(step.layer.sources(step.input), np.uint16)
+                source = self._table("uint16_t", f"{name}_source", sources)
+            shape = f"{step.output[0]}, {source}, {height}, {width}"
+            return f"pool({kind}, {start}, {shape}, {how}, {first}, {into});"
         if step.kind == "rbf":
             return self._rbf(step, start, into)
         if step.kind == "dense":

@@ -320,7 +320,10 @@ def _strip(found: Found, to_given: Map) -> Line:
     to_pixels, columns = _placed(found)
     if columns > WIDEST:
         raise ValueError(f"picture: writing {columns} times as wide as high is none")
-    raw = Image.fromarray((found.ink * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+    levels = found.ink * np.float32(255)
+    levels += np.float32(0.5)
+    size = found.ink.shape[::-1]
+    raw = Image.frombuffer("L", size, levels.astype(np.uint8), "raw", "L", 0, 1)
     coarser = max(1, int(found.height / BOX + 0.25))
     if coarser > 1:
         raw = raw.reduce(coarser)
@@ -330,7 +333,8 @@ def _strip(found: Found, to_given: Map) -> Line:
         tuple((to_pixels / coarser).ravel()),
         Image.Resampling.BILINEAR,
     )
-    strip = np.asarray(drawn)
-    strip = np.minimum(strip * np.float32(PEAK * 255 / max(1, strip.max())), 255).astype(np.uint8)
+    level = np.frombuffer(drawn.tobytes(), np.uint8).reshape(HEIGHT, columns)
+    shown = level * np.float32(PEAK * 255 / max(1, level.max()))
+    strip = np.minimum(shown, 255, out=shown).astype(np.uint8)
     strip[:, :MARGIN] = strip[:, -MARGIN:] = 0  # the soft edge of what stands at the ends
     return Line(strip, _after(to_given, to_pixels))

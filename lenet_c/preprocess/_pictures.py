@@ -7,7 +7,8 @@ import itertools
 import math
 import os
 import struct
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Characters:
     reasons: list[str | None]
 
 
-def character(image: Picture) -> npt.NDArray[np.uint8]:
+def character(image: Picture, *, line: tuple[float, float] | None = None) -> npt.NDArray[np.uint8]:
     """Find the one character that a picture shows, and bring it into MNIST's form.
 
     Rules, squares, frames, cell borders, underlines, creases, shadows, stains, what lies around
@@ -73,6 +74,13 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
         65535 or floating numbers of any range. Integers are taken to run to the next of 1, 255,
         1023, 4095 and 65535. What is transparent is white, or black if on white nothing is to be
         seen. Of colours the mixture that separates best is taken.
+    line : (top, baseline), optional
+        For a printed character that is cut from a line of text: the rows of the picture where the
+        line's capital letters begin and where they stand, counted from the upper edge of the first
+        row; both may lie outside the picture. Size and height on the line are then kept, so that c
+        and C, or a comma and a quote, differ: a capital letter goes from row 5 to row 21, and the
+        centre of mass is in the middle only from left to right. All ink is the character's, and a
+        picture without ink is a space, all 0.
 
     Returns
     -------
@@ -83,11 +91,19 @@ def character(image: Picture) -> npt.NDArray[np.uint8]:
     ------
     ValueError
         If the array is no picture, or it shows no character, or two of one size: what it shows.
+        With a line, if there is ink only beyond it, or the picture is larger than a character is.
     ImportError
         If SciPy or Pillow is not installed.
     """
     need_extra("character")
     given = given_array(image)
+    if line is not None:
+        from lenet_c.preprocess._printed import checked_line, on_line
+
+        line = checked_line("line", line)
+        white, black = range_of(given)
+        with np.errstate(all="ignore"):  # as below
+            return on_line(given, white, black, line)
     if (as_it_is := _mnist_like(given)) is not None:
         return as_it_is
     white, black = range_of(given)
@@ -114,13 +130,20 @@ def _character(given: npt.NDArray[Any], white: float, black: float) -> npt.NDArr
     return _in_form(ink)
 
 
-def characters(pictures: Iterable[Picture], *, num_threads: int | None = None) -> Characters:
+def characters(
+    pictures: Iterable[Picture],
+    *,
+    line: npt.ArrayLike | None = None,
+    num_threads: int | None = None,
+) -> Characters:
     """Find the character on each of many pictures, on several threads.
 
     Parameters
     ----------
     pictures : iterable
         What `character` takes: arrays, paths, bytes, in any mixture.
+    line : (top, baseline) or array (N, 2), optional
+        As of `character`: of all pictures, or of each its own.
     num_threads : int, optional
         By default as many as `get_num_threads` says.
 
@@ -141,10 +164,13 @@ def characters(pictures: Iterable[Picture], *, num_threads: int | None = None) -
     )
     if isinstance(pictures, (str, bytes, os.PathLike)):
         raise TypeError("pictures: got one picture, want several, as [picture]")
+    if line is not None:
+        pictures = list(pictures)
+        lines = _lines_of(line, len(pictures))
 
     def one(k: int, picture: Picture) -> npt.NDArray[np.uint8] | str:
         try:
-            return character(picture)
+            return character(picture, line=None if line is None else lines(k))
         except (ValueError, OSError) as error:
             return str(error).removeprefix("image: ")
         except TypeError as error:
@@ -160,6 +186,23 @@ def characters(pictures: Iterable[Picture], *, num_threads: int | None = None) -
         else:
             images[k] = result
     return Characters(images, np.array([why is not None for why in reasons], bool), reasons)
+
+
+def _lines_of(line: npt.ArrayLike, pictures: int) -> Callable[[int], tuple[float, float]]:
+    """Check the lines of so many pictures, and give what tells that of each."""
+    from lenet_c.preprocess._printed import checked_line
+
+    given = checks.numbers("line", line)
+    if given.shape == (2,):
+        one = checked_line("line", given)
+        return lambda k: one
+    if given.shape != (pictures, 2):
+        raise ValueError(
+            f"line: shape {given.shape}, want (top, baseline), or one for each of the {pictures} "
+            f"pictures, ({pictures}, 2)"
+        )
+    each = [checked_line(f"line[{k}]", row) for k, row in enumerate(given)]
+    return each.__getitem__
 
 
 def load_image(
@@ -317,6 +360,8 @@ def need_extra(name: str, *modules: str) -> None:
     import importlib
 
     for module in modules or ("PIL", "scipy.ndimage"):
+        if sys.modules.get(module) is not None:
+            continue  # as mostly; this takes a hundredth of the time of a field
         try:
             importlib.import_module(module)
         except ImportError as error:
@@ -458,7 +503,7 @@ def reduced(
         grey = resized(sample)
     if (white, black) != (255.0, 0.0):
         grey = (grey - np.float32(black)) * np.float32(255 / (white - black or 1))
-    return np.clip(grey, 0, 255)
+    return np.minimum(np.maximum(grey, 0), 255)
 
 
 def _opaque(channels: npt.NDArray[np.float32], white: float) -> npt.NDArray[np.float32]:

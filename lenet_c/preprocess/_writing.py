@@ -9,6 +9,7 @@ that turns with the writing: u along it, v down, in pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +24,7 @@ from lenet_c.preprocess._finding import (
     Straight,
     closed_inside,
     darkness,
+    extent,
     grown,
     noise,
     otsu,
@@ -149,36 +151,41 @@ def _find_dark(grey: Grey, spread: float, keep: str) -> Found:
     ink, threshold, mask, full = _evenly_inked(grey, spread)
     lines, slope = _printed(mask)
     mask, labels = _labelled(mask, lines)
-    points, order = _points(mask, labels, ink)
+    points, at, order = _points(mask, labels, ink)
     pieces, u, v, slope = _straightened(points, slope)
     height, middle, chosen = _band(pieces, points)
     if height < LEAST or not chosen.any():
         raise NotFound(ONLY_SPECKS if lines is None else ONLY_LINES)
     of_tall = (chosen & (pieces.bottom - pieces.top > LOW * height))[order]
     slant = _slant(u[of_tall], v[of_tall] - middle, height)
-    u += slant * (v - middle)
+    u = u + slant * (v - middle)
     pieces = pieces._replace(
         left=points.each(np.minimum, u) - 0.5, right=points.each(np.maximum, u) + 0.5
     )
     held = np.zeros(len(chosen), bool)
     if lines is not None:
         held[labels[grown(lines, 2) & mask] - 1] = True
-    stretched = _stretched(points, u, v, pieces.area)
-    chosen = _characters(pieces, chosen, held, stretched, height, middle, keep)
+    chosen = _characters(
+        pieces, chosen, held, lambda: _stretched(points, u, v, pieces.area), height, middle, keep
+    )
     kept = pieces.of(chosen)
     upright_at, (height, middle) = middle, _size(kept)
     if held[chosen].all() and height < 0.2 * min(grey.shape):
         raise NotFound(ONLY_LINES)
     if (kept.right - kept.left > 3 * (kept.bottom - kept.top)).all() and height < 0.3 * len(grey):
         raise NotFound("only a dash or a line, and no writing, is to be seen")
-    near = grown(np.concatenate([[False], chosen]).take(labels))
+    near = np.zeros(mask.shape, bool)
+    near.reshape(-1)[at[chosen[order]]] = True
+    near = grown(near)
     if lines is not None:
         near &= ~lines
     least = np.float32(FAINT * threshold)
-    shown = (ink - least) * np.float32(1 / (full - least)) * near
+    shown = ink - least
+    shown *= np.float32(1 / (full - least))
+    shown *= near
     moved = slant * (upright_at - middle)
     return Found(
-        np.minimum(np.maximum(shown, 0), 1),
+        np.minimum(np.maximum(shown, 0, out=shown), 1, out=shown),
         slope,
         slant,
         float(kept.left.min()) + moved,
@@ -212,15 +219,24 @@ def _labelled(mask: Mask, lines: Mask | None) -> tuple[Mask, npt.NDArray[np.int3
     """Return what neither is a line nor lies along an edge, and the labels of its pieces."""
     if lines is not None:
         mask = mask & ~lines
-    labels, n = ndimage.label(mask, ALL_AROUND)
+    labels, n = _pieces_of(mask)
     if not n:
         raise NotFound("no writing is to be seen" if lines is None else ONLY_LINES)
     if (strips := _along_edges(labels, n)) is not None:
         mask = mask & ~strips[labels]
-        labels, n = ndimage.label(mask, ALL_AROUND)
+        labels, n = _pieces_of(mask)
         if not n:
             raise NotFound("only a shadow or a strip along an edge, and no writing, is to be seen")
     return mask, labels
+
+
+def _pieces_of(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
+    """Return labels of connected pieces, and how many; only where some are is looked through."""
+    labels = np.zeros(mask.shape, np.int32)
+    if not mask.any():
+        return labels, 0
+    inked = extent(mask)
+    return labels, int(ndimage.label(mask[inked], ALL_AROUND, labels[inked]))
 
 
 def _along_edges(labels: npt.NDArray[np.int32], n: int) -> Mask | None:
@@ -240,17 +256,22 @@ def _along_edges(labels: npt.NDArray[np.int32], n: int) -> Mask | None:
     return strips
 
 
-def _points(mask: Mask, labels: Any, ink: Grey) -> tuple[Points, npt.NDArray[np.intp]]:
-    """Return the pixels of each piece, and the piece of each pixel."""
+def _points(
+    mask: Mask, labels: Any, ink: Grey
+) -> tuple[Points, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the pixels of each piece, their places in the picture, and the piece of each."""
     at = np.flatnonzero(mask)
     piece = labels.ravel()[at] - 1
     order = np.argsort(piece.astype(np.uint16), kind="stable")
     at, piece = at[order], piece[order]
     y = at // mask.shape[1]
     x = at - y * mask.shape[1]
-    first = np.concatenate([[0], np.flatnonzero(piece[1:] != piece[:-1]) + 1])
-    area = np.diff(np.concatenate([first, [len(at)]])).astype(np.float64)
-    return Points(x + 0.5, y + 0.5, ink.ravel()[at], first, area), piece
+    (last,) = (piece[1:] != piece[:-1]).nonzero()
+    ends = np.empty(len(last) + 2, np.intp)
+    ends[0], ends[-1] = 0, len(at)
+    np.add(last, 1, out=ends[1:-1])
+    first, area = ends[:-1], (ends[1:] - ends[:-1]).astype(np.float64)
+    return Points(x + 0.5, y + 0.5, ink.ravel()[at], first, area), at, piece
 
 
 def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
@@ -258,7 +279,7 @@ def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
     ink = over_paper(grey, paper)
     threshold = otsu(ink)
     mask = ink > MASK * threshold
-    dark = ink[mask]
+    dark = ink.ravel()[np.flatnonzero(mask)]
     if not dark.size:
         raise NotFound("no writing stands out")
     return ink, threshold, mask, FULL * ranked(dark, 0.99)
@@ -266,6 +287,8 @@ def _inked(grey: Grey, paper: Grey) -> tuple[Grey, float, Mask, float]:
 
 def turned(x: Any, y: Any, slope: float) -> tuple[Any, Any]:
     """Return how far places lie along a line of that slope, and how far below it."""
+    if not slope:
+        return x, y
     unit = math.hypot(1, slope)
     return (x + slope * y) / unit, (y - slope * x) / unit
 
@@ -277,10 +300,12 @@ def _paper(grey: Grey, window: int) -> Grey:
     pairs = np.maximum(grey[0:rows:2], grey[1:rows:2])
     small = np.maximum(pairs[:, 0:columns:2], pairs[:, 1:columns:2]).astype(np.uint8)
     small = closed_inside(small, max(3, window // 2))
-    paper = small.repeat(2, axis=0).repeat(2, axis=1).astype(np.float32)
-    if paper.shape != grey.shape:
-        paper = np.pad(paper, ((0, height - rows), (0, width - columns)), mode="edge")
-    return np.maximum(paper, grey)
+    paper = np.empty(grey.shape, np.float32)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        paper[row:rows:2, column:columns:2] = small
+    paper[rows:] = paper[rows - 1]  # of an odd number the last one
+    paper[:, columns:] = paper[:, columns - 1, None]
+    return np.maximum(paper, grey, out=paper)
 
 
 def _printed(mask: Mask) -> tuple[Mask | None, float]:
@@ -360,9 +385,9 @@ def _stretched(points: Points, u: Floats, v: Floats, area: Floats) -> Mask:
 
 def _median(values: Floats, weights: Floats) -> float:
     """Return the value with as much weight below it as above."""
-    order = np.argsort(values)
-    sums = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
+    order = values.argsort()
+    sums = weights[order].cumsum()
+    return float(values[order[sums.searchsorted(0.5 * sums[-1])]])
 
 
 def _straightened(points: Points, slope: float) -> tuple[Pieces, Floats, Floats, float]:
@@ -378,13 +403,13 @@ def _straightened(points: Points, slope: float) -> tuple[Pieces, Floats, Floats,
     if len(some) > 40:
         some = some[np.argsort(-p.area[some])[:40]]
     along = (p.left + p.right)[some] / 2
-    if len(some) < 3 or np.ptp(along) < 2 * height:
+    if len(some) < 3 or (length := float(along.max() - along.min())) < 2 * height:
         return p, u, v, slope
     across = (p.top + p.bottom)[some] / 2
     apart, down = (side[:, None] - side for side in (along, across))
     far = apart > height
     more = _median(down[far] / apart[far], apart[far])
-    if abs(more) * float(np.ptp(along)) < 0.5:
+    if abs(more) * length < 0.5:
         return p, u, v, slope
     slope = min(max(slope + more, -STEEPEST), STEEPEST)
     u, v = turned(points.x, points.y, slope)
@@ -398,17 +423,20 @@ def _slant(u: Floats, v: Floats, height: float) -> float:
     """
     if not len(u):
         return 0.0
-    span = float(np.ptp(u))
+    span = float(u.max() - u.min())
     step = max(1, len(u) // POINTS)
     u, v = u[::step], v[::step]
     room = float(np.abs(v).max()) * SLANTS[-1] + 2
-    at = u + SLANTS[:, None] * v
+    at = SLANTS[:, None] * v
+    at += u
     at += room - u.min()
     bins = int(at.max()) + 2
-    flat = at.astype(np.intp) + np.arange(len(SLANTS))[:, None] * bins
+    flat = at.astype(np.int32)
+    flat += (np.arange(len(SLANTS), dtype=np.int32) * bins)[:, None]
     counts = np.bincount(flat.ravel(), minlength=bins * len(SLANTS)).reshape(-1, bins)
-    sharp = (counts * counts).sum(axis=1).astype(np.float64)
-    weights = np.maximum(sharp - np.partition(sharp, len(sharp) // 2)[len(sharp) // 2], 0) ** 2
+    counts *= counts
+    sharp = counts.sum(axis=1).astype(np.float64)
+    weights = np.maximum(sharp - np.sort(sharp)[len(sharp) // 2], 0) ** 2
     if not weights.any():
         return 0.0
     return float(weights @ SLANTS / weights.sum()) * span / (span + height)
@@ -461,7 +489,7 @@ def _characters(
     p: Pieces,
     chosen: Mask,
     held: Mask,
-    stretched: Mask,
+    stretched: Callable[[], Mask],
     height: float,
     middle: float,
     keep: str,
@@ -469,9 +497,12 @@ def _characters(
     """Return which pieces are characters, or parts of them, or marks to keep."""
     tall, wide = p.bottom - p.top, p.right - p.left
     round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 4 * tall)
-    round_ &= (p.area < 0.7 * tall * wide) & ~stretched
+    round_ &= p.area < 0.7 * tall * wide
     low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide) & (tall < 0.7 * height)
-    main = chosen & ((tall > LOW * height) | round_) & ~low
+    large = tall > LOW * height
+    if (round_ & chosen & ~large).any():  # seldom, and it takes its time
+        round_ &= ~stretched()
+    main = chosen & (large | round_) & ~low
     if not main.any():
         main = chosen
     out = main.copy()

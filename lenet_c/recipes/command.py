@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lenet_c import distort
-from lenet_c.networks import LENET5_28, LENET5_1998, LENET5_MODERN, LENET_3X3
+from lenet_c.networks import (
+    LENET1,
+    LENET4,
+    LENET5_28,
+    LENET5_1998,
+    LENET5_MAX,
+    LENET5_MODERN,
+    LENET_3X3,
+    LENET_CAFFE,
+    LENET_CIFAR,
+    LENET_D2L,
+)
 from lenet_c.optimizers import SDLM, SGD, Adam
 from lenet_c.recipes.recipe import Recipe
 
@@ -40,10 +51,24 @@ _1998 = Recipe(
 _28 = dataclasses.replace(_MODERN, architecture=LENET5_28)
 _3X3 = dataclasses.replace(_MODERN, architecture=LENET_3X3)
 
+_FAMILY = tuple(
+    dataclasses.replace(_MODERN, architecture=architecture)
+    for architecture in (LENET1, LENET4, LENET_CAFFE, LENET_D2L, LENET5_MAX)
+)
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.architecture.name: recipe for recipe in (_1998, _MODERN, _28, _3X3)}
+    {recipe.architecture.name: recipe for recipe in (_1998, _MODERN, _28, _3X3, *_FAMILY)}
 )
 """The default settings of `lenet-c train`."""
+
+CIFAR = Recipe(
+    LENET_CIFAR,
+    loss="cross_entropy",
+    optimizers={"sgd": SGD(1e-3, schedule="constant", momentum=0.9)},
+    batch_size=4,
+    epochs=2,
+)
+"""PyTorch's tutorial's own settings for `LENET_CIFAR`; the command line does not read colours."""
 
 _AFFINE = (
     dataclasses.replace(
@@ -66,6 +91,7 @@ _AFFINE = (
     ),
     _28,
     _3X3,
+    *_FAMILY,
 )
 
 DISTORTED: Mapping[str, Recipe] = MappingProxyType(

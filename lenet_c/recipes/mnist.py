@@ -20,7 +20,7 @@ from lenet_c.classes import DIGITS
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, LENET5_MODERN
 from lenet_c.optimizers import Adam
-from lenet_c.recipes.recipe import Recipe
+from lenet_c.recipes.recipe import Recipe, round_weights
 
 __all__ = ["RECIPES", "main", "train"]
 
@@ -50,6 +50,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 """By the name that `LeNet5.pretrained` takes."""
 
 _HELD_OUT = 6  # of the training images the last sixth, which calibrates
+
+
+def parted(data: datasets.Arrays) -> tuple[datasets.Arrays, datasets.Arrays]:
+    """Part images and labels: what networks learn from that are calibrated, and what with."""
+    images, labels = data
+    split = len(images) - len(images) // _HELD_OUT
+    return (images[:split], labels[:split]), (images[split:], labels[split:])
 
 
 def train(
@@ -103,16 +110,15 @@ def calibrate(
     recipe, data, seed, epochs, num_threads
         As of `train`.
     """
-    images, labels = data
-    split = len(images) - len(images) // _HELD_OUT
+    learnt, others = parted(data)
     other = train(
         recipe,
-        (images[:split], labels[:split]),
+        learnt,
         seed=seed,
         epochs=epochs,
         num_threads=num_threads,
     )
-    other.calibrate(images[split:], labels[split:], num_threads=num_threads)
+    other.calibrate(*others, num_threads=num_threads)
     network.temperature = other.temperature
     network.rejection = other.rejection
     network.subspaces = other.subspaces
@@ -154,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             epochs=arguments.epochs,
             num_threads=arguments.threads,
         )
+        round_weights(network)
         network.class_names = DIGITS
         result = network.evaluate(*test, num_threads=arguments.threads)
         network.notes = {

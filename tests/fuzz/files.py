@@ -54,7 +54,11 @@ TINY = [
     ),
     Architecture(
         "colours",
-        (Conv("C1", 2, 3, ((0, 2), (1,))), Subsample("S2"), Dense("OUT", 3, activation="identity")),
+        (
+            Conv("C1", 2, 3, ((0, 2), (1,))),
+            Subsample("S2", table=((1,), (0,), (1,))),
+            Dense("OUT", 3, activation="identity"),
+        ),
         input_shape=(3, 8, 9),
         background=(-0.5, 0.0, -1.0),
     ),

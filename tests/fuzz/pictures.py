@@ -98,13 +98,16 @@ class Pictures:
 
     @staticmethod
     def character(case: Case, given: Any) -> None:
-        """Bring it into MNIST's form."""
-        found = case.call(preprocess.character, given, names=["image"])
+        """Bring it into MNIST's form, or in its place on a line."""
+        line = None
+        if case.random.random() < 0.3:
+            line = case.random.uniform(-20, 40), case.random.uniform(0, 60)
+        found = case.call(preprocess.character, given, names=["image", "line"], line=line)
         if isinstance(found, BaseException):
             return
         expect(type(found) is np.ndarray, f"a {type(found).__name__}")
         expect(found.dtype == np.uint8 and found.shape == (28, 28), f"{found.dtype} {found.shape}")
-        expect(found.any(), "no ink")
+        expect(line is not None or found.any(), "no ink")
 
     def array(self, random: Random) -> Any:
         """Give something that may be a picture."""
