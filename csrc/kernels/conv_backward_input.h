@@ -133,6 +133,11 @@ INLINE void scatter_tile(const int TAPS, const int COLUMNS, const int ONE, const
     }
 }
 
+INLINE int feeds_one(const lenet_conv_shape *s, int map)
+{
+    return s->target_begin[map + 1] - s->target_begin[map] == 1;
+}
+
 OUTLINE void scatter_tile_of_several(int taps, int columns, const scatter_terms *c, const float *weights,
                                      const float *delta, int place, float *sums, float *in)
 {
@@ -152,7 +157,7 @@ OUTLINE void scatter_tile_of_one(int taps, int columns, const scatter_terms *c, 
 static void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
                             const float *delta, int place, float *sums, float *in)
 {
-    if (c->s->target_begin[c->map + 1] - c->s->target_begin[c->map] == 1)
+    if (feeds_one(c->s, c->map))
         scatter_tile_of_one(taps, columns, c, weights, delta, place, sums, in);
     else
         scatter_tile_of_several(taps, columns, c, weights, delta, place, sums, in);
@@ -210,11 +215,10 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
     const int taps = lenet_cut(s->kernel, SCATTER_TAPS).size;
     const int cached = s->out_width <= SCATTER_COLUMNS
                        || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
-    const int most = !cached || !SCATTER_GOES_DOWN(taps, s->out_maps == 1) ? 1
-                     : s->kernel > SCATTER_TAPS                            ? SCATTER_PARTS_ROWS
-                                                                           : SCATTER_ROWS;
+    const int rows = s->kernel > SCATTER_TAPS ? SCATTER_PARTS_ROWS : SCATTER_ROWS;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
+            const int most = cached && SCATTER_GOES_DOWN(taps, feeds_one(s, map)) ? rows : 1;
             for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
                 const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
                 float *to = in + ((ptrdiff_t)map * s->in_height + c.row) * in_row;
