@@ -563,7 +563,7 @@ class LeNetClassifier(
         x = self._read(X)
         return self._form.images(x)
 
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Give the evidence for each class: logits, or penalties negated.
 
         Parameters
@@ -572,10 +572,11 @@ class LeNetClassifier(
 
         Returns
         -------
-        float32 array (N, classes), or (N,) of two classes
+        float64 array (N, classes), or (N,) of two classes
             Of two it is that for the second less that for the first.
         """
-        evidence = self._evidence(X)
+        # the difference of two float32 is not always one
+        evidence = self._evidence(X).astype(np.float64)
         if len(self.classes_) == 2:
             return evidence[:, 1] - evidence[:, 0]
         return evidence
@@ -592,9 +593,9 @@ class LeNetClassifier(
         float64 array (N, classes)
             Rows add up to 1.
         """
-        evidence = self._evidence(X).astype(np.float64) / self.network_.temperature
+        evidence = self._evidence(X).astype(np.float64)
         evidence -= evidence.max(axis=1, keepdims=True)
-        shares = np.exp(evidence)
+        shares = np.exp(evidence / self.network_.temperature)
         shares /= shares.sum(axis=1, keepdims=True)
         return shares
 

@@ -104,6 +104,21 @@ def test_it_reads(model: LeNetClassifier, digits: tuple[np.ndarray, np.ndarray])
     assert model.network_.class_names == tuple("0123456789")
 
 
+def test_evidence_of_two_classes_is_as_fine_as_their_probabilities(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    few = digits[1] < 2
+    X, y = digits[0][few], digits[1][few]
+    model = LeNetClassifier(epochs=3, random_state=0).fit(X, y)
+    evidence, shares = model.decision_function(X), model.predict_proba(X)
+    assert evidence.dtype == np.float64
+    log_odds = np.log(shares[:, 1]) - np.log(shares[:, 0])
+    near = abs(log_odds) < 30
+    assert near.sum() > 20
+    wanted = log_odds[near] * model.network_.temperature
+    np.testing.assert_allclose(evidence[near], wanted, rtol=1e-11)
+
+
 @pytest.mark.parametrize("network", ["lenet5-modern", "lenet5-1998", "lenet5-28"])
 def test_what_a_row_is_read_as_does_not_depend_on_the_others(
     network: str, digits: tuple[np.ndarray, np.ndarray]
