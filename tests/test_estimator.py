@@ -109,7 +109,7 @@ def test_evidence_of_two_classes_is_as_fine_as_their_probabilities(
 ) -> None:
     few = digits[1] < 2
     X, y = digits[0][few], digits[1][few]
-    model = LeNetClassifier(epochs=3, random_state=0).fit(X, y)
+    model = LeNetClassifier(epochs=3, white=16, random_state=0).fit(X, y)
     evidence, shares = model.decision_function(X), model.predict_proba(X)
     assert evidence.dtype == np.float64
     log_odds = np.log(shares[:, 1]) - np.log(shares[:, 0])
