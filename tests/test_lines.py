@@ -13,6 +13,7 @@ import sys
 import threading
 
 import numpy as np
+import pasted
 import pytest
 
 import lenet_c
@@ -267,6 +268,7 @@ def test_a_string_that_the_first_view_does_not_show(quick_reader, monkeypatch):
     np.testing.assert_array_equal(reading.boxes, boxes_of(strip, places, 32, np.eye(2, 3)))
 
 
+@pytest.mark.skipif(not pasted.mnist_is_there(), reason="of pictures as MNIST has them")
 def test_characters_are_cut_from_fields(quick_reader):
     (x, y), _ = datasets.mnist()
     stream = datasets.strings(x[:500], y[:500], preset="mnist", gap=(3, 6), length=4, seed=3)
