@@ -17,7 +17,8 @@
 
 enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1,
        SCATTER_ROWS = 8,
-       SCATTER_PARTS_ROWS = 4, SCATTER_PARTS_ROW = (SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES };
+       SCATTER_PARTS_ROWS = 1,  /* more would take more of the stack than a function may */
+       SCATTER_PARTS_ROW = (SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES };
 
 /* The most that the sums of so many taps leave room for */
 #define SCATTER_COLUMNS_OF(TAPS) \
