@@ -194,7 +194,7 @@ class Updates:
 
         Parameters
         ----------
-        gradient : array (n_parameters,)
+        gradient : float32 array (N,), a value a parameter
             Of the mean loss, in the order of `LeNet5.parameters`, as `LeNet5.loss_and_gradient`
             gives it.
         n_images : int
