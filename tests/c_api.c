@@ -489,6 +489,9 @@ static int check_targets(const lenet_plan *plan, const float *parameters, const 
         CHECK(lenet_gradient(plan, parameters, images, labels, IMAGES, &loss, slopes, &same, run)
               == LENET_BAD_ARGUMENT);
     }
+    targets[IMAGES * CLASSES - 1] = -0.1;
+    targets[IMAGES * CLASSES - 2] = 2.0 / CLASSES + 0.1;  /* they add up to 1 */
+    CHECK(lenet_score(plan, outputs, labels, IMAGES, &loss, &same) == LENET_BAD_ARGUMENT);
     free(slopes);
     return 0;
 }

@@ -162,10 +162,10 @@ static lenet_status read_subsample(lenet_json about, description *d, lenet_layer
         lenet_json row = table, key = {0};
         for (int first = 1; lenet_json_next(first, &row, &key); first = 0)
             if (++layer->maps > LENET_MAX_MAPS) return LENET_BAD_FILE;
-        if ((size_t)layer->maps > d->most) return LENET_BAD_FILE;
+        if (layer->maps < 1 || (size_t)layer->maps > d->most) return LENET_BAD_FILE;
         const lenet_status status = read_table(table, d, layer, &connections);
         if (status != LENET_OK) return status;
-        if (connections != (size_t)layer->maps || layer->maps < 1) return LENET_BAD_FILE;
+        if (connections != (size_t)layer->maps) return LENET_BAD_FILE;
         d->maps = layer->maps;
     } else if (table.at && !lenet_json_is_null(table)) {
         return LENET_BAD_FILE;

@@ -13,12 +13,11 @@
  * on the border. A tile is some columns of deltas times some taps, with their sums in registers. Of a
  * kernel of up to SCATTER_TAPS it hands the K-1 sums that the next tile adds to over to it. A wider one
  * has several tiles for its taps: the sums of some columns wait in memory, with a margin for what
- * belongs to their neighbours and is done again there. */
+ * belongs to their neighbours and is done again there. It goes row by row: the sums of several rows
+ * would take more of the stack than a function may. */
 
 enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1,
-       SCATTER_ROWS = 8,
-       SCATTER_PARTS_ROWS = 1,  /* more would take more of the stack than a function may */
-       SCATTER_PARTS_ROW = (SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES };
+       SCATTER_ROWS = 8 };
 
 /* The most that the sums of so many taps leave room for */
 #define SCATTER_COLUMNS_OF(TAPS) \
@@ -98,7 +97,7 @@ INLINE void scatter_maps(const int TAPS, const int COLUMNS, const int ONE, const
 /* Whether a tile is of some rows. Not with five taps and few registers: gcc then moves sums to memory. */
 #define SCATTER_GOES_DOWN(TAPS, ONE) (HOLD_WEIGHTS || (TAPS) < SCATTER_TAPS || (ONE))
 
-/* From the first of its deltas and taps on. sums: of each row all that it adds to if in parts, else those
+/* From the first of its deltas and taps on. sums: all that it adds to if in parts, else of each row those
  * that the tile before has begun. */
 INLINE void scatter_tile(const int TAPS, const int COLUMNS, const int ONE, const scatter_terms *c,
                          const float *weights, const float *delta, int place, float *sums, float *in)
@@ -120,10 +119,7 @@ INLINE void scatter_tile(const int TAPS, const int COLUMNS, const int ONE, const
         if (place & SCATTER_IN_PARTS) {
             UNROLL
             for (int k = 0; k < COLUMNS + TAPS - 1; k++) vf_store(sums + k * LANES, sum[k]);
-            sums += SCATTER_PARTS_ROW;
-            continue;
-        }
-        if (place & SCATTER_LAST) {
+        } else if (place & SCATTER_LAST) {
             store_delta(c->in_activation, sum, COLUMNS + TAPS - 1, in);
         } else {
             store_delta(c->in_activation, sum, COLUMNS, in);
@@ -176,20 +172,20 @@ static void scatter_rows(const scatter_terms *c, const float *weights, const flo
     }
 }
 
-static void scatter_rows_in_parts(const scatter_terms *c, const float *weights, const float *delta,
-                                  float *in)
+/* One row. */
+static void scatter_row_in_parts(const scatter_terms *c, const float *weights, const float *delta,
+                                 float *in)
 {
-    _Alignas(64) float sums[SCATTER_PARTS_ROWS * SCATTER_PARTS_ROW];
+    _Alignas(64) float sums[(SCATTER_WINDOW + 2 * SCATTER_MARGIN) * LANES];
     const lenet_conv_shape *s = c->s;
     for (lenet_pieces w = lenet_cut(s->in_width, SCATTER_WINDOW); w.size; w = lenet_next(w)) {
-        const int used = (w.size + 2 * SCATTER_MARGIN) * LANES;
-        for (int y = 0; y < c->n_rows; y++)
-            memset(sums + y * SCATTER_PARTS_ROW, 0, (size_t)used * sizeof *sums);
+        float *to = in + w.start * LANES;
+        memset(sums, 0, (size_t)((w.size + 2 * SCATTER_MARGIN) * LANES) * sizeof *sums);
         for (lenet_pieces j = lenet_cut(s->kernel, SCATTER_TAPS); j.size; j = lenet_next(j)) {
             /* what delta x and these taps give begins at sum x + at */
             const int at = SCATTER_MARGIN + j.start - w.start, from = w.start - (j.start + j.size - 1);
-            const int begin = from > 0 ? from : 0, to = w.start + w.size - j.start;
-            const int end = to < s->out_width ? to : s->out_width;
+            const int begin = from > 0 ? from : 0, past = w.start + w.size - j.start;
+            const int end = past < s->out_width ? past : s->out_width;
             if (begin >= end) continue;
             lenet_pieces x = lenet_cut(end - begin, SCATTER_COLUMNS_OF(j.size));
             for (; x.size; x = lenet_next(x))
@@ -197,11 +193,7 @@ static void scatter_rows_in_parts(const scatter_terms *c, const float *weights, 
                                 delta + (begin + x.start) * LANES, SCATTER_IN_PARTS,
                                 sums + (begin + x.start + at) * LANES, NULL);
         }
-        for (int y = 0; y < c->n_rows; y++) {
-            const float *row = sums + y * SCATTER_PARTS_ROW + SCATTER_MARGIN * LANES;
-            float *to = in + ((ptrdiff_t)y * s->in_width + w.start) * LANES;
-            squash_backward(c->in_activation, to, row, w.size * LANES, to);
-        }
+        squash_backward(c->in_activation, to, sums + SCATTER_MARGIN * LANES, w.size * LANES, to);
     }
 }
 
@@ -213,18 +205,18 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
     const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
     const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
-    const int taps = lenet_cut(s->kernel, SCATTER_TAPS).size;
+    const int in_parts = s->kernel > SCATTER_TAPS;
     const int cached = s->out_width <= SCATTER_COLUMNS
                        || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
-    const int rows = s->kernel > SCATTER_TAPS ? SCATTER_PARTS_ROWS : SCATTER_ROWS;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            const int most = cached && SCATTER_GOES_DOWN(taps, feeds_one(s, map)) ? rows : 1;
+            const int goes_down = !in_parts && cached && SCATTER_GOES_DOWN(s->kernel, feeds_one(s, map));
+            const int most = goes_down ? SCATTER_ROWS : 1;
             for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
                 const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
                 float *to = in + ((ptrdiff_t)map * s->in_height + c.row) * in_row;
-                if (s->kernel > SCATTER_TAPS)
-                    scatter_rows_in_parts(&c, weights, delta, to);
+                if (in_parts)
+                    scatter_row_in_parts(&c, weights, delta, to);
                 else
                     scatter_rows(&c, weights, delta, to);
             }
