@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -21,7 +20,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.common import ROOT, Data, Images, add_output, hold_out, markdown, mnist, need, parser
+from bench.common import (
+    ROOT,
+    Data,
+    Images,
+    add_output,
+    by_recipe,
+    hold_out,
+    markdown,
+    mnist,
+    need,
+    parser,
+)
 from lenet_c import (
     LENET1,
     LENET4,
@@ -42,7 +52,6 @@ from lenet_c.recipes import RECIPES, Recipe
 
 OUTPUT = ROOT / "docs" / "family.md"
 FASHION = "fashion-mnist"
-FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 SEEDS = 5
 NEIGHBOURS = 3  # whose classes are counted
 LOCAL = 100  # nearest patterns that a last layer is fitted to for each image,
@@ -206,13 +215,11 @@ ROWS: dict[str, Row] = {
 
 
 def fashion() -> Data:
-    """Give Fashion-MNIST from LENET_C_DATA, or end with a line that says why not."""
-    folder = Path(os.environ.get("LENET_C_DATA", ""), FASHION)
+    """Give Fashion-MNIST, or end with a line that says why not."""
     try:
-        arrays = [datasets.read_idx(folder / f"{name}-ubyte.gz") for name in FILES]
+        return datasets.fashion_mnist()
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}; want LENET_C_DATA, with a folder {FASHION}") from None
-    return (arrays[0], arrays[1]), (arrays[2], arrays[3])
+        raise SystemExit(f"error: {error}") from None
 
 
 def trained(row: Row, train: Images, seed: int, threads: int | None) -> LeNet5:
@@ -220,11 +227,7 @@ def trained(row: Row, train: Images, seed: int, threads: int | None) -> LeNet5:
     images, labels = train
     if row.mirrored:
         images, labels = np.concatenate([images, images[:, :, ::-1]]), np.tile(labels, 2)
-    network = LeNet5(row.recipe.architecture, seed=seed)
-    row.recipe.trainer(network, seed=seed, num_threads=threads).fit(
-        images, labels, row.recipe.epochs
-    )
-    return network
+    return by_recipe(row.recipe, (images, labels), seed=seed, threads=threads)
 
 
 def error_rate(row: Row, network: LeNet5, train: Images, test: Images) -> float:

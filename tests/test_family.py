@@ -1,8 +1,8 @@
 """bench.family: what it trains, how it reads, and its tables."""
 
-import gzip
 import json
 
+import data_files
 import numpy as np
 import pytest
 
@@ -106,14 +106,12 @@ def test_mirror_images_are_learnt_from_too(few, monkeypatch):
 
 def test_fashion_is_read_or_a_line_says_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("LENET_C_DATA", str(tmp_path))
-    with pytest.raises(SystemExit, match="want LENET_C_DATA, with a folder fashion-mnist"):
+    with pytest.raises(SystemExit, match=r"^error: Fashion-MNIST is not in LENET_C_DATA=.*want in"):
         family.fashion()
-    folder = tmp_path / "fashion-mnist"
-    folder.mkdir()
-    for name in family.FILES:
-        shape = (2, 28, 28) if "images" in name else (2,)
-        head = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
-        content = gzip.compress(head + bytes(int(np.prod(shape))))
-        (folder / f"{name}-ubyte.gz").write_bytes(content)
+    data_files.put(
+        tmp_path / "fashion-mnist",
+        [np.zeros(shape, np.uint8) for shape in ((2, 28, 28), (2,), (3, 28, 28), (3,))],
+        packed=True,
+    )
     (images, labels), test = family.fashion()
-    assert (images.shape, labels.shape, test[0].shape) == ((2, 28, 28), (2,), (2, 28, 28))
+    assert (images.shape, labels.shape, test[0].shape) == ((2, 28, 28), (2,), (3, 28, 28))
