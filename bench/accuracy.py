@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import elsewhere, tutorials
-from bench.common import ROOT, Data, Images, by_recipe, mnist, need, parser
+from bench.common import ROOT, Data, Images, by_recipe, mnist, need, parser, put_tables
 from lenet_c import LeNet5, _core
 from lenet_c.recipes import DISTORTED, RECIPES
 
@@ -206,19 +206,6 @@ def elsewhere_table(data: Data, threads: int | None, cheques: Path | None = None
 # ---- the command ----
 
 
-def write(tables: dict[str, str]) -> None:
-    """Put tables into the document, each between its two comments."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name, content in tables.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, found, rest = text.partition(begin)
-        _, also, after = rest.partition(end)
-        if not (found and also):
-            raise ValueError(f"{DOCUMENT}: no place for the table {name!r}")
-        text = before + begin + content + end + after
-    DOCUMENT.write_text(text, encoding="utf-8")
-
-
 def main(argv: list[str] | None = None) -> None:
     command = parser("accuracy", __doc__)
     option = command.add_argument
@@ -260,7 +247,7 @@ def main(argv: list[str] | None = None) -> None:
         tables["elsewhere"] = elsewhere_table(data, arguments.threads, arguments.cheques)
     print("\n".join(tables.values()))
     if arguments.write:
-        write(tables)
+        put_tables(DOCUMENT, tables)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,17 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.common import ROOT, Data, by_recipe, markdown, mnist, parser
-from lenet_c import LENET4, LENET5_1998, Adam, Ensemble, LeNet5, committee, ensemble_file
+from bench.common import ROOT, Data, by_recipe, markdown, mnist, parser, put_tables
+from lenet_c import (
+    LENET4,
+    LENET5_1998,
+    Adam,
+    Ensemble,
+    LeNet5,
+    committee,
+    ensemble_file,
+    serialization,
+)
 from lenet_c.recipes import DISTORTED
 
 DOCUMENT = ROOT / "docs" / "committee.md"
@@ -51,7 +60,7 @@ def shipped(data: Data, threads: int | None) -> str:
 def size(networks: int) -> str:
     """Give how much the first so many take in the wheel, besides what `mnist` has anyway."""
     file = ensemble_file.pretrained_files()["committee"]
-    _, arrays = ensemble_file.serialization.read(Path(str(file)))
+    _, arrays = serialization.read(Path(str(file)))
     taken = sum(
         len(zlib.compress(array.tobytes(), 9))
         for name, array in arrays.items()
@@ -119,19 +128,6 @@ PARTS: dict[str, Callable[[Data, int | None], str]] = {
 }
 
 
-def write(tables: dict[str, str]) -> None:
-    """Put tables into the document, each between its two comments."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name, content in tables.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, found, rest = text.partition(begin)
-        _, also, after = rest.partition(end)
-        if not (found and also):
-            raise ValueError(f"{DOCUMENT}: no place for the table {name!r}")
-        text = f"{before}{begin}{content}\n{end}{after}"
-    DOCUMENT.write_text(text, encoding="utf-8")
-
-
 def main(argv: list[str] | None = None) -> None:
     command = parser("committee", __doc__)
     option = command.add_argument
@@ -144,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
         found = PARTS[name](data, arguments.threads)
         print(found, flush=True)
         if arguments.write:
-            write({name: found})
+            put_tables(DOCUMENT, {name: found})
 
 
 if __name__ == "__main__":

@@ -128,3 +128,16 @@ def by_recipe(
     trainer = recipe.trainer(network, seed=seed, num_threads=threads)
     trainer.fit(*train, epochs or recipe.epochs)
     return network
+
+
+def put_tables(page: Path, tables: dict[str, str]) -> None:
+    """Put tables into a page, each between its two comments; raise where there are none."""
+    text = page.read_text(encoding="utf-8")
+    for name, content in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        _, also, after = rest.partition(end)
+        if not (found and also):
+            raise ValueError(f"{page}: no place for the table {name!r}")
+        text = before + begin + content.rstrip("\n") + "\n" + end + after
+    page.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.common import ROOT, load, markdown, need, parser
+from bench.common import ROOT, load, markdown, need, parser, put_tables
 from lenet_c import LeNet5, codes, preprocess
 from lenet_c.recipes import printed as recipe
 
@@ -191,13 +191,7 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from None
     print("\n".join(found.values()))
     if arguments.write:
-        page = arguments.output / DOCUMENT.name
-        text = page.read_text(encoding="utf-8")
-        for name, content in found.items():
-            begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-            before, rest = text.split(begin)
-            text = before + begin + content + end + rest.split(end)[1]
-        page.write_text(text, encoding="utf-8")
+        put_tables(arguments.output / DOCUMENT.name, found)
         sheet(tested).save(arguments.output / SHEET.name, optimize=True)
 
 

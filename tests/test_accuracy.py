@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench import accuracy, elsewhere, tutorials
+from bench.common import put_tables
 from lenet_c import datasets, recipes
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
@@ -93,15 +94,14 @@ def test_each_row_trains_as_it_says(monkeypatch):
             assert of[row] == (wanted, "train", ("test", "labels"), 7, 2)
 
 
-def test_tables_go_between_their_comments(monkeypatch, tmp_path):
+def test_tables_go_between_their_comments(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- one -->\nold\n<!-- end of one -->\nbelow\n")
-    monkeypatch.setattr(accuracy, "DOCUMENT", page)
     for _ in range(2):
-        accuracy.write({"one": "| new |\n"})
+        put_tables(page, {"one": "| new |\n"})
         assert page.read_text() == "above\n<!-- one -->\n| new |\n<!-- end of one -->\nbelow\n"
     with pytest.raises(ValueError, match="no place for the table 'two'"):
-        accuracy.write({"two": ""})
+        put_tables(page, {"two": ""})
 
 
 def test_the_page_has_a_line_for_every_row():
