@@ -322,6 +322,10 @@ def test_the_command_boosts_and_distils(tmp_path: Path, capsys: Any) -> None:
         (("--committee", "2", "--boost"), "not allowed with argument"),
         (("--committee", "2", "--freeze", "C1"), "--freeze is for training one network, not for"),
         (("--boost", "--resume", "x.npz"), "--resume is for training one network, not for --boost"),
+        (
+            ("--boost", "--animate", "x.gif"),
+            "--animate is for training one network, not for --boost",
+        ),
         (("--boost", "--no-distort"), "--no-distort: --boost needs distortions"),
         (("--distil", "nothing.npz"), "nothing.npz"),
     ],

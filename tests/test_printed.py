@@ -280,6 +280,8 @@ def test_the_command_trains_the_same_bytes_for_any_number_of_threads(tmp_path, c
         (["--fonts", "."], "--fonts is for --printed"),
         (["--printed", "--fonts", "{empty}"], "files are missing"),
         (["--printed", "--codes", "abc"], "--codes is not for --printed"),
+        (["--printed", "--animate", "x.gif"], "--animate is not for --printed"),
+        (["--printed", "--boost"], "--boost is not for --printed"),
         (["--printed", "--strings"], "--printed and --strings"),
         (["--printed", "--output", "printed"], "the name of a network that comes with"),
     ],

@@ -225,6 +225,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     together.add_argument(
         "--boost",
         action="store_true",
+        default=None,
         help="train three whose outputs are added: the second on what the first gets wrong, the "
         "third on what these two disagree on; implies --distort",
     )

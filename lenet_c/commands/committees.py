@@ -17,19 +17,20 @@ from lenet_c.ensemble import Ensemble
 from lenet_c.model import LeNet5
 from lenet_c.recipes import Recipe
 
-NOT_TOGETHER = ("start", "freeze", "resume", "plot")
+OPTIONS = ("committee", "boost", "distil")
+NOT_TOGETHER = ("start", "freeze", "resume", "plot", "animate")
 
 
 def is_asked(arguments: argparse.Namespace) -> bool:
     """Tell whether the arguments ask for one of the three."""
-    return bool(arguments.committee or arguments.boost or arguments.distil is not None)
+    return any(getattr(arguments, name) is not None for name in OPTIONS)
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Raise ValueError for other options that the three do not have."""
     if not is_asked(arguments):
         return
-    asked = "committee" if arguments.committee else "boost" if arguments.boost else "distil"
+    asked = next(name for name in OPTIONS if getattr(arguments, name) is not None)
     for name in NOT_TOGETHER:
         if getattr(arguments, name) is not None:
             option = "from" if name == "start" else name

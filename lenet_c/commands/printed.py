@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from lenet_c.commands import committees
 from lenet_c.commands.files import check_model_name, check_output
 from lenet_c.commands.strings import refuse
 from lenet_c.cpu import cpu_info, get_num_threads
@@ -13,7 +14,8 @@ from lenet_c.recipes import printed as recipe
 OTHERS = (
     *("architecture", "hold_out", "codes", "resume", "activation", "loss", "j", "temperature"),
     *("optimizer", "momentum", "weight_decay", "schedule", "plot", "start", "validation", "freeze"),
-    *("batch_size", "rate", "distort", "steps", "dataset", "data"),
+    *("batch_size", "rate", "distort", "steps", "dataset", "data", "animate"),
+    *committees.OPTIONS,
 )
 
 

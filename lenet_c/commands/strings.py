@@ -13,6 +13,7 @@ import numpy as np
 
 from lenet_c import checks, datasets
 from lenet_c.classes import DIGITS, shortened
+from lenet_c.commands import committees
 from lenet_c.commands.data import digit_dataset, is_pictures, told_refused
 from lenet_c.commands.errors import fail, one_line
 from lenet_c.commands.files import check_model_name, check_output, network_of
@@ -31,6 +32,7 @@ STEPS = 2000
 NOT_FOR_STRINGS = (
     *("architecture", "hold_out", "codes", "resume", "activation", "loss", "j", "temperature"),
     *("optimizer", "momentum", "weight_decay", "schedule", "plot", "animate"),
+    *committees.OPTIONS,
 )
 ONLY_FOR_FIELDS = ("start", "validation", "freeze", "epochs", "batch_size", "rate", "distort")
 
