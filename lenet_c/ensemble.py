@@ -73,7 +73,7 @@ class Ensemble(Calibrated, Answers):
         self._open(_packed(networks))
 
     def _open(self, networks: tuple[CompiledLeNet5, ...]) -> None:
-        for k, network in enumerate(networks[1:], 1):
+        for k, network in enumerate(networks):
             _check_alike(k, network, networks[0])
         self._networks = networks
         is_rbf = all(network._network.is_rbf for network in networks)
@@ -314,7 +314,7 @@ def _check_alike(k: int, network: CompiledLeNet5, first: CompiledLeNet5) -> None
                 f"networks: {k} {what} {checks.short(mine)}, the first {checks.short(others)}; "
                 "want networks that read the same"
             )
-    if own.blank or other.blank:
+    if own.blank:
         raise ValueError(
             "networks: one reads strings, want networks that read single images, without a blank"
         )

@@ -162,6 +162,7 @@ def test_what_it_is_made_of() -> None:
             ValueError,
             "1 takes images of the levels",
         ),
+        ([LeNet5(LENET5_STRINGS)], ValueError, "one reads strings, want networks"),
         ([LeNet5(LENET5_STRINGS)] * 2, ValueError, "one reads strings, want networks"),
     ],
 )
@@ -418,8 +419,12 @@ def test_one_c_file(trained: Any, precision: str, tmp_path: Path) -> None:
         pytest.skip("no gcc")
     _, (x, _) = trained
     for kinds in (("rbf", "logits", "rbf"), ("rbf", "rbf")):
-        committee = Ensemble(nets(*kinds))
-        committee.class_names = [f"d{k}" for k in range(10)]
+        members = nets(*kinds)
+        # two are names within the file as well
+        names = ["conv", 'a "conv"', *(f"d{k}" for k in range(2, 10))]
+        for net in members:
+            net.class_names = names
+        committee = Ensemble(members)
         committee.temperature, committee.rejection = 4.0, Rejection(margin=1.0)
         images = x[:60] if precision == "int8" else None
         export.c(committee, tmp_path / "three.c", precision=precision, images=images)
@@ -430,13 +435,14 @@ def test_one_c_file(trained: Any, precision: str, tmp_path: Path) -> None:
         done = subprocess.run(
             [tmp_path / "main"], input=x[:9].tobytes(), capture_output=True, check=True
         )
-        rows = [line.split() for line in done.stdout.decode().splitlines()]
+        rows = [line.rsplit(maxsplit=11) for line in done.stdout.decode().splitlines()]
         got = np.array([[float(value) for value in row[2:]] for row in rows])
         want = committee.forward(x[:9])
         spread = np.abs(want).max()
         assert np.abs(got - want).max() <= spread * (1e-5 if precision == "float32" else 0.1)
         best = got.argmin(axis=1) if set(kinds) == {"rbf"} else got.argmax(axis=1)
-        assert [row[:2] for row in rows] == [[f"d{k}", "-1"] for k in best]
+        assert [row[:2] for row in rows] == [[names[k], "-1"] for k in best]
+        assert '"three_0_conv"' not in (tmp_path / "three.c").read_text()
 
 
 def test_a_c_file_needs_room_for_the_numbers() -> None:

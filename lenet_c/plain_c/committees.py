@@ -115,5 +115,7 @@ def _renamed(text: str, prefix: str) -> str:
         names |= set(re.findall(r"\w+", words))
     names |= set(_MACROS.findall(text))
     names = {name for name in names if not name.lower().startswith(prefix.lower())}
-    pattern = re.compile(r"\b(" + "|".join(sorted(names, key=len, reverse=True)) + r")\b")
-    return pattern.sub(lambda found: f"{prefix}_{found[1]}", text)
+    # a string, which stays as it is, or a name
+    name = "|".join(sorted(names, key=len, reverse=True))
+    pattern = re.compile(rf'"(?:[^"\\\n]|\\.)*"|\b({name})\b')
+    return pattern.sub(lambda found: f"{prefix}_{found[1]}" if found[1] else found[0], text)
