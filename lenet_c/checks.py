@@ -230,7 +230,8 @@ def targets(
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(f"{name}: row {row} has a probability that is negative or not finite")
-    sums = found.sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # infinity is off, too
+        sums = found.sum(axis=1, keepdims=True)
     off = np.abs(sums[:, 0] - 1.0) > 1e-3
     if off.any():
         row = int(np.argmax(off))

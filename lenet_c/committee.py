@@ -229,8 +229,8 @@ def boost(
             network.calibrate(*validation_data, reject=None, num_threads=num_threads)
         networks.append(network)
 
+    n = len(checks.array("labels", labels)) if n is None else checks.whole("n", n, 2)
     train(recipe, images, labels)
-    n = len(checks.array("labels", labels)) if n is None else n
     how = (images, labels, n, distortion)
     hard = half_wrong(networks[0], *how, seed=seed, num_threads=num_threads)
     train(plain, *hard)
@@ -347,7 +347,7 @@ def distil(
 def _certain(labels: ArrayLike, n: int, classes: int) -> NDArray[np.float64]:
     """Give labels as probabilities."""
     given = checks.numbers("labels", labels, "iu")
-    if given.shape != (n,) or not 0 <= given.min() <= given.max() < classes:
+    if given.shape != (n,) or (n and not 0 <= given.min() <= given.max() < classes):
         raise ValueError(f"labels: want ({n},), integers from 0 to {classes - 1}")
     certain: NDArray[np.float64] = np.eye(classes)[given]
     return certain

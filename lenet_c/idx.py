@@ -32,7 +32,7 @@ def read_idx(
     *,
     ndim: int | None = None,
     item_shape: tuple[int, ...] | None = None,
-    max_bytes: int = 1 << 30,
+    max_bytes: int = MAX_BYTES,
 ) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 

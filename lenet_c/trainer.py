@@ -440,6 +440,10 @@ class Trainer(Updates):
             return
         # looked at when training begins
         n = self._validation_samples(validation_data, look=False).n
+        if calibrate and np.asarray(validation_data[1]).dtype.kind == "f":
+            raise ValueError(
+                "calibrate: got True, want integers for labels in validation_data, not floats"
+            )
         if calibrate:
             calibration.check(n, self.network.architecture)
 

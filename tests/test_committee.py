@@ -116,6 +116,8 @@ def test_what_boosting_is_given_is_checked(pair: list[LeNet5], digits: Any) -> N
     (x, y), _ = digits
     with pytest.raises(ValueError, match=r"^n: got 1, want a whole number of at least 2"):
         committee.half_wrong(pair[0], x, y, 1)
+    with pytest.raises(ValueError, match=r"^n: got 1, want a whole number of at least 2"):
+        committee.boost(x[:0], y[:0], n=1)  # told before anything else is
     with pytest.raises(ValueError, match=r"^labels: shape \(9,\) for images "):
         committee.half_wrong(pair[0], x, y[:9], 10)
     with pytest.raises(TypeError, match=r"^images: "):

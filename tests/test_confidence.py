@@ -766,6 +766,8 @@ def test_fit_needs_something_to_calibrate_with(real_digits: Digits) -> None:
         fit(net, real_digits, validation_data=None, calibrate=True)
     with pytest.raises(ValueError, match="images: got 5, want at least 10 to calibrate with"):
         fit(net, real_digits, validation_data=(xt[:5], yt[:5]), calibrate=True)
+    with pytest.raises(ValueError, match="calibrate: got True, want integers for labels in"):
+        fit(net, real_digits, validation_data=(xt[:50], np.eye(10)[yt[:50]]), calibrate=True)
     np.testing.assert_array_equal(net.parameters, before)
 
 

@@ -154,6 +154,7 @@ def test_strings_networks_learn_single_images_so() -> None:
     [
         (np.zeros((4, 10)), ValueError, "row 0 adds up to 0, want probabilities: 1"),
         (np.full((4, 10), 0.2), ValueError, "row 0 adds up to 2, "),
+        (np.full((4, 10), 1e308), ValueError, "row 0 adds up to inf, "),
         (np.eye(10)[:4] * -1, ValueError, "row 0 has a probability that is negative or not"),
         (np.full((4, 10), np.nan), ValueError, "row 0 has a probability that is negative or not"),
         (np.full((4, 9), 1 / 9), ValueError, r"shape \(4, 9\), want \(4, 10\), each class's"),
