@@ -102,7 +102,7 @@ class BuildCore(build_ext):
                 core.extra_compile_args += [OPENMP]
                 core.extra_link_args += [OPENMP]
             if sanitize:
-                core.extra_compile_args += [*SANITIZE, "-g", "-O1"]
+                core.extra_compile_args += [*SANITIZE, "-g1", "-O1"]
                 core.extra_link_args += SANITIZE
             self.compile_side_by_side()
         try:
