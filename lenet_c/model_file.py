@@ -59,10 +59,10 @@ def _whole(parameters: NDArray[Any]) -> NDArray[Any]:
 def _metadata(network: Network) -> dict[str, Any]:
     """Give what a file says of a network."""
     metadata: dict[str, Any] = {"architecture": network.architecture.to_dict()}
-    notes = noted(network.notes)
+    told = noted(network.notes)
     if network.learnt_from is not None:
-        notes["learnt_from"] = network.learnt_from._asdict()
-    return metadata | notes | calibration_of(network)
+        told["learnt_from"] = network.learnt_from._asdict()
+    return metadata | told | calibration_of(network)
 
 
 def noted(notes: object) -> dict[str, Any]:

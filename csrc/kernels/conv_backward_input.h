@@ -198,7 +198,8 @@ static void scatter_row_in_parts(const scatter_terms *c, const float *weights, c
 }
 
 /* Map by map; row by row where all deltas are more than the L2 cache holds, so that the maps find a
- * row's there. A tile goes down some rows where the L1 cache holds the deltas of one. */
+ * row's there. A tile goes down some rows where half of the L1 cache holds the deltas of one:
+ * CACHED_VECTORS are a third of it. */
 static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
                                 const float *delta, int in_activation, float *in)
 {

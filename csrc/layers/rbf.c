@@ -66,8 +66,8 @@ static float without_denormals(double x) { return x < 1e-20 ? 0.0f : (float)x; }
 /* Units and loss together. With p_i the probability of class i, t_i its target, 1 of the label's, p_0 the
  * probability of the rubbish class, the rest, and g_ij = 2 (x_j - w_ij) the slope of penalty i by input j,
  * g_0j = 0: by x_j it is 2 p_0 + the variance of g_ij over i with weights p_i; by w_ij it is
- * p_i (1 - p_i) g_ij^2 + 2 (t_i - p_i), of which the last term is dropped where it is negative. Where the loss scales
- * penalties, slopes are scaled, and second derivatives of penalties, which are 2. */
+ * p_i (1 - p_i) g_ij^2 + 2 (t_i - p_i), of which the last term is dropped where it is negative. Where the
+ * loss scales penalties, slopes are scaled, and second derivatives of penalties, which are 2. */
 static void curvature_of_image(const layer_call *c, const float *x, const double *p, const double *t,
                                double weight, float *in)
 {

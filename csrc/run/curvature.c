@@ -36,7 +36,8 @@ static extra lay_out(const lenet_plan *plan)
     e.probabilities = e.squares + plan_padded(widest);
     e.targets = e.probabilities + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
     e.weights = e.targets + plan_padded(2 * (ptrdiff_t)plan->classes * at->block);
-    e.total = e.weights + plan_padded(2 * (ptrdiff_t)at->block) + 1024;  /* a page between two threads' memories */
+    /* and a page between two threads' memories */
+    e.total = e.weights + plan_padded(2 * (ptrdiff_t)at->block) + 1024;
     return e;
 }
 

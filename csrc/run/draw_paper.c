@@ -41,7 +41,8 @@ static void draw_rules(const line *l, const sheet *to, float left, float right, 
     }
     if (box > 0.0f) {
         const float half = 0.2f + 0.4f * box;
-        const float top = 1.0f + 3.0f * share(sequence, 3), bottom = HEIGHT - 2.0f - 2.0f * share(sequence, 4);
+        const float top = 1.0f + 3.0f * share(sequence, 3);
+        const float bottom = HEIGHT - 2.0f - 2.0f * share(sequence, 4);
         const float which = share(sequence, 5);
         draw_rule(to, left, top, right, top + lenet_uniform(sequence, 6), half, lenet_hash(sequence, 7));
         if (which < 0.7f) draw_rule(to, left, bottom, right, bottom, half, lenet_hash(sequence, 8));

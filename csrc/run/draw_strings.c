@@ -91,7 +91,8 @@ size_t lenet_strings_workspace(const lenet_strings *s, int32_t n_threads)
 static int32_t margin_of(const lenet_strings *s, uint64_t sequence, uint64_t end)
 {
     const effect e = LENET_STRING_MARGIN;
-    const float more = acts(s, sequence, e) ? s->strength[e] * lenet_uniform(sequence, LINES + 2 + end) : 0.0f;
+    const float drawn = s->strength[e] * lenet_uniform(sequence, LINES + 2 + end);
+    const float more = acts(s, sequence, e) ? drawn : 0.0f;
     return MARGIN + (int32_t)floorf(more + 0.5f);
 }
 

@@ -163,7 +163,8 @@ static void share_out(const search *f, int32_t t, const wide *now, const wide *a
     const lenet_strip *s = f->s;
     const size_t n = (size_t)s->classes;
     const wide p = s->p[(size_t)t * n + (size_t)s->blank];
-    const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));  /* not of the rubbish class */
+    /* not of the rubbish class */
+    const double of_blank = wide_share(p, wide_one, wide_inverse(blank_at(s, t)));
     for (int32_t state = 0; state < f->grammar->states; state++) {
         if (!is_live(f, state, t)) continue;
         for (size_t c = 0; c < n; c++) {
