@@ -127,7 +127,7 @@ lint:
 
 # $(call copy,FOLDER): a copy of the project, to be built in another way
 copy = rm -rf $(1) && mkdir -p $(1) && cp -r bench csrc docs lenet_c tests \
-	setup.py pyproject.toml README.md LICENSE $(1) && rm -f $(1)/lenet_c/*.so
+	setup.py pyproject.toml *.md LICENSE $(1) && rm -f $(1)/lenet_c/*.so
 
 # The tests that run batches: on the core's own team of threads, by choice, and built without OpenMP.
 WITHOUT_OPENMP = build/without-openmp
@@ -149,7 +149,8 @@ sanitize:
 	cd $(SANITIZED) && LENET_C_SANITIZE=1 $(PYTHON) setup.py -q build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(PYTHON) -m pytest -p no:cacheprovider
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0:handle_sigbus=0 \
+		$(PYTHON) -m pytest -p no:cacheprovider
 
 # ThreadSanitizer finds no races in the core's own team. In OpenMP's it would see some that are none:
 # GNU's library is not built with it. The portable kernels alone, which are built soonest.

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.sanitized import without
+
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 
@@ -23,14 +25,15 @@ def has_compiler() -> bool:
     return shutil.which(compiler()[0]) is not None
 
 
+def run(command, **options):
+    """Run a compiler or an emulator."""
+    return subprocess.run(command, capture_output=True, text=True, env=without(), **options)
+
+
 def compile_c(source, to, *flags, command=None):
     """Compile with all warnings as errors."""
     command = compiler() if command is None else command
-    done = subprocess.run(
-        [*command, *STRICT, *map(str, flags), str(source), "-o", str(to)],
-        capture_output=True,
-        text=True,
-    )
+    done = run([*command, *STRICT, *map(str, flags), str(source), "-o", str(to)])
     assert done.returncode == 0, done.stderr
 
 

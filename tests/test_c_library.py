@@ -19,6 +19,7 @@ import lenet_c
 from lenet_c import Architecture, Dense, Ensemble, LeNet5, datasets, headers, model_file
 from tests.fuzz import files, native
 from tests.fuzz.files import networks, packed
+from tests.sanitized import without
 
 ROOT = Path(__file__).parent.parent
 CSRC = ROOT / "csrc"
@@ -344,6 +345,7 @@ def tool(name):
 
 
 def run(*command, **settings):
+    settings = {"env": without(), **settings}
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, **settings)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -430,7 +432,7 @@ def test_instruction_sets_can_be_left_out(shared):
 def test_pkg_config_and_the_program_in_c(kind, request, tmp_path):
     installed = request.getfixturevalue(kind)
     (file,) = (installed / "prefix").glob("lib*/**/lenet_c.pc")
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(file.parent)}
+    environment = {**without(), "PKG_CONFIG_PATH": str(file.parent)}
     asked = [tool("pkg-config"), "lenet_c"]
     assert run(*asked, "--modversion", env=environment).strip() == lenet_c.__version__
     flags = run(*asked, "--cflags", "--libs", env=environment).split()
@@ -465,5 +467,5 @@ def test_the_program_in_rust(shared, tmp_path):
         *(tool("rustc"), "--edition", "2021", "-D", "warnings", tmp_path / "reader.rs"),
         *("-L", folder, "-l", "lenet", "-o", tmp_path / "reader"),
     )
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+    environment = {**without(), "LD_LIBRARY_PATH": str(folder)}
     reads_digits(tmp_path / "reader", tmp_path, env=environment)

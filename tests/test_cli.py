@@ -31,11 +31,12 @@ from lenet_c import (
 )
 from lenet_c.networks import NETWORKS
 from lenet_c.recipes import DISTORTED, RECIPES
+from tests.sanitized import SLOWER
 
 pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
 
-TIMEOUT = 60
+TIMEOUT = 60 * SLOWER
 COMMAND = (sys.executable, "-m", "lenet_c")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 

@@ -345,12 +345,7 @@ def test_a_cortex_m4(which, precision, level, tmp_path, rng):
     flags = ["-std=gnu99", "-Wno-pedantic", "-DDIGIT_SELF_TEST", *words, *linked]
     exported.compile_c(tests / "cortex_m4.c", tmp_path / "own.elf", *flags, command=command)
     emulator = "qemu-system-arm -M mps2-an386 -nographic -semihosting -monitor none -serial none"
-    done = subprocess.run(
-        [*emulator.split(), "-kernel", tmp_path / "own.elf"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = exported.run([*emulator.split(), "-kernel", tmp_path / "own.elf"], timeout=60)
     assert done.returncode == 0, done
     _, stack = done.stderr.split() if done.stderr else done.stdout.split()
     assert 0 < int(stack) < 1024

@@ -30,6 +30,7 @@ from lenet_c import (  # noqa: E402
 )
 from tests.fuzz import FUZZERS, engine, long, made, plans, sequences  # noqa: E402
 from tests.fuzz.interrupts import Interrupts  # noqa: E402
+from tests.sanitized import SANITIZED  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="of Linux's processes and pages"),
@@ -159,6 +160,7 @@ def test_kills_and_full_disks_leave_whole_files() -> None:
     assert min(trials.counts.values()) >= 1
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep what is freed")
 def test_a_soak_of_seconds_stays_flat() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.soak", "--minutes", "0.1"], cwd=engine.ROOT,

@@ -27,9 +27,10 @@ from lenet_c import (
     kernels,
     updates,
 )
+from tests.sanitized import SLOWER
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 1.5  # a call may go on for, here of seconds to minutes; a tenth is usual
+SECONDS = 1.5 * SLOWER  # a call may go on for, here of seconds to minutes; a tenth is usual
 
 # An image takes some 0.4 G multiply-adds, and three times as many to learn.
 LARGE = Architecture(

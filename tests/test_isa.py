@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lenet_c import _core
+from tests.sanitized import SLOWER
 
 HERE = Path(__file__).parent
 AVAILABLE = _core.available_isas()
@@ -26,7 +27,7 @@ def run(arguments: list[str], isa: str | None) -> subprocess.CompletedProcess[st
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=300 * SLOWER,
         check=False,
     )
 

@@ -39,6 +39,8 @@ Image = pytest.importorskip("PIL.Image")
 from fields import dark, most, stroke  # noqa: E402
 from readers import drawn, texts  # noqa: E402
 
+from tests.sanitized import SLOWER  # noqa: E402
+
 
 @pytest.fixture
 def reader(quick_reader):
@@ -591,7 +593,7 @@ except KeyboardInterrupt:
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
-    dog = threading.Timer(60, process.kill)
+    dog = threading.Timer(60 * SLOWER, process.kill)
     dog.start()
     try:
         assert process.stdout.readline() == "on its way\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from lenet_c import (
     distort,
     kernels,
 )
+from tests.sanitized import SANITIZED
 
 ROOT = Path(__file__).parent.parent
 STACK = 65536
@@ -118,8 +118,7 @@ def on_a_small_stack(what: str) -> None:
     sys.exit(len(failures))
 
 
-# sanitizers need stacks of their own
-@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers are larger")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers need larger stacks")
 @pytest.mark.parametrize("what", ["kernels", *map(str, range(len(NETWORKS)))])
 def test_calls_on_a_stack_of_64_kib(what: str) -> None:
     child = subprocess.run(

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from lenet_c import InputWarning
+from tests.sanitized import SANITIZED
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -229,7 +230,8 @@ class Limits:
 
 def work(fuzzer: Any, limits: Limits, folder: Path, dump: bool = False) -> None:
     """Run cases in this process; what is found goes to the folder, progress to a shared file."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    if not SANITIZED:  # sanitizers take terabytes of it
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the process that watches
     warnings.simplefilter(getattr(fuzzer, "warnings", "error"))
