@@ -460,7 +460,8 @@ static void each_conv(void (*check)(const lenet_conv_shape *s, int activation))
         {8, 4, 3, 16, 3, UNEVEN},   {5, 3, 2, 41, 4, UNEVEN}, {7, 6, 1, 11, 2, UNEVEN},
         {3, 7, 6, 37, 5, SPARSE}, {3, 10, 2, 11, 5, UNEVEN},   {4, 8, 12, 7, 5, ONE_UNUSED},
         {1, 76, 4, 2, 5, DENSE},    {5, 2, 2, 7, 7, DENSE},   {4, 1, 4, 6, 3, SPARSE},
-        {4, 5, 3, 5, 4, DENSE},     {3, 18, 20, 1, 3, DENSE}, {2, 9, 14, 1, 7, DENSE}};
+        {4, 5, 3, 5, 4, DENSE},     {3, 18, 20, 1, 3, DENSE}, {2, 9, 14, 1, 7, DENSE},
+        {4, 5, 4, 6, 6, SPARSE},    {2, 11, 3, 1, 7, DENSE},  {3, 9, 1, 8, 7, ONE_UNUSED}};
     static const int sides[] = {1, 2, 3, 5, 7};
     /* C1 and C3 of 32 x 32 images, with 5 x 5 and with 3 x 3 kernels */
     static const int timed[][6] = {{1, 28, 28, 6, 5, DENSE}, {6, 10, 10, 16, 5, TABLE_1998},

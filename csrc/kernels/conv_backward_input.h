@@ -14,14 +14,16 @@
  * kernel of up to SCATTER_TAPS it hands the K-1 sums that the next tile adds to over to it. A wider one
  * has several tiles for its taps: the sums of some columns wait in memory, with a margin for what
  * belongs to their neighbours and is done again there. It goes row by row: the sums of several rows
- * would take more of the stack than a function may. */
+ * would take more of the stack than a function may. Where all columns are few, one tile has all of its
+ * taps: so few columns times a part of them are too few sums, each of which waits for itself. */
 
 enum { SCATTER_TAPS = 5, SCATTER_COLUMNS = 12, SCATTER_WINDOW = 32, SCATTER_MARGIN = SCATTER_TAPS - 1,
-       SCATTER_ROWS = 8 };
+       SCATTER_ROWS = 8, SCATTER_MORE_TAPS = 7, SCATTER_FEW_COLUMNS = 4 };
 
 /* The most that the sums of so many taps leave room for */
 #define SCATTER_COLUMNS_OF(TAPS) \
-    (SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
+    ((TAPS) - SCATTER_TAPS > 0 ? SCATTER_FEW_COLUMNS \
+     : SCATTER_SUMS + 1 - (TAPS) < SCATTER_COLUMNS ? SCATTER_SUMS + 1 - (TAPS) : SCATTER_COLUMNS)
 
 /* COLUMNS deltas, `step` floats apart, times a kernel row's taps; the last delta first, for each sum to get
  * its taps in their order. In registers are the deltas, all of them; for want of registers the weights, or
@@ -138,7 +140,7 @@ INLINE int feeds_one(const lenet_conv_shape *s, int map)
 OUTLINE void scatter_tile_of_several(int taps, int columns, const scatter_terms *c, const float *weights,
                                      const float *delta, int place, float *sums, float *in)
 {
-    WITH_SIZE(TAPS, taps, SCATTER_TAPS,
+    WITH_SIZE(TAPS, taps, SCATTER_MORE_TAPS,
               WITH_SIZE(COLUMNS, columns, SCATTER_COLUMNS_OF(TAPS),
                         scatter_tile(TAPS, COLUMNS, 0, c, weights, delta, place, sums, in)))
 }
@@ -154,7 +156,7 @@ OUTLINE void scatter_tile_of_one(int taps, int columns, const scatter_terms *c, 
 static void scatter_tile_of(int taps, int columns, const scatter_terms *c, const float *weights,
                             const float *delta, int place, float *sums, float *in)
 {
-    if (feeds_one(c->s, c->map))
+    if (taps <= SCATTER_TAPS && feeds_one(c->s, c->map))
         scatter_tile_of_one(taps, columns, c, weights, delta, place, sums, in);
     else
         scatter_tile_of_several(taps, columns, c, weights, delta, place, sums, in);
@@ -162,7 +164,7 @@ static void scatter_tile_of(int taps, int columns, const scatter_terms *c, const
 
 static void scatter_rows(const scatter_terms *c, const float *weights, const float *delta, float *in)
 {
-    _Alignas(64) float sums[SCATTER_ROWS * SCATTER_MARGIN * LANES];
+    _Alignas(64) float sums[SCATTER_ROWS * (SCATTER_MORE_TAPS - 1) * LANES];
     const int K = c->s->kernel;
     lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
     for (; x.size; x = lenet_next(x)) {
@@ -206,12 +208,14 @@ static void conv_backward_input(const lenet_conv_shape *s, const float *weights,
     const ptrdiff_t in_row = (ptrdiff_t)s->in_width * LANES;
     const ptrdiff_t deltas = (ptrdiff_t)s->out_maps * s->out_height * s->out_width * LANES;
     const int strip = deltas > CONV_CACHED ? 1 : s->in_height;
-    const int in_parts = s->kernel > SCATTER_TAPS;
+    const int few = s->kernel <= SCATTER_MORE_TAPS && s->out_width <= SCATTER_FEW_COLUMNS;
+    const int in_parts = s->kernel > SCATTER_TAPS && !few;
     const int cached = s->out_width <= SCATTER_COLUMNS
                        || s->out_maps * s->kernel * SCATTER_COLUMNS <= 3 * CACHED_VECTORS / 2;
     for (int first = 0; first < s->in_height; first += strip) {
         for (int map = 0; map < s->in_maps; map++) {
-            const int goes_down = !in_parts && cached && SCATTER_GOES_DOWN(s->kernel, feeds_one(s, map));
+            const int one = s->kernel <= SCATTER_TAPS && feeds_one(s, map);
+            const int goes_down = !in_parts && cached && SCATTER_GOES_DOWN(s->kernel, one);
             const int most = goes_down ? SCATTER_ROWS : 1;
             for (lenet_pieces y = lenet_cut(strip, most); y.size; y = lenet_next(y)) {
                 const scatter_terms c = {s, map, first + y.start, y.size, in_activation};
