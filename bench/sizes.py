@@ -92,8 +92,8 @@ Where it is lowest, and why:
   multiply-adds. Blocks of columns and of rows keep what is read again in the L2.
 - AVX2: its sixteen registers hold fewer sums, so that they wait for one another more often, and one
   output map has too few for two multiply-adds a cycle.
-- AVX2, 7x7 to the input: the kernel's columns are taken in two parts, since all would be more than
-  the registers hold, and each part reads and writes a row's sums again."""
+- AVX2, 7x7 on 8x8 to the input: a kernel row is two multiply-adds for each of eight sums, which
+  wait for one another."""
 
 
 @dataclass(frozen=True)
