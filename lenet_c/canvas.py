@@ -81,7 +81,21 @@ def save(drawn: Axes | Figure, path: str | os.PathLike[str], dpi: float = 100) -
 
 def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     """Give the axes, or where there are none those of a new figure."""
-    return new_figure(width, height).subplots() if ax is None else ax
+    if ax is None:
+        return new_figure(width, height).subplots()
+    from matplotlib.axes import Axes
+
+    return checks.instance("ax", ax, Axes, "a matplotlib Axes (plot.save writes a file)")
+
+
+def figure_of(figure: Figure | None, width: float, height: float) -> Figure:
+    """Give the figure, or where there is none a new one."""
+    if figure is None:
+        return new_figure(width, height)
+    from matplotlib.figure import FigureBase
+
+    checks.instance("figure", figure, FigureBase, "a matplotlib Figure")
+    return figure
 
 
 def draw_values(

@@ -20,6 +20,7 @@ from lenet_c.canvas import (
     convolution,
     draw_kernels,
     draw_values,
+    figure_of,
     kernels_of,
     new_figure,
     save,
@@ -223,7 +224,7 @@ def feature_maps(network: LeNet5, image: ArrayLike, figure: Figure | None = None
     last = network.architecture.layers[-1].name
     mosaics = [(layer, _laid_out(array)) for layer, array in outputs.items() if layer != last]
     widths = [1.0, *(_width(m) for _, m in mosaics), 0.7]
-    figure = figure or new_figure(1.1 * sum(widths) + 0.5, 4.2)
+    figure = figure_of(figure, 1.1 * sum(widths) + 0.5, 4.2)
     axes = figure.subplots(1, len(outputs) + 1, width_ratios=widths)
     draw_values(axes[0], _pictures(shown[None])[0], "gray_r")
     axes[0].set_title("input", size=9)
