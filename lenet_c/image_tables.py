@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from lenet_c import checks
 from lenet_c.idx import CHUNK, MAX_BYTES, MAX_DEFLATE_RATIO
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[Bytes, Bytes | None]:
     ----------
     path : path
         A .csv file of whole numbers from 0 to 255, with a heading or without: 784 pixels, and
-        before them the label, if there is one. A heading may have the label, "label" or "class",
-        elsewhere.
+        before them the label, if there is one. With a heading the label may be anywhere: the
+        column that it calls "label" or "class".
 
     Returns
     -------
@@ -142,11 +143,17 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[Bytes, Bytes | None]:
                 f"{name}: its first line has {n:,} cells, want {pixels + 1}, a label and {SIDE}x"
                 f"{SIDE} pixels, or {pixels} without a label"
             )
-        has_heading = not cells[-1].isdecimal()
-        label = next((cells.index(one) for one in _LABELS if one in cells), 0)
+        named = [cells.index(one) for one in _LABELS if one in cells]
+        has_heading = bool(named) or not any(map(_is_number, cells))
+        if has_heading and bool(named) != (n > pixels):
+            raise ValueError(
+                f"{name}: its heading has {n} columns, {'one' if named else 'none'} of them called "
+                f"label or class; want {pixels} pixels, and beside them such a column or none"
+            )
+        label = named[0] if named else 0
         if not has_heading:
             file.seek(0)
-        table = _table(name, file, n, has_heading)
+        table = _table(name, file, n, int(has_heading))
     if n == pixels:
         return table.reshape(-1, SIDE, SIDE), None
     labels = table[:, label].copy()
@@ -154,15 +161,37 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[Bytes, Bytes | None]:
     return np.ascontiguousarray(images), labels
 
 
-def _table(name: str, file: TextIO, columns: int, has_heading: bool) -> Bytes:
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _table(name: str, file: TextIO, columns: int, headings: int) -> Bytes:
     try:
         with warnings.catch_warnings():
             # an empty table, and numbers that are not whole, are warned of only
             warnings.simplefilter("error")
-            table = np.loadtxt(file, np.uint8, delimiter=",", comments=None, ndmin=2)
+            return np.loadtxt(file, np.uint8, delimiter=",", comments=None, ndmin=2)
     except (ValueError, Warning) as error:
-        rows = "; rows count from the heading" if has_heading else ""
         raise ValueError(
-            f"{name}: want rows of {columns} whole numbers from 0 to 255 ({error}{rows})"
+            f"{name}: want rows of {columns} whole numbers from 0 to 255"
+            f" ({_first_fault(file, columns, headings) or error})"
         ) from None
-    return table
+
+
+def _first_fault(file: TextIO, columns: int, headings: int) -> str | None:
+    """Say what is wrong with the first line that is no row, if one is."""
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        cells = [cell.strip() for cell in line.split(",")]
+        if number <= headings or cells == [""]:
+            continue
+        if len(cells) != columns:
+            return f"line {number} has {len(cells):,}"
+        for cell in cells:
+            if not cell.isdecimal() or int(cell.lstrip("0")[:4] or "0") > 255:
+                return f"line {number} has {checks.short(cell)}"
+    return None

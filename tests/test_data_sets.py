@@ -529,8 +529,22 @@ BAD_CSV = {
     "too large": (ROW.replace(",", ",256,", 1).rsplit(",", 1)[0] + "\n", "want rows of 785"),
     "negative": (ROW.replace(",", ",-1,", 1).rsplit(",", 1)[0] + "\n", "want rows of 785"),
     "fraction": (ROW.replace(",", ",0.5,", 1).rsplit(",", 1)[0] + "\n", "want rows of 785"),
-    "a word": (ROW + ROW.replace(",", ",x,", 1).rsplit(",", 1)[0] + "\n", "want rows.*row 1"),
-    "a short row": (ROW + ROW.rsplit(",", 1)[0] + "\n", "want rows of 785"),
+    "a word": (ROW + ROW.replace(",", ",x,", 1).rsplit(",", 1)[0] + "\n", "line 2 has 'x'"),
+    "a short row": (ROW + ROW.rsplit(",", 1)[0] + "\n", "line 2 has 784"),
+    "a word under a heading": (
+        ",".join(["label", *PIXELS]) + "\n" + ROW + ROW.replace(",", ",x,", 1),
+        "line 3 has 786",
+    ),
+    "a first row that is none": (ROW.rsplit(",", 1)[0] + ",-1\n" + ROW, "line 1 has '-1'"),
+    "a first row that is cut": (ROW.rsplit(",", 1)[0] + ",\n" + ROW, "line 1 has ''"),
+    "no column called label": (
+        ",".join([*PIXELS, "target"]) + "\n" + ROW,
+        "785 columns, none of them called label",
+    ),
+    "a pixel is missing": (
+        ",".join(["label", *PIXELS[1:]]) + "\n" + ROW.rsplit(",", 1)[0],
+        "784 columns, one of them",
+    ),
     "one long line": ("1" * (1 << 20), "first line has 1 cells"),
 }
 
