@@ -233,6 +233,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     for wrong, error in (
         ([*arguments, "float32"], "size: got (32, 30), want None: float32 images are 32x32"),
         (["export", "mnist"], "nothing to write, want --onnx FILE"),
+        (
+            ["export", "mnist", "--onnx", "x", "--c", "./x"],
+            "--c: ./x is --onnx's too, want another",
+        ),
+        (["export", "mnist", "--onnx", "x.onnx", "--precision", "int8"], "--precision is for --c"),
+        (["export", "mnist", "--onnx", "x.onnx", "--prefix", "x"], "--prefix is for --c"),
+        (["export", "mnist", "--c", "x.c", "--input", "float32"], "--input is for --onnx"),
+        (["export", "mnist", "--c", "x.c", "--prefix", ""], "prefix: got '', want a letter"),
         (["export", "none.npz", "--onnx", "x.onnx"], "none.npz: No such file or directory"),
         (["export", "mnist", "--onnx", "none/x.onnx"], f"{tmp_path / 'none'}: cannot write here"),
     ):

@@ -367,19 +367,16 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     export.add_argument(
         "--input",
         choices=("uint8", "float32"),
-        default="uint8",
-        help="images that the graph takes: grey levels, or normalised (default: %(default)s)",
+        help="images that the graph takes: grey levels, or normalised (default: uint8)",
     )
     export.add_argument(
         "--precision",
         choices=("float32", "int8"),
-        default="float32",
         help="of the C file; int8 is scaled by training images of --dataset or --data (default: "
-        "%(default)s)",
+        "float32)",
     )
     export.add_argument(
         "--prefix",
-        type=_path,
         metavar="NAME",
         help="what the C file's names begin with (default: the file's name)",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from lenet_c import datasets, export
 from lenet_c.commands import data
-from lenet_c.commands.files import check_output, reader_of
+from lenet_c.commands.files import check_apart, check_output, reader_of
 from lenet_c.ensemble import Ensemble
 from lenet_c.model import LeNet5
 
@@ -21,20 +21,24 @@ def run(arguments: argparse.Namespace) -> None:
     paths = [path for path in (arguments.onnx, arguments.c) if path is not None]
     if not paths:
         raise ValueError("nothing to write, want --onnx FILE or --c FILE")
+    for name, needed in (("input", "onnx"), ("precision", "c"), ("prefix", "c")):
+        if getattr(arguments, name) is not None and getattr(arguments, needed) is None:
+            raise ValueError(f"--{name} is for --{needed}")
+    check_apart(onnx=arguments.onnx, c=arguments.c)
     for path in paths:
         check_output(path)
     network = reader_of(arguments.model)
-    if arguments.onnx is not None:
-        export.onnx(network, arguments.onnx, input=arguments.input, size=arguments.size)
-    if arguments.c is not None:
+    if arguments.c is not None:  # first, since more can be wrong with it
         export.c(
             network,
             arguments.c,
             prefix=arguments.prefix,
-            precision=arguments.precision,
+            precision=arguments.precision or "float32",
             images=_images(network, arguments) if arguments.precision == "int8" else None,
             size=arguments.size,
         )
+    if arguments.onnx is not None:
+        export.onnx(network, arguments.onnx, input=arguments.input or "uint8", size=arguments.size)
     name = repr(network) if isinstance(network, Ensemble) else network.architecture.name
     for path in paths:
         kilobytes = os.path.getsize(path) / 1000

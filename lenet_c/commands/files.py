@@ -92,6 +92,17 @@ def check_output(path: str) -> None:
         raise OSError(error.errno, f"cannot write here ({error.strerror})", folder) from None
 
 
+def check_apart(**paths: str | None) -> None:
+    """Raise if two options, named as `arguments` has them, would write to one place."""
+    places: dict[str, str] = {}
+    for name, path in paths.items():
+        if path is not None:
+            place = os.path.realpath(path)
+            if place in places:
+                raise ValueError(f"--{name}: {path} is --{places[place]}'s too, want another")
+            places[place] = name
+
+
 def check_plots(folder: str | None) -> None:
     """Raise unless pictures can be drawn, and written to `folder`, which is made."""
     if folder is None:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet_c import codes, distort, files, plot
+from lenet_c import codes, distort, plot
 from lenet_c.callbacks import BestWeights
 from lenet_c.classes import shortened
 from lenet_c.commands import committees, printed, results, strings
 from lenet_c.commands.data import Data, training_data
 from lenet_c.commands.errors import one_line
 from lenet_c.commands.files import (
+    check_apart,
     check_model_name,
     check_output,
     check_plots,
@@ -54,6 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
     # Every setting is checked before data are read, perhaps downloaded, and time is spent.
     check_model_name(arguments.output)
     check_output(arguments.output)
+    check_apart(
+        output=arguments.output,
+        resume=arguments.resume,
+        animate=arguments.animate,
+        plot=arguments.plot,
+    )
     check_plots(arguments.plot)
     if arguments.animate is not None:
         plot.new_figure(1, 1)
@@ -61,8 +68,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.resume is not None:
         check_model_name(arguments.resume)
         check_output(arguments.resume)
-        if files.target_of(arguments.resume) == files.target_of(arguments.output):
-            raise ValueError(f"--resume: {arguments.resume} is the model's file too, want another")
     base = _beginning(arguments)
     if base.architecture.blank:
         if arguments.start is None:
