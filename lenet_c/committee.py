@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,9 +68,10 @@ def half_wrong(
     TypeError, ValueError
         If an argument is not as said; if too few patterns are read wrong, or none right.
     """
+    classes = _reader("first", first)._architecture.characters
     wanted = {"wrong": checks.whole("n", n, 2) // 2, "right": n - n // 2}
     picked: dict[str, list[tuple[Images, Labels]]] = {"wrong": [], "right": []}
-    for patterns, answers, rng in _drawn(images, labels, distortion, seed):
+    for patterns, answers, rng in _drawn(images, labels, classes, distortion, seed):
         is_wrong = first.predict(patterns, num_threads=num_threads) != answers
         for name, where in (("wrong", is_wrong), ("right", ~is_wrong)):
             found = rng.permutation(np.flatnonzero(where))[: wanted[name]]
@@ -114,9 +116,11 @@ def disagreements(
     TypeError, ValueError
         If an argument is not as said, or the two disagree on too few patterns.
     """
+    classes = _reader("first", first)._architecture.characters
+    _reader("second", second)
     missing = checks.whole("n", n, 1)
     picked = []
-    for patterns, answers, rng in _drawn(images, labels, distortion, seed):
+    for patterns, answers, rng in _drawn(images, labels, classes, distortion, seed):
         one, other = (
             network.predict(patterns, num_threads=num_threads) for network in (first, second)
         )
@@ -131,22 +135,40 @@ def disagreements(
     )
 
 
+def _reader(name: str, given: object) -> LeNet5 | Ensemble:
+    if not isinstance(given, (LeNet5, Ensemble)):
+        raise TypeError(f"{name}: got {checks.short(given)}, want an Ensemble or a LeNet5")
+    return given
+
+
+def _paired(
+    images: ArrayLike, labels: ArrayLike, classes: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give images and labels as arrays that belong together."""
+    answers = checks.numbers("labels", labels, "iu")
+    grey = checks.array("images", images)
+    if grey.ndim < 3 or answers.shape != grey.shape[:1]:
+        raise ValueError(
+            f"labels: shape {answers.shape} for images {grey.shape}, want (N,) for "
+            "(N, height, width)"
+        )
+    if classes is not None and len(answers) and not 0 <= answers.min() <= answers.max() < classes:
+        raise ValueError(
+            f"labels: from {answers.min()} to {answers.max()}, want 0 to {classes - 1}"
+        )
+    return grey, answers
+
+
 def _drawn(
-    images: ArrayLike, labels: ArrayLike, distortion: Distortion | str, seed: int
+    images: ArrayLike, labels: ArrayLike, classes: int, distortion: Distortion | str, seed: int
 ) -> Iterator[tuple[Images, Labels, np.random.Generator]]:
     """Give all images distorted anew, with their labels, again and again."""
     checks.whole("seed", seed, 0)
-    classes = checks.numbers("labels", labels, "iu")
-    grey = checks.array("images", images)
-    if grey.ndim < 3 or classes.shape != grey.shape[:1]:
-        raise ValueError(
-            f"labels: shape {classes.shape} for images {grey.shape}, want (N,) for "
-            "(N, height, width)"
-        )
+    grey, known = _paired(images, labels, classes)
     for seeds in np.random.SeedSequence(seed).spawn(DRAWS):
         number = int(seeds.generate_state(1, np.uint64)[0])
         patterns = distort.preview(grey, distortion, n=1, seed=number)[:, 0]
-        yield patterns, classes.astype(np.int64), np.random.default_rng(seeds)
+        yield patterns, known.astype(np.int64), np.random.default_rng(seeds)
 
 
 def _mixed(picked: list[tuple[Images, Labels]], seed: int) -> tuple[Images, Labels]:
@@ -219,6 +241,13 @@ def boost(
     distortion = distort.AFFINE if recipe.distortion is None else recipe.distortion
     plain = dataclasses.replace(recipe, distortion=None)
     networks: list[LeNet5] = []
+    if validation_data is not None:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+            raise TypeError("validation_data: want a pair (images, labels)")
+        try:
+            _paired(*validation_data, recipe.architecture.characters)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation_data: {error}") from None
 
     def train(with_recipe: Recipe, patterns: ArrayLike, answers: ArrayLike) -> None:
         own = seed + len(networks)
@@ -296,8 +325,7 @@ def distil(
     FloatingPointError
         As `Trainer.fit`.
     """
-    if not isinstance(teacher, (Ensemble, LeNet5)):
-        raise TypeError(f"teacher: got {checks.short(teacher)}, want an Ensemble or a LeNet5")
+    _reader("teacher", teacher)
     recipe = checks.named("recipe", recipe, DISTORTED, Recipe, "a lenet_c.recipes.Recipe")
     epochs = recipe.epochs if epochs is None else checks.whole("epochs", epochs, 1)
     checks.real("share", share, 0.0, 1.0, "both")
@@ -314,6 +342,10 @@ def distil(
             f"teacher {classes}: want as many, architecture.with_classes({classes})"
         )
     grey = checks.array("images", images)
+    if grey.ndim < 3:
+        raise ValueError(f"images: shape {grey.shape}, want (N, height, width)")
+    if on_epoch is not None and not callable(on_epoch):
+        raise TypeError(f"on_epoch: got {checks.short(on_epoch)}, want a function, None")
     known = None if labels is None else _certain(labels, len(grey), classes)
     network = LeNet5(recipe.architecture, seed=checks.whole("seed", seed, 0))
     network.class_names = teacher.class_names

@@ -801,6 +801,8 @@ class LineReader:
         outputs = self.outputs([strip for strip, _ in own], num_threads=num_threads)
         names, is_rbf = self.class_names, self.network.codes is not None
         for (strip, label), one in zip(own, outputs, strict=True):
+            if not len(label):
+                continue
             text = tuple(names[c] for c in label)
             known = decoding.decode(
                 one, names, len(names), lexicon=[text], penalties=is_rbf, total=False

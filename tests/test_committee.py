@@ -130,6 +130,31 @@ def test_what_boosting_is_given_is_checked(pair: list[LeNet5], digits: Any) -> N
         committee.boost(x, y, "lenet9")
     with pytest.raises(TypeError, match=r"^epochs: "):
         committee.boost(x, y, epochs=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^labels: from -5 to 4, want 0 to 9"):
+        committee.half_wrong(pair[0], x, y.astype(int) - 5, 10)
+    for call, name in (
+        (lambda: committee.half_wrong("mnist", x, y, 10), "first: got 'mnist'"),
+        (lambda: committee.disagreements(None, pair[0], x, y, 5), "first: got None"),
+        (lambda: committee.disagreements(pair[0], [1], x, y, 5), r"second: got \[1\]"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}, want an Ensemble or a LeNet5"):
+            call()
+
+
+def test_boosting_looks_at_validation_data_first(
+    digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (x, y), _ = digits
+    monkeypatch.setattr(Trainer, "fit", None)  # not reached
+    for given, error, text in (
+        (x, TypeError, "want a pair"),
+        ((x,), TypeError, "want a pair"),
+        ("xy", TypeError, "want a pair"),
+        ((x, y[:3]), ValueError, r"labels: shape \(3,\) for images"),
+        ((x, y + 1), ValueError, "labels: from 1 to 10, want 0 to 9"),
+    ):
+        with pytest.raises(error, match=f"^validation_data: {text}"):
+            committee.boost(x, y, "lenet5-28", n=20, epochs=1, validation_data=given)
 
 
 def test_boosting(digits: Any) -> None:
@@ -239,6 +264,8 @@ def test_what_distillation_is_given_is_checked(pair: list[LeNet5], digits: Any) 
         ({"temperature": 0.0}, ValueError, "temperature: got 0.0, want"),
         ({"recipe": "lenet9"}, ValueError, "recipe: got 'lenet9'"),
         ({"images": x / 255}, TypeError, "images: "),
+        ({"images": "x.png"}, ValueError, r"images: shape \(\), want \(N, height, width\)"),
+        ({"on_epoch": 3}, TypeError, "on_epoch: got 3, want a function"),
     ):
         with pytest.raises(error, match=rf"^{text}"):
             committee.distil(**{"teacher": teacher, "images": x, "recipe": "lenet5-28", **given})

@@ -293,6 +293,9 @@ def test_characters_are_cut_from_fields(quick_reader):
     # they are what strings are made of
     again, _ = datasets.strings(images, found, seed=1).batch(3)
     assert all(len(strip) == 32 for strip in again)
+    # a field that has no text gives none
+    more, _ = quick_reader.characters([*strips, np.zeros((32, 80), np.uint8)], [*spelt, ""])
+    np.testing.assert_array_equal(more, images)
     blank = np.zeros((32, 80), np.uint8)
     with pytest.raises(ValueError, match="no character stands by itself"):
         quick_reader.characters([blank], ["12"])
