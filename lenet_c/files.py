@@ -174,7 +174,8 @@ def _named(name: str, other: str | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None and error.filename in (None, other):
             error.filename = name
-            error.filename2 = None
+            if error.filename2 is not None:  # set to None it would be told as ' -> None'
+                del error.filename2
         raise
 
 

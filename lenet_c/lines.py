@@ -457,6 +457,10 @@ class LineReader:
         if is_one:
             found = preprocess.line(pictures, keep=self._keep, return_map=True)
             return self._read([found.strip], [found.to_picture], [None], *how)[0]
+        if boxes is None:
+            pictures = checks.items("pictures", pictures, "pictures, or one")
+        elif isinstance(pictures, (list, tuple)) and any(map(_is_whole, pictures)):
+            raise TypeError(f"boxes: got some for a list of {len(pictures)}, want one picture")
         lines = preprocess.lines(pictures, boxes=boxes, keep=self._keep, num_threads=num_threads)
         return self._read(lines.strips, lines.to_picture, lines.reasons, *how)
 
@@ -1061,6 +1065,11 @@ def _distance(one: str, other: str) -> int:
 def _compiled(names: tuple[str, ...], pattern: str, length: int | None) -> patterns.Automaton:
     """Compile a pattern once, however often `read` is called with it."""
     return patterns.automaton(names, pattern=pattern, length=length)
+
+
+def _is_whole(picture: Any) -> bool:
+    """Tell whether something in a list is a picture, not a row of one."""
+    return _is_one(picture) and getattr(picture, "ndim", 2) > 1
 
 
 def _is_one(pictures: Any) -> bool:

@@ -386,7 +386,7 @@ def columns(
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"outputs: shape {given.shape}, want (positions, classes) of one strip")
     n_positions, n_classes = given.shape
-    names = _checked_names(class_names, n_classes - 1)
+    names = _checked_names(class_names, n_classes - 1, "class_names")
     scale = checks.real("temperature", temperature, *TEMPERATURES, closed="both")
     shares = np.exp(evidence(given, penalties) / scale)
     shares /= shares.sum(axis=1, keepdims=True)
@@ -513,14 +513,14 @@ def _gallery(
     return ax
 
 
-def _checked_names(names: Sequence[str] | None, classes: int) -> list[str]:
+def _checked_names(names: Sequence[str] | None, classes: int, argument: str = "names") -> list[str]:
     if names is None:
         return [str(c) for c in range(classes)]
     if not isinstance(names, Iterable):
-        raise TypeError(f"names: got {checks.short(names)}, want a list of names")
+        raise TypeError(f"{argument}: got {checks.short(names)}, want a list of names")
     names = list(names)
     if len(names) != classes:
-        raise ValueError(f"names: got {len(names)}, want {classes}, one for each class")
+        raise ValueError(f"{argument}: got {len(names)}, want {classes}, one for each class")
     return names
 
 

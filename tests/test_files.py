@@ -361,6 +361,7 @@ def test_errors_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
         LeNet5().save(name)
     assert caught.value.filename == (os.path.join(os.getcwd(), name) if name else "")
     assert caught.value.filename2 is None
+    assert str(caught.value).endswith(repr(caught.value.filename))
     assert os.listdir() == ["file"]
     with pytest.raises(ValueError, match="null characters"):
         LeNet5().save("a\0b")

@@ -799,6 +799,8 @@ BAD = {
         [np.zeros((32, 40), np.uint8), np.zeros((32, 40))]
     ),
     r"strips\[0\]: got uint8 \(31, 40\)": lambda r, p: r.outputs([np.zeros((31, 40), np.uint8)]),
+    "pictures: got None, want a list of pictures, or one": lambda r, p: r.read(None),
+    "boxes: got some for a list of 2, want one": lambda r, p: r.read([p, p], boxes=[(0, 0, 9, 9)]),
     "pattern: ": lambda r, p: r.read(p, pattern="("),
     "lexicon: ": lambda r, p: r.read(p, lexicon=["12a"]),
     "n_best: got 0": lambda r, p: r.read(p, n_best=0),

@@ -417,7 +417,7 @@ def test_columns_of_a_strip():
     [
         ({"outputs": np.zeros(3)}, r"outputs: shape \(3,\)"),
         ({"outputs": np.zeros((0, 3))}, "outputs: shape"),
-        ({"class_names": "abc"}, "names: got 3, want 2"),
+        ({"class_names": "abc"}, "class_names: got 3, want 2"),
         ({"temperature": 0.0}, "temperature: got 0"),
         ({"strip": np.zeros(5)}, "strip: shape"),
     ],
