@@ -366,3 +366,12 @@ def test_what_the_command_refuses(arguments: tuple[str, ...], text: str, capsys:
         code = error.code
     assert code == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["plot filters committee", "read x.png --model committee", "train --from committee"]
+)
+def test_commands_for_one_network_say_so(command: str, capsys: Any) -> None:
+    assert cli.main(command.split()) == 2
+    wanted = "committee: a committee, want one network: a file of one, or mnist, mnist-modern"
+    assert wanted in capsys.readouterr().err

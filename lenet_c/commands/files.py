@@ -19,6 +19,9 @@ from lenet_c.model_file import pretrained_files
 def network_of(model: str) -> LeNet5:
     """Load a file, or where there is none the weights of that name that come with the library."""
     if not os.path.isfile(model):
+        if model in ensemble_file.pretrained_files():
+            names = ", ".join(pretrained_files())
+            raise ValueError(f"{model}: a committee, want one network: a file of one, or {names}")
         with suppress(ValueError):  # another name: load says what is wrong with it
             return LeNet5.pretrained(model)
     return LeNet5.load(model)
