@@ -116,6 +116,7 @@ class Animation(Callback):
         """
         if not self._kernels:
             raise ValueError("animation: has no pictures, want Trainer(callbacks=[animation]).fit")
+        name = checks.path("path", path)
         seconds = checks.real("seconds", seconds, 0.0, 3600.0)
         pictures = self._drawn(checks.real("dpi", dpi, 1.0, 1000.0, closed="both"))
         each = max(20, round(1000 * seconds / len(pictures)))  # milliseconds, as players allow
@@ -128,7 +129,7 @@ class Animation(Callback):
             duration=[each] * (len(pictures) - 1) + [each + 1000],
             loop=0,
         )
-        files.replace(path, content.getvalue())
+        files.replace(name, content.getvalue())
 
     def _drawn(self, dpi: float) -> list[Any]:
         """Draw all pictures, on one scale."""

@@ -62,7 +62,7 @@ def save(drawn: Axes | Figure, path: str | os.PathLike[str], dpi: float = 100) -
     if not hasattr(figure, "savefig"):
         raise TypeError(f"drawn: got {checks.short(drawn)}, want a matplotlib Axes or Figure")
     full = io.BytesIO()
-    if os.fsdecode(path).lower().endswith(".svg"):
+    if checks.path("path", path).lower().endswith(".svg"):
         from matplotlib import rc_context
 
         with rc_context({"svg.hashsalt": "lenet_c"}):  # or each file would differ

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import unicodedata
 import warnings
@@ -150,6 +151,13 @@ def named(
     if isinstance(value, str):
         return table[one_of(name, value, table)]
     return instance(name, value, kind, f"{wanted} or one of {', '.join(table)}")
+
+
+def path(name: str, value: object) -> str:
+    """Give a path as text; raise TypeError for what is none."""
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name}: got {short(value)}, want a path")
+    return os.fsdecode(value)
 
 
 def items(name: str, value: object, what: str) -> Iterator[Any]:

@@ -405,7 +405,7 @@ def _arrays(
     """Read the arrays of a set's files, in their order."""
     environment = os.environ.get("LENET_C_DATA")
     if folder is not None or environment:
-        given = os.fsdecode(environment if folder is None else folder)  # type: ignore[arg-type]
+        given = checks.path("folder", environment if folder is None else folder)
         places = _places(which, folder is not None)
         read = _reader(which, given, places)
         if read is None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lenet_c import checks
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -58,7 +60,7 @@ def read_idx(
     ValueError
         If the file is not such a file, or its size does not match its header.
     """
-    name = os.fsdecode(path)
+    name = checks.path("path", path)
     with open(name, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         return read_open(name, file, size, ndim, item_shape, max_bytes)

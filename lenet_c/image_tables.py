@@ -52,7 +52,7 @@ def read_npz(
     import zlib
     from zipfile import BadZipFile, ZipFile
 
-    name = os.fsdecode(path)
+    name = checks.path("path", path)
     arrays = []
     try:
         with open(name, "rb") as file, ZipFile(file) as archive:
@@ -132,7 +132,7 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[Bytes, Bytes | None]:
     --------
     >>> images, labels = datasets.read_csv("train.csv")                   # doctest: +SKIP
     """
-    name = os.fsdecode(path)
+    name = checks.path("path", path)
     with open(name, encoding="utf-8-sig", errors="replace") as file:
         first = file.readline(_LONGEST_LINE)
         cells = [cell.strip().strip('"').lower() for cell in first.split(",")]

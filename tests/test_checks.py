@@ -1,12 +1,13 @@
 """The one validator: a TypeError for the type, a ValueError for the value, one wording."""
 
+import io
 import math
 import re
 
 import numpy as np
 import pytest
 
-from lenet_c import checks, losses
+from lenet_c import checks, datasets, losses
 
 INF, NAN = math.inf, math.nan
 
@@ -127,3 +128,21 @@ def test_losses_by_name():
     for loss in (np.array(["map"]), np.zeros(2, "V4"), np.zeros(0), 3):
         with pytest.raises(TypeError, match=r"^loss: got "):
             losses.checked(loss, 1, 1, True)
+
+
+@pytest.mark.parametrize("given", [None, 3, io.BytesIO()])
+def test_what_is_no_path(given):
+    calls = [
+        ("path", lambda: datasets.read_idx(given)),
+        ("path", lambda: datasets.read_csv(given)),
+        ("path", lambda: datasets.read_npz(given)),
+    ]
+    if given is not None:
+        calls += [
+            ("folder", lambda: datasets.mnist(given)),
+            ("folder", lambda: datasets.fashion_mnist(given)),
+            ("folder", lambda: datasets.qmnist(given)),
+        ]
+    for name, call in calls:
+        with pytest.raises(TypeError, match=f"^{name}: got .*, want a path$"):
+            call()

@@ -358,6 +358,7 @@ def test_what_cannot_be_drawn(draw, message):
         (lambda: plot.misclassified(IMAGES, LABELS, [0.0] * 5), "answers: dtype float64, want in"),
         (lambda: plot.predictions(IMAGES, "ABCDE", ANSWERS), "labels: dtype <U5, want integers"),
         (lambda: plot.save(None, "a.png"), "drawn: got None, want a matplotlib Axes or Figure"),
+        (lambda: plot.save(Figure(), 3), "path: got 3, want a path"),
         (lambda: plot.network(NET, "a.png"), "ax: got 'a.png', want a matplotlib Axes"),
         (lambda: plot.filters(NET, ax=Figure()), "ax: got <Figure.*, want a matplotlib Axes"),
         (lambda: plot.misclassified(IMAGES, LABELS, ANSWERS, 4), "ax: got 4, want a matplotlib"),
