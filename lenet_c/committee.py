@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lenet_c import calibration, checks, distort
+from lenet_c.compiled import CompiledLeNet5
 from lenet_c.distort import Distortion
 from lenet_c.ensemble import Ensemble
 from lenet_c.model import LeNet5
@@ -33,7 +34,7 @@ DRAWS = 1000
 
 
 def half_wrong(
-    first: LeNet5 | Ensemble,
+    first: LeNet5 | CompiledLeNet5 | Ensemble,
     images: ArrayLike,
     labels: ArrayLike,
     n: int,
@@ -46,7 +47,7 @@ def half_wrong(
 
     Parameters
     ----------
-    first : LeNet5 or Ensemble
+    first : LeNet5, CompiledLeNet5 or Ensemble
     images : uint8 array (N, height, width)
         Distorted anew as often as it takes, up to a thousand times each.
     labels : integer array (N,)
@@ -68,7 +69,7 @@ def half_wrong(
     TypeError, ValueError
         If an argument is not as said; if too few patterns are read wrong, or none right.
     """
-    classes = _reader("first", first)._architecture.characters
+    classes = _classes("first", first)
     wanted = {"wrong": checks.whole("n", n, 2) // 2, "right": n - n // 2}
     picked: dict[str, list[tuple[Images, Labels]]] = {"wrong": [], "right": []}
     for patterns, answers, rng in _drawn(images, labels, classes, distortion, seed):
@@ -89,8 +90,8 @@ def half_wrong(
 
 
 def disagreements(
-    first: LeNet5 | Ensemble,
-    second: LeNet5 | Ensemble,
+    first: LeNet5 | CompiledLeNet5 | Ensemble,
+    second: LeNet5 | CompiledLeNet5 | Ensemble,
     images: ArrayLike,
     labels: ArrayLike,
     n: int,
@@ -103,7 +104,7 @@ def disagreements(
 
     Parameters
     ----------
-    first, second : LeNet5 or Ensemble
+    first, second : LeNet5, CompiledLeNet5 or Ensemble
     images, labels, n, distortion, seed, num_threads : as for `half_wrong`
 
     Returns
@@ -116,8 +117,8 @@ def disagreements(
     TypeError, ValueError
         If an argument is not as said, or the two disagree on too few patterns.
     """
-    classes = _reader("first", first)._architecture.characters
-    _reader("second", second)
+    classes = _classes("first", first)
+    _classes("second", second)
     missing = checks.whole("n", n, 1)
     picked = []
     for patterns, answers, rng in _drawn(images, labels, classes, distortion, seed):
@@ -135,10 +136,11 @@ def disagreements(
     )
 
 
-def _reader(name: str, given: object) -> LeNet5 | Ensemble:
-    if not isinstance(given, (LeNet5, Ensemble)):
-        raise TypeError(f"{name}: got {checks.short(given)}, want an Ensemble or a LeNet5")
-    return given
+def _classes(name: str, reader: object) -> int:
+    """Give how many classes a network or a committee tells apart; others are refused."""
+    if not isinstance(reader, (LeNet5, CompiledLeNet5, Ensemble)):
+        raise TypeError(f"{name}: got {checks.short(reader)}, want an Ensemble or a LeNet5")
+    return reader._architecture.characters
 
 
 def _paired(
@@ -325,7 +327,8 @@ def distil(
     FloatingPointError
         As `Trainer.fit`.
     """
-    _reader("teacher", teacher)
+    if not isinstance(teacher, (Ensemble, LeNet5)):
+        raise TypeError(f"teacher: got {checks.short(teacher)}, want an Ensemble or a LeNet5")
     recipe = checks.named("recipe", recipe, DISTORTED, Recipe, "a lenet_c.recipes.Recipe")
     epochs = recipe.epochs if epochs is None else checks.whole("epochs", epochs, 1)
     checks.real("share", share, 0.0, 1.0, "both")

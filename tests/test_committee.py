@@ -130,6 +130,8 @@ def test_what_boosting_is_given_is_checked(pair: list[LeNet5], digits: Any) -> N
         committee.boost(x, y, "lenet9")
     with pytest.raises(TypeError, match=r"^epochs: "):
         committee.boost(x, y, epochs=1.5)  # type: ignore[arg-type]
+    compiled = Ensemble(pair).networks[0]  # what a committee's networks are
+    assert len(committee.half_wrong(compiled, x, y, 10)[1]) == 10
     with pytest.raises(ValueError, match=r"^labels: from -5 to 4, want 0 to 9"):
         committee.half_wrong(pair[0], x, y.astype(int) - 5, 10)
     for call, name in (
