@@ -164,6 +164,7 @@ static void scatter_tile_of(int taps, int columns, const scatter_terms *c, const
 
 static void scatter_rows(const scatter_terms *c, const float *weights, const float *delta, float *in)
 {
+    /* as for all taps, though a tile that has more than SCATTER_TAPS is its row's only one and leaves none */
     _Alignas(64) float sums[SCATTER_ROWS * (SCATTER_MORE_TAPS - 1) * LANES];
     const int K = c->s->kernel;
     lenet_pieces x = lenet_cut(c->s->out_width, SCATTER_COLUMNS_OF(K));
