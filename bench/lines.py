@@ -553,7 +553,9 @@ def main(argv: list[str] | None = None) -> None:
     option("--peers", nargs="?", const=sys.executable, metavar="PYTHON")
     option("--only", choices=PARTS, nargs="+", help="default: all that is given what it needs")
     option("--strings", type=int, default=N_STRINGS, metavar="N", help="default: %(default)s")
-    option("--steps", type=int, default=8000, metavar="N", help="of fine-tuning; default: 8000")
+    option(
+        "--steps", type=int, default=8000, metavar="N", help="of fine-tuning; default: %(default)s"
+    )
     option("--folds", type=int, default=FOLDS, metavar="N", help="only the first N of five")
     option("--rounds", type=int, default=11, metavar="N", help="of timing; default: 11")
     option("--seconds", type=float, default=0.1, help="a call, in a round")

@@ -144,7 +144,7 @@ def _classes(name: str, reader: object) -> int:
 
 
 def _paired(
-    images: ArrayLike, labels: ArrayLike, classes: int | None = None
+    images: ArrayLike, labels: ArrayLike, classes: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give images and labels as arrays that belong together."""
     answers = checks.numbers("labels", labels, "iu")
@@ -154,7 +154,7 @@ def _paired(
             f"labels: shape {answers.shape} for images {grey.shape}, want (N,) for "
             "(N, height, width)"
         )
-    if classes is not None and len(answers) and not 0 <= answers.min() <= answers.max() < classes:
+    if len(answers) and not 0 <= answers.min() <= answers.max() < classes:
         raise ValueError(
             f"labels: from {answers.min()} to {answers.max()}, want 0 to {classes - 1}"
         )
