@@ -127,7 +127,7 @@ lint:
 
 # $(call copy,FOLDER): a copy of the project, to be built in another way
 copy = rm -rf $(1) && mkdir -p $(1) && cp -r bench csrc docs lenet_c tests \
-	setup.py pyproject.toml *.md CITATION.cff LICENSE $(1) && rm -f $(1)/lenet_c/*.so
+	Makefile setup.py pyproject.toml *.md CITATION.cff LICENSE $(1) && rm -f $(1)/lenet_c/*.so
 
 # The tests that run batches: on the core's own team of threads, by choice, and built without OpenMP.
 WITHOUT_OPENMP = build/without-openmp

@@ -578,8 +578,10 @@ def test_ctrl_c_ends_fit_in_a_process(reader, own, tmp_path):
     reader.save(tmp_path / "before.npz")
     np.savez(tmp_path / "own.npz", *own[0][0])
     code = f"""
+import signal
 import numpy as np
 from lenet_c import LineReader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 reader = LineReader.load("before.npz")
 with np.load("own.npz") as own:
     strips = [own[name] for name in own]
