@@ -168,6 +168,13 @@ def dashes(f: Field, rng: np.random.Generator) -> Grey:
     return most(f, *(stroke(f, (x - half, y), (x + half, y), width) for x in f.between))
 
 
+def after(f: Field, *places: Place) -> Grey:
+    """Draw a stroke from place to place beyond the last digit, in parts of the digits' height."""
+    side = f.sides[-1][1]
+    drawn = [(side + x * f.height, f.row(y)) for x, y in places]
+    return most(f, *(stroke(f, a, b, 2 * f.pen) for a, b in itertools.pairwise(drawn)))
+
+
 def specks(f: Field, rng: np.random.Generator) -> Grey:
     places = rng.random((15, 2)) * f.shape[::-1]
     return most(f, *(stroke(f, (x, y), (x + 0.1, y)) for x, y in places))
@@ -191,6 +198,11 @@ MARKS: dict[str, Callable[[Field, np.random.Generator], Grey]] = {
     "guilloche": guilloche,
     "dots": dots,
     "dashes": dashes,
+    "= at the end": lambda f, rng: most(
+        f, after(f, (0.24, 0.25), (0.46, 0.2)), after(f, (0.24, 0.45), (0.46, 0.4))
+    ),
+    "= in one stroke": lambda f, rng: after(f, (0.3, 0.2), (0.48, 0.17), (0.3, 0.32), (0.48, 0.3)),
+    "dash at the end": lambda f, rng: after(f, (0.2, 0.55), (0.3, 0.45), (0.4, 0.5)),
     "specks": specks,
 }
 

@@ -96,10 +96,10 @@ def line(picture: Picture, *, keep: str = ..., return_map: Literal[True]) -> Lin
 def line(picture: Picture, *, keep: str = "", return_map: bool = False) -> Strip | Line:
     """Find the line of characters that a picture of a field shows, and bring it into a strip.
 
-    Rules, boxes, borders of cells, underlines, shadows, security print, specks, and marks between
-    characters are left out. A line that rises or falls, up to 16 degrees, is put level, and
-    writing that slants upright. The median of the tall characters becomes 20 pixels high, its
-    middle in row 16; small ones stay small beside them.
+    Rules, boxes, borders of cells, underlines, shadows, security print, specks, marks between
+    characters, and a dot, dash or "=" that closes the line are left out. A line that rises or
+    falls, up to 16 degrees, is put level, and writing that slants upright. The median of the tall
+    characters becomes 20 pixels high, its middle in row 16; small ones stay small beside them.
 
     Parameters
     ----------

@@ -64,6 +64,7 @@ GOES_ON = 0.8  # of a printed line: how much is there
 CLOSE = 0.12  # of their height together: how far apart the parts of a broken character are
 REACH = 0.8  # of the height: how far from the middle characters may go
 LOW = 0.45  # of the height: what is smaller is a mark or a part
+CLOSING = 0.66  # of the height: as high as "=" and other marks that close a line
 
 
 ONLY_LINES = "only lines, and no writing, are to be seen"
@@ -508,7 +509,7 @@ def _characters(
     out = main.copy()
     rest = np.flatnonzero(chosen & ~main & ~held)
     if not len(rest):
-        return out
+        return _without_ends(p, out, height, middle, keep)
     a, b = p.of(rest[:, None]), p.of(main)
     apart = np.maximum(a.left - b.right, b.left - a.right)
     above = np.maximum(a.top - b.bottom, b.top - a.bottom)
@@ -518,10 +519,48 @@ def _characters(
     flag = (apart < 0.25 * height) & (above < 0.1 * height) & (a.bottom < middle)
     part = (over | beside | flag).any(axis=1)
     out[rest[part]] = True
+    out = _without_ends(p, out, height, middle, keep)
     if keep:
         marks = p.of(rest[~part])
         out[rest[~part]] = _marks(marks, height, middle, keep)
     return out
+
+
+def _without_ends(p: Pieces, out: Mask, height: float, middle: float, keep: str) -> Mask:
+    """Return the characters without the dots, dashes and "=" that close the line at an end."""
+    tall = p.bottom - p.top
+    if (tall[out] > CLOSING * height).all():
+        return out
+    for left, right in ((p.left, p.right), (-p.right, -p.left)):
+        while True:
+            some = np.flatnonzero(out)
+            last = some[right[some].argmax()]
+            if tall[last] > CLOSING * height:
+                break
+            over = np.minimum(right[some], right[last]) - np.maximum(left[some], left[last])
+            beside = over < 0.4 * np.minimum(right[some] - left[some], right[last] - left[last])
+            end, others = some[~beside], some[beside]
+            if not len(others) or tall[others].max() < LOW * height:
+                break
+            apart = left[end].min() - right[others].max()
+            if not _closes(p.of(end), float(apart), height):
+                break
+            out[end] = _marks(p.of(end), height, middle, keep)
+            if out[end].any():
+                break
+    return out
+
+
+def _closes(p: Pieces, apart: float, height: float) -> bool:
+    """Tell whether what stands at an end, so far from its neighbour, is a mark and no digit."""
+    tall, wide = p.bottom.max() - p.top.min(), p.right.max() - p.left.min()
+    if tall > CLOSING * height:
+        return False
+    flat = (p.right - p.left > 1.3 * (p.bottom - p.top)) & (p.bottom - p.top < 0.3 * height)
+    if len(flat) > 1 and flat.all():  # the strokes of "="
+        return apart > -0.1 * height
+    small = tall < 0.38 * height and apart > 0.08 * height
+    return small or (wide > 1.6 * tall and apart > 0.25 * height)  # or "=" as one stroke
 
 
 def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
