@@ -22,18 +22,18 @@ Floats = NDArray[np.float32]
 Labelled: TypeAlias = "tuple[Strip, NDArray[np.integer[Any]]]"
 
 OWN = Distortion(
-    translation=1.0,
-    scaling=0.08,
-    squeezing=0.08,
-    shearing=0.12,
-    rotation=1.5,
-    elastic=0.5,
+    translation=1.5,
+    scaling=0.15,
+    squeezing=0.15,
+    shearing=0.16,
+    rotation=2.5,
+    elastic=0.7,
     elastic_smoothness=6.0,
     thickness=0.7,
     blur=0.6,
     contrast=0.25,
     noise=0.06,
-    chance=0.3,
+    chance=0.7,
 )
 """How `LineReader.fit` changes the strips of one's own fields, anew each time."""
 
