@@ -715,10 +715,11 @@ cdef class Samples:
     cdef int _read_labels(self, Plan network, object labels, bint soft) except -1:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
-        given = checks.array("labels", labels)
-        if soft and given.dtype.kind == "f" and given.ndim == 2 - (self.is_single and given.ndim == 1):
-            return self._read_targets(network, given)
-        if given.dtype.kind not in "iu":
+        given = labels if type(labels) is np.ndarray else checks.array("labels", labels)
+        kind = given.dtype.kind
+        if soft and kind == "f" and given.ndim == 2 - (self.is_single and given.ndim == 1):
+            return self._read_targets(network, checks.array("labels", given))
+        if kind not in "iu":
             raise TypeError(f"labels: dtype {given.dtype}, want integers"
                             + (f", or probabilities, shape ({self.n}, {network.characters})"
                                if soft else ""))
@@ -726,12 +727,11 @@ cdef class Samples:
             given = given.reshape(1)
         if given.ndim != 1 or given.shape[0] != self.n:
             raise ValueError(f"labels: shape {given.shape}, want ({self.n},), one for each image")
-        array = np.array(given)  # what is checked from here on stays as it is
-        self.label_array = values = array.astype(np.int64)
+        self.label_array = values = np.array(given, np.int64)  # a copy, which stays as it is
         _fit("labels", (values.shape[0],), (self.n,))
         for row in range(self.n):
             if values[row] < 0 or values[row] >= network.characters:
-                raise ValueError(f"labels: row {row} is {array[row]}, want 0 to "
+                raise ValueError(f"labels: row {row} is {given[row]}, want 0 to "
                                  f"{network.characters - 1}")
         self.first_label = &values[0]
         return 0
