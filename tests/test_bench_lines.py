@@ -107,6 +107,22 @@ def test_a_cheque_folder(tmp_path):
         lines.cheques(tmp_path / "none", first_half=False)
 
 
+def test_corrections_of_labels(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,text\n1.png,30.-\n0.png,1.250\n2.png,7\n3.png,8\n")
+    (right := tmp_path / "right.csv").write_text("file,text\n3.png,3\n1.png,80\n")
+    given = lines.cheques(tmp_path, first_half=False, corrections=right)
+    assert given.texts == ["1250", "30", "7", "8"]
+    assert given.corrected == ["1250", "80", "7", "3"]
+    half = lines.cheques(tmp_path, first_half=True, corrections=right)
+    assert half.corrections == {1: "80"}
+    right.write_text("file,text\n9.png,3\n")
+    with pytest.raises(SystemExit, match=r"right\.csv: 9\.png is not in"):
+        lines.cheques(tmp_path, first_half=False, corrections=right)
+    right.write_text("name,text\n1.png,3\n")
+    with pytest.raises(SystemExit, match=r"right\.csv: want the columns file and text"):
+        lines.cheques(tmp_path, first_half=False, corrections=right)
+
+
 class Knowing:
     """Reads strips that it knows, with what was learnt from first, and nothing else.
 
@@ -209,6 +225,13 @@ def test_cheques_are_counted(ten, real_digits, capsys):
     assert read[8]  # the others know of no wrong one as sure
     wrong = (~mine.right[read]).mean()
     assert f"| the other fifths' readings | {read.mean():.1%} | {wrong:.2%} | 55.0%: " in text
+
+    right = f"{given.texts[8]}1"  # what is read there
+    text = table(lines.Cheques(given.files, given.texts, {8: right}))
+    assert f"8 shows {right}, not {given.texts[8]}." in text
+    assert "| learnt from four fifths | these very readings | 60.0% | 0.00% | - |" in text
+    name = "learnt from four fifths, 1 label corrected"
+    assert f"| {name} | these very readings | 80.0% | 0.00% | - |" in text
 
     half = lines.Cheques(given.files[:5], given.texts[:5])
     text = table(half, first_half=True, parts=1)
