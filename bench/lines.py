@@ -538,9 +538,9 @@ PARTS = {
 INTRODUCTION = """\
 # Figures of reading lines
 
-`python -m bench.lines --write --cheques FOLDER --peers PYTHON` printed this (`bench/lines.py` says
-more). The reader is `LineReader.pretrained()` unless a part names another. Where a figure was aimed
-at, the last column says so."""
+`python -m bench.lines --write --cheques FOLDER --corrections FILE --peers PYTHON` printed this
+(`bench/lines.py` says more). The reader is `LineReader.pretrained()` unless a part names another.
+Where a figure was aimed at, the last column says so."""
 
 
 def begin(name: str) -> str:
