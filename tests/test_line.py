@@ -122,6 +122,14 @@ def test_small_digits_stay_small_beside_the_others(digits):
     assert max(tall[3:]) < 12
 
 
+def test_a_wide_and_low_digit_at_an_end_is_no_mark(digits):
+    wide = np.repeat(digits[2][0], 2, axis=1)
+    for heights in ([0.55, 1, 1, 1], [1, 1, 1, 0.55]):
+        images = [wide if height < 1 else digits[4][0] for height in heights]
+        f = field(images, heights=heights, gap=0.6)
+        assert_kept(f, dark(f.ink))
+
+
 def test_all_of_slanting_writing_of_two_sizes_is_in_the_strip(digits):
     for text, heights in (("4000000", [1, *[0.5] * 6]), ("0000004", [*[0.5] * 6, 1])):
         f = written(digits, text, height=60, heights=heights, slant=0.5)

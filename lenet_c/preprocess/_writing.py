@@ -543,7 +543,7 @@ def _without_ends(p: Pieces, out: Mask, height: float, middle: float, keep: str)
             if not len(others) or tall[others].max() < LOW * height:
                 break
             apart = left[end].min() - right[others].max()
-            if not _closes(p.of(end), float(apart), height):
+            if not _closes(p.of(end), float(apart), height, middle):
                 break
             out[end] = _marks(p.of(end), height, middle, keep)
             if out[end].any():
@@ -551,7 +551,7 @@ def _without_ends(p: Pieces, out: Mask, height: float, middle: float, keep: str)
     return out
 
 
-def _closes(p: Pieces, apart: float, height: float) -> bool:
+def _closes(p: Pieces, apart: float, height: float, middle: float) -> bool:
     """Tell whether what stands at an end, so far from its neighbour, is a mark and no digit."""
     tall, wide = p.bottom.max() - p.top.min(), p.right.max() - p.left.min()
     if tall > CLOSING * height:
@@ -560,7 +560,8 @@ def _closes(p: Pieces, apart: float, height: float) -> bool:
     if len(flat) > 1 and flat.all():  # the strokes of "="
         return apart > -0.1 * height
     small = tall < 0.38 * height and apart > 0.08 * height
-    return small or (wide > 1.6 * tall and apart > 0.25 * height)  # or "=" as one stroke
+    raised = wide > 1.6 * tall and p.bottom.max() < middle  # "=" as one stroke
+    return small or (raised and apart > 0.25 * height)
 
 
 def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
