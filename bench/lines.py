@@ -170,7 +170,7 @@ def texts_of(table: Path) -> dict[str, str]:
             return {row["file"]: digits(row["text"]) for row in csv.DictReader(file)}
     except OSError as error:
         raise SystemExit(f"error: {error}") from None
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise SystemExit(f"error: {table}: want the columns file and text ({error})") from None
 
 

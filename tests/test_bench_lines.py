@@ -118,9 +118,10 @@ def test_corrections_of_labels(tmp_path):
     right.write_text("file,text\n9.png,3\n")
     with pytest.raises(SystemExit, match=r"right\.csv: 9\.png is not in"):
         lines.cheques(tmp_path, first_half=False, corrections=right)
-    right.write_text("name,text\n1.png,3\n")
-    with pytest.raises(SystemExit, match=r"right\.csv: want the columns file and text"):
-        lines.cheques(tmp_path, first_half=False, corrections=right)
+    for bad in ("name,text\n1.png,3\n", "file,text\n1.png\n"):
+        right.write_text(bad)
+        with pytest.raises(SystemExit, match=r"right\.csv: want the columns file and text"):
+            lines.cheques(tmp_path, first_half=False, corrections=right)
 
 
 class Knowing:

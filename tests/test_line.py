@@ -130,6 +130,15 @@ def test_a_wide_and_low_digit_at_an_end_is_no_mark(digits):
         assert_kept(f, dark(f.ink))
 
 
+@pytest.mark.parametrize("text", ["25000", "45700", "18025"])
+def test_small_digits_at_the_end_are_no_marks(digits, text):
+    for small in (0.36, 0.45):
+        f = written(digits, text, height=44, heights=[1, 1, 1, small, small])
+        found = preprocess.line(dark(f.ink), return_map=True)
+        got = judged(f, found.strip, found.to_picture)
+        assert min(got.kept) >= 0.8, got
+
+
 def test_all_of_slanting_writing_of_two_sizes_is_in_the_strip(digits):
     for text, heights in (("4000000", [1, *[0.5] * 6]), ("0000004", [*[0.5] * 6, 1])):
         f = written(digits, text, height=60, heights=heights, slant=0.5)

@@ -559,9 +559,9 @@ def _closes(p: Pieces, apart: float, height: float, middle: float) -> bool:
     flat = (p.right - p.left > 1.3 * (p.bottom - p.top)) & (p.bottom - p.top < 0.3 * height)
     if len(flat) > 1 and flat.all():  # the strokes of "="
         return apart > -0.1 * height
-    small = tall < 0.38 * height and apart > 0.08 * height
-    raised = wide > 1.6 * tall and p.bottom.max() < middle  # "=" as one stroke
-    return small or (raised and apart > 0.25 * height)
+    if apart < (0.12 if p.bottom.max() < middle else 0.08) * height:  # a 5's bar, high up
+        return False
+    return tall < 0.3 * height or (tall < 0.38 * height and wide > 1.3 * tall)  # no small zero
 
 
 def _marks(p: Pieces, height: float, middle: float, keep: str) -> Mask:
