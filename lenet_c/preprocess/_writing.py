@@ -553,7 +553,8 @@ def _without_ends(p: Pieces, out: Mask, height: float, middle: float, keep: str)
 
 def _closes(p: Pieces, apart: float, height: float, middle: float) -> bool:
     """Tell whether what stands at an end, so far from its neighbour, is a mark and no digit."""
-    tall, wide = p.bottom.max() - p.top.min(), p.right.max() - p.left.min()
+    tall = float(p.bottom.max() - p.top.min())
+    wide = float(p.right.max() - p.left.min())
     if tall > CLOSING * height:
         return False
     flat = (p.right - p.left > 1.3 * (p.bottom - p.top)) & (p.bottom - p.top < 0.3 * height)
