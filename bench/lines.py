@@ -267,15 +267,15 @@ def cheque_tables(
         shares.append(_share_row(name, "these very readings", here, threshold(here), None))
         mine = answers(tuned[views], given.texts)[seen]
         name = "learnt from four fifths" + how_often
-        told = [(name, mine)]
+        told = [(name, mine, 0.55)]
         if given.corrections:
             mine = answers(tuned[views], given.corrected)[seen]
             n = len(given.corrections)
-            told.append((f"{name}, {n} label{'s' * (n > 1)} corrected", mine))
-        for name, mine in told:
+            told.append((f"{name}, {n} label{'s' * (n > 1)} corrected", mine, None))
+        for name, mine, aim in told:
             if len(cut) > 1:
                 limits = limits_of_others(mine, [np.searchsorted(seen, part) for part in cut])
-                shares.append(_share_row(name, "the other fifths' readings", mine, limits, 0.55))
+                shares.append(_share_row(name, "the other fifths' readings", mine, limits, aim))
             shares.append(_share_row(name, "these very readings", mine, threshold(mine), None))
     what = (
         f"{_span(unseen, everything)}; of the texts digits alone count. Nothing learnt: "
@@ -291,9 +291,12 @@ def cheque_tables(
         "has checked them: the readings that are surest and count as wrong are told on stderr."
     )
     if given.corrections:
-        how += " Corrected, for these rows alone: " + "; ".join(
-            f"{given.files[i].stem} shows {text}, not {given.texts[i]}"
-            for i, text in given.corrections.items()
+        how += (
+            " Corrected, for these rows alone, and found among those, so that they flatter: "
+            + "; ".join(
+                f"{given.files[i].stem} shows {text}, not {given.texts[i]}"
+                for i, text in given.corrections.items()
+            )
         )
         how += "."
     return "\n\n".join(
