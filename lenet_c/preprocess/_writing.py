@@ -500,6 +500,7 @@ def _characters(
     round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 4 * tall)
     round_ &= p.area < 0.7 * tall * wide
     low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide) & (tall < 0.7 * height)
+    low = chosen & low & ~_in_pairs(p, chosen & low, height)
     large = tall > LOW * height
     if (round_ & chosen & ~large).any():  # seldom, and it takes its time
         round_ &= ~stretched()
@@ -523,6 +524,21 @@ def _characters(
     if keep:
         marks = p.of(rest[~part])
         out[rest[~part]] = _marks(marks, height, middle, keep)
+    return out
+
+
+def _in_pairs(p: Pieces, some: Mask, height: float) -> Mask:
+    """Return which of some pieces stand beside another as tall: two commas never do."""
+    out = np.zeros(len(some), bool)
+    at = np.flatnonzero(some)
+    if len(at) < 2:
+        return out
+    q = p.of(at)
+    tall = q.bottom - q.top
+    apart = np.maximum.outer(q.left, q.left) - np.minimum.outer(q.right, q.right)
+    alike = np.minimum.outer(tall, tall) > 0.7 * np.maximum.outer(tall, tall)
+    beside = alike & (apart < 0.5 * height) & ~np.eye(len(at), dtype=bool)
+    out[at] = beside.any(axis=1)
     return out
 
 
