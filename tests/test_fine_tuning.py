@@ -52,7 +52,7 @@ FREEZE = [
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
-@pytest.mark.parametrize(("freeze", "frozen"), FREEZE, ids=str)
+@pytest.mark.parametrize(("freeze", "frozen"), FREEZE, ids=lambda names: "+".join(sorted(names)))
 def test_what_is_frozen_keeps_its_bits_and_the_rest_learns(
     images: np.ndarray, optimizer: Optimizer, freeze: list[str], frozen: set[str]
 ) -> None:

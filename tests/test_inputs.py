@@ -503,7 +503,7 @@ def test_a_file_whose_record_is_none_is_refused(given: Any, tmp_path: Path) -> N
         np.zeros(5),
         np.zeros((2, 3, 4, 5, 6)),
     ],
-    ids=str,
+    ids=lambda given: f"{type(given).__name__}{getattr(given, 'shape', '')}",
 )
 def test_what_no_line_mends_has_none(given: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="images: ") as error:

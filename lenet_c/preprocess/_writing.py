@@ -499,9 +499,10 @@ def _characters(
     tall, wide = p.bottom - p.top, p.right - p.left
     round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 4 * tall)
     round_ &= p.area < 0.7 * tall * wide
-    low = (p.top > middle - 0.05 * height) & (tall > 1.3 * wide) & (tall < 0.7 * height)
-    low = chosen & low & ~_in_pairs(p, chosen & low, height)
-    large = tall > LOW * height
+    under = p.top > middle - 0.05 * height
+    paired = _in_pairs(p, chosen & under & (tall > 0.3 * height) & (tall > 0.7 * wide), height)
+    low = under & ~paired & (tall > 1.3 * wide) & (tall < 0.7 * height)
+    large = paired | (tall > LOW * height)
     if (round_ & chosen & ~large).any():  # seldom, and it takes its time
         round_ &= ~stretched()
     main = chosen & (large | round_) & ~low
@@ -528,7 +529,7 @@ def _characters(
 
 
 def _in_pairs(p: Pieces, some: Mask, height: float) -> Mask:
-    """Return which of some pieces stand beside another as tall: two commas never do."""
+    """Return which of some pieces stand beside another as tall: no comma does."""
     out = np.zeros(len(some), bool)
     at = np.flatnonzero(some)
     if len(at) < 2:
