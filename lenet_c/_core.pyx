@@ -704,7 +704,7 @@ cdef class Samples:
         return 0
 
     cdef int _read_label(self, Plan network, object label) except -1:
-        """What _read_labels does, without making an array."""
+        """What _read_labels does for one image, without making an array."""
         if not 0 <= label < network.characters:
             raise ValueError(f"labels: row 0 is {checks.short(label)}, want 0 to "
                              f"{network.characters - 1}")
@@ -727,6 +727,8 @@ cdef class Samples:
             given = given.reshape(1)
         if given.ndim != 1 or given.shape[0] != self.n:
             raise ValueError(f"labels: shape {given.shape}, want ({self.n},), one for each image")
+        if self.n == 1:
+            return self._read_label(network, int(given[0]))
         self.label_array = values = np.array(given, np.int64)  # a copy, which stays as it is
         _fit("labels", (values.shape[0],), (self.n,))
         for row in range(self.n):

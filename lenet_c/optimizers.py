@@ -103,6 +103,7 @@ class Optimizer:
 
     kind: ClassVar[str] = ""
     batch_size: ClassVar[int] = 64  # images an update, when a Trainer is not told
+    measures: ClassVar[bool] = False  # whether `prepare` is to be asked
 
     lr: float
     _: KW_ONLY
@@ -260,6 +261,7 @@ class SDLM(Optimizer):
     """
 
     kind: ClassVar[str] = "sdlm"
+    measures: ClassVar[bool] = True
     batch_size: ClassVar[int] = 1
 
     lr: float = 0.0005

@@ -14,7 +14,7 @@ from lenet_c.classes import classes_of, names_or_digits
 from lenet_c.distort import DISTORTIONS, Distortion
 from lenet_c.losses import Criterion
 from lenet_c.model import LeNet5
-from lenet_c.optimizers import OPTIMIZERS, SDLM, Adam, Factors, Optimizer
+from lenet_c.optimizers import OPTIMIZERS, Adam, Factors, Optimizer
 from lenet_c.run import Run
 
 LOOKS_OF_STEP = 16  # images that are looked at, to record what the network learns from
@@ -99,9 +99,10 @@ class Updates:
                     "distort: got a Distortion, want None with strings: those of datasets.strings "
                     "are distorted as they are made"
                 )
-            if isinstance(optimizer, SDLM):
+            if optimizer.measures:
                 raise ValueError(
-                    "optimizer: got SDLM, which has no curvature of strings; want SGD or Adam"
+                    f"optimizer: got {type(optimizer).__name__}, which has no curvature of "
+                    "strings; want SGD or Adam"
                 )
         _core.check_num_threads(num_threads)
         self.num_threads = num_threads
@@ -224,8 +225,11 @@ class Updates:
         >>> trainer.n_updates
         1
         """
-        if isinstance(self.optimizer, SDLM):
-            raise ValueError("optimizer: got SDLM, which measures on images; want SGD or Adam")
+        if self.optimizer.measures:
+            raise ValueError(
+                f"optimizer: got {type(self.optimizer).__name__}, which measures on images; want "
+                "SGD or Adam"
+            )
         n_images = checks.whole("n_images", n_images, 1)
         rate = self.optimizer.lr if rate is None else checks.real("rate", rate, 0.0)
         values = checks.floats("gradient", checks.numbers("gradient", gradient))
@@ -267,14 +271,15 @@ class Updates:
     def _samples(
         self, images: ArrayLike, labels: ArrayLike, learn: int, weights: ArrayLike | None
     ) -> _core.Samples | _core.LabelledPictures:
-        if self._learns_strings:
+        if self.loss in losses.STRING_LOSSES:
             if weights is not None:
                 raise ValueError("sample_weight: got weights, want None with strings")
             return strings_of(self.network, images, labels)
         if weights is not None:
             images, labels, weights = _weighted(images, labels, weights)
+        # by place, not by keyword: 1% of a step of one image
         samples = _core.Samples(
-            self.network._network, images, labels, learn, weights=weights, soft=True
+            self.network._network, images, labels, learn, "images", True, weights, True
         )
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")
@@ -287,8 +292,9 @@ class Updates:
         rng: np.random.Generator | None = None,
     ) -> None:
         """Let the optimizer measure what it needs: before a pass, with `rng`, or a step."""
-        if isinstance(samples, _core.LabelledPictures):
-            return  # only SDLM measures
+        if not self.optimizer.measures:
+            return
+        assert isinstance(samples, _core.Samples)  # strings are learnt without measuring
 
         def curvature(pick: NDArray[np.int64] | None) -> NDArray[np.float32]:
             return self._curvature(samples, pick, threads)
