@@ -25,11 +25,11 @@ import functools
 import operator
 
 # C's variables: under the Limited API a name of the module is looked up anew at each use.
-cdef object np, _array, _int64
+cdef object np, _array, _int64, _ndarray
 
 import numpy as np
 
-_array, _int64 = np.array, np.int64
+_array, _int64, _ndarray = np.array, np.int64, np.ndarray
 
 from lenet_c import checks
 
@@ -37,6 +37,7 @@ cdef extern from "Python.h":
     # with noexcept the handler's exception stays set until _pending passes it on
     int PyErr_CheckSignals() noexcept
     PyObject *PyThreadState_GetDict() noexcept
+    long PyLong_AsLongAndOverflow(object, int *) except? -1
 
 cdef extern from "lenet.h" nogil:
     ctypedef enum lenet_status:
@@ -395,6 +396,12 @@ def check_num_threads(n):
 
 
 cdef int32_t _checked_threads(object n) except -1:
+    cdef int too_large
+    cdef long plain
+    if type(n) is int:  # without the names and calls of what follows: a tenth of a microsecond
+        plain = PyLong_AsLongAndOverflow(n, &too_large)
+        if 1 <= plain <= 4096:
+            return <int32_t>plain
     try:
         value = None if isinstance(n, bool) else operator.index(n)
     except TypeError:
@@ -653,7 +660,7 @@ cdef class Samples:
         """Opens what needs no copy: a contiguous, aligned buffer of a right dtype."""
         if not PyObject_CheckBuffer(images):
             return False
-        if type(images) is not np.ndarray and isinstance(images, np.ma.MaskedArray):
+        if type(images) is not _ndarray and isinstance(images, np.ma.MaskedArray):
             return False  # its buffer has what is masked, too
         try:
             PyObject_GetBuffer(images, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
@@ -715,7 +722,7 @@ cdef class Samples:
     cdef int _read_labels(self, Plan network, object labels, bint soft) except -1:
         cdef const int64_t[::1] values
         cdef Py_ssize_t row
-        given = labels if type(labels) is np.ndarray else checks.array("labels", labels)
+        given = labels if type(labels) is _ndarray else checks.array("labels", labels)
         kind = given.dtype.kind
         if soft and kind == "f" and given.ndim == 2 - (self.is_single and given.ndim == 1):
             return self._read_targets(network, checks.array("labels", given))
