@@ -1,14 +1,22 @@
 # make PYTHON=/path/to/python picks another interpreter; everything runs in its environment.
 PYTHON ?= python
 
-.PHONY: build test test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check bench-kernels \
-	demo docs scale lint sanitize tsan fuzz soak wheel cross clean
+.PHONY: build test test-digits test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check \
+	bench-kernels demo docs scale lint sanitize tsan fuzz soak wheel cross clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
 
+# The tests of two files at a time, in two processes; plain pytest runs them all in one
+AT_ONCE = -n 2 --dist loadfile --no-loadscope-reorder
+
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -q $(AT_ONCE)
+
+# those that take another path where there is no MNIST
+test-digits:
+	env -u LENET_C_DATA $(PYTHON) -m pytest -q $(AT_ONCE) -m mnist \
+		$$(grep -lE 'real_digits|pasted' tests/test_*.py)
 
 CORE = $(wildcard csrc/*/*.c)
 

@@ -2,9 +2,9 @@
 
 From an sdist, made first: a wheel by Python 3.10, and one by the oldest later Python, for all later
 ones. Each is repaired by auditwheel, which gives it the platform tag that this machine's C library
-allows, the second is looked through by abi3audit, and none may be larger than 2.5 MB. Every Python
-then gets a fresh environment: tests/wheel_trial.py with numpy alone, then the tests named, from a
-folder without the package's sources.
+allows, and packed again (tests/repack.py); the second is looked through by abi3audit, and none may
+be larger than 2.5 MB. Every Python then gets a fresh environment: tests/wheel_trial.py with numpy
+alone, then the tests named, from a folder without the package's sources.
 
 What it needs is the dependency group `wheel` (pip install --group wheel).
 """
@@ -17,6 +17,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.repack import repack
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "build" / "wheels"
@@ -75,9 +77,10 @@ def build(python: Path, sdist: Path, folder: Path, limited: bool) -> Path:
     """Build a wheel and repair it."""
     call(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder / "raw", sdist)
     (raw,) = (folder / "raw").iterdir()
-    repair = ("repair", "--strip", "--zip-compression-level", "9", "-w", folder, raw)
+    repair = ("repair", "--strip", "-w", folder, raw)
     call(sys.executable, "-m", "auditwheel", *repair, stdout=subprocess.DEVNULL)
     (wheel,) = folder.glob("*.whl")
+    repack(wheel)
     if limited:
         if "-cp311-abi3-" not in wheel.name:
             raise SystemExit(f"{wheel.name}: want a wheel for cp311-abi3")
