@@ -76,8 +76,11 @@ def _connections(table: TableLike | None, maps: int, in_maps: int) -> NDArray[np
     else:
         try:
             # no more of them than can be right
-            rows = tuple(tuple(islice(row, in_maps + 1)) for row in islice(table, maps + 1))
-        except (TypeError, NotImplementedError):  # Python raises the latter for a memoryview in 2-D
+            rows = tuple(
+                tuple(islice(checks.items("table", row, "maps"), in_maps + 1))
+                for row in islice(checks.items("table", table, "rows"), maps + 1)
+            )
+        except TypeError:
             wanted = f"for each map its input maps, or an array ({maps}, {in_maps})"
             raise TypeError(f"table: got {checks.short(table)}, want {wanted}") from None
         check_table("table", rows, maps, in_maps)

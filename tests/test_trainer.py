@@ -356,7 +356,7 @@ def test_callbacks_that_hear_nothing_are_refused(what: Any) -> None:
 
 @pytest.mark.parametrize("argument", ["callbacks", "freeze"])
 def test_a_view_of_several_dimensions_is_no_list(argument: str) -> None:
-    """It has an iterator, which raises NotImplementedError."""
+    """It has an iterator, which gives nothing and raises."""
     with pytest.raises(TypeError, match=rf"^{argument}: got .*memory.*, want a list of"):
         Trainer(LeNet5(), **{argument: memoryview(np.zeros((2, 2)))})
 
