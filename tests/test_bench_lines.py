@@ -259,7 +259,9 @@ def test_times_of_sweeps_and_steps(real_digits, monkeypatch):
     monkeypatch.setattr(line_times, "peak_flops", lambda: 1e13)
     reader = LineReader(LeNet5(LENET5_STRINGS))
     text = line_times.time_table(reader, real_digits, 2, 0.1)
-    assert text.count("| 1.7 times as long: 3.00 |") == 2
+    assert text.count("| 1.7 times as long: 3.00, reached |") == 2
+    assert text.count("45% (Xeon): missed |") == 1
+    assert "| 2.00 ms: reached |" in text
     work = 2 * line_times.BATCH * line_times.sweep_multiply_adds(reader.network, trains=True)
     assert re.search(rf"a training step, .*\| {work / 1e10:.0%} \| 60%", text)
 

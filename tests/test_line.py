@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lenet_c import preprocess
-from lenet_c.preprocess import _fields
+from lenet_c.preprocess import _fields, _finding
 
 pytest.importorskip("scipy")
 Image = pytest.importorskip("PIL.Image")
@@ -178,6 +178,13 @@ def test_marks_that_are_to_stay(digits, kept):
         got = judged(shown, found.strip, found.to_picture)
         assert min(got.kept) > 0.85
         assert got.other < 0.03
+
+
+@pytest.mark.parametrize("levels", [1, 2, 40, 10**6])
+def test_ranks_of_values_that_are_alike_or_not(levels):
+    values = np.random.default_rng(0).integers(0, levels, (30, 40)).astype(np.float32)
+    for share in (0, 0.5, 0.95, 1):
+        assert _finding.ranked(values, share) == np.sort(values.ravel())[int(share * 1199)]
 
 
 def test_a_comma_is_no_dot(digits):

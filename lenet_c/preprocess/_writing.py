@@ -500,7 +500,7 @@ def _characters(
     round_ = (np.minimum(tall, wide) > 0.26 * height) & (wide < 4 * tall)
     round_ &= p.area < 0.7 * tall * wide
     under = p.top > middle - 0.05 * height
-    paired = _in_pairs(p, chosen & under & (tall > 0.3 * height) & (tall > 0.7 * wide), height)
+    paired = _in_pairs(p, chosen & under, height)
     low = under & ~paired & (tall > 1.3 * wide) & (tall < 0.7 * height)
     large = paired | (tall > LOW * height)
     if (round_ & chosen & ~large).any():  # seldom, and it takes its time
@@ -529,17 +529,18 @@ def _characters(
 
 
 def _in_pairs(p: Pieces, some: Mask, height: float) -> Mask:
-    """Return which of some pieces stand beside another as tall: no comma does."""
+    """Return which of some, dots and dashes apart, stand beside one as tall: no comma does."""
     out = np.zeros(len(some), bool)
     at = np.flatnonzero(some)
     if len(at) < 2:
         return out
     q = p.of(at)
     tall = q.bottom - q.top
+    upright = (tall > 0.3 * height) & (tall > 0.7 * (q.right - q.left))
     apart = np.maximum.outer(q.left, q.left) - np.minimum.outer(q.right, q.right)
     alike = np.minimum.outer(tall, tall) > 0.7 * np.maximum.outer(tall, tall)
-    beside = alike & (apart < 0.5 * height) & ~np.eye(len(at), dtype=bool)
-    out[at] = beside.any(axis=1)
+    beside = alike & (apart < 0.5 * height) & upright & ~np.eye(len(at), dtype=bool)
+    out[at] = upright & beside.any(axis=1)
     return out
 
 
