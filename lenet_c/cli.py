@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Lines appear as they happen, and odd file names can be printed, also into a pipe.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    before, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         try:
             arguments = _parser().parse_args(argv)
@@ -61,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 set_num_threads(arguments.threads)
             return arguments.run(arguments) or 0
         finally:
+            warnings.formatwarning = before
             if sys.stdout is not None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
@@ -70,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, ValueError) as error:
         return fail(f"error: {one_line(error)}", 2)
+
+
+def _warning(
+    message: Warning | str, category: object, filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Say it as errors are said: where in the library it was is of no use here."""
+    return f"lenet-c: warning: {checks.escaped(str(message))}\n"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,6 +32,7 @@ from lenet_c import (
 )
 from lenet_c.classes import classes_of, names_or_digits
 from lenet_c.distort import DISTORTIONS, Distortion
+from lenet_c.inputs import InputWarning
 from lenet_c.losses import STRING_LOSSES
 from lenet_c.model import LeNet5
 from lenet_c.optimizers import Adam, OneCycle, Optimizer
@@ -648,7 +649,7 @@ class LineReader:
         pictures : iterable
             As for `read`; or strips, uint8 arrays (32, W), which are taken as they are; or what
             `datasets.folder` gives for fields, with their texts. Those that show no line, or whose
-            text cannot be spelt in their width, are left out.
+            text cannot be spelt in their width, are left out, which a `lenet_c.InputWarning` tells.
         texts : iterable of str
             Of the reader's characters; others in them, such as "." where the reader has none, are
             an error: `with_classes` gives a reader that has them.
@@ -694,9 +695,9 @@ class LineReader:
 
         Raises
         ------
-        ValueError
-            If texts and pictures are not as many, a text has what no class is called, or nothing is
-            left to learn from, or to validate with.
+        ValueError, OSError
+            If texts and pictures are not as many, a text has what no class is called, a picture
+            cannot be read, or nothing is left to learn from, or to validate with.
         FloatingPointError
             As `Trainer.fit`.
         """
@@ -724,13 +725,15 @@ class LineReader:
                 "distort", distort, DISTORTIONS, Distortion, "a Distortion, None"
             )
         checks.one_of("loss", loss, STRING_LOSSES)
+        if on_step is not None and not callable(on_step):
+            raise TypeError(f"on_step: got {checks.short(on_step)}, want a callable")
         if optimizer is None:
             optimizer = Adam(1e-3, schedule=OneCycle())
         trainer = Trainer(
             self.network, optimizer, loss, seed=seed, freeze=freeze, num_threads=num_threads
         )
         shown = progress.steps_shown(verbose, steps, batch_size)
-        own = self._learnable("pictures", *_pair(pictures, texts), num_threads)
+        own = self._learnable("pictures", pictures, texts, num_threads)
         held_out = None
         if validation_split:
             first = splits.first_held_out(len(own), validation_split, "fields")
@@ -800,7 +803,7 @@ class LineReader:
         ImportError
             If SciPy is not installed; or Pillow, for pictures that are no strips.
         """
-        own = self._learnable("pictures", *_pair(pictures, texts), num_threads)
+        own = self._learnable("pictures", pictures, texts, num_threads)
         images, labels = [], []
         outputs = self.outputs([strip for strip, _ in own], num_threads=num_threads)
         names, is_rbf = self.class_names, self.network.codes is not None
@@ -858,24 +861,39 @@ class LineReader:
         return "".join(self.class_names[c] for c in label)
 
     def _learnable(
-        self, name: str, pictures: Iterable[Any], texts: Iterable[str], num_threads: int | None
+        self,
+        name: str,
+        pictures: Iterable[Any],
+        texts: Iterable[str] | None,
+        num_threads: int | None,
     ) -> list[tuple[Strip, Label]]:
-        """Give strips that show a line which can spell its text, and the text's classes."""
-        strips, labels, reasons = self._labelled(name, pictures, texts, num_threads)
-        own = [
-            (strip, label)
-            for strip, label, reason in zip(strips, labels, reasons, strict=True)
-            if reason is None and line_training.fits(self.network, strip, label)
-        ]
+        """Give strips that show a line which can spell its text, and the text's classes.
+
+        A warning tells which are left out.
+        """
+        files = getattr(pictures, "files", None)  # of datasets.folder
+        strips, labels, reasons = self._labelled(name, *_pair(pictures, texts), num_threads)
+        own, left_out = [], []
+        for i, (strip, label, why) in enumerate(zip(strips, labels, reasons, strict=True)):
+            if why is None and not line_training.fits(self.network, strip, label):
+                why = f"the text {checks.short(self._spelt(label))} is too long for its width"
+            if why is None:
+                own.append((strip, label))
+            else:
+                left_out.append(f"{files[i] if files else f'{name}[{i}]'}: {why}")
         if not own:
-            why = reasons[0] or "its text is too long for its width"
-            raise ValueError(f"{name}: none to learn from, for the first: {why}")
+            raise ValueError(f"{name}: none to learn from; {left_out[0]}")
+        if left_out:
+            checks.warn(
+                f"{name}: {len(left_out)} of {len(strips)} are left out; {left_out[0]}",
+                InputWarning,
+            )
         return own
 
     def _strips(
         self, pictures: Iterable[Any], num_threads: int | None
     ) -> tuple[list[Strip], list[str | None]]:
-        from lenet_c import preprocess
+        from lenet_c.preprocess._fields import readable_lines
 
         strips: list[Strip] = []
         reasons: list[str | None] = []
@@ -885,7 +903,7 @@ class LineReader:
                 strips += some
                 reasons += [None] * len(some)
             else:
-                lines = preprocess.lines(some, keep=self._keep, num_threads=num_threads)
+                lines = readable_lines(some, len(strips), self._keep, num_threads)
                 strips += lines.strips
                 reasons += lines.reasons
         return strips, reasons
@@ -914,8 +932,8 @@ class LineReader:
         Raises
         ------
         TypeError, ValueError
-            If texts and pictures are not as many, there are none, or a text has what no class is
-            called.
+            If texts and pictures are not as many, there are none, a text has what no class is
+            called, or a picture cannot be read. One that shows no line counts as read wrong.
         """
         given = self._labelled("pictures", *_pair(pictures, texts), num_threads)
         strips, labels, reasons = given
@@ -1036,11 +1054,11 @@ def _pair(
     return pictures, texts
 
 
-def _pair_of(name: str, given: Any) -> tuple[Iterable[Any], Iterable[str]]:
+def _pair_of(name: str, given: Any) -> tuple[Iterable[Any], Iterable[str] | None]:
     from lenet_c.folders import Fields
 
     if isinstance(given, Fields):
-        return _pair(given, None)
+        return given, None
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise TypeError(f"{name}: want a pair (pictures, texts), or fields of datasets.folder")
     return given[0], given[1]

@@ -73,6 +73,26 @@ def read_right(quick_reader, draw):
 BLANK = np.full((50, 120), 210, np.uint8)
 
 
+def test_what_is_left_out_is_told(quick_reader, read_right):
+    _, picture, text = read_right[0]
+    pictures, said = [picture, BLANK, picture], [text, "12", "1" * 200]
+    words = r"^pictures: 2 of 3 are left out; pictures\[1\]: no writing"
+    with pytest.warns(lenet_c.InputWarning, match=words):
+        images, _ = quick_reader.characters(pictures, said)
+    assert len(images)
+    assert quick_reader.evaluate([picture, BLANK], [text, "12"]).wrong == 1
+
+
+@pytest.mark.parametrize("call", ["fit", "characters", "evaluate", "calibrate"])
+def test_a_picture_that_cannot_be_read_is_an_error(quick_reader, read_right, tmp_path, call):
+    _, picture, text = read_right[0]
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    for bad, error in (("none.png", FileNotFoundError), ("damaged.png", ValueError)):
+        pictures = [picture, tmp_path / bad, picture]
+        with pytest.raises(error, match=bad):
+            getattr(copy.deepcopy(quick_reader), call)(pictures, [text] * 3)
+
+
 # ---- read ----
 
 
@@ -779,8 +799,9 @@ BAD = {
     r"texts\[1\]: .*'\.' at place 1": lambda r, p: r.fit([p, p], ["12", "1.2"]),
     "texts: got None": lambda r, p: r.fit([p]),
     "pictures: got none": lambda r, p: r.fit([], []),
-    "pictures: none to learn from, for the first: no writing": lambda r, p: r.fit([BLANK], ["1"]),
-    "pictures: none to learn from, .*too long": lambda r, p: r.fit([p], ["1" * 200]),
+    "pictures: none to learn from; pictures\\[0\\]: no writing": lambda r, p: r.fit([BLANK], ["1"]),
+    "pictures: none to learn from; .*too long": lambda r, p: r.fit([p], ["1" * 200]),
+    "on_step: got 5": lambda r, p: r.fit([p], ["1"], on_step=5),
     "steps: got 0": lambda r, p: r.fit([p], ["1"], steps=0),
     "batch_size: got 0": lambda r, p: r.fit([p], ["1"], batch_size=0),
     "validate_every: got 0": lambda r, p: r.fit([p], ["1"], validate_every=0),

@@ -148,7 +148,7 @@ def test_doubts(command):
         assert command(*given)[1].endswith("\tdoubtful\n") == doubtful
         assert (",yes," in command(*given, "--csv")[1]) == doubtful
     out = command("read", "--model", "model.npz", "1.png", "--length", "90")[1]
-    assert out == "1.png\t\t0.0000\tdoubtful\n"
+    assert out == "1.png\t\t0.0000\tdoubtful: no text that is allowed fits into the picture\n"
 
 
 ERRORS = {
@@ -258,6 +258,27 @@ def test_train_adds_the_marks_that_texts_have(command, place, tmp_path):
     assert "; new -\n" in out
     assert "before:" not in out
     assert LineReader.load(output).class_names == tuple("0123456789-")
+
+
+def test_train_tells_what_it_leaves_out(place, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    rows = ["file,text"]
+    for file, text in list(place[1].items())[:4]:
+        (own / file).write_bytes((place[0] / file).read_bytes())
+        rows.append(f"{file},{text}")
+    Image.fromarray(np.full((50, 150), 220, np.uint8)).save(own / "blank.png")
+    (own / "labels.csv").write_text("\n".join([*rows, "blank.png,12"]))
+    given = ["train", "--data", own, "--from", "model.npz", "--output", tmp_path / "own.npz"]
+    given += ["--quiet", "--steps", "1", "--batch-size", "4", "--validation", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet_c", *given], cwd=place[0], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert re.fullmatch(
+        r"lenet-c: warning: pictures: 1 of 5 are left out; blank\.png: no writing stands out .*\n",
+        done.stderr,
+    )
 
 
 def test_the_settings_of_training_reach_it(command, tmp_path, monkeypatch):

@@ -36,7 +36,8 @@ def one_line(error: BaseException) -> str:
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         return " ".join(f"{where}{error.strerror}".splitlines())
     lines = [line.strip() for line in str(error).splitlines()]
-    text = "; ".join(line for line in lines if line).replace(":; ", ": ")
+    # without a mark under the place of an error, which points to nothing on one line
+    text = "; ".join(line for line in lines if line not in ("", "^")).replace(":; ", ": ")
     if isinstance(error, MemoryError):
         return f"out of memory ({text})" if text else "out of memory"
     return text or type(error).__name__

@@ -76,6 +76,8 @@ def read(arguments: argparse.Namespace) -> int:
             fail(f"error: {error}", code)
         else:
             mark = "\tdoubtful" if answer.rejected else ""
+            if answer.reason:
+                mark += f": {checks.escaped(answer.reason)}"
             text = checks.escaped(answer.text)
             print(f"{checks.escaped(path)}\t{text}\t{answer.probability:.4f}{mark}")
     if arguments.json:
@@ -150,7 +152,7 @@ def train_digits(arguments: argparse.Namespace) -> None:
 
 def train_fields(network: LeNet5, arguments: argparse.Namespace) -> None:
     """Go on with a reader on fields of one's own, test it and save it."""
-    what = f"--from {arguments.start}, which reads strings,"
+    what = f"--from {arguments.start}, which reads strings"
     refuse(arguments, what, NOT_FOR_STRINGS)
     _check_output(arguments)
     if arguments.data is None:

@@ -161,10 +161,7 @@ def lines(
         If a picture is none at all, the form cannot be read, or a box is outside of it: which.
     """
     need_extra("lines")
-    keep = _marks(keep)
-    threads = checks.whole(
-        "num_threads", get_num_threads() if num_threads is None else num_threads, 1
-    )
+    keep, threads = _marks(keep), _threads(num_threads)
     if boxes is not None:
         return _of_form(pictures, boxes, keep, threads)
     if isinstance(pictures, (str, bytes, os.PathLike)) or not isinstance(pictures, Iterable):
@@ -172,16 +169,44 @@ def lines(
             "pictures: got one picture, want several, as [picture], or one with its boxes"
         )
 
+    return _of_pictures(pictures, keep, threads)
+
+
+def readable_lines(
+    pictures: Iterable[Picture], first: int, keep: str, num_threads: int | None
+) -> Lines:
+    """Do what `lines` does; raise for a picture that cannot be read, counted from `first`."""
+    need_extra("lines")
+    return _of_pictures(pictures, keep, _threads(num_threads), refuse=False, first=first)
+
+
+def _threads(given: int | None) -> int:
+    return checks.whole("num_threads", get_num_threads() if given is None else given, 1)
+
+
+def _of_pictures(
+    pictures: Iterable[Any], keep: str, threads: int, refuse: bool = True, first: int = 0
+) -> Lines:
     def one(k: int, picture: Any) -> Line | str:
         try:
-            return line(picture, keep=keep, return_map=True)
-        except (ValueError, OSError) as error:
+            given = given_array(picture, "picture", "lines", draft=False)
+            levels = range_of(given, "picture")
+        except (TypeError, ValueError, OSError) as error:
+            what = str(error).removeprefix("picture: ")
+            if isinstance(error, TypeError):
+                raise TypeError(f"pictures[{k}]: {what}") from None
+            if refuse:
+                return what
+            if isinstance(error, ValueError):
+                raise ValueError(f"pictures[{k}]: {what}") from None
+            raise  # it names the file
+        try:
+            return _line(given, *levels, keep)
+        except ValueError as error:
             return str(error).removeprefix("picture: ")
-        except TypeError as error:
-            raise TypeError(f"pictures[{k}]: {str(error).removeprefix('picture: ')}") from None
 
     with ThreadPoolExecutor(threads) as pool:
-        return _together(list(pool.map(one, itertools.count(), pictures)))
+        return _together(list(pool.map(one, itertools.count(first), pictures)))
 
 
 def _of_form(form: Any, boxes: npt.ArrayLike, keep: str, threads: int) -> Lines:
