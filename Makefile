@@ -158,7 +158,7 @@ sanitize:
 	cd $(SANITIZED) && PYTHONPATH=$$PWD \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_segv=0:handle_sigbus=0 \
-		$(PYTHON) -m pytest -p no:cacheprovider
+		$(PYTHON) -m pytest -q $(AT_ONCE) -p no:cacheprovider
 
 # ThreadSanitizer finds no races in the core's own team. In OpenMP's it would see some that are none:
 # GNU's library is not built with it. The portable kernels alone, which are built soonest.
