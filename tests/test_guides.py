@@ -519,10 +519,12 @@ def test_the_readmes_figures_are_those_of_the_stored_pages(quoted):
         f"The paper published {plain[3]}, and {distorted[3]} with distorted training images.",
         f"reads {round(int(images.replace(',', '')), -3):,} images a second with the 1998 network.",
         f"reads {times('inference 1024')} and trains {times('training 128, Adam')} as fast",
-        f"to read one image {best_peer('inference 1')}, 64 at a time {best_peer('inference 64')}, "
-        f"1,024 {best_peer('inference 1024')}; to train on one {best_peer('training 1, SGD')}, "
-        f"on 128 at a time {best_peer('training 128, Adam')}, "
-        f"a pass over MNIST {best_peer('MNIST epoch')}.",
+        (
+            f"to read one image {best_peer('inference 1')}, 64 at a time {best_peer('inference 64')}, "
+            f"1,024 {best_peer('inference 1024')}; to train on one {best_peer('training 1, SGD')}, "
+            f"on 128 at a time {best_peer('training 128, Adam')}, "
+            f"a pass over MNIST {best_peer('MNIST epoch')}."
+        ),
         f"trusts {of['test digits']} of its answers to MNIST's test digits, {of['noise']} of those",
         f"to noise and blank sheets, and {of['letters, four fonts']} of those to printed letters,",
         f"`lenet-c train` (10 passes) | {plain[0]} | {plain[3]}, 20 passes |",
