@@ -520,7 +520,8 @@ def test_the_readmes_figures_are_those_of_the_stored_pages(quoted):
         f"reads {round(int(images.replace(',', '')), -3):,} images a second with the 1998 network.",
         f"reads {times('inference 1024')} and trains {times('training 128, Adam')} as fast",
         (
-            f"to read one image {best_peer('inference 1')}, 64 at a time {best_peer('inference 64')}, "
+            f"to read one image {best_peer('inference 1')}, "
+            f"64 at a time {best_peer('inference 64')}, "
             f"1,024 {best_peer('inference 1024')}; to train on one {best_peer('training 1, SGD')}, "
             f"on 128 at a time {best_peer('training 128, Adam')}, "
             f"a pass over MNIST {best_peer('MNIST epoch')}."
