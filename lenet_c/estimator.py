@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from lenet_c.architecture import Architecture
 from lenet_c.callbacks import BestWeights, EarlyStopping
 from lenet_c.callbacks import checked as checked_callbacks
 from lenet_c.classes import checked_names, shared
-from lenet_c.columns import FARTHEST, Features, Pixels, cells_of, side_of
+from lenet_c.columns import FARTHEST, Features, Images, Pixels, cells_of, side_of
 from lenet_c.distort import Distortion
 from lenet_c.model import LeNet5
 from lenet_c.networks import NETWORKS
 from lenet_c.optimizers import OPTIMIZERS, Adam, Optimizer
-from lenet_c.trainer import Trainer
+from lenet_c.trainer import LOOKS_OF_FIT, Trainer
 
 try:
     from joblib import effective_n_jobs
@@ -131,8 +132,12 @@ class LeNetClassifier(
     -----
     `X` is a table (N, columns), or pictures (N, height, width), (N, height, width, channels) or
     (N, 1, height, width): uint8, bool or other numbers of one range, which training tells and
-    reading then holds to. Pictures of another size than the network's are scaled to it. Labels are
-    of any kind that scikit-learn takes for classes.
+    reading then holds to. What is read may go beyond it: values up to half the range off count as
+    its end, and so do farther ones where they are at most 4 values of a picture, or one in 64, as
+    columns have them that a `MinMaxScaler` has seen too little of. Pictures with more are of
+    another scale, and refused; so are those of fractions up to 1 where training had whole numbers
+    up to 255 and `white` was not said. Pictures of another size than the network's are scaled to
+    it. Labels are of any kind that scikit-learn takes for classes.
 
     Means over images are by their weights: a row of weight 0 might as well not be there. What a
     picture is read as does not depend on the others of its call, to the last bit.
@@ -509,7 +514,7 @@ class LeNetClassifier(
         return dataclasses.replace(given, schedule="constant") if schedule == "constant" else given
 
     def _trainer_of(self, seed: int, optimizer: Optimizer, callbacks: Sequence[Any]) -> Trainer:
-        return Trainer(
+        trainer = Trainer(
             self.network_,
             optimizer,
             self.loss,
@@ -518,6 +523,8 @@ class LeNetClassifier(
             seed=seed,
             callbacks=callbacks,
         )
+        trainer._looks = False  # `_look` does
+        return trainer
 
     def _train(
         self,
@@ -528,7 +535,11 @@ class LeNetClassifier(
         epochs: int,
         held_out: tuple[Any, ...] | None,
     ) -> None:
+        if weights is not None and not weights.all():
+            kept = weights > 0
+            x, classes, weights = x[kept], classes[kept], weights[kept]
         images = self._form.images(x)
+        self._look(images)
         threads = self._threads()
         history = trainer.fit(
             images, classes, epochs, held_out, sample_weight=weights, num_threads=threads
@@ -541,6 +552,25 @@ class LeNetClassifier(
         if held_out is not None:
             self.validation_scores_ = [1.0 - record["val_error_rate"] for record in records]
             self.best_validation_score_ = max(self.validation_scores_)
+
+    def _look(self, images: Images) -> None:
+        """Record in the network what it learns from; warn if that is unlike what it knows.
+
+        The range was told by the first images: later ones may all be dim.
+        """
+        network = self.network_._network
+        if self.n_iter_:
+            with suppress(ValueError):
+                _core.Samples(network, images, learn=LOOKS_OF_FIT)
+            return
+        try:
+            _core.Samples(network, images, learn=LOOKS_OF_FIT)
+        except ValueError:
+            assert isinstance(self._form, Pixels)  # of features nothing is known
+            raise ValueError(
+                f"X: most pictures have no value above a 255th of white, {self._form.white:g}, "
+                "want white to be that of full ink"
+            ) from None
 
     def _threads(self) -> int | None:
         if self.n_jobs is None:
@@ -644,7 +674,7 @@ class LeNetClassifier(
         network = self.network_._network
         for first in range(0, len(x), _ROWS):
             images = self._form.images(x[first : first + _ROWS])
-            yield _core.Samples(network, images)
+            yield _core.Samples(network, images, look=False)  # training has told the range
 
     def _evidence(self, X: ArrayLike) -> NDArray[np.float32]:
         found = np.concatenate(

@@ -450,6 +450,7 @@ class Trainer(Updates):
     def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
         images, labels, *rest = data
         network, weights = self.network._network, rest[0] if rest else None
+        look = look and self._looks
         return _core.Samples(network, images, labels, 0, "validation_data", look, weights, True)
 
     def _calibrate(

@@ -18,10 +18,10 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import lenet_c
@@ -205,8 +205,68 @@ def test_ranges_that_are_not_told(digits: tuple[np.ndarray, np.ndarray]) -> None
         StandardScaler(), LeNetClassifier(columns="features", epochs=8, random_state=0)
     )
     assert scaled.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.85
-    with pytest.raises(ValueError, match="X: has values from 0 to 20, want pixels from 0 to 16"):
-        LeNetClassifier(white=16, epochs=1).fit(X[:50], y[:50]).predict(X[:50] * 1.25)
+    with pytest.raises(ValueError, match=r"X: .* values from 0 to 40, want pixels from 0 to 16"):
+        LeNetClassifier(white=16, epochs=1).fit(X[:50], y[:50]).predict(X[:50] * 2.5)
+    with pytest.raises(ValueError, match=r"X: most pictures have no value above .* of white, 4096"):
+        LeNetClassifier(white=4096, epochs=1).fit(X[:50], y[:50])
+
+
+@pytest.mark.parametrize("kind", ["bytes", "fractions", "sixteenths"])
+def test_a_dim_picture_is_read_alone_as_in_a_batch(
+    digits: tuple[np.ndarray, np.ndarray], kind: str
+) -> None:
+    y = digits[1][:60]
+    X = np.rint(digits[0][:60] * 255 / 16).astype(np.uint8)
+    X[5] = 0
+    X[5, 20:30] = 1
+    white = None
+    if kind == "fractions":
+        X = X / 255
+    elif kind == "sixteenths":
+        X, white = digits[0][:60].copy(), 16
+        X[5] = 0
+        X[5, 20] = 0.05
+    model = LeNetClassifier(white=white, epochs=1, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for call in (model.decision_function, model.predict_proba, model.predict, model.transform):
+            np.testing.assert_array_equal(call(X[5:6])[0], call(X)[5])
+        before = model.network_.learnt_from
+        model.partial_fit(X[5:6], y[5:6])
+    assert model.network_.learnt_from == before is not None
+
+
+def test_what_is_of_another_scale_is_refused_alone_as_in_a_batch(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    y = digits[1][:60]
+    X = np.rint(digits[0][:60] * 255 / 16).astype(np.uint8)
+    for learnt, other, white in ((X, X / 255, 255), (X / 255, X, 1)):
+        model = LeNetClassifier(epochs=1).fit(learnt, y)
+        for rows in (slice(None), slice(4, 5)):
+            with pytest.raises(ValueError, match=f"^X: .* want pixels from 0 to {white} as fit"):
+                model.predict(other[rows])
+
+
+@pytest.mark.parametrize("scaler", [MinMaxScaler, MaxAbsScaler])
+@pytest.mark.parametrize("cv", [2, 5])
+def test_scalers_whose_columns_go_beyond_what_they_have_seen(
+    digits: tuple[np.ndarray, np.ndarray], scaler: Any, cv: int
+) -> None:
+    X, y = digits
+    pipeline = make_pipeline(scaler(), LeNetClassifier(epochs=3, random_state=0))
+    halves = list(StratifiedKFold(cv).split(X, y))[-1:]
+    assert scaler().fit(X[halves[0][0]]).transform(X).max() > 1
+    assert cross_val_score(pipeline, X, y, cv=halves, error_score="raise")[0] > 0.6
+
+
+def test_pictures_of_weight_0_may_have_any_range(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0][:60].copy(), digits[1][:60]
+    weights = np.arange(60) % 3 * 1.0
+    model = LeNetClassifier(white=16, epochs=1, random_state=0)
+    want = clone(model).fit(X, y, weights).network_.parameters
+    X[::3] = 9999
+    np.testing.assert_array_equal(clone(model).fit(X, y, weights).network_.parameters, want)
 
 
 # ---- tables --------------------------------------------------------------------------------------
