@@ -47,6 +47,18 @@ def _data_of(
     return tuple(part for part in given if part is not None)
 
 
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """Say in errors of the parts of an argument which one it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(f"{argument}: "):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from None
+
+
 class Trainer(Updates):
     """Trains a network: passes over shuffled batches, or one batch at a time.
 
@@ -445,13 +457,14 @@ class Trainer(Updates):
                 "calibrate: got True, want integers for labels in validation_data, not floats"
             )
         if calibrate:
-            calibration.check(n, self.network.architecture)
+            calibration.check(n, self.network.architecture, "validation_data")
 
     def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
         images, labels, *rest = data
         network, weights = self.network._network, rest[0] if rest else None
         look = look and self._looks
-        return _core.Samples(network, images, labels, 0, "validation_data", look, weights, True)
+        with _named("validation_data"):
+            return _core.Samples(network, images, labels, 0, "validation_data", look, weights, True)
 
     def _calibrate(
         self, run: Run, validation_data: tuple[ArrayLike, ...] | None, threads: int | None
