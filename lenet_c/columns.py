@@ -7,6 +7,7 @@ picture does not depend on the rows beside it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,7 +87,7 @@ class Pixels:
                 white = _arrays.white_of(x, x)
             except ValueError as error:
                 raise ValueError(
-                    f"X{str(error).removeprefix('x')}; or say what white is: "
+                    f"{_in_x(error)}; or say what white is: "
                     "LeNetClassifier(white=16); or that columns are no pixels: columns='features'"
                 ) from None
         elif x.dtype != bool:
@@ -100,7 +101,11 @@ class Pixels:
         found = cls(shape, float(white), False, size, whole)
         if invert == "auto":
             grey = next(found._parts(x[:_AT_ONCE])).reshape(-1, *shape)
-            invert = _arrays.dark_on_light(grey.reshape(*grey.shape[:3], -1)[..., 0])
+            try:
+                invert = _arrays.dark_on_light(grey.reshape(*grey.shape[:3], -1)[..., 0])
+            except ValueError as error:
+                text = _in_x(error).partition(";")[0]
+                raise ValueError(f"{text}; invert=True or False takes them as they are") from None
         return replace(found, invert=bool(invert))
 
     def images(self, x: NDArray[Any]) -> Images:
@@ -146,6 +151,11 @@ class Pixels:
                 f"{self.white:g} as fit had: the same scaling for both"
             )
         return x if low >= 0 and high <= self.white else np.clip(x, 0, self.white)
+
+
+def _in_x(error: ValueError) -> str:
+    """Give the text of an error of `preprocess`, whose x is the X of an estimator."""
+    return re.sub(r"\bx\b", "X", str(error))
 
 
 def _is_whole(x: NDArray[Any]) -> bool:

@@ -166,6 +166,13 @@ def test_polarity_is_told_from_the_borders() -> None:
     assert form.invert
     np.testing.assert_array_equal(form.images(light.reshape(20, -1)), 255 - light)
     assert not pixels(255 - light, invert="auto").invert
+    light[::2] = 255 - light[::2]
+    with pytest.raises(ValueError, match=r"^X: the borders of 50% of .* are light") as caught:
+        pixels(light, invert="auto")
+    assert "x" not in str(caught.value).split()
+    assert "characters" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"^X: .* by X = X / 1023; or say what white is"):
+        pixels(light * 4.0)
 
 
 def test_which_columns_may_be_pixels() -> None:
