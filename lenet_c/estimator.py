@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,7 @@ from lenet_c.distort import Distortion
 from lenet_c.model import LeNet5
 from lenet_c.networks import NETWORKS
 from lenet_c.optimizers import OPTIMIZERS, Adam, Optimizer
+from lenet_c.preprocess import _arrays
 from lenet_c.trainer import LOOKS_OF_FIT, Trainer
 
 try:
@@ -32,7 +34,7 @@ try:
     )
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state, compute_sample_weight
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
@@ -44,6 +46,7 @@ __all__ = ["LeNetClassifier"]
 _ROWS = 4096  # that are read at once
 _UPDATES = 500  # at least, where `epochs` is None,
 _EPOCHS = 10  # and so many passes
+_THREADS = 4096  # at most, as in the core
 
 
 class LeNetClassifier(
@@ -92,7 +95,7 @@ class LeNetClassifier(
         Hold out a share of the images, end when their error rate has not fallen for some passes,
         and keep the weights of the best pass.
     validation_fraction : float
-        That share, of each class.
+        That share, of each class; of a class that has but one image, none is held out.
     n_iter_no_change : int
         Those passes.
     tol : float
@@ -303,10 +306,12 @@ class LeNetClassifier(
         begins = not hasattr(self, "network_")
         if begins and classes is None:
             raise ValueError("classes: got None, want all labels at the first call of partial_fit")
+        every = None if classes is None else _checked_classes(classes)
         x, labels, weights = self._given(X, y, sample_weight, begins)
         if begins:
-            self._begin(x, labels, np.unique(np.asarray(classes)), weights)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            assert every is not None
+            self._begin(x, labels, every, weights)
+        elif every is not None and not np.array_equal(every, self.classes_):
             raise ValueError(
                 f"classes: got {checks.short(classes)}, want those of before, "
                 f"{checks.short(self.classes_.tolist())}"
@@ -327,8 +332,7 @@ class LeNetClassifier(
             checks.whole("epochs", self.epochs, 1)
         if self.white is not None:
             checks.real("white", self.white, 0.0, closed="neither")
-        if self.invert != "auto":
-            checks.truth("invert", self.invert)
+        _arrays.check_invert(self.invert)
         checks.real("learning_rate", self.learning_rate, 0.0, in_float32=True)
         if self.optimizer is not None:
             self._optimizer("one_cycle")
@@ -365,10 +369,10 @@ class LeNetClassifier(
     def _check_n_jobs(self) -> None:
         given = self.n_jobs
         is_whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
-        if given is not None and (not is_whole or given == 0):
+        if given is not None and (not is_whole or given == 0 or given > _THREADS):
             raise (ValueError if is_whole else TypeError)(
-                f"n_jobs: got {checks.short(given)}, want a number of threads, -1 for one for each "
-                "processor, or None"
+                f"n_jobs: got {checks.short(given)}, want a number of threads up to {_THREADS}, -1 "
+                "for one for each processor, or None"
             )
 
     def _architecture(self) -> Architecture:
@@ -385,6 +389,7 @@ class LeNetClassifier(
         _check_masks("y", y)
         _check_masks("sample_weight", sample_weight)
         x, labels = validate_data(self, flat, y, reset=begins)
+        x = checks.numbers("X", x)
         check_classification_targets(labels)
         if begins:
             self._shape = shape
@@ -500,12 +505,22 @@ class LeNetClassifier(
     def _split(
         self, classes: NDArray[np.int64], weights: NDArray[np.float64] | None, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose rows to learn from and rows to hold out."""
+        """Choose rows to learn from and rows to hold out: of each class that has two or more."""
         rows = np.arange(len(classes)) if weights is None else np.flatnonzero(weights)
+        parted = np.bincount(classes[rows])[classes[rows]] > 1
+        alone, rows = rows[~parted], rows[parted]
+        n, n_classes = len(rows), len(np.unique(classes[rows]))
+        n_held = math.ceil(n * self.validation_fraction)
+        if min(n_held, n - n_held) < max(n_classes, 1):
+            raise ValueError(
+                f"validation_fraction: got {self.validation_fraction:g}, which of {n} images in "
+                f"{n_classes} classes of two or more leaves {n - n_held} to learn from and "
+                f"{n_held} to validate with, want one at least of each class in both"
+            )
         learnt, others = train_test_split(
             rows, test_size=self.validation_fraction, stratify=classes[rows], random_state=seed
         )
-        return learnt, others
+        return np.concatenate([learnt, alone]), others
 
     def _optimizer(self, schedule: str) -> Optimizer:
         if self.optimizer is None:
@@ -573,6 +588,7 @@ class LeNetClassifier(
             ) from None
 
     def _threads(self) -> int | None:
+        self._check_n_jobs()
         if self.n_jobs is None:
             return None
         return int(effective_n_jobs(self.n_jobs))
@@ -664,7 +680,7 @@ class LeNetClassifier(
     def _read(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         flat, shape = _flat(X)
-        x: NDArray[Any] = validate_data(self, flat, reset=False)
+        x = checks.numbers("X", validate_data(self, flat, reset=False))
         self._fits(shape)
         return x
 
@@ -703,6 +719,7 @@ def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """Give pictures as rows, with the shape of one; other X as they are, and None."""
     given = X
     _check_masks("X", X)
+    _check_dates(X)
     if not hasattr(X, "shape"):
         given = checks.array("X", X)
     if len(given.shape) not in (3, 4):
@@ -728,6 +745,32 @@ def _check_masks(name: str, given: Any) -> None:
     """Raise ValueError where something is masked: scikit-learn would take what is below."""
     if isinstance(given, np.ma.MaskedArray):
         checks.array(name, given)
+
+
+def _checked_classes(classes: ArrayLike) -> NDArray[Any]:
+    """Give all labels that there will be, sorted; raise ValueError for what can be none."""
+    given = checks.array("classes", classes)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"classes: got {checks.short(classes)}, want a list of one label or more")
+    wanted = f"classes: got {checks.short(classes)}, want labels, texts or whole numbers"
+    if given.dtype.kind == "f" and not (np.isfinite(given) & (given == np.rint(given))).all():
+        raise ValueError(wanted)
+    try:
+        kind = type_of_target(given.repeat(2))  # it warns of many that are there once each
+        found: NDArray[Any] = np.unique(given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{wanted} ({error})") from None
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(wanted)
+    return found
+
+
+def _check_dates(X: Any) -> None:
+    """Raise TypeError for dates and times: numpy's errors of them do not say what is wrong."""
+    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    for dtype in dtypes:
+        if getattr(dtype, "kind", None) in ("m", "M"):
+            raise TypeError(f"X: dtype {dtype}, want numbers")
 
 
 def _names(labels: list[Any]) -> list[str]:

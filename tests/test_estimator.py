@@ -291,6 +291,20 @@ def test_a_table() -> None:
         LeNetClassifier(columns="pixels").fit(X, y)
 
 
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]"])
+@pytest.mark.parametrize("shape", [(60, 3), (60, 64), (60, 28, 28)])
+def test_dates_are_no_numbers(dtype: str, shape: tuple[int, ...]) -> None:
+    dates, y = np.zeros(shape, dtype), np.arange(60) % 3
+    model = LeNetClassifier(epochs=1).fit(np.ones(shape), y)
+    for call in (LeNetClassifier().fit, lambda X, y: LeNetClassifier().partial_fit(X, y, range(3))):
+        with pytest.raises(TypeError, match=r"^X: dtype (datetime|timedelta)64\[s\], want numbers"):
+            call(dates, y)
+    with pytest.raises(TypeError, match=r"^X: dtype (datetime|timedelta)64\[s\], want numbers"):
+        model.predict(dates)
+    with pytest.raises(TypeError, match=r"^X: dtype (datetime|timedelta)64\[s\], want (real )?num"):
+        model.predict(list(dates))
+
+
 def test_a_table_of_many_columns() -> None:
     X, y = make_blobs(60, centers=2, n_features=1100, random_state=0)
     model = LeNetClassifier(epochs=3, random_state=0).fit(X, y)
@@ -510,6 +524,38 @@ def test_partial_fit(digits: tuple[np.ndarray, np.ndarray]) -> None:
             LeNetClassifier(**{name: value}).partial_fit(X, y, classes=range(10))
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [],
+        3,
+        "012",
+        [[0, 1, 2]],
+        [[0], [1, 2]],
+        [0, 1, 2, np.nan],
+        [0, 1, 2, np.inf],
+        [0.5, 1, 2, 0],
+        [0, 1, 2, None],
+        np.array([0, 1, 2, "a"], object),
+        [b"0", b"1", b"2"],
+    ],
+    ids=str,
+)
+def test_classes_that_cannot_be(classes: Any) -> None:
+    X, y = make_blobs(30, centers=3, n_features=3, random_state=1)
+    model = LeNetClassifier()
+    with pytest.raises(ValueError, match=r"^classes: (got .*, want|not an array)"):
+        model.partial_fit(X, y, classes)
+    assert not hasattr(model, "n_features_in_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LeNetClassifier().partial_fit(X, y, range(50))
+    model.partial_fit(X, y, [2, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"^classes: (got .*, want|not an array)"):
+        model.partial_fit(X, y, classes)
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2])
+
+
 def test_partial_fit_of_a_table_holds_to_the_first_scaling() -> None:
     X, y = load_iris(return_X_y=True)
     model = LeNetClassifier(random_state=0).partial_fit(X, y, [0, 1, 2])
@@ -553,6 +599,40 @@ def test_early_stopping(digits: tuple[np.ndarray, np.ndarray]) -> None:
     assert len(others) == 100
     assert model.score(X[others], y[others]) == model.best_validation_score_ > scores[-1]
     assert LeNetClassifier(white=16, epochs=1).fit(X[:90], y[:90]).validation_scores_ is None
+
+
+def test_early_stopping_learns_from_the_one_image_of_a_rare_class(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits[0][:100], np.array(["rare", *["dog", "cat", "owl"] * 33])
+    model = LeNetClassifier(white=16, early_stopping=True, epochs=2, random_state=0)
+    for weights in (None, np.where(np.arange(100) == 3, 0.0, 1.0)):
+        model.fit(X, y, weights)
+        assert list(model.classes_) == ["cat", "dog", "owl", "rare"]
+        classes = np.searchsorted(model.classes_, y)
+        learnt, others = model._split(classes, weights, 0)
+        assert 0 in learnt
+        assert set(classes[others]) == {0, 1, 2}
+        rows = range(100) if weights is None else np.flatnonzero(weights)
+        assert sorted([*learnt, *others]) == list(rows)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes is greater")
+@pytest.mark.parametrize(
+    ("fraction", "labels", "text"),
+    [
+        (0.01, range(10), "0.01, .* 100 images in 10 classes of two or more leaves 99 .* and 1 to"),
+        (0.99, range(10), "0.99, .* leaves 1 to learn from and 99 to validate with, want one at"),
+        (0.1, range(100), "0.1, .* 0 images in 0 classes of two or more"),
+    ],
+)
+def test_shares_that_cannot_be_held_out(
+    digits: tuple[np.ndarray, np.ndarray], fraction: float, labels: range, text: str
+) -> None:
+    y = [f"label {label}" for label in labels] * (100 // len(labels))
+    model = LeNetClassifier(white=16, early_stopping=True, validation_fraction=fraction)
+    with pytest.raises(ValueError, match=f"^validation_fraction: got {text}"):
+        model.fit(digits[0][:100], y)
 
 
 def test_callbacks_are_told(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -607,7 +687,8 @@ def test_what_a_network_knows_goes_on_beside_labels_of_any_kind(
         ({"batch_size": 0}, ValueError, "batch_size: got 0"),
         ({"columns": "words"}, ValueError, "columns: got 'words', want one of auto, pixels, "),
         ({"white": 0}, ValueError, "white: got 0, want a finite number above 0"),
-        ({"invert": "no"}, TypeError, "invert: got 'no', want True or False"),
+        ({"invert": "no"}, ValueError, "invert: got 'no', want True, False or \"auto\""),
+        ({"invert": 3}, TypeError, 'invert: got 3, want True, False or "auto"'),
         ({"optimizer": "adams"}, ValueError, "optimizer: got 'adams', want one of adam, sgd, sdlm"),
         ({"optimizer": 3}, TypeError, "optimizer: got 3, want an optimizer"),
         ({"learning_rate": -1}, ValueError, "learning_rate: got -1"),
@@ -624,12 +705,22 @@ def test_what_a_network_knows_goes_on_beside_labels_of_any_kind(
         ({"distort": "slight"}, ValueError, "distort: got 'slight', want None: columns are no"),
         ({"n_jobs": 0}, ValueError, "n_jobs: got 0, want a number of threads"),
         ({"n_jobs": "all"}, TypeError, "n_jobs: got 'all', want a number of threads"),
+        ({"n_jobs": 5000}, ValueError, "n_jobs: got 5000, want a number of threads up to 4096"),
     ],
 )
 def test_parameters_are_checked(settings: Any, error: type[Exception], text: str) -> None:
     X, y = make_blobs(40, random_state=0)
     with pytest.raises(error, match=text):
         LeNetClassifier(**settings).fit(X, y)
+
+
+@pytest.mark.parametrize(("n_jobs", "error"), [("x", TypeError), (0, ValueError)])
+def test_n_jobs_is_checked_at_reading(n_jobs: Any, error: type[Exception]) -> None:
+    X, y = make_blobs(40, random_state=0)
+    model = LeNetClassifier(epochs=1).fit(X, y).set_params(n_jobs=n_jobs)
+    for call in (model.predict, model.predict_proba, model.decision_function, model.transform):
+        with pytest.raises(error, match=f"^n_jobs: got {n_jobs!r}, want a number of threads"):
+            call(X)
 
 
 def test_reading_before_training() -> None:
@@ -706,6 +797,10 @@ def test_frames_of_pandas(digits: tuple[np.ndarray, np.ndarray]) -> None:
     pipeline = make_pipeline(StandardScaler(), LeNetClassifier(columns="features", epochs=2))
     pipeline.set_output(transform="pandas").fit(X, y)
     assert list(pipeline[-1].feature_names_in_) == list(table.columns)
+    dated = X.assign(seen=pandas.to_datetime(["2020-01-01"] * 300))
+    for given in (dated, dated[["seen"]]):
+        with pytest.raises(TypeError, match=r"^X: dtype datetime64\[\w+\], want numbers"):
+            clone(model).fit(given, y)
     weighted = clone(model).fit(X, y, sample_weight=pandas.Series(np.ones(300)))
     np.testing.assert_array_equal(weighted.predict(X), model.predict(X))
 
