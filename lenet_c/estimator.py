@@ -90,7 +90,8 @@ class LeNetClassifier(
     invert : bool or "auto"
         Whether ink is darker than the background; "auto": told from the training images' borders.
     warm_start : bool
-        Whether `fit` goes on with the weights that it left.
+        Whether `fit` goes on with the weights that it left; then `network`, `columns`, `white` and
+        `invert` are to be those of before.
     early_stopping : bool
         Hold out a share of the images, end when their error rate has not fallen for some passes,
         and keep the weights of the best pass.
@@ -165,6 +166,7 @@ class LeNetClassifier(
     image_shape_: tuple[int, ...] | None
     _shape: tuple[int, ...] | None  # of the pictures given last; None: a table
     _form: Pixels | Features  # how rows become images
+    _began: dict[str, Any]  # the parameters that only the first fit can follow
     _partial: Trainer | None  # of `partial_fit`
 
     def __init__(
@@ -385,6 +387,8 @@ class LeNetClassifier(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, begins: bool
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
         """Check what is learnt from: rows (N, columns), labels, weights."""
+        if not begins:
+            self._check_as_before()
         flat, shape = _flat(X)
         _check_masks("y", y)
         _check_masks("sample_weight", sample_weight)
@@ -401,6 +405,26 @@ class LeNetClassifier(
             sample_weight, x, dtype=np.float64, ensure_non_negative=True, copy=True
         )
         return x, labels, checks.weights("sample_weight", weights, len(x))
+
+    def _lasting(self) -> dict[str, Any]:
+        """Give the parameters that settle what the network is and how rows become its images."""
+        is_own = isinstance(self.network, LeNet5)
+        return {
+            "network": self.network if is_own else self._architecture(),
+            "columns": self.columns,
+            "white": self.white,
+            "invert": self.invert,
+        }
+
+    def _check_as_before(self) -> None:
+        """Raise ValueError if going on would ignore a parameter that has been changed."""
+        for name, given in self._lasting().items():
+            if given != (before := self._began[name]):
+                value = before.name if isinstance(before, Architecture) else before
+                raise ValueError(
+                    f"{name}: got {checks.short(getattr(self, name))}, want {checks.short(value)} "
+                    "as fit had, to go on with; fit with warm_start=False begins anew"
+                )
 
     def _fits(self, shape: tuple[int, ...] | None) -> None:
         """Raise ValueError if these are pictures of another shape than those learnt from."""
@@ -446,6 +470,7 @@ class LeNetClassifier(
         if shape is None:  # whatever comes is as what was learnt from
             ends = (-FARTHEST, FARTHEST)
             network._network.learnt_from = (1 << 20, ends, ends, ends)
+        self._began = self._lasting()
         self.image_shape_ = shape
         self.classes_, self.network_ = classes, network
         self.n_iter_, self.loss_curve_ = 0, []

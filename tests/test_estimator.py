@@ -583,6 +583,46 @@ def test_warm_starts(digits: tuple[np.ndarray, np.ndarray]) -> None:
     assert model.network_ is not network
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("network", "lenet5-modern", "lenet1"),
+        ("network", "lenet5-28", LENET5_1998),
+        ("network", LENET5_28, LeNet5(LENET5_28)),
+        ("network", LeNet5(LENET5_28), LeNet5(LENET5_28)),
+        ("columns", "auto", "features"),
+        ("white", 16, 17),
+        ("white", 16, None),
+        ("invert", False, True),
+        ("invert", False, "auto"),
+    ],
+)
+def test_what_going_on_cannot_follow_is_refused(
+    digits: tuple[np.ndarray, np.ndarray], name: str, before: Any, after: Any
+) -> None:
+    X, y = digits[0][:60], digits[1][:60]
+    model = LeNetClassifier(epochs=1, warm_start=True, random_state=0)
+    model.set_params(**{"white": 16, name: before}).fit(X, y)
+    model = pickle.loads(pickle.dumps(model.fit(X, y)))
+    model.fit(X, y).set_params(**{name: after})
+    parameters = model.network_.parameters.copy()
+    for call in (model.fit, model.partial_fit):
+        text = f"^{name}: got .*, want .* as fit had, .* warm_start=False begins anew"
+        with pytest.raises(ValueError, match=text):
+            call(X, y)
+    np.testing.assert_array_equal(model.network_.parameters, parameters)
+    if after is not None:
+        model.set_params(warm_start=False).fit(X, y)
+
+
+def test_one_network_under_two_names_is_gone_on_with(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits[0][:60], digits[1][:60]
+    model = LeNetClassifier("lenet5-1998", white=16, epochs=1, warm_start=True).fit(X, y)
+    assert model.set_params(network=LENET5_1998, epochs=2).fit(X, y).n_iter_ == 3
+
+
 def test_early_stopping(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     model = LeNetClassifier(
