@@ -52,10 +52,10 @@ CHUNK = 1024
 # with the other 10,000, these left the fewest letters, blobs and specks undoubted.
 
 
-def check(n: int, architecture: Architecture) -> None:
+def check(n: int, architecture: Architecture, name: str = "images") -> None:
     """Raise ValueError unless so many images of a network can say anything."""
     if n < FEWEST:
-        raise ValueError(f"images: got {n}, want at least {FEWEST} to calibrate with")
+        raise ValueError(f"{name}: got {n}, want at least {FEWEST} to calibrate with")
     if architecture.characters < 2:
         raise ValueError(f"calibrate: {architecture.name} has one class, of which all is certain")
 

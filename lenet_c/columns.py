@@ -7,8 +7,9 @@ picture does not depend on the rows beside it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from lenet_c.preprocess import _arrays
 SMALLEST = 8  # side of the smallest square that columns are taken to be the pixels of
 FARTHEST = 10.0  # deviations from the mean: what is farther counts as that far
 _AT_ONCE = 1024  # rows
+_NEAR = 0.5  # of the range: so far beyond it, values count as its end;
+_FEW = 4  # farther ones do, too, if they are so few of a picture,
+_SHARE = 64  # or one in so many
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -45,12 +49,16 @@ class Pixels:
         Whether ink is darker than the background.
     size : (int, int)
         Height and width of the images for the network.
+    whole : bool
+        Whether `white` was told from whole numbers, as bytes are: a picture of fractions up to 1 is
+        then of another scale.
     """
 
     shape: tuple[int, ...]
     white: float
     invert: bool
     size: tuple[int, int]
+    whole: bool = False
 
     @classmethod
     def learn(
@@ -73,35 +81,39 @@ class Pixels:
             By default 1 or 255, as `lenet_c.preprocess.images` has it.
         invert : bool or "auto"
         """
+        whole = white is None and _is_whole(x)
         if white is None:
             try:
                 white = _arrays.white_of(x, x)
             except ValueError as error:
                 raise ValueError(
-                    f"X{str(error).removeprefix('x')}; or say what white is: "
+                    f"{_in_x(error)}; or say what white is: "
                     "LeNetClassifier(white=16); or that columns are no pixels: columns='features'"
                 ) from None
+        elif x.dtype != bool:
+            low, high, half = float(x.min()), float(x.max()), 0.5 * white / 255
+            if low < -half or high > white + half:
+                raise ValueError(
+                    f"X: has values from {low:.4g} to {high:.4g}, want pixels from 0 to "
+                    f"{white:g}, as white has it"
+                )
         size = _size(shape, architecture)
-        found = cls(shape, float(white), False, size)
+        found = cls(shape, float(white), False, size, whole)
         if invert == "auto":
             grey = next(found._parts(x[:_AT_ONCE])).reshape(-1, *shape)
-            invert = _arrays.dark_on_light(grey.reshape(*grey.shape[:3], -1)[..., 0])
-        return cls(shape, float(white), bool(invert), size)
+            try:
+                invert = _arrays.dark_on_light(grey.reshape(*grey.shape[:3], -1)[..., 0])
+            except ValueError as error:
+                text = _in_x(error).partition(";")[0]
+                raise ValueError(f"{text}; invert=True or False takes them as they are") from None
+        return replace(found, invert=bool(invert))
 
     def images(self, x: NDArray[Any]) -> Images:
         """Give rows (N, columns) as the network takes them, uint8 (N, height, width).
 
-        Of several channels they are (N, channels, height, width). ValueError if values are out of
-        the range.
+        Of several channels they are (N, channels, height, width). Values somewhat beyond the range
+        count as its end. ValueError if a picture is of another scale, whatever is beside it.
         """
-        if x.dtype != bool:
-            low, high = float(x.min()), float(x.max())
-            half = 0.5 * self.white / 255
-            if low < -half or high > self.white + half:
-                raise ValueError(
-                    f"X: has values from {low:.4g} to {high:.4g}, want pixels from 0 to "
-                    f"{self.white:g} as fit had: the same scaling for both"
-                )
         channels = self.shape[2:]
         images = np.empty((len(x), *channels, *self.size), np.uint8)
         first = 0
@@ -118,8 +130,36 @@ class Pixels:
 
     def _parts(self, x: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
         for first in range(0, len(x), _AT_ONCE):
-            levels = _arrays.levels(x[first : first + _AT_ONCE], self.white)
+            levels = _arrays.levels(self._within(x[first : first + _AT_ONCE]), self.white)
             yield 255 - levels if self.invert else levels
+
+    def _within(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Give some rows with what is beyond the range cut off."""
+        if x.dtype == bool:
+            return x
+        low, high = float(x.min()), float(x.max())
+        near = _NEAR * self.white
+        other_scale = False
+        if low < -near or high > self.white + near:
+            far = ((x < -near) | (x > self.white + near)).sum(axis=1)
+            other_scale = far.max() > max(_FEW, x.shape[1] // _SHARE)
+        if self.whole and self.white > 1 and x.dtype.kind == "f":
+            other_scale |= not _is_whole(x[x.max(axis=1) <= 1])
+        if other_scale:
+            raise ValueError(
+                f"X: has pictures with values from {low:.4g} to {high:.4g}, want pixels from 0 to "
+                f"{self.white:g} as fit had: the same scaling for both"
+            )
+        return x if low >= 0 and high <= self.white else np.clip(x, 0, self.white)
+
+
+def _in_x(error: ValueError) -> str:
+    """Give the text of an error of `preprocess`, whose x is the X of an estimator."""
+    return re.sub(r"\bx\b", "X", str(error))
+
+
+def _is_whole(x: NDArray[Any]) -> bool:
+    return x.dtype.kind != "f" or bool((x == np.rint(x)).all())
 
 
 def _size(shape: tuple[int, ...], architecture: Architecture) -> tuple[int, int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,13 @@ from lenet_c.architecture import Architecture
 from lenet_c.callbacks import BestWeights, EarlyStopping
 from lenet_c.callbacks import checked as checked_callbacks
 from lenet_c.classes import checked_names, shared
-from lenet_c.columns import FARTHEST, Features, Pixels, cells_of, side_of
+from lenet_c.columns import FARTHEST, Features, Images, Pixels, cells_of, side_of
 from lenet_c.distort import Distortion
 from lenet_c.model import LeNet5
 from lenet_c.networks import NETWORKS
 from lenet_c.optimizers import OPTIMIZERS, Adam, Optimizer
-from lenet_c.trainer import Trainer
+from lenet_c.preprocess import _arrays
+from lenet_c.trainer import LOOKS_OF_FIT, Trainer
 
 try:
     from joblib import effective_n_jobs
@@ -31,7 +34,7 @@ try:
     )
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state, compute_sample_weight
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
@@ -43,6 +46,7 @@ __all__ = ["LeNetClassifier"]
 _ROWS = 4096  # that are read at once
 _UPDATES = 500  # at least, where `epochs` is None,
 _EPOCHS = 10  # and so many passes
+_THREADS = 4096  # at most, as in the core
 
 
 class LeNetClassifier(
@@ -86,12 +90,13 @@ class LeNetClassifier(
     invert : bool or "auto"
         Whether ink is darker than the background; "auto": told from the training images' borders.
     warm_start : bool
-        Whether `fit` goes on with the weights that it left.
+        Whether `fit` goes on with the weights that it left; then `network`, `columns`, `white` and
+        `invert` are to be those of before.
     early_stopping : bool
         Hold out a share of the images, end when their error rate has not fallen for some passes,
         and keep the weights of the best pass.
     validation_fraction : float
-        That share, of each class.
+        That share, of each class; of a class that has but one image, none is held out.
     n_iter_no_change : int
         Those passes.
     tol : float
@@ -131,8 +136,12 @@ class LeNetClassifier(
     -----
     `X` is a table (N, columns), or pictures (N, height, width), (N, height, width, channels) or
     (N, 1, height, width): uint8, bool or other numbers of one range, which training tells and
-    reading then holds to. Pictures of another size than the network's are scaled to it. Labels are
-    of any kind that scikit-learn takes for classes.
+    reading then holds to. What is read may go beyond it: values up to half the range off count as
+    its end, and so do farther ones where they are at most 4 values of a picture, or one in 64, as
+    columns have them that a `MinMaxScaler` has seen too little of. Pictures with more are of
+    another scale, and refused; so are those of fractions up to 1 where training had whole numbers
+    up to 255 and `white` was not said. Pictures of another size than the network's are scaled to
+    it. Labels are of any kind that scikit-learn takes for classes.
 
     Means over images are by their weights: a row of weight 0 might as well not be there. What a
     picture is read as does not depend on the others of its call, to the last bit.
@@ -157,6 +166,7 @@ class LeNetClassifier(
     image_shape_: tuple[int, ...] | None
     _shape: tuple[int, ...] | None  # of the pictures given last; None: a table
     _form: Pixels | Features  # how rows become images
+    _began: dict[str, Any]  # the parameters that only the first fit can follow
     _partial: Trainer | None  # of `partial_fit`
 
     def __init__(
@@ -298,10 +308,12 @@ class LeNetClassifier(
         begins = not hasattr(self, "network_")
         if begins and classes is None:
             raise ValueError("classes: got None, want all labels at the first call of partial_fit")
+        every = None if classes is None else _checked_classes(classes)
         x, labels, weights = self._given(X, y, sample_weight, begins)
         if begins:
-            self._begin(x, labels, np.unique(np.asarray(classes)), weights)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            assert every is not None
+            self._begin(x, labels, every, weights)
+        elif every is not None and not np.array_equal(every, self.classes_):
             raise ValueError(
                 f"classes: got {checks.short(classes)}, want those of before, "
                 f"{checks.short(self.classes_.tolist())}"
@@ -322,8 +334,7 @@ class LeNetClassifier(
             checks.whole("epochs", self.epochs, 1)
         if self.white is not None:
             checks.real("white", self.white, 0.0, closed="neither")
-        if self.invert != "auto":
-            checks.truth("invert", self.invert)
+        _arrays.check_invert(self.invert)
         checks.real("learning_rate", self.learning_rate, 0.0, in_float32=True)
         if self.optimizer is not None:
             self._optimizer("one_cycle")
@@ -360,10 +371,10 @@ class LeNetClassifier(
     def _check_n_jobs(self) -> None:
         given = self.n_jobs
         is_whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
-        if given is not None and (not is_whole or given == 0):
+        if given is not None and (not is_whole or given == 0 or given > _THREADS):
             raise (ValueError if is_whole else TypeError)(
-                f"n_jobs: got {checks.short(given)}, want a number of threads, -1 for one for each "
-                "processor, or None"
+                f"n_jobs: got {checks.short(given)}, want a number of threads up to {_THREADS}, -1 "
+                "for one for each processor, or None"
             )
 
     def _architecture(self) -> Architecture:
@@ -376,10 +387,13 @@ class LeNetClassifier(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, begins: bool
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
         """Check what is learnt from: rows (N, columns), labels, weights."""
+        if not begins:
+            self._check_as_before()
         flat, shape = _flat(X)
         _check_masks("y", y)
         _check_masks("sample_weight", sample_weight)
         x, labels = validate_data(self, flat, y, reset=begins)
+        x = checks.numbers("X", x)
         check_classification_targets(labels)
         if begins:
             self._shape = shape
@@ -391,6 +405,26 @@ class LeNetClassifier(
             sample_weight, x, dtype=np.float64, ensure_non_negative=True, copy=True
         )
         return x, labels, checks.weights("sample_weight", weights, len(x))
+
+    def _lasting(self) -> dict[str, Any]:
+        """Give the parameters that settle what the network is and how rows become its images."""
+        is_own = isinstance(self.network, LeNet5)
+        return {
+            "network": self.network if is_own else self._architecture(),
+            "columns": self.columns,
+            "white": self.white,
+            "invert": self.invert,
+        }
+
+    def _check_as_before(self) -> None:
+        """Raise ValueError if going on would ignore a parameter that has been changed."""
+        for name, given in self._lasting().items():
+            if given != (before := self._began[name]):
+                value = before.name if isinstance(before, Architecture) else before
+                raise ValueError(
+                    f"{name}: got {checks.short(getattr(self, name))}, want {checks.short(value)} "
+                    "as fit had, to go on with; fit with warm_start=False begins anew"
+                )
 
     def _fits(self, shape: tuple[int, ...] | None) -> None:
         """Raise ValueError if these are pictures of another shape than those learnt from."""
@@ -436,6 +470,7 @@ class LeNetClassifier(
         if shape is None:  # whatever comes is as what was learnt from
             ends = (-FARTHEST, FARTHEST)
             network._network.learnt_from = (1 << 20, ends, ends, ends)
+        self._began = self._lasting()
         self.image_shape_ = shape
         self.classes_, self.network_ = classes, network
         self.n_iter_, self.loss_curve_ = 0, []
@@ -495,12 +530,22 @@ class LeNetClassifier(
     def _split(
         self, classes: NDArray[np.int64], weights: NDArray[np.float64] | None, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose rows to learn from and rows to hold out."""
+        """Choose rows to learn from and rows to hold out: of each class that has two or more."""
         rows = np.arange(len(classes)) if weights is None else np.flatnonzero(weights)
+        parted = np.bincount(classes[rows])[classes[rows]] > 1
+        alone, rows = rows[~parted], rows[parted]
+        n, n_classes = len(rows), len(np.unique(classes[rows]))
+        n_held = math.ceil(n * self.validation_fraction)
+        if min(n_held, n - n_held) < max(n_classes, 1):
+            raise ValueError(
+                f"validation_fraction: got {self.validation_fraction:g}, which of {n} images in "
+                f"{n_classes} classes of two or more leaves {n - n_held} to learn from and "
+                f"{n_held} to validate with, want one at least of each class in both"
+            )
         learnt, others = train_test_split(
             rows, test_size=self.validation_fraction, stratify=classes[rows], random_state=seed
         )
-        return learnt, others
+        return np.concatenate([learnt, alone]), others
 
     def _optimizer(self, schedule: str) -> Optimizer:
         if self.optimizer is None:
@@ -509,7 +554,7 @@ class LeNetClassifier(
         return dataclasses.replace(given, schedule="constant") if schedule == "constant" else given
 
     def _trainer_of(self, seed: int, optimizer: Optimizer, callbacks: Sequence[Any]) -> Trainer:
-        return Trainer(
+        trainer = Trainer(
             self.network_,
             optimizer,
             self.loss,
@@ -518,6 +563,8 @@ class LeNetClassifier(
             seed=seed,
             callbacks=callbacks,
         )
+        trainer._looks = False  # `_look` does
+        return trainer
 
     def _train(
         self,
@@ -528,7 +575,11 @@ class LeNetClassifier(
         epochs: int,
         held_out: tuple[Any, ...] | None,
     ) -> None:
+        if weights is not None and not weights.all():
+            kept = weights > 0
+            x, classes, weights = x[kept], classes[kept], weights[kept]
         images = self._form.images(x)
+        self._look(images)
         threads = self._threads()
         history = trainer.fit(
             images, classes, epochs, held_out, sample_weight=weights, num_threads=threads
@@ -542,7 +593,27 @@ class LeNetClassifier(
             self.validation_scores_ = [1.0 - record["val_error_rate"] for record in records]
             self.best_validation_score_ = max(self.validation_scores_)
 
+    def _look(self, images: Images) -> None:
+        """Record in the network what it learns from; warn if that is unlike what it knows.
+
+        The range was told by the first images: later ones may all be dim.
+        """
+        network = self.network_._network
+        if self.n_iter_:
+            with suppress(ValueError):
+                _core.Samples(network, images, learn=LOOKS_OF_FIT)
+            return
+        try:
+            _core.Samples(network, images, learn=LOOKS_OF_FIT)
+        except ValueError:
+            assert isinstance(self._form, Pixels)  # of features nothing is known
+            raise ValueError(
+                f"X: most pictures have no value above a 255th of white, {self._form.white:g}, "
+                "want white to be that of full ink"
+            ) from None
+
     def _threads(self) -> int | None:
+        self._check_n_jobs()
         if self.n_jobs is None:
             return None
         return int(effective_n_jobs(self.n_jobs))
@@ -634,7 +705,7 @@ class LeNetClassifier(
     def _read(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
         flat, shape = _flat(X)
-        x: NDArray[Any] = validate_data(self, flat, reset=False)
+        x = checks.numbers("X", validate_data(self, flat, reset=False))
         self._fits(shape)
         return x
 
@@ -644,7 +715,7 @@ class LeNetClassifier(
         network = self.network_._network
         for first in range(0, len(x), _ROWS):
             images = self._form.images(x[first : first + _ROWS])
-            yield _core.Samples(network, images)
+            yield _core.Samples(network, images, look=False)  # training has told the range
 
     def _evidence(self, X: ArrayLike) -> NDArray[np.float32]:
         found = np.concatenate(
@@ -673,6 +744,7 @@ def _flat(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """Give pictures as rows, with the shape of one; other X as they are, and None."""
     given = X
     _check_masks("X", X)
+    _check_dates(X)
     if not hasattr(X, "shape"):
         given = checks.array("X", X)
     if len(given.shape) not in (3, 4):
@@ -698,6 +770,32 @@ def _check_masks(name: str, given: Any) -> None:
     """Raise ValueError where something is masked: scikit-learn would take what is below."""
     if isinstance(given, np.ma.MaskedArray):
         checks.array(name, given)
+
+
+def _checked_classes(classes: ArrayLike) -> NDArray[Any]:
+    """Give all labels that there will be, sorted; raise ValueError for what can be none."""
+    given = checks.array("classes", classes)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"classes: got {checks.short(classes)}, want a list of one label or more")
+    wanted = f"classes: got {checks.short(classes)}, want labels, texts or whole numbers"
+    if given.dtype.kind == "f" and not (np.isfinite(given) & (given == np.rint(given))).all():
+        raise ValueError(wanted)
+    try:
+        kind = type_of_target(given.repeat(2))  # it warns of many that are there once each
+        found: NDArray[Any] = np.unique(given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{wanted} ({error})") from None
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(wanted)
+    return found
+
+
+def _check_dates(X: Any) -> None:
+    """Raise TypeError for dates and times: numpy's errors of them do not say what is wrong."""
+    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    for dtype in dtypes:
+        if getattr(dtype, "kind", None) in ("m", "M"):
+            raise TypeError(f"X: dtype {dtype}, want numbers")
 
 
 def _names(labels: list[Any]) -> list[str]:

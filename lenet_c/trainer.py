@@ -47,6 +47,16 @@ def _data_of(
     return tuple(part for part in given if part is not None)
 
 
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """Say in errors of the parts of an argument which one it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from None
+
+
 class Trainer(Updates):
     """Trains a network: passes over shuffled batches, or one batch at a time.
 
@@ -255,7 +265,8 @@ class Trainer(Updates):
             validation_split, validation_data, images, labels, sample_weight
         )
         samples = self._samples(images, labels, LOOKS_OF_FIT, sample_weight)
-        self._check_validation(validation_data, calibrate)
+        name = "validation_split" if validation_split else "validation_data"
+        self._check_validation(validation_data, calibrate, name)
         self.validates = validation_data is not None
         self.history = History()
         self.stop = False
@@ -415,8 +426,13 @@ class Trainer(Updates):
 
         return checkpoint.load(cls, path, callbacks, num_threads, max_bytes)
 
-    def _check_validation(self, validation_data: object, calibrate: bool) -> None:
-        """Raise what `evaluate` and `calibrate` would, before training."""
+    def _check_validation(
+        self, validation_data: object, calibrate: bool, name: str = "validation_data"
+    ) -> None:
+        """Raise what `evaluate` and `calibrate` would, before training.
+
+        name : what an error calls them.
+        """
         if validation_data is None:
             if calibrate:
                 raise ValueError(
@@ -439,17 +455,19 @@ class Trainer(Updates):
                 raise ValueError("calibrate: got True, want False with strings")
             return
         # looked at when training begins
-        n = self._validation_samples(validation_data, look=False).n
+        with _named(name):
+            n = self._validation_samples(validation_data, look=False).n
         if calibrate and np.asarray(validation_data[1]).dtype.kind == "f":
             raise ValueError(
                 "calibrate: got True, want integers for labels in validation_data, not floats"
             )
         if calibrate:
-            calibration.check(n, self.network.architecture)
+            calibration.check(n, self.network.architecture, name)
 
     def _validation_samples(self, data: Sequence[ArrayLike], look: bool = True) -> _core.Samples:
         images, labels, *rest = data
         network, weights = self.network._network, rest[0] if rest else None
+        look = look and self._looks
         return _core.Samples(network, images, labels, 0, "validation_data", look, weights, True)
 
     def _calibrate(

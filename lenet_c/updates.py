@@ -64,6 +64,7 @@ class Updates:
     """
 
     temperature = 1.0  # of those that were pickled before there was one
+    _looks = True  # whether images are to look like those learnt from before
 
     def __init__(
         self,
@@ -279,7 +280,7 @@ class Updates:
             images, labels, weights = _weighted(images, labels, weights)
         # by place, not by keyword: 1% of a step of one image
         samples = _core.Samples(
-            self.network._network, images, labels, learn, "images", True, weights, True
+            self.network._network, images, labels, learn, "images", self._looks, weights, True
         )
         if self.distort is not None and not samples.is_grey:
             raise TypeError("images: dtype float32, want uint8 (raw grey) with distort")

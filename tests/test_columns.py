@@ -108,9 +108,55 @@ def test_a_range_stays_what_it_was() -> None:
     dim = x * 0.001
     assert form.images(dim).max() == 0  # by itself it might be anything
     assert form.images(x * 1.001).max() == 255
-    for bad in (x * 1.1, x - 0.1):
+    for bad in (x * 255, x * 2, x - 0.7):
         with pytest.raises(ValueError, match="want pixels from 0 to 1 as fit had"):
             form.images(bad)
+
+
+@pytest.mark.parametrize("white", [1.0, 16.0, 255.0])
+def test_values_somewhat_beyond_the_range_count_as_its_end(white: float) -> None:
+    x = grey(50, 28, 28).reshape(50, -1) / 255.0 * white
+    form = Pixels((28, 28), white, False, (28, 28))
+    for beyond in (x * 1.4, x - 0.4 * white, (x - 0.5 * white) * 1.9 + 0.5 * white):
+        np.testing.assert_array_equal(form.images(beyond), form.images(beyond.clip(0, white)))
+    # far ones as well, if they are few: a scaler has hardly seen their columns
+    x[7, 300:312] = [1000 * white] * 6 + [-1000 * white] * 6
+    np.testing.assert_array_equal(form.images(x), form.images(x.clip(0, white)))
+    x[7, 312] = 1000 * white
+    with pytest.raises(ValueError, match=f"want pixels from 0 to {white:g} as fit had"):
+        form.images(x)
+    small = Pixels((8, 8), white, True, (28, 28))
+    x = grey(5, 8, 8).reshape(5, -1) / 255.0 * white
+    x[3, :4] = 9 * white
+    np.testing.assert_array_equal(small.images(x), small.images(x.clip(0, white)))
+    x[3, 4] = 9 * white
+    with pytest.raises(ValueError, match="as fit had"):
+        small.images(x)
+
+
+def test_a_white_that_is_said_has_to_be_that_of_what_is_learnt_from() -> None:
+    x = grey(50, 28, 28).astype(np.float64)
+    for bad in (x * 1.1, x - 9):
+        with pytest.raises(ValueError, match=r"^X: has values from .* to 255, as white has it"):
+            pixels(bad, white=255)
+
+
+def test_fractions_where_fit_had_whole_numbers_to_255_are_of_another_scale() -> None:
+    raw = grey(50, 28, 28).reshape(50, -1)
+    raw[5] = 0
+    raw[5, :30] = 1
+    form = Pixels.learn(raw, (28, 28), LENET5_1998, None, False)
+    np.testing.assert_array_equal(form.images(raw.astype(np.float64)), form.images(raw))
+    np.testing.assert_array_equal(form.images(raw[5:6] * 1.0), form.images(raw)[5:6])
+    for rows in (slice(None), slice(3, 4), slice(5, 6)):
+        with pytest.raises(ValueError, match=r"X: has .* want pixels from 0 to 255 as fit had"):
+            form.images(raw[rows] / 255)
+    # not where fit had fractions, or white was said
+    for given in (
+        Pixels.learn(raw * 0.99, (28, 28), LENET5_1998, None, False),
+        Pixels.learn(raw, (28, 28), LENET5_1998, 255, False),
+    ):
+        assert given.images(raw / 255).max() == 1
 
 
 def test_polarity_is_told_from_the_borders() -> None:
@@ -120,6 +166,13 @@ def test_polarity_is_told_from_the_borders() -> None:
     assert form.invert
     np.testing.assert_array_equal(form.images(light.reshape(20, -1)), 255 - light)
     assert not pixels(255 - light, invert="auto").invert
+    light[::2] = 255 - light[::2]
+    with pytest.raises(ValueError, match=r"^X: the borders of 50% of .* are light") as caught:
+        pixels(light, invert="auto")
+    assert "x" not in str(caught.value).split()
+    assert "characters" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"^X: .* by X = X / 1023; or say what white is"):
+        pixels(light * 4.0)
 
 
 def test_which_columns_may_be_pixels() -> None:

@@ -764,7 +764,7 @@ def test_fit_needs_something_to_calibrate_with(real_digits: Digits) -> None:
     xt, yt = real_digits[1]
     with pytest.raises(ValueError, match="calibrate: got no validation data, want validation_data"):
         fit(net, real_digits, validation_data=None, calibrate=True)
-    with pytest.raises(ValueError, match="images: got 5, want at least 10 to calibrate with"):
+    with pytest.raises(ValueError, match="validation_data: got 5, want at least 10 to"):
         fit(net, real_digits, validation_data=(xt[:5], yt[:5]), calibrate=True)
     with pytest.raises(ValueError, match="calibrate: got True, want integers for labels in"):
         fit(net, real_digits, validation_data=(xt[:50], np.eye(10)[yt[:50]]), calibrate=True)

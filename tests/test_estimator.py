@@ -18,10 +18,10 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import lenet_c
@@ -205,8 +205,68 @@ def test_ranges_that_are_not_told(digits: tuple[np.ndarray, np.ndarray]) -> None
         StandardScaler(), LeNetClassifier(columns="features", epochs=8, random_state=0)
     )
     assert scaled.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.85
-    with pytest.raises(ValueError, match="X: has values from 0 to 20, want pixels from 0 to 16"):
-        LeNetClassifier(white=16, epochs=1).fit(X[:50], y[:50]).predict(X[:50] * 1.25)
+    with pytest.raises(ValueError, match=r"X: .* values from 0 to 40, want pixels from 0 to 16"):
+        LeNetClassifier(white=16, epochs=1).fit(X[:50], y[:50]).predict(X[:50] * 2.5)
+    with pytest.raises(ValueError, match=r"X: most pictures have no value above .* of white, 4096"):
+        LeNetClassifier(white=4096, epochs=1).fit(X[:50], y[:50])
+
+
+@pytest.mark.parametrize("kind", ["bytes", "fractions", "sixteenths"])
+def test_a_dim_picture_is_read_alone_as_in_a_batch(
+    digits: tuple[np.ndarray, np.ndarray], kind: str
+) -> None:
+    y = digits[1][:60]
+    X = np.rint(digits[0][:60] * 255 / 16).astype(np.uint8)
+    X[5] = 0
+    X[5, 20:30] = 1
+    white = None
+    if kind == "fractions":
+        X = X / 255
+    elif kind == "sixteenths":
+        X, white = digits[0][:60].copy(), 16
+        X[5] = 0
+        X[5, 20] = 0.05
+    model = LeNetClassifier(white=white, epochs=1, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for call in (model.decision_function, model.predict_proba, model.predict, model.transform):
+            np.testing.assert_array_equal(call(X[5:6])[0], call(X)[5])
+        before = model.network_.learnt_from
+        model.partial_fit(X[5:6], y[5:6])
+    assert model.network_.learnt_from == before is not None
+
+
+def test_what_is_of_another_scale_is_refused_alone_as_in_a_batch(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    y = digits[1][:60]
+    X = np.rint(digits[0][:60] * 255 / 16).astype(np.uint8)
+    for learnt, other, white in ((X, X / 255, 255), (X / 255, X, 1)):
+        model = LeNetClassifier(epochs=1).fit(learnt, y)
+        for rows in (slice(None), slice(4, 5)):
+            with pytest.raises(ValueError, match=f"^X: .* want pixels from 0 to {white} as fit"):
+                model.predict(other[rows])
+
+
+@pytest.mark.parametrize("scaler", [MinMaxScaler, MaxAbsScaler])
+@pytest.mark.parametrize("cv", [2, 5])
+def test_scalers_whose_columns_go_beyond_what_they_have_seen(
+    digits: tuple[np.ndarray, np.ndarray], scaler: Any, cv: int
+) -> None:
+    X, y = digits
+    pipeline = make_pipeline(scaler(), LeNetClassifier(epochs=3, random_state=0))
+    halves = list(StratifiedKFold(cv).split(X, y))[-1:]
+    assert scaler().fit(X[halves[0][0]]).transform(X).max() > 1
+    assert cross_val_score(pipeline, X, y, cv=halves, error_score="raise")[0] > 0.6
+
+
+def test_pictures_of_weight_0_may_have_any_range(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0][:60].copy(), digits[1][:60]
+    weights = np.arange(60) % 3 * 1.0
+    model = LeNetClassifier(white=16, epochs=1, random_state=0)
+    want = clone(model).fit(X, y, weights).network_.parameters
+    X[::3] = 9999
+    np.testing.assert_array_equal(clone(model).fit(X, y, weights).network_.parameters, want)
 
 
 # ---- tables --------------------------------------------------------------------------------------
@@ -229,6 +289,20 @@ def test_a_table() -> None:
         LeNetClassifier(columns="features").fit(np.zeros((4, 28, 28)), [0, 1, 0, 1])
     with pytest.raises(ValueError, match="X: 4 columns, want as many as a square"):
         LeNetClassifier(columns="pixels").fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]"])
+@pytest.mark.parametrize("shape", [(60, 3), (60, 64), (60, 28, 28)])
+def test_dates_are_no_numbers(dtype: str, shape: tuple[int, ...]) -> None:
+    dates, y = np.zeros(shape, dtype), np.arange(60) % 3
+    model = LeNetClassifier(epochs=1).fit(np.ones(shape), y)
+    for call in (LeNetClassifier().fit, lambda X, y: LeNetClassifier().partial_fit(X, y, range(3))):
+        with pytest.raises(TypeError, match=r"^X: dtype (datetime|timedelta)64\[s\], want numbers"):
+            call(dates, y)
+    with pytest.raises(TypeError, match=r"^X: dtype (datetime|timedelta)64\[s\], want numbers"):
+        model.predict(dates)
+    with pytest.raises(TypeError, match=r"^X: dtype (datetime|timedelta)64\[s\], want (real )?num"):
+        model.predict(list(dates))
 
 
 def test_a_table_of_many_columns() -> None:
@@ -450,6 +524,38 @@ def test_partial_fit(digits: tuple[np.ndarray, np.ndarray]) -> None:
             LeNetClassifier(**{name: value}).partial_fit(X, y, classes=range(10))
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [],
+        3,
+        "012",
+        [[0, 1, 2]],
+        [[0], [1, 2]],
+        [0, 1, 2, np.nan],
+        [0, 1, 2, np.inf],
+        [0.5, 1, 2, 0],
+        [0, 1, 2, None],
+        np.array([0, 1, 2, "a"], object),
+        [b"0", b"1", b"2"],
+    ],
+    ids=str,
+)
+def test_classes_that_cannot_be(classes: Any) -> None:
+    X, y = make_blobs(30, centers=3, n_features=3, random_state=1)
+    model = LeNetClassifier()
+    with pytest.raises(ValueError, match=r"^classes: (got .*, want|not an array)"):
+        model.partial_fit(X, y, classes)
+    assert not hasattr(model, "n_features_in_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LeNetClassifier().partial_fit(X, y, range(50))
+    model.partial_fit(X, y, [2, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"^classes: (got .*, want|not an array)"):
+        model.partial_fit(X, y, classes)
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2])
+
+
 def test_partial_fit_of_a_table_holds_to_the_first_scaling() -> None:
     X, y = load_iris(return_X_y=True)
     model = LeNetClassifier(random_state=0).partial_fit(X, y, [0, 1, 2])
@@ -477,6 +583,46 @@ def test_warm_starts(digits: tuple[np.ndarray, np.ndarray]) -> None:
     assert model.network_ is not network
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("network", "lenet5-modern", "lenet1"),
+        ("network", "lenet5-28", LENET5_1998),
+        ("network", LENET5_28, LeNet5(LENET5_28)),
+        ("network", LeNet5(LENET5_28), LeNet5(LENET5_28)),
+        ("columns", "auto", "features"),
+        ("white", 16, 17),
+        ("white", 16, None),
+        ("invert", False, True),
+        ("invert", False, "auto"),
+    ],
+)
+def test_what_going_on_cannot_follow_is_refused(
+    digits: tuple[np.ndarray, np.ndarray], name: str, before: Any, after: Any
+) -> None:
+    X, y = digits[0][:60], digits[1][:60]
+    model = LeNetClassifier(epochs=1, warm_start=True, random_state=0)
+    model.set_params(**{"white": 16, name: before}).fit(X, y)
+    model = pickle.loads(pickle.dumps(model.fit(X, y)))
+    model.fit(X, y).set_params(**{name: after})
+    parameters = model.network_.parameters.copy()
+    for call in (model.fit, model.partial_fit):
+        text = f"^{name}: got .*, want .* as fit had, .* warm_start=False begins anew"
+        with pytest.raises(ValueError, match=text):
+            call(X, y)
+    np.testing.assert_array_equal(model.network_.parameters, parameters)
+    if after is not None:
+        model.set_params(warm_start=False).fit(X, y)
+
+
+def test_one_network_under_two_names_is_gone_on_with(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits[0][:60], digits[1][:60]
+    model = LeNetClassifier("lenet5-1998", white=16, epochs=1, warm_start=True).fit(X, y)
+    assert model.set_params(network=LENET5_1998, epochs=2).fit(X, y).n_iter_ == 3
+
+
 def test_early_stopping(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     model = LeNetClassifier(
@@ -493,6 +639,40 @@ def test_early_stopping(digits: tuple[np.ndarray, np.ndarray]) -> None:
     assert len(others) == 100
     assert model.score(X[others], y[others]) == model.best_validation_score_ > scores[-1]
     assert LeNetClassifier(white=16, epochs=1).fit(X[:90], y[:90]).validation_scores_ is None
+
+
+def test_early_stopping_learns_from_the_one_image_of_a_rare_class(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits[0][:100], np.array(["rare", *["dog", "cat", "owl"] * 33])
+    model = LeNetClassifier(white=16, early_stopping=True, epochs=2, random_state=0)
+    for weights in (None, np.where(np.arange(100) == 3, 0.0, 1.0)):
+        model.fit(X, y, weights)
+        assert list(model.classes_) == ["cat", "dog", "owl", "rare"]
+        classes = np.searchsorted(model.classes_, y)
+        learnt, others = model._split(classes, weights, 0)
+        assert 0 in learnt
+        assert set(classes[others]) == {0, 1, 2}
+        rows = range(100) if weights is None else np.flatnonzero(weights)
+        assert sorted([*learnt, *others]) == list(rows)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes is greater")
+@pytest.mark.parametrize(
+    ("fraction", "labels", "text"),
+    [
+        (0.01, range(10), "0.01, .* 100 images in 10 classes of two or more leaves 99 .* and 1 to"),
+        (0.99, range(10), "0.99, .* leaves 1 to learn from and 99 to validate with, want one at"),
+        (0.1, range(100), "0.1, .* 0 images in 0 classes of two or more"),
+    ],
+)
+def test_shares_that_cannot_be_held_out(
+    digits: tuple[np.ndarray, np.ndarray], fraction: float, labels: range, text: str
+) -> None:
+    y = [f"label {label}" for label in labels] * (100 // len(labels))
+    model = LeNetClassifier(white=16, early_stopping=True, validation_fraction=fraction)
+    with pytest.raises(ValueError, match=f"^validation_fraction: got {text}"):
+        model.fit(digits[0][:100], y)
 
 
 def test_callbacks_are_told(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -547,7 +727,8 @@ def test_what_a_network_knows_goes_on_beside_labels_of_any_kind(
         ({"batch_size": 0}, ValueError, "batch_size: got 0"),
         ({"columns": "words"}, ValueError, "columns: got 'words', want one of auto, pixels, "),
         ({"white": 0}, ValueError, "white: got 0, want a finite number above 0"),
-        ({"invert": "no"}, TypeError, "invert: got 'no', want True or False"),
+        ({"invert": "no"}, ValueError, "invert: got 'no', want True, False or \"auto\""),
+        ({"invert": 3}, TypeError, 'invert: got 3, want True, False or "auto"'),
         ({"optimizer": "adams"}, ValueError, "optimizer: got 'adams', want one of adam, sgd, sdlm"),
         ({"optimizer": 3}, TypeError, "optimizer: got 3, want an optimizer"),
         ({"learning_rate": -1}, ValueError, "learning_rate: got -1"),
@@ -564,12 +745,22 @@ def test_what_a_network_knows_goes_on_beside_labels_of_any_kind(
         ({"distort": "slight"}, ValueError, "distort: got 'slight', want None: columns are no"),
         ({"n_jobs": 0}, ValueError, "n_jobs: got 0, want a number of threads"),
         ({"n_jobs": "all"}, TypeError, "n_jobs: got 'all', want a number of threads"),
+        ({"n_jobs": 5000}, ValueError, "n_jobs: got 5000, want a number of threads up to 4096"),
     ],
 )
 def test_parameters_are_checked(settings: Any, error: type[Exception], text: str) -> None:
     X, y = make_blobs(40, random_state=0)
     with pytest.raises(error, match=text):
         LeNetClassifier(**settings).fit(X, y)
+
+
+@pytest.mark.parametrize(("n_jobs", "error"), [("x", TypeError), (0, ValueError)])
+def test_n_jobs_is_checked_at_reading(n_jobs: Any, error: type[Exception]) -> None:
+    X, y = make_blobs(40, random_state=0)
+    model = LeNetClassifier(epochs=1).fit(X, y).set_params(n_jobs=n_jobs)
+    for call in (model.predict, model.predict_proba, model.decision_function, model.transform):
+        with pytest.raises(error, match=f"^n_jobs: got {n_jobs!r}, want a number of threads"):
+            call(X)
 
 
 def test_reading_before_training() -> None:
@@ -646,6 +837,10 @@ def test_frames_of_pandas(digits: tuple[np.ndarray, np.ndarray]) -> None:
     pipeline = make_pipeline(StandardScaler(), LeNetClassifier(columns="features", epochs=2))
     pipeline.set_output(transform="pandas").fit(X, y)
     assert list(pipeline[-1].feature_names_in_) == list(table.columns)
+    dated = X.assign(seen=pandas.to_datetime(["2020-01-01"] * 300))
+    for given in (dated, dated[["seen"]]):
+        with pytest.raises(TypeError, match=r"^X: dtype datetime64\[\w+\], want numbers"):
+            clone(model).fit(given, y)
     weighted = clone(model).fit(X, y, sample_weight=pandas.Series(np.ones(300)))
     np.testing.assert_array_equal(weighted.predict(X), model.predict(X))
 

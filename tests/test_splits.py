@@ -112,8 +112,15 @@ def test_calibration_and_checkpoints(tmp_path):
     np.testing.assert_array_equal(again.network.parameters, whole.network.parameters)
     with pytest.raises(ValueError, match="calibrate: got no validation data"):
         trainer().fit(IMAGES, LABELS, 3, calibrate=True)
-    with pytest.raises(ValueError, match="images: got 5, want at least 10 to calibrate"):
+    with pytest.raises(ValueError, match=r"^validation_split: got 5, want at least 10 to"):
         trainer().fit(IMAGES, LABELS, 3, calibrate=True, validation_split=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:validation_split. no image of class 99")
+def test_what_is_held_out_is_checked_by_the_name_of_the_share():
+    wrong = np.append(LABELS[:-1], 99)
+    with pytest.raises(ValueError, match=r"^validation_split: labels: row \d+ is 99, want 0 to"):
+        Trainer(LeNet5("lenet5-28")).fit(IMAGES, wrong, 3, validation_split=0.1)
 
 
 def test_strings():

@@ -1082,6 +1082,18 @@ def test_validation_data_is_checked_before_training() -> None:
             trainer.fit(images, labels, validation_data=bad)
     with pytest.raises(ValueError, match="validation_data: no labels"):
         trainer.fit(images, labels, validation_data=(images, None))
+    for pair, error, text in (
+        ((images, labels[:1]), ValueError, r"labels: shape \(1,\), want \(2,\)"),
+        ((images, [0, 99]), ValueError, "labels: row 1 is 99"),
+        ((images[:0], []), ValueError, "images: no images"),
+        (([], []), TypeError, "images: dtype float64"),
+        ((np.array(labels), images), TypeError, "images: dtype int64"),
+        ((images, labels, [1]), ValueError, "sample_weight: shape"),
+    ):
+        with pytest.raises(error, match=f"^validation_data: {text}"):
+            trainer.fit(images, labels, validation_data=pair)
+    with pytest.raises(ValueError, match=r"^validation_data: got 2, want at least"):
+        trainer.fit(images, labels, validation_data=(images, labels), calibrate=True)
     assert trainer.n_updates == 0
 
 

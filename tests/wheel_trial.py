@@ -13,6 +13,9 @@ import lenet_c
 checkout = Path(__file__).parent.parent / "lenet_c"
 assert Path(lenet_c.__file__).parent != checkout, f"{checkout}: want the installed one"
 
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    assert not sys._is_gil_enabled(), "the import of lenet_c has turned the GIL on"
+
 command = Path(sysconfig.get_path("scripts"), "lenet-c")
 for name in ("info", "summary"):
     subprocess.run([command, name], check=True)

@@ -38,10 +38,7 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
     ValueError
         If the shape or the range is another, or it cannot be told: with what to do.
     """
-    is_bool = isinstance(invert, (bool, np.bool_))
-    if not is_bool and not (isinstance(invert, str) and invert == "auto"):
-        error = ValueError if isinstance(invert, str) else TypeError
-        raise error(f'invert: got {checks.short(invert)}, want True, False or "auto"')
+    check_invert(invert)
     given = checks.array("x", x.to_numpy() if hasattr(x, "to_numpy") else x)
     if given.dtype == object:
         try:
@@ -51,9 +48,17 @@ def images(x: Any, *, invert: bool | str = False) -> npt.NDArray[np.uint8]:
     if given.dtype != bool and given.dtype.kind not in "uif":
         raise TypeError(f"x: dtype {given.dtype}, want numbers or bool")
     raw = _to_255(_shaped(given, x), x)
-    if not is_bool:
+    if isinstance(invert, str):
         invert = dark_on_light(raw)
     return 255 - raw if invert else raw
+
+
+def check_invert(invert: object) -> None:
+    """Raise TypeError or ValueError unless it is True, False or "auto"."""
+    is_bool = isinstance(invert, (bool, np.bool_))
+    if not is_bool and not (isinstance(invert, str) and invert == "auto"):
+        error = ValueError if isinstance(invert, str) else TypeError
+        raise error(f'invert: got {checks.short(invert)}, want True, False or "auto"')
 
 
 def channels_first(x: Any) -> npt.NDArray[Any]:
