@@ -418,8 +418,9 @@ class LeNetClassifier(
 
     def _check_as_before(self) -> None:
         """Raise ValueError if going on would ignore a parameter that has been changed."""
-        for name, given in self._lasting().items():
-            if given != (before := self._began[name]):
+        now = self._lasting()
+        for name, before in getattr(self, "_began", {}).items():  # none in older pickles
+            if now[name] != before:
                 value = before.name if isinstance(before, Architecture) else before
                 raise ValueError(
                     f"{name}: got {checks.short(getattr(self, name))}, want {checks.short(value)} "

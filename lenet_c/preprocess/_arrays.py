@@ -166,11 +166,11 @@ def _to_255(given: npt.NDArray[Any], x: Any) -> npt.NDArray[np.uint8]:
 
 
 def levels(given: npt.NDArray[Any], white: float) -> npt.NDArray[np.uint8]:
-    """Give numbers from 0 to `white` as levels from 0 to 255."""
+    """Give numbers from 0 to `white` as levels from 0 to 255; bytes as they are, not copied."""
     if given.dtype == bool:
         return given.astype(np.uint8) * np.uint8(255)
     if white == 255:
-        return _bytes(given)
+        return given if given.dtype == np.uint8 else _bytes(given)
     return _bytes(given.astype(np.float32) * np.float32(255 / white))
 
 
