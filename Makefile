@@ -2,7 +2,7 @@
 PYTHON ?= python
 
 .PHONY: build test test-digits test-arm arm-tools test-wasm wasm-tools test-threads bench bench-check \
-	bench-kernels demo docs scale lint sanitize tsan fuzz soak wheel cross clean
+	bench-kernels bench-variants demo docs scale lint sanitize tsan fuzz soak wheel cross clean
 
 build:
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -85,6 +85,13 @@ bench-kernels:
 	$(CC) -std=c11 -O3 -fno-math-errno -Wall -Wextra -Werror -pthread -Icsrc \
 		tests/c_kernels.c $(CORE) -o build/bench/c_kernels -lm
 	build/bench/c_kernels --bench $(NAME) $(if $(ISA),--isa $(ISA))
+
+# Ways to compute that lost, beside the ones that are kept, on this machine's instruction set
+bench-variants:
+	mkdir -p build/bench
+	$(CC) -std=c11 -O3 -fno-math-errno -march=native -Wall -Wextra -Werror -Icsrc \
+		bench/variants.c -o build/bench/variants -lm
+	build/bench/variants
 
 # The site, in build/site (extra "docs"): any warning fails, and so does a notebook that does not run.
 # Threads that wait, sleep: the notebooks train beside whatever else the machine does.
