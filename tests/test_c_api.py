@@ -116,8 +116,9 @@ def test_the_clock_times_what_is_checked(kernels):
         ins, outs, height, width, side, _ = map(int, re.findall(r"\d+", shape))
         connections = 60 if ins == 6 else ins * outs  # C3 of 1998
         products = connections * height * width * side**2
-        assert products / float(ns) == pytest.approx(float(speed), rel=0.1)
-        assert float(speed) / peak == pytest.approx(int(share) / 100, abs=0.02)
+        # printed to a tenth: 0.35 is 0.4, on a machine with other work
+        assert products / float(ns) == pytest.approx(float(speed), rel=0.1, abs=0.06)
+        assert float(speed) / peak == pytest.approx(int(share) / 100, abs=0.02 + 0.06 / peak)
         assert float(plain) > 1
 
 
