@@ -8,7 +8,7 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -167,6 +167,16 @@ def items(name: str, value: object, what: str) -> Iterator[Any]:
         with suppress(TypeError):
             return iter(value)  # type: ignore[call-overload, no-any-return]
     raise TypeError(f"{name}: got {short(value)}, want a list of {what}")
+
+
+@contextmanager
+def named_in(argument: str) -> Iterator[None]:
+    """Say in errors of the parts of an argument which one it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from None
 
 
 def numbers(name: str, value: ArrayLike, kinds: str = "fiub") -> NDArray[Any]:

@@ -7,7 +7,6 @@ picture does not depend on the rows beside it.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +21,8 @@ from lenet_c.preprocess import _arrays
 SMALLEST = 8  # side of the smallest square that columns are taken to be the pixels of
 FARTHEST = 10.0  # deviations from the mean: what is farther counts as that far
 _AT_ONCE = 1024  # rows
-_NEAR = 0.5  # of the range: so far beyond it, values count as its end;
+_INK = 0.5  # of the range: so far beyond full ink, values count as that,
+_PAPER = 0.125  # and so far beyond the background as background, of which pictures have most;
 _FEW = 4  # farther ones do, too, if they are so few of a picture,
 _SHARE = 64  # or one in so many
 
@@ -50,8 +50,8 @@ class Pixels:
     size : (int, int)
         Height and width of the images for the network.
     whole : bool
-        Whether `white` was told from whole numbers, as bytes are: a picture of fractions up to 1 is
-        then of another scale.
+        Whether `white` was told, as 255, from whole numbers: a picture of fractions up to 1 is then
+        of another scale.
     """
 
     shape: tuple[int, ...]
@@ -81,13 +81,14 @@ class Pixels:
             By default 1 or 255, as `lenet_c.preprocess.images` has it.
         invert : bool or "auto"
         """
-        whole = white is None and _is_whole(x)
+        whole = False
         if white is None:
             try:
-                white = _arrays.white_of(x, x)
+                white = _arrays.white_of(x, x, "X")
+                whole = white == 255 and _is_whole(x)
             except ValueError as error:
                 raise ValueError(
-                    f"{_in_x(error)}; or say what white is: "
+                    f"{error}; or say what white is: "
                     "LeNetClassifier(white=16); or that columns are no pixels: columns='features'"
                 ) from None
         elif x.dtype != bool:
@@ -101,11 +102,11 @@ class Pixels:
         found = cls(shape, float(white), False, size, whole)
         if invert == "auto":
             grey = next(found._parts(x[:_AT_ONCE])).reshape(-1, *shape)
-            try:
-                invert = _arrays.dark_on_light(grey.reshape(*grey.shape[:3], -1)[..., 0])
-            except ValueError as error:
-                text = _in_x(error).partition(";")[0]
-                raise ValueError(f"{text}; invert=True or False takes them as they are") from None
+            invert = _arrays.dark_on_light(
+                grey.reshape(*grey.shape[:3], -1)[..., 0],
+                "X",
+                "invert=True or False takes them as they are",
+            )
         return replace(found, invert=bool(invert))
 
     def images(self, x: NDArray[Any]) -> Images:
@@ -138,24 +139,21 @@ class Pixels:
         if x.dtype == bool:
             return x
         low, high = float(x.min()), float(x.max())
-        near = _NEAR * self.white
-        other_scale = False
-        if low < -near or high > self.white + near:
-            far = ((x < -near) | (x > self.white + near)).sum(axis=1)
-            other_scale = far.max() > max(_FEW, x.shape[1] // _SHARE)
-        if self.whole and self.white > 1 and x.dtype.kind == "f":
-            other_scale |= not _is_whole(x[x.max(axis=1) <= 1])
-        if other_scale:
+        beneath, over = (_INK, _PAPER) if self.invert else (_PAPER, _INK)
+        below, above = -beneath * self.white, (1 + over) * self.white
+        other = np.zeros(len(x), bool)
+        if low < below or high > above:
+            far = ((x < below) | (x > above)).sum(axis=1)
+            other = far > max(_FEW, x.shape[1] // _SHARE)
+        if self.whole and x.dtype.kind == "f":
+            other |= (x.max(axis=1) <= 1) & (x != np.rint(x)).any(axis=1)
+        if other.any():
+            bad = x[other.argmax()]
             raise ValueError(
-                f"X: has pictures with values from {low:.4g} to {high:.4g}, want pixels from 0 to "
-                f"{self.white:g} as fit had: the same scaling for both"
+                f"X: has a picture with values from {bad.min():.4g} to {bad.max():.4g}, want "
+                f"pixels from 0 to {self.white:g} as fit had: the same scaling for both"
             )
         return x if low >= 0 and high <= self.white else np.clip(x, 0, self.white)
-
-
-def _in_x(error: ValueError) -> str:
-    """Give the text of an error of `preprocess`, whose x is the X of an estimator."""
-    return re.sub(r"\bx\b", "X", str(error))
 
 
 def _is_whole(x: NDArray[Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,7 @@ from lenet_c.callbacks import BestWeights, EarlyStopping
 from lenet_c.callbacks import checked as checked_callbacks
 from lenet_c.classes import checked_names, shared
 from lenet_c.columns import FARTHEST, Features, Images, Pixels, cells_of, side_of
+from lenet_c.cpu import MAX_THREADS
 from lenet_c.distort import Distortion
 from lenet_c.model import LeNet5
 from lenet_c.networks import NETWORKS
@@ -34,7 +34,7 @@ try:
     )
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state, compute_sample_weight
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
@@ -46,7 +46,6 @@ __all__ = ["LeNetClassifier"]
 _ROWS = 4096  # that are read at once
 _UPDATES = 500  # at least, where `epochs` is None,
 _EPOCHS = 10  # and so many passes
-_THREADS = 4096  # at most, as in the core
 
 
 class LeNetClassifier(
@@ -136,12 +135,13 @@ class LeNetClassifier(
     -----
     `X` is a table (N, columns), or pictures (N, height, width), (N, height, width, channels) or
     (N, 1, height, width): uint8, bool or other numbers of one range, which training tells and
-    reading then holds to. What is read may go beyond it: values up to half the range off count as
-    its end, and so do farther ones where they are at most 4 values of a picture, or one in 64, as
-    columns have them that a `MinMaxScaler` has seen too little of. Pictures with more are of
-    another scale, and refused; so are those of fractions up to 1 where training had whole numbers
-    up to 255 and `white` was not said. Pictures of another size than the network's are scaled to
-    it. Labels are of any kind that scikit-learn takes for classes.
+    reading then holds to. What is read may go beyond it: values up to half the range beyond full
+    ink, or an eighth beyond the background, count as that, and so do farther ones where they are at
+    most 4 values of a picture, or one in 64, as columns have them that a `MinMaxScaler` has seen
+    too little of. Pictures with more are of another scale, and refused; so are those of fractions
+    up to 1 where training had whole numbers up to 255 and `white` was not said. Pictures of another
+    size than the network's are scaled to it. Labels are of any kind that scikit-learn takes for
+    classes.
 
     Means over images are by their weights: a row of weight 0 might as well not be there. What a
     picture is read as does not depend on the others of its call, to the last bit.
@@ -241,18 +241,18 @@ class LeNetClassifier(
             If the loss is no longer finite.
         """
         self._check()
-        begins = not (self.warm_start and hasattr(self, "network_"))
+        begins = not (self.warm_start and self.__sklearn_is_fitted__())
         x, labels, weights = self._given(X, y, sample_weight, begins)
         if begins:
             self._begin(x, labels, np.unique(labels), weights)
         classes = self._classes_of(labels)
-        weights = self._weighted(labels, weights)
+        x, classes, weights = _counted(x, classes, self._weighted(labels, weights))
         random = check_random_state(self.random_state)
         seed = int(random.randint(np.iinfo(np.int32).max))
         held_out: tuple[Any, ...] | None = None
         callbacks = list(self.callbacks)
         if self.early_stopping:
-            rows, others = self._split(classes, weights, seed)
+            rows, others = self._split(classes, seed)
             held_out = (self._form.images(x[others]), classes[others])
             if weights is not None:
                 held_out = (*held_out, weights[others])
@@ -266,8 +266,7 @@ class LeNetClassifier(
         self._partial = None
         epochs = self.epochs
         if epochs is None:
-            n = len(x) if weights is None else int(np.count_nonzero(weights))
-            epochs = max(_EPOCHS, -(-_UPDATES // -(-n // trainer.batch_size)))
+            epochs = max(_EPOCHS, -(-_UPDATES // -(-len(x) // trainer.batch_size)))
         self._train(trainer, x, classes, weights, epochs, held_out)
         return self
 
@@ -305,7 +304,7 @@ class LeNetClassifier(
                 "class_weight: 'balanced' is of all images, which partial_fit does not see; want "
                 "a dict, as sklearn.utils.compute_class_weight gives it, or sample_weight"
             )
-        begins = not hasattr(self, "network_")
+        begins = not self.__sklearn_is_fitted__()
         if begins and classes is None:
             raise ValueError("classes: got None, want all labels at the first call of partial_fit")
         every = None if classes is None else _checked_classes(classes)
@@ -318,8 +317,8 @@ class LeNetClassifier(
                 f"classes: got {checks.short(classes)}, want those of before, "
                 f"{checks.short(self.classes_.tolist())}"
             )
-        numbers = self._classes_of(labels)
         weights = self._weighted(labels, weights)
+        x, numbers, weights = _counted(x, self._classes_of(labels), weights)
         if self._partial is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
             optimizer = self._optimizer("constant")
@@ -371,10 +370,10 @@ class LeNetClassifier(
     def _check_n_jobs(self) -> None:
         given = self.n_jobs
         is_whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
-        if given is not None and (not is_whole or given == 0 or given > _THREADS):
+        if given is not None and (not is_whole or given == 0 or given > MAX_THREADS):
             raise (ValueError if is_whole else TypeError)(
-                f"n_jobs: got {checks.short(given)}, want a number of threads up to {_THREADS}, -1 "
-                "for one for each processor, or None"
+                f"n_jobs: got {checks.short(given)}, want a number of threads up to "
+                f"{MAX_THREADS}, -1 for one for each processor, or None"
             )
 
     def _architecture(self) -> Architecture:
@@ -526,27 +525,26 @@ class LeNetClassifier(
         by_class: NDArray[np.float64] = compute_sample_weight(
             self.class_weight, labels, indices=counted
         )
-        return by_class if weights is None else by_class * weights
+        both = by_class if weights is None else by_class * weights
+        return checks.weights("class_weight", both, len(labels))
 
     def _split(
-        self, classes: NDArray[np.int64], weights: NDArray[np.float64] | None, seed: int
+        self, classes: NDArray[np.int64], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose rows to learn from and rows to hold out: of each class that has two or more."""
-        rows = np.arange(len(classes)) if weights is None else np.flatnonzero(weights)
-        parted = np.bincount(classes[rows])[classes[rows]] > 1
-        alone, rows = rows[~parted], rows[parted]
-        n, n_classes = len(rows), len(np.unique(classes[rows]))
-        n_held = math.ceil(n * self.validation_fraction)
-        if min(n_held, n - n_held) < max(n_classes, 1):
-            raise ValueError(
-                f"validation_fraction: got {self.validation_fraction:g}, which of {n} images in "
-                f"{n_classes} classes of two or more leaves {n - n_held} to learn from and "
-                f"{n_held} to validate with, want one at least of each class in both"
+        """Choose rows to learn from and rows to hold out, none of a class of one image."""
+        alone = np.bincount(classes)[classes] == 1
+        rows = np.flatnonzero(~alone)
+        share = self.validation_fraction
+        try:
+            learnt, others = train_test_split(
+                rows, test_size=share, stratify=classes[rows], random_state=seed
             )
-        learnt, others = train_test_split(
-            rows, test_size=self.validation_fraction, stratify=classes[rows], random_state=seed
-        )
-        return np.concatenate([learnt, alone]), others
+        except ValueError as error:
+            raise ValueError(
+                f"validation_fraction: got {share:g} of {len(rows)} images in "
+                f"{len(np.unique(classes[rows]))} classes of two or more: {error}"
+            ) from None
+        return np.concatenate([learnt, np.flatnonzero(alone)]), others
 
     def _optimizer(self, schedule: str) -> Optimizer:
         if self.optimizer is None:
@@ -576,9 +574,6 @@ class LeNetClassifier(
         epochs: int,
         held_out: tuple[Any, ...] | None,
     ) -> None:
-        if weights is not None and not weights.all():
-            kept = weights > 0
-            x, classes, weights = x[kept], classes[kept], weights[kept]
         images = self._form.images(x)
         self._look(images)
         threads = self._threads()
@@ -599,15 +594,11 @@ class LeNetClassifier(
 
         The range was told by the first images: later ones may all be dim.
         """
-        network = self.network_._network
-        if self.n_iter_:
-            with suppress(ValueError):
-                _core.Samples(network, images, learn=LOOKS_OF_FIT)
-            return
         try:
-            _core.Samples(network, images, learn=LOOKS_OF_FIT)
+            _core.Samples(self.network_._network, images, learn=LOOKS_OF_FIT, name="X")
         except ValueError:
-            assert isinstance(self._form, Pixels)  # of features nothing is known
+            if self.n_iter_ or not isinstance(self._form, Pixels):
+                return
             raise ValueError(
                 f"X: most pictures have no value above a 255th of white, {self._form.white:g}, "
                 "want white to be that of full ink"
@@ -716,7 +707,9 @@ class LeNetClassifier(
         network = self.network_._network
         for first in range(0, len(x), _ROWS):
             images = self._form.images(x[first : first + _ROWS])
-            yield _core.Samples(network, images, look=False)  # training has told the range
+            with suppress(ValueError):  # of a dim picture: training has told the range
+                _core.Samples(network, images, name="X")
+            yield _core.Samples(network, images, look=False)
 
     def _evidence(self, X: ArrayLike) -> NDArray[np.float32]:
         found = np.concatenate(
@@ -728,6 +721,9 @@ class LeNetClassifier(
         return -found if self.network_._network.is_rbf else found
 
     # ---- what scikit-learn asks ----
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return getattr(self, "n_iter_", 0) > 0
 
     @property
     def _n_features_out(self) -> int:
@@ -773,27 +769,37 @@ def _check_masks(name: str, given: Any) -> None:
         checks.array(name, given)
 
 
+def _counted(
+    x: NDArray[Any], classes: NDArray[np.int64], weights: NDArray[np.float64] | None
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
+    """Leave out the rows of weight 0, which might as well not be there."""
+    if weights is None or weights.all():
+        return x, classes, weights
+    kept = weights > 0
+    return x[kept], classes[kept], weights[kept]
+
+
 def _checked_classes(classes: ArrayLike) -> NDArray[Any]:
     """Give all labels that there will be, sorted; raise ValueError for what can be none."""
     given = checks.array("classes", classes)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"classes: got {checks.short(classes)}, want a list of one label or more")
-    wanted = f"classes: got {checks.short(classes)}, want labels, texts or whole numbers"
-    if given.dtype.kind == "f" and not (np.isfinite(given) & (given == np.rint(given))).all():
-        raise ValueError(wanted)
     try:
-        kind = type_of_target(given.repeat(2))  # it warns of many that are there once each
+        with np.errstate(invalid="ignore"):  # of NaN, which it refuses
+            twice = given.repeat(2)  # it warns of many that are there once
+            check_classification_targets(twice)
         found: NDArray[Any] = np.unique(given)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{wanted} ({error})") from None
-    if kind not in ("binary", "multiclass"):
-        raise ValueError(wanted)
+        raise ValueError(
+            f"classes: got {checks.short(classes)}, want labels, texts or whole numbers ({error})"
+        ) from None
     return found
 
 
 def _check_dates(X: Any) -> None:
     """Raise TypeError for dates and times: numpy's errors of them do not say what is wrong."""
-    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
+    dtypes = X.dtypes if is_frame else [getattr(X, "dtype", None)]
     for dtype in dtypes:
         if getattr(dtype, "kind", None) in ("m", "M"):
             raise TypeError(f"X: dtype {dtype}, want numbers")

@@ -103,12 +103,16 @@ class Optimizer:
 
     kind: ClassVar[str] = ""
     batch_size: ClassVar[int] = 64  # images an update, when a Trainer is not told
-    measures: ClassVar[bool] = False  # whether `prepare` is to be asked
+    measures: ClassVar[bool] = False  # whether it has a `prepare` of its own
 
     lr: float
     _: KW_ONLY
     schedule: str | Schedule = "constant"
     weight_decay: float = 0.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.measures = cls.prepare is not Optimizer.prepare
 
     def __post_init__(self) -> None:
         checks.real("lr", self.lr, 0.0, in_float32=True)
@@ -261,7 +265,6 @@ class SDLM(Optimizer):
     """
 
     kind: ClassVar[str] = "sdlm"
-    measures: ClassVar[bool] = True
     batch_size: ClassVar[int] = 1
 
     lr: float = 0.0005

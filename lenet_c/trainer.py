@@ -47,16 +47,6 @@ def _data_of(
     return tuple(part for part in given if part is not None)
 
 
-@contextmanager
-def _named(argument: str) -> Iterator[None]:
-    """Say in errors of the parts of an argument which one it is."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{argument}: {error}") from None
-
-
 class Trainer(Updates):
     """Trains a network: passes over shuffled batches, or one batch at a time.
 
@@ -265,8 +255,7 @@ class Trainer(Updates):
             validation_split, validation_data, images, labels, sample_weight
         )
         samples = self._samples(images, labels, LOOKS_OF_FIT, sample_weight)
-        name = "validation_split" if validation_split else "validation_data"
-        self._check_validation(validation_data, calibrate, name)
+        self._check_validation(validation_data, calibrate, validation_split)
         self.validates = validation_data is not None
         self.history = History()
         self.stop = False
@@ -343,7 +332,7 @@ class Trainer(Updates):
             self.network._network.learnt_from = None
             looks = LOOKS_OF_FIT
         samples = self._samples(images, labels, looks, sample_weight)
-        self._check_validation(validation_data, self._run.calibrate)
+        self._check_validation(validation_data, self._run.calibrate, validation_split)
         if self.validates != (validation_data is not None):
             had = "had" if self.validates else "had no"
             raise ValueError(f"validation_data: the fit under way {had} validation data")
@@ -427,12 +416,10 @@ class Trainer(Updates):
         return checkpoint.load(cls, path, callbacks, num_threads, max_bytes)
 
     def _check_validation(
-        self, validation_data: object, calibrate: bool, name: str = "validation_data"
+        self, validation_data: object, calibrate: bool, validation_split: float
     ) -> None:
-        """Raise what `evaluate` and `calibrate` would, before training.
-
-        name : what an error calls them.
-        """
+        """Raise what `evaluate` and `calibrate` would, before training."""
+        name = "validation_split" if validation_split else "validation_data"
         if validation_data is None:
             if calibrate:
                 raise ValueError(
@@ -450,17 +437,15 @@ class Trainer(Updates):
             images, labels, *weights = validation_data
             if weights and weights[0] is not None:
                 raise ValueError("validation_data: got weights, want none with strings")
-            strings_of(self.network, images, labels, "validation_data")
+            strings_of(self.network, images, labels, name)
             if calibrate:
                 raise ValueError("calibrate: got True, want False with strings")
             return
         # looked at when training begins
-        with _named(name):
+        with checks.named_in(name):
             n = self._validation_samples(validation_data, look=False).n
         if calibrate and np.asarray(validation_data[1]).dtype.kind == "f":
-            raise ValueError(
-                "calibrate: got True, want integers for labels in validation_data, not floats"
-            )
+            raise ValueError(f"calibrate: got True, want integers for labels in {name}, not floats")
         if calibrate:
             calibration.check(n, self.network.architecture, name)
 

@@ -272,7 +272,7 @@ class Updates:
     def _samples(
         self, images: ArrayLike, labels: ArrayLike, learn: int, weights: ArrayLike | None
     ) -> _core.Samples | _core.LabelledPictures:
-        if self.loss in losses.STRING_LOSSES:
+        if self._learns_strings:
             if weights is not None:
                 raise ValueError("sample_weight: got weights, want None with strings")
             return strings_of(self.network, images, labels)

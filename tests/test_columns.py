@@ -117,8 +117,16 @@ def test_a_range_stays_what_it_was() -> None:
 def test_values_somewhat_beyond_the_range_count_as_its_end(white: float) -> None:
     x = grey(50, 28, 28).reshape(50, -1) / 255.0 * white
     form = Pixels((28, 28), white, False, (28, 28))
-    for beyond in (x * 1.4, x - 0.4 * white, (x - 0.5 * white) * 1.9 + 0.5 * white):
+    for beyond in (x * 1.4, x - 0.1 * white, (x - 0.1 * white) * 1.2):
         np.testing.assert_array_equal(form.images(beyond), form.images(beyond.clip(0, white)))
+    dark_on_light = Pixels((28, 28), white, True, (28, 28))
+    beyond = x - 0.4 * white
+    np.testing.assert_array_equal(
+        dark_on_light.images(beyond), dark_on_light.images(beyond.clip(0, white))
+    )
+    for moved, other in ((x - 0.5 * white, form), (x + 0.5 * white, dark_on_light)):
+        with pytest.raises(ValueError, match="as fit had"):  # the background, elsewhere
+            other.images(moved)
     # far ones as well, if they are few: a scaler has hardly seen their columns
     x[7, 300:312] = [1000 * white] * 6 + [-1000 * white] * 6
     np.testing.assert_array_equal(form.images(x), form.images(x.clip(0, white)))

@@ -31,6 +31,7 @@ from lenet_c import (
     LENET5_STRINGS,
     SGD,
     Distortion,
+    InputWarning,
     LeNet5,
     LeNetClassifier,
     Trainer,
@@ -205,7 +206,7 @@ def test_ranges_that_are_not_told(digits: tuple[np.ndarray, np.ndarray]) -> None
         StandardScaler(), LeNetClassifier(columns="features", epochs=8, random_state=0)
     )
     assert scaled.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.85
-    with pytest.raises(ValueError, match=r"X: .* values from 0 to 40, want pixels from 0 to 16"):
+    with pytest.raises(ValueError, match=r"X: .* values from 0 to 37.5, want pixels from 0 to 16"):
         LeNetClassifier(white=16, epochs=1).fit(X[:50], y[:50]).predict(X[:50] * 2.5)
     with pytest.raises(ValueError, match=r"X: most pictures have no value above .* of white, 4096"):
         LeNetClassifier(white=4096, epochs=1).fit(X[:50], y[:50])
@@ -635,7 +636,7 @@ def test_early_stopping(digits: tuple[np.ndarray, np.ndarray]) -> None:
     assert scores.index(max(scores)) == len(scores) - 7
     assert model.score(X[1000:], y[1000:]) > 0.85
     # the best pass's weights are back
-    _, others = model._split(y[:1000], None, int(np.random.RandomState(0).randint(2**31 - 1)))
+    _, others = model._split(y[:1000], int(np.random.RandomState(0).randint(2**31 - 1)))
     assert len(others) == 100
     assert model.score(X[others], y[others]) == model.best_validation_score_ > scores[-1]
     assert LeNetClassifier(white=16, epochs=1).fit(X[:90], y[:90]).validation_scores_ is None
@@ -649,21 +650,67 @@ def test_early_stopping_learns_from_the_one_image_of_a_rare_class(
     for weights in (None, np.where(np.arange(100) == 3, 0.0, 1.0)):
         model.fit(X, y, weights)
         assert list(model.classes_) == ["cat", "dog", "owl", "rare"]
-        classes = np.searchsorted(model.classes_, y)
-        learnt, others = model._split(classes, weights, 0)
-        assert 0 in learnt
-        assert set(classes[others]) == {0, 1, 2}
-        rows = range(100) if weights is None else np.flatnonzero(weights)
-        assert sorted([*learnt, *others]) == list(rows)
+    classes = np.searchsorted(model.classes_, y)
+    learnt, others = model._split(classes, 0)
+    assert 0 in learnt
+    assert set(classes[others]) == {0, 1, 2}
+    assert sorted([*learnt, *others]) == list(range(100))
+
+
+def test_images_of_weight_0_are_not_held_out(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0][:300], digits[1][:300]
+    weights = np.where(np.arange(300) % 3, 1.0, 0.0)
+    settings: dict[str, Any] = {"white": 16, "epochs": 2, "early_stopping": True, "random_state": 0}
+    one = LeNetClassifier(**settings).fit(X, y, weights)
+    other = LeNetClassifier(**settings).fit(X[weights > 0], y[weights > 0])
+    np.testing.assert_array_equal(one.network_.parameters, other.network_.parameters)
+
+
+@pytest.mark.parametrize("other", ["16 - X", "X / 16", "X - 8"])
+def test_another_polarity_or_scale_at_reading_is_told(
+    digits: tuple[np.ndarray, np.ndarray], other: str
+) -> None:
+    X, y = digits
+    model = LeNetClassifier(white=16, epochs=2, random_state=0).fit(X[:500], y[:500])
+    given = eval(other, {"X": X[500:600]})
+    if other == "X - 8":
+        with pytest.raises(ValueError, match=r"^X: has a picture with values from -8 to 8, want"):
+            model.predict(given)
+        return
+    with pytest.warns(InputWarning, match="^X: "):
+        model.predict(given)
+
+
+def test_a_first_fit_that_failed_binds_nothing(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0][:100], digits[1][:100]
+    for warm, call in ((True, "fit"), (False, "partial_fit")):
+        model = LeNetClassifier(white=4096, epochs=1, warm_start=warm)
+        classes = {"classes": range(10)} if call == "partial_fit" else {}
+        with pytest.raises(ValueError, match="want white to be that of full ink"):
+            getattr(model, call)(X, y, **classes)
+        with pytest.raises(NotFittedError):
+            model.predict(X)
+        getattr(model.set_params(white=16), call)(X, y, **classes)
+        assert model.n_iter_ == 1
+
+
+def test_weights_of_classes_that_leave_nothing_to_learn(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits[0][:20], np.zeros(20, int)
+    for settings in ({}, {"columns": "features"}, {"early_stopping": True}, {"epochs": None}):
+        model = LeNetClassifier(**{"white": 16, "class_weight": {0: 0.0}, **settings})
+        with pytest.raises(ValueError, match=r"^class_weight: "):
+            model.fit(X, y)
 
 
 @pytest.mark.filterwarnings("ignore:The number of unique classes is greater")
 @pytest.mark.parametrize(
     ("fraction", "labels", "text"),
     [
-        (0.01, range(10), "0.01, .* 100 images in 10 classes of two or more leaves 99 .* and 1 to"),
-        (0.99, range(10), "0.99, .* leaves 1 to learn from and 99 to validate with, want one at"),
-        (0.1, range(100), "0.1, .* 0 images in 0 classes of two or more"),
+        (0.01, range(10), "0.01 of 100 images in 10 classes of two or more: The test_size = 1"),
+        (0.99, range(10), "0.99 of 100 images in 10 classes of two or more: The train_size = 1"),
+        (0.1, range(100), "0.1 of 0 images in 0 classes of two or more: "),
     ],
 )
 def test_shares_that_cannot_be_held_out(

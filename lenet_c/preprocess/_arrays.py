@@ -174,35 +174,35 @@ def levels(given: npt.NDArray[Any], white: float) -> npt.NDArray[np.uint8]:
     return _bytes(given.astype(np.float32) * np.float32(255 / white))
 
 
-def white_of(given: npt.NDArray[Any], x: Any) -> float:
+def white_of(given: npt.NDArray[Any], x: Any, name: str = "x") -> float:
     """Tell what white is, 1 or 255, of all these values together; else raise ValueError.
 
-    x : what the caller gave, for the error's text.
+    x : what the caller gave, and `name` what it calls that, for the error's text.
     """
     if given.dtype == bool:
         return 1.0
     low, high = float(given.min()), float(given.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(
-            "x: has values that are not finite; with 0 in their place: "
-            "x = np.nan_to_num(x, posinf=0, neginf=0)"
+            f"{name}: has values that are not finite; with 0 in their place: "
+            f"{name} = np.nan_to_num({name}, posinf=0, neginf=0)"
         )
     if low < 0:
         raise ValueError(
-            f"x: has values from {low:.4g} to {high:.4g}, normalised ones: undo it first, as in "
-            "x * std + mean, (x + 1) / 2 for -1 to 1, or (x + 0.1) / 1.275"
+            f"{name}: has values from {low:.4g} to {high:.4g}, normalised ones: undo it first, as "
+            f"in {name} * std + mean, ({name} + 1) / 2 for -1 to 1, or ({name} + 0.1) / 1.275"
         )
     if high > 255:
         raise ValueError(
-            f"x: has values up to {high:.6g}, want at most 255; 0 to 1 by "
-            f"x = {'x' if isinstance(x, np.ndarray) else 'np.asarray(x)'} / {_white(high)}"
+            f"{name}: has values up to {high:.6g}, want at most 255; 0 to 1 by {name} = "
+            f"{name if isinstance(x, np.ndarray) else f'np.asarray({name})'} / {_white(high)}"
         )
     if high <= 1:
         return 255.0 if given.dtype.kind in "ui" and high == 0 else 1.0
     if high < 32:
         raise ValueError(
-            f"x: has values from 0 to {high:.4g}, neither 0 to 1 nor 0 to 255: divide by what "
-            "white is, as in x / 16"
+            f"{name}: has values from 0 to {high:.4g}, neither 0 to 1 nor 0 to 255: divide by what "
+            f"white is, as in {name} / 16"
         )
     return 255.0
 
@@ -216,8 +216,15 @@ def _white(high: float) -> int:
     return next((white for white in (1023, 4095, 65535) if high <= white), math.ceil(high))
 
 
-def dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
-    """Tell from their borders whether images (N, H, W) are all dark on light; raise if some are."""
+def dark_on_light(
+    raw: npt.NDArray[np.uint8],
+    name: str = "x",
+    remedy: str = "characters(x) takes each by itself",
+) -> bool:
+    """Tell from their borders whether images (N, H, W) are all dark on light; raise if some are.
+
+    name, remedy : what the error calls them, and says that helps.
+    """
     if raw.size == 0:
         return False
     border = np.concatenate([raw[:, 0], raw[:, -1], raw[:, 1:-1, 0], raw[:, 1:-1, -1]], axis=1)
@@ -225,7 +232,7 @@ def dark_on_light(raw: npt.NDArray[np.uint8]) -> bool:
     share = float(light.mean())
     if 0.1 < share < 0.9:
         raise ValueError(
-            f"x: the borders of {share:.0%} of the images are light, the others dark: "
-            'invert="auto" wants all of one kind; characters(x) takes each by itself'
+            f"{name}: the borders of {share:.0%} of the images are light, the others dark: "
+            f'invert="auto" wants all of one kind; {remedy}'
         )
     return share >= 0.9
