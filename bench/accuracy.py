@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import elsewhere, tutorials
-from bench.common import ROOT, Data, Images, by_recipe, mnist, need, parser, put_tables
+from bench.common import ROOT, Data, Images, by_recipe, mnist, need, outcome, parser, put_tables
 from lenet_c import LeNet5, _core
 from lenet_c.recipes import DISTORTED, RECIPES
 
@@ -151,7 +151,7 @@ def table(results: list[dict[str, object]]) -> str:
         seconds = statistics.median(float(str(result["cpu_seconds"])) for result in mine)
         middle, low, high = statistics.median(rates), min(rates), max(rates)
         spread = f" ({low:.2f} to {high:.2f})" if len(rates) > 1 else ""
-        reached = "reached" if round(middle, 2) <= row.target else "missed"
+        reached = outcome(round(middle, 2) <= row.target)
         lines.append(
             f"| {row.what} | {middle:.2f}%{spread} | {len(rates) if row.seeded else '-'} "
             f"| {row.target:.2f}%: {reached} | {row.published} "

@@ -70,6 +70,11 @@ def add_output(command: argparse.ArgumentParser, output: Path) -> None:
     command.add_argument("--output", type=Path, default=output, help="default: %(default)s")
 
 
+def outcome(reached: bool) -> str:
+    """Say what came of an aim."""
+    return "reached" if reached else "missed"
+
+
 def duration(seconds: float) -> str:
     """Write a time with three digits and its unit."""
     for scale, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):

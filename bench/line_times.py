@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 
 from bench import counts
-from bench.common import Data, Images, duration, markdown
+from bench.common import Data, Images, duration, markdown, outcome
 from bench.line_scores import LENGTH, SEED
 from bench.paths import peak_flops, time_call
 from lenet_c import (
@@ -68,11 +68,6 @@ def strips_of(images: Images, n: int) -> tuple[list[np.ndarray], list[np.ndarray
     width = STRIP[1]
     wide = [np.pad(s[:, :width], ((0, 0), (0, max(0, width - s.shape[1])))) for s in strips]
     return wide, labels
-
-
-def outcome(reached: bool) -> str:
-    """Say what came of an aim."""
-    return "reached" if reached else "missed"
 
 
 @dataclass
@@ -152,7 +147,7 @@ def time_table(reader: LineReader, data: Data, rounds: int, seconds: float) -> s
     fields = field_calls(reader, data[1])
     (strip, *_), _ = strips_of(data[1], 1)
     networks = [LeNet5(LENET5_1998), copy.deepcopy(reader.network)]
-    networks[1].rejection = None  # it would read windows that show no character turned, too
+    networks[1].rejection = None  # else windows without a character are read again, turned
     sweeps = [
         Timed(
             f"{network.architecture.name}: a strip of {STRIP[0]}x{STRIP[1]}",

@@ -32,7 +32,18 @@ from statistics import median
 import numpy as np
 
 from bench import line_peers
-from bench.common import ROOT, Data, Images, add_output, duration, markdown, mnist, need, parser
+from bench.common import (
+    ROOT,
+    Data,
+    Images,
+    add_output,
+    duration,
+    markdown,
+    mnist,
+    need,
+    outcome,
+    parser,
+)
 from bench.line_peers import Child, Failure, digits, in_turns
 from bench.line_scores import (
     FOLDS,
@@ -65,7 +76,7 @@ def aimed(value: float, aim: float | None) -> str:
     """Write a share to reach, and whether it is."""
     if aim is None:
         return "-"
-    return f"{aim:.1%}: {'reached' if round(value, 3) >= aim else 'missed'}"
+    return f"{aim:.1%}: {outcome(round(value, 3) >= aim)}"
 
 
 # ---- strings of MNIST's digits -------------------------------------------------------------------
@@ -120,14 +131,13 @@ def strings_table(reader: LineReader, test: Images, n: int, threads: int | None)
         say(f"{kind.what}: {found.right:.1%}")
     images, labels = test
     wrong = float((reader.network.predict(images, num_threads=threads) != labels).mean())
-    reached = "reached" if round(wrong, 4) <= 0.008 else "missed"
     rows.append(
         [
             "single digits, `reader.network.predict`",
             f"{len(labels):,}",
             f"{1 - wrong:.2%}",
             f"{wrong:.2%}",
-            f"0.8% wrong: {reached}",
+            f"0.8% wrong: {outcome(round(wrong, 4) <= 0.008)}",
         ]
     )
     return markdown(
@@ -292,7 +302,8 @@ def cheque_tables(
     )
     if given.corrections:
         how += (
-            " Corrected, for these rows alone, and found among those, so that they flatter: "
+            " Corrected for these rows alone. They were found among the surest wrong readings, so "
+            "these rows flatter: "
             + "; ".join(
                 f"{given.files[i].stem} shows {text}, not {given.texts[i]}"
                 for i, text in given.corrections.items()

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lenet_c
-from bench.common import hold_out, mnist, parser
+from bench.common import hold_out, mnist, outcome, parser
 from lenet_c import Adam, Architecture, LeNet5, Trainer, datasets, preprocess
 from lenet_c.optimizers import Optimizer
 
@@ -147,7 +147,7 @@ def row(recipe: Tutorial, accuracies: list[float], seconds: float) -> str:
         f"{how}, {recipe.epochs} passes",
         f"{middle:.2f}% ({low:.2f} to {high:.2f})",
         recipe.published,
-        f"{recipe.target:.2f}%: {'reached' if middle >= recipe.target else 'missed'}",
+        f"{recipe.target:.2f}%: {outcome(middle >= recipe.target)}",
         f"{seconds:.0f} s",
     )
     return "| " + " | ".join(cells) + " |"

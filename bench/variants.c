@@ -110,14 +110,19 @@ static void conv_by_columns(void)
 {
     const lenet_dense_shape shape = {.inputs = TAPS, .outputs = OUT_MAPS, .groups = 1,
                                      .in_stride = TAPS * LANES, .out_stride = OUT_MAPS * LANES};
+    int places[TAPS];
+    for (int tap = 0; tap < TAPS; tap++) {
+        const int map = tap / (KERNEL * KERNEL), row = tap / KERNEL % KERNEL, column = tap % KERNEL;
+        places[tap] = ((map * SIDE + row) * SIDE + column) * LANES;
+    }
     for (int p = 0; p < OUT * OUT; p++) {
         const float *from = in + (p / OUT * SIDE + p % OUT) * LANES;
         for (int tap = 0; tap < TAPS; tap++)
             vf_store(columns[p] + tap * LANES,
-                     vf_load(from + ((tap / 25 * SIDE + tap / 5 % 5) * SIDE + tap % 5) * LANES));
+                     vf_load(from + places[tap]));
     }
     for (int p = 0; p < OUT * OUT; p++) {
-        float of_maps[OUT_MAPS * LANES];
+        _Alignas(64) float of_maps[OUT_MAPS * LANES];
         dense(&shape, weights, bias, LENET_IDENTITY, columns[p], of_maps);
         for (int o = 0; o < OUT_MAPS; o++)
             memcpy(out + (o * OUT * OUT + p) * LANES, of_maps + o * LANES, LANES * sizeof(float));

@@ -1,7 +1,7 @@
 """The command `lenet-c`: train, evaluate, predict, read, export, plot, summary, info.
 
-Results go to standard output; the progress bar and errors, one line each, to standard error.
-Exit codes: 0; 2 for an error; 130 for Ctrl-C; 141 when nobody reads the output any more.
+Results go to standard output; the progress bar, warnings and errors, one line each, to standard
+error. Exit codes: 0; 2 for an error; 130 for Ctrl-C; 141 when nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from lenet_c.commands.files import (
     save_plots,
 )
 from lenet_c.cpu import cpu_info, set_num_threads
+from lenet_c.inputs import InputWarning
 from lenet_c.model import LeNet5
 from lenet_c.networks import LENET5_1998, NETWORKS
 
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Lines appear as they happen, and odd file names can be printed, also into a pipe.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
-    before, warnings.formatwarning = warnings.formatwarning, _warning
+    plain = warnings.formatwarning
+    warnings.formatwarning = _as_errors(plain)
     try:
         try:
             arguments = _parser().parse_args(argv)
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 set_num_threads(arguments.threads)
             return arguments.run(arguments) or 0
         finally:
-            warnings.formatwarning = before
+            warnings.formatwarning = plain
             if sys.stdout is not None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
@@ -75,11 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"error: {one_line(error)}", 2)
 
 
-def _warning(
-    message: Warning | str, category: object, filename: str, lineno: int, line: str | None = None
-) -> str:
-    """Say it as errors are said: where in the library it was is of no use here."""
-    return f"lenet-c: warning: {checks.escaped(str(message))}\n"
+def _as_errors(plain: Callable[..., str]) -> Callable[..., str]:
+    """Give what says the library's own warnings as errors are said, and others as `plain` does."""
+
+    def said(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+        if category is not InputWarning:
+            return plain(message, category, *where, **more)
+        return f"lenet-c: warning: {checks.escaped(str(message))}\n"
+
+    return said
 
 
 def _parser() -> argparse.ArgumentParser:

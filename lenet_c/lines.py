@@ -60,6 +60,7 @@ Floats = NDArray[np.float32]
 Label = NDArray[np.int32]
 
 IN_EACH_VIEW = 5  # strings that each of several views gives
+TOLD = 10  # fields that are left out and told
 AT_ONCE = 256  # pictures that are in memory at a time, while they are brought into strips
 
 
@@ -649,7 +650,8 @@ class LineReader:
         pictures : iterable
             As for `read`; or strips, uint8 arrays (32, W), which are taken as they are; or what
             `datasets.folder` gives for fields, with their texts. Those that show no line, or whose
-            text cannot be spelt in their width, are left out, which a `lenet_c.InputWarning` tells.
+            text cannot be spelt in their width, are left out: a `lenet_c.InputWarning` tells how
+            many, and why of the first ten.
         texts : iterable of str
             Of the reader's characters; others in them, such as "." where the reader has none, are
             an error: `with_classes` gives a reader that has them.
@@ -695,7 +697,7 @@ class LineReader:
 
         Raises
         ------
-        ValueError, OSError
+        TypeError, ValueError, OSError
             If texts and pictures are not as many, a text has what no class is called, a picture
             cannot be read, or nothing is left to learn from, or to validate with.
         FloatingPointError
@@ -740,7 +742,8 @@ class LineReader:
             own, held_out = own[:first], own[first:]
         elif validation_data is not None:
             given = _pair_of("validation_data", validation_data)
-            held_out = self._learnable("validation_data", *given, num_threads)
+            with checks.named_in("validation_data"):
+                held_out = self._learnable("validation_data", *given, num_threads)
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         n_own = batch_size - n_others
         batches = line_training.batches(own, n_own, distort, synthetic, n_others, rng, num_threads)
@@ -798,7 +801,7 @@ class LineReader:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, OSError
             As for `fit`; if no character stands by itself.
         ImportError
             If SciPy is not installed; or Pillow, for pictures that are no strips.
@@ -869,9 +872,11 @@ class LineReader:
     ) -> list[tuple[Strip, Label]]:
         """Give strips that show a line which can spell its text, and the text's classes.
 
-        A warning tells which are left out.
+        A warning tells what is left out.
         """
-        files = getattr(pictures, "files", None)  # of datasets.folder
+        from lenet_c.folders import Fields
+
+        files = pictures.files if isinstance(pictures, Fields) else None
         strips, labels, reasons = self._labelled(name, *_pair(pictures, texts), num_threads)
         own, left_out = [], []
         for i, (strip, label, why) in enumerate(zip(strips, labels, reasons, strict=True)):
@@ -884,9 +889,9 @@ class LineReader:
         if not own:
             raise ValueError(f"{name}: none to learn from; {left_out[0]}")
         if left_out:
+            some = "; ".join(left_out[:TOLD]) + ("; ..." if len(left_out) > TOLD else "")
             checks.warn(
-                f"{name}: {len(left_out)} of {len(strips)} are left out; {left_out[0]}",
-                InputWarning,
+                f"{name}: {len(left_out)} of {len(strips)} are left out; {some}", InputWarning
             )
         return own
 
@@ -931,7 +936,7 @@ class LineReader:
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, OSError
             If texts and pictures are not as many, there are none, a text has what no class is
             called, or a picture cannot be read. One that shows no line counts as read wrong.
         """
@@ -984,8 +989,8 @@ class LineReader:
 
         Raises
         ------
-        ValueError
-            If there are fewer than 50, or no text is read right.
+        TypeError, ValueError, OSError
+            If there are fewer than 50, a picture cannot be read, or no text is read right.
         """
         if wrong is not None:
             checks.real("wrong", wrong, 0.0, 1.0, "both")

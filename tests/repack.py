@@ -21,6 +21,9 @@ def repack(wheel: Path) -> None:
     ):
         for entry in old.infolist():
             new.writestr(entry, old.read(entry))
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(smaller) as new:
+        if any(old.read(name) != new.read(name) for name in old.namelist()):
+            raise SystemExit(f"{wheel}: packed again it is another")
     smaller.replace(wheel)
 
 

@@ -266,6 +266,16 @@ def test_times_of_sweeps_and_steps(real_digits, monkeypatch):
     assert re.search(rf"a training step, .*\| {work / 1e10:.0%} \| 60%", text)
 
 
+@pytest.mark.parametrize(
+    ("processor", "said"), [("AMD EPYC", "missed"), ("Intel(R) Xeon(R) Gold", "reached")]
+)
+def test_what_is_to_reach_depends_on_the_processor(processor, said, monkeypatch):
+    monkeypatch.setattr(line_times, "cpu_info", lambda: {"processor": processor})
+    timed = line_times.Timed("a sweep", lambda: None, multiply_adds=1)
+    timed.fractions = [0.42]
+    assert timed.at_least(0.55, 0.40) == f"55% (EPYC), 40% (Xeon): {said}"
+
+
 def test_the_command_measures_what_it_is_given(real_digits, tmp_path, monkeypatch):
     pytest.importorskip("scipy")
     pytest.importorskip("PIL")

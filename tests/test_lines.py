@@ -75,12 +75,36 @@ BLANK = np.full((50, 120), 210, np.uint8)
 
 def test_what_is_left_out_is_told(quick_reader, read_right):
     _, picture, text = read_right[0]
-    pictures, said = [picture, BLANK, picture], [text, "12", "1" * 200]
-    words = r"^pictures: 2 of 3 are left out; pictures\[1\]: no writing"
+
+    class Listed(list):
+        files = ("one.png",)  # of something else
+
+    pictures, said = Listed([picture, BLANK, picture]), [text, "12", "1" * 200]
+    words = r"^pictures: 2 of 3 are left out; pictures\[1\]: no writing .*; pictures\[2\]: the text"
     with pytest.warns(lenet_c.InputWarning, match=words):
         images, _ = quick_reader.characters(pictures, said)
     assert len(images)
+    with pytest.warns(
+        lenet_c.InputWarning, match=r"^pictures: 12 of 13 .*pictures\[10\]: .*; \.\.\.$"
+    ):
+        quick_reader.characters([picture, *[BLANK] * 12], [text] * 13)
     assert quick_reader.evaluate([picture, BLANK], [text, "12"]).wrong == 1
+
+
+def test_what_is_wrong_with_validation_data_is_said_of_them(quick_reader, read_right, tmp_path):
+    _, picture, text = read_right[0]
+    reader = copy.deepcopy(quick_reader)
+    for bad, words in (
+        (([b"no picture"], ["1"]), r"^validation_data: pictures\[0\]: "),
+        (([picture], ["x"]), r"^validation_data: texts\[0\]: "),
+    ):
+        with pytest.raises(ValueError, match=words):
+            reader.fit([picture], [text], 1, validation_data=bad)
+    whole = io.BytesIO()
+    Image.fromarray(picture).save(whole, "png")
+    half = Image.open(io.BytesIO(whole.getvalue()[: len(whole.getvalue()) // 2]))
+    with pytest.raises(ValueError, match=r"^pictures\[1\]: .*truncated"):
+        reader.evaluate([picture, half], [text] * 2)
 
 
 @pytest.mark.parametrize("call", ["fit", "characters", "evaluate", "calibrate"])

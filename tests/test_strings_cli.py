@@ -148,7 +148,7 @@ def test_doubts(command):
         assert command(*given)[1].endswith("\tdoubtful\n") == doubtful
         assert (",yes," in command(*given, "--csv")[1]) == doubtful
     out = command("read", "--model", "model.npz", "1.png", "--length", "90")[1]
-    assert out == "1.png\t\t0.0000\tdoubtful: no text that is allowed fits into the picture\n"
+    assert out == "1.png\t\t0.0000\tdoubtful\tno text that is allowed fits into the picture\n"
 
 
 ERRORS = {

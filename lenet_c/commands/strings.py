@@ -77,7 +77,7 @@ def read(arguments: argparse.Namespace) -> int:
         else:
             mark = "\tdoubtful" if answer.rejected else ""
             if answer.reason:
-                mark += f": {checks.escaped(answer.reason)}"
+                mark += f"\t{checks.escaped(answer.reason)}"
             text = checks.escaped(answer.text)
             print(f"{checks.escaped(path)}\t{text}\t{answer.probability:.4f}{mark}")
     if arguments.json:

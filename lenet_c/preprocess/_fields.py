@@ -96,10 +96,11 @@ def line(picture: Picture, *, keep: str = ..., return_map: Literal[True]) -> Lin
 def line(picture: Picture, *, keep: str = "", return_map: bool = False) -> Strip | Line:
     """Find the line of characters that a picture of a field shows, and bring it into a strip.
 
-    Rules, boxes, borders of cells, underlines, shadows, security print, specks, marks between
-    characters, and a dot, dash or "=" that closes the line are left out. A line that rises or
-    falls, up to 16 degrees, is put level, and writing that slants upright. The median of the tall
-    characters becomes 20 pixels high, its middle in row 16; small ones stay small beside them.
+    Rules, boxes, borders of cells, underlines, shadows, security print up to a fifth as dark as the
+    ink, specks, marks between characters, and a dot, dash or "=" that closes the line are left out.
+    A line that rises or falls, up to 16 degrees, is put level, and writing that slants upright. The
+    median of the tall characters becomes 20 pixels high, its middle in row 16; small ones stay
+    small beside them.
 
     Parameters
     ----------
@@ -193,13 +194,12 @@ def _of_pictures(
             levels = range_of(given, "picture")
         except (TypeError, ValueError, OSError) as error:
             what = str(error).removeprefix("picture: ")
-            if isinstance(error, TypeError):
-                raise TypeError(f"pictures[{k}]: {what}") from None
-            if refuse:
+            if refuse and not isinstance(error, TypeError):
                 return what
-            if isinstance(error, ValueError):
-                raise ValueError(f"pictures[{k}]: {what}") from None
-            raise  # it names the file
+            if isinstance(error, OSError) and error.filename is not None:
+                raise  # it names the file
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"pictures[{k}]: {what}") from None
         try:
             return _line(given, *levels, keep)
         except ValueError as error:

@@ -328,7 +328,7 @@ def ranked(values: Any, share: float) -> float:
     """Return the value below which about this share of all lies."""
     flat = _some(values).copy()
     at = int(share * (flat.size - 1))
-    # of values that are mostly alike, as on paper without noise, partition takes ten times as long
+    # of values mostly alike, as on paper without noise, partition takes ten times as long as sort
     if len({*flat[:: flat.size // 15 + 1].tolist()}) < 6:
         flat.sort()
     else:

@@ -25,7 +25,7 @@ ALLOWED = (
     MemoryError,
     FloatingPointError,
     AttributeError,
-    RuntimeError,  # Python's own, of iterating a memoryview of several dimensions
+    NotImplementedError,  # Python's own, of iterating a memoryview of several dimensions
 )
 
 LAYERS = [
