@@ -526,8 +526,8 @@ def test_the_readmes_figures_are_those_of_the_stored_pages(quoted):
         f"reads {round(int(images.replace(',', '')), -3):,} images a second with the 1998 network.",
         f"reads {times('inference 1024')} and trains {times('training 128, Adam')} as fast",
         (
-            f"best of them at reading is {reading[0][0]}: it takes {reading[0][1]} times as long for "
-            f"one image, {reading[1][1]} for 64 at a time, {reading[2][1]} for 1,024."
+            f"best of them at reading is {reading[0][0]}: it takes {reading[0][1]} times as long "
+            f"for one image, {reading[1][1]} for 64 at a time, {reading[2][1]} for 1,024."
         ),
         (
             f"At training it is {one[0]} on one image ({one[1]}), {batch[0]} on 128 at a time "
